@@ -1,0 +1,50 @@
+/** What payments and store-and-forward ask of the hub, over whichever uplink is up. */
+import type { AdviceBatch, EntryReceipt } from "../../wire/advice.ts";
+import type { AuthorisationRequest, AuthorisationResponse } from "../../wire/authorisation.ts";
+import type { Lease } from "../../wire/lease.ts";
+import type { LinkState } from "./uplink.ts";
+
+/** A request without its deadline; the session adds `answerBy` in hub time (RM2). */
+export type OnlineRequest = Omit<AuthorisationRequest, "answerBy">;
+
+export interface Hub {
+  readonly state: LinkState;
+  readonly via: string;
+  /**
+   * One attempt. Throws Fault `uplink.down` when nothing left and nothing will; `uplink.timeout` when the answer did not
+   * come within the limit: the outcome is unknown. Late answers are dropped and counted (RM1).
+   */
+  authorise(request: OnlineRequest, sequence: number, signal: AbortSignal): Promise<AuthorisationResponse>;
+  /** Sends a batch; its receipt comes to `onReceipt`. */
+  forward(batch: Omit<AdviceBatch, "signature">, signal: AbortSignal): Promise<void>;
+  onReceipt(
+    listener: (receipt: { readonly epoch: string; readonly results: readonly EntryReceipt[] }) => void,
+  ): () => void;
+  onState(listener: (state: LinkState) => void): () => void;
+}
+
+/** Hub time as far as it can be proven here (RM8). */
+export interface HubClock {
+  /** Milliseconds since 1970. `proven` is false when time since the hub was last heard cannot be shown. */
+  now(): { readonly at: number; readonly proven: boolean };
+}
+
+/** Why an offline sale may not be. */
+export type LeaseRefusal =
+  | "no-lease"
+  | "expired"
+  | "time-unproven"
+  | "per-sale"
+  | "sum"
+  | "count"
+  | "currency"
+  | "means"
+  | "denied-card"
+  | "disk-reserve";
+
+/** The lease in force and what is left of it. */
+export interface LeaseView {
+  readonly lease: Lease;
+  readonly remainingMinor: bigint;
+  readonly remainingCount: number;
+}

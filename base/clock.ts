@@ -1,0 +1,125 @@
+/** Time, injected: the product uses `systemClock`, tests advance a `ManualClock`. */
+import { Fault } from "./fault.ts";
+
+export interface Clock {
+  /** Wall clock in milliseconds since 1970, as wrong as the box's clock is. */
+  now(): number;
+  /** Milliseconds since some fixed instant; never goes back, says nothing across a reboot. */
+  monotonic(): number;
+  /** Calls back once after `delayMs`; the returned function cancels. */
+  after(delayMs: number, callback: () => void): () => void;
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  after(delayMs, callback) {
+    const timer = setTimeout(callback, delayMs);
+    return () => clearTimeout(timer);
+  },
+};
+
+/** A clock that moves only when told; timers fire in order of their due time. */
+export class ManualClock implements Clock {
+  #now: number;
+  #monotonic = 0;
+  #timers: { due: number; callback: () => void }[] = [];
+
+  constructor(now = Date.UTC(2026, 0, 5, 9, 0, 0)) {
+    this.#now = now;
+  }
+
+  now(): number {
+    return this.#now;
+  }
+
+  monotonic(): number {
+    return this.#monotonic;
+  }
+
+  after(delayMs: number, callback: () => void): () => void {
+    const timer = { due: this.#monotonic + delayMs, callback };
+    this.#timers.push(timer);
+    return () => {
+      this.#timers = this.#timers.filter((other) => other !== timer);
+    };
+  }
+
+  /** Moves both clocks and fires what falls due, letting promises settle between timers. */
+  async advance(byMs: number): Promise<void> {
+    const end = this.#monotonic + byMs;
+    for (;;) {
+      const next = this.#timers.filter((timer) => timer.due <= end).sort((a, b) => a.due - b.due)[0];
+      if (!next) break;
+      this.#timers = this.#timers.filter((other) => other !== next);
+      this.#move(Math.max(next.due - this.#monotonic, 0));
+      next.callback();
+      await settle();
+    }
+    this.#move(end - this.#monotonic);
+    await settle();
+  }
+
+  /** Steps the wall clock alone, as a person or an NTP client would. */
+  setWall(now: number): void {
+    this.#now = now;
+  }
+
+  #move(byMs: number): void {
+    this.#monotonic += byMs;
+    this.#now += byMs;
+  }
+}
+
+const SETTLE_TURNS = 5;
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < SETTLE_TURNS; turn += 1) await new Promise<void>((resolve) => setImmediate(resolve));
+}
+
+/** Waits; an abort ends the wait with a Fault `aborted`. */
+export function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(abortFault(signal));
+    const onAbort = () => {
+      cancel();
+      reject(abortFault(signal));
+    };
+    const cancel = clock.after(delayMs, () => {
+      signal.removeEventListener("abort", onAbort);
+      resolve();
+    });
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+}
+
+/** A signal that aborts after `delayMs` on this clock, or with `parent`. `dispose` frees its timer. */
+export function deadline(clock: Clock, delayMs: number, parent?: AbortSignal): { signal: AbortSignal } & Disposable {
+  const controller = new AbortController();
+  const cancel = clock.after(delayMs, () =>
+    controller.abort(new Fault("transport.timeout", `no answer within ${delayMs} ms`)),
+  );
+  const onAbort = () => controller.abort(parent?.reason);
+  if (parent?.aborted) onAbort();
+  parent?.addEventListener("abort", onAbort, { once: true });
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]() {
+      cancel();
+      parent?.removeEventListener("abort", onAbort);
+    },
+  };
+}
+
+/** Races a promise that cannot be cancelled against a signal; the loser's rejection is swallowed. */
+export function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(abortFault(signal));
+    if (signal.aborted) onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
+}
+
+export function abortFault(signal: AbortSignal): Fault {
+  return signal.reason instanceof Fault ? signal.reason : new Fault("aborted", "stopped before it ended");
+}

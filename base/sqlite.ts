@@ -1,0 +1,107 @@
+/** Opens SQLite files the one way that keeps money: WAL, synchronous=FULL, one writer, immediate transactions. */
+import { chmodSync, closeSync, fsyncSync, openSync } from "node:fs";
+import { dirname } from "node:path";
+import Database from "better-sqlite3";
+import { Fault, reasonOf } from "./fault.ts";
+
+export type Sqlite = Database.Database;
+export type Statement<P extends unknown[] = unknown[], R = unknown> = Database.Statement<P, R>;
+
+/** A step of a schema; ids are applied once each, in the order given, and remembered in `base__migration`. */
+export interface Migration {
+  readonly id: string;
+  readonly sql: string;
+}
+
+/** How long a second process's lock is waited for before the file counts as busy. */
+const BUSY_TIMEOUT_MS = 1_000;
+
+export interface OpenOptions {
+  readonly migrations: readonly Migration[];
+  readonly readonly?: boolean;
+}
+
+export function openSqlite(path: string, options: OpenOptions): Sqlite {
+  let database: Sqlite;
+  try {
+    database = new Database(path, { readonly: options.readonly ?? false, timeout: BUSY_TIMEOUT_MS });
+  } catch (error) {
+    throw new Fault(
+      "store.failed",
+      `cannot open ${path}: ${reasonOf(error)}; check the folder's owner and free space`,
+      {
+        cause: error,
+      },
+    );
+  }
+  try {
+    if (!options.readonly) prepareForWriting(database, path, options.migrations);
+    return database;
+  } catch (error) {
+    database.close();
+    throw sqliteFault(error, path);
+  }
+}
+
+function prepareForWriting(database: Sqlite, path: string, migrations: readonly Migration[]): void {
+  database.pragma("journal_mode = WAL");
+  database.pragma("synchronous = FULL");
+  database.pragma("foreign_keys = ON");
+  database.pragma("secure_delete = ON");
+  migrate(database, migrations);
+  if (path !== ":memory:") {
+    chmodSync(path, 0o600);
+    syncFolder(dirname(path));
+  }
+}
+
+/** Runs `work` in BEGIN IMMEDIATE; a throw rolls back and is thrown on. */
+export function transaction<T>(database: Sqlite, work: () => T): T {
+  return database.transaction(work).immediate();
+}
+
+function migrate(database: Sqlite, migrations: readonly Migration[]): void {
+  transaction(database, () => {
+    database.exec("CREATE TABLE IF NOT EXISTS base__migration (id TEXT PRIMARY KEY) STRICT");
+    const done = new Set(database.prepare("SELECT id FROM base__migration").pluck().all());
+    const known = new Set(migrations.map((migration) => migration.id));
+    const foreign = [...done].find((id) => !known.has(String(id)));
+    if (foreign !== undefined) {
+      throw new Fault("store.failed", `the file was written by a newer version (it has "${String(foreign)}"); upgrade`);
+    }
+    for (const { id, sql } of migrations) {
+      if (done.has(id)) continue;
+      database.exec(sql);
+      database.prepare("INSERT INTO base__migration (id) VALUES (?)").run(id);
+    }
+  });
+}
+
+/** Makes a new file's name durable, which fsync of the file alone does not. */
+export function syncFolder(folder: string): void {
+  const descriptor = openSync(folder, "r");
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Names SQLite's error for people: busy, full, failed or corrupt, with the file and the mend. */
+export function sqliteFault(error: unknown, path: string): Fault {
+  if (error instanceof Fault) return error;
+  const code = error instanceof Database.SqliteError ? error.code : "";
+  const why = `${path}: ${reasonOf(error)}`;
+  if (code.startsWith("SQLITE_BUSY")) {
+    return new Fault("journal.busy", `${why}; another process has it open, stop that one first`, { cause: error });
+  }
+  if (code.startsWith("SQLITE_FULL")) {
+    return new Fault("journal.full", `${why}; free space on its disk`, { cause: error });
+  }
+  if (code.startsWith("SQLITE_CORRUPT") || code.startsWith("SQLITE_NOTADB")) {
+    return new Fault("journal.corrupt", `${why}; keep the file for recovery and restore from the hub`, {
+      cause: error,
+    });
+  }
+  return new Fault("store.failed", why, { cause: error });
+}

@@ -1,0 +1,54 @@
+/** Online requests and their answers. One request is one attempt of one payment (RM1, RM2). */
+import { z } from "zod";
+import { SealedCardDataSchema } from "./card-data.ts";
+import { EntryModeSchema, HexSchema, MoneySchema, PaymentIdSchema, ReasonCodeSchema, TimeSchema } from "./common.ts";
+import { SignedSchema } from "./signing.ts";
+
+export const AttemptSchema = z.int().min(1).max(99);
+
+export const AuthorisationRequestSchema = z.strictObject({
+  paymentId: PaymentIdSchema,
+  attempt: AttemptSchema,
+  kind: z.enum(["purchase", "refund"]),
+  amount: MoneySchema,
+  /** In hub time; the hub checks it on receipt and again just before its commit. */
+  answerBy: TimeSchema,
+  /** Absent for refunds, which go back to the means of the original. */
+  card: SealedCardDataSchema.optional(),
+  entryMode: EntryModeSchema.optional(),
+  /** DE 55: BER-TLV of the tags that the issuer needs, in hex. */
+  iccData: HexSchema.optional(),
+  originalPaymentId: PaymentIdSchema.optional(),
+});
+export type AuthorisationRequest = z.infer<typeof AuthorisationRequestSchema>;
+
+/** ISO 8583 DE 39 values that this hub gives. */
+export const RESPONSE_CODES = {
+  approved: "00",
+  doNotHonour: "05",
+  invalidAmount: "13",
+  invalidCard: "14",
+  originalNotFound: "25",
+  formatError: "30",
+  insufficientFunds: "51",
+  expiredCard: "54",
+  exceedsLimit: "61",
+  duplicate: "94",
+  systemMalfunction: "96",
+} as const;
+
+export const AuthorisationResponseSchema = z.strictObject({
+  paymentId: PaymentIdSchema,
+  attempt: AttemptSchema,
+  /** `stale`: arrived after its `answerBy`; nothing was done; may be retried as a new attempt. */
+  outcome: z.enum(["approved", "declined", "stale"]),
+  responseCode: z.string().regex(/^[0-9A-Z]{2}$/),
+  reason: ReasonCodeSchema.optional(),
+  approvalCode: z
+    .string()
+    .regex(/^[0-9A-Z]{6}$/)
+    .optional(),
+  /** Signed hub time. */
+  time: SignedSchema,
+});
+export type AuthorisationResponse = z.infer<typeof AuthorisationResponseSchema>;

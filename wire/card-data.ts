@@ -1,0 +1,78 @@
+/** Card data on its way to the hub: sealed the moment it is read, so that the terminal cannot open its own queue. */
+import type { KeyObject } from "node:crypto";
+import { z } from "zod";
+import { fromBase64, toBase64 } from "../base/bytes.ts";
+import { Fault, reasonOf } from "../base/fault.ts";
+import type { RandomBytes, TerminalId } from "../base/ids.ts";
+import { Base64Schema } from "./common.ts";
+import { seal, unseal } from "./hpke.ts";
+import { parseJson } from "./signing.ts";
+
+/** What only the hub may read. */
+export const CardDataSchema = z.strictObject({
+  /** Primary account number, 12 to 19 digits (ISO/IEC 7812). */
+  pan: z.string().regex(/^\d{12,19}$/),
+  /** YYMM. */
+  expiry: z.string().regex(/^\d{4}$/),
+  sequenceNumber: z
+    .string()
+    .regex(/^\d{1,3}$/)
+    .optional(),
+  /** Track 2 equivalent data, tag 57, in hex. Present for online requests only. */
+  track2: z
+    .string()
+    .regex(/^[0-9A-Fa-f]{2,38}$/)
+    .optional(),
+});
+export type CardData = z.infer<typeof CardDataSchema>;
+
+export const SealedCardDataSchema = z.strictObject({
+  keyId: z.string().max(64),
+  enc: Base64Schema,
+  ciphertext: Base64Schema,
+});
+export type SealedCardData = z.infer<typeof SealedCardDataSchema>;
+
+const INFO = Buffer.from("tillway/v1/card-data", "utf8");
+const aadFor = (terminalId: TerminalId, paymentId: string): Buffer =>
+  Buffer.from(`${terminalId}\n${paymentId}`, "utf8");
+
+export interface SealCardInput {
+  readonly data: CardData;
+  readonly terminalId: TerminalId;
+  /** Bound into the seal: sealed data cannot be moved to another payment. */
+  readonly paymentId: string;
+  readonly key: { readonly keyId: string; readonly publicKey: KeyObject };
+  readonly random: RandomBytes;
+}
+
+export function sealCardData(input: SealCardInput): SealedCardData {
+  const sealed = seal({
+    recipient: input.key.publicKey,
+    info: INFO,
+    aad: aadFor(input.terminalId, input.paymentId),
+    plaintext: Buffer.from(JSON.stringify(input.data), "utf8"),
+    random: input.random,
+  });
+  return { keyId: input.key.keyId, enc: toBase64(sealed.enc), ciphertext: toBase64(sealed.ciphertext) };
+}
+
+export interface OpenCardInput {
+  readonly sealed: SealedCardData;
+  readonly terminalId: TerminalId;
+  readonly paymentId: string;
+  readonly privateKey: KeyObject;
+}
+
+/** Throws Fault `seal.invalid` for data sealed to another key, terminal or payment. */
+export function openCardData(input: OpenCardInput): CardData {
+  const plaintext = unseal({
+    recipient: input.privateKey,
+    info: INFO,
+    aad: aadFor(input.terminalId, input.paymentId),
+    sealed: { enc: fromBase64(input.sealed.enc), ciphertext: fromBase64(input.sealed.ciphertext) },
+  });
+  const parsed = CardDataSchema.safeParse(parseJson(Buffer.from(plaintext).toString("utf8")));
+  if (!parsed.success) throw new Fault("seal.invalid", `sealed card data of unknown form: ${reasonOf(parsed.error)}`);
+  return parsed.data;
+}

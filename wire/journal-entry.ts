@@ -1,0 +1,148 @@
+/**
+ * The entries of a terminal's journal, as stored and as forwarded. Hub and agent must agree on them to the byte:
+ * the hub checks each entry's hash over the text it was sent.
+ */
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { AttemptSchema } from "./authorisation.ts";
+import {
+  DigestSchema,
+  EntryModeSchema,
+  HexSchema,
+  MoneySchema,
+  PaymentIdSchema,
+  ReasonCodeSchema,
+  TimeSchema,
+} from "./common.ts";
+
+const base = { paymentId: PaymentIdSchema, at: TimeSchema };
+
+/** Written and fsynced before the card is touched. */
+const Intent = z.strictObject({
+  ...base,
+  kind: z.literal("intent"),
+  operation: z.enum(["purchase", "refund"]),
+  amount: MoneySchema,
+  reference: z.string().max(64).optional(),
+  originalPaymentId: PaymentIdSchema.optional(),
+});
+
+/** Fsynced before an online request leaves: after a crash it tells that one may have. */
+const OnlineRequested = z.strictObject({ ...base, kind: z.literal("online-requested"), attempt: AttemptSchema });
+
+/** The answer did not come in time; what the hub did is not known (RM1). */
+const OnlineUnknown = z.strictObject({ ...base, kind: z.literal("online-unknown"), attempt: AttemptSchema });
+
+export const CardFactsSchema = z.strictObject({
+  entryMode: EntryModeSchema,
+  /** First six and last four digits at most. */
+  maskedPan: z.string().regex(/^\d{0,6}\*+\d{4}$/),
+  /** HMAC of the number under the terminal's key: tells cards apart, tells nothing else. */
+  cardToken: DigestSchema,
+  aid: HexSchema,
+  label: z.string().max(16),
+  cryptogramType: z.enum(["TC", "ARQC", "AAC"]),
+  /** DE 55 without 57, 5A, 5F20, 9F1F and 9F20 (RM5). */
+  iccData: HexSchema,
+});
+export type CardFacts = z.infer<typeof CardFactsSchema>;
+
+/**
+ * The one final outcome (RM1), fsynced before anyone is told. An approved purchase is itself the advice that the hub
+ * receives; `attempts` names the online attempts that it supersedes.
+ */
+const Decision = z.strictObject({
+  ...base,
+  kind: z.literal("decision"),
+  outcome: z.enum(["approved", "declined", "aborted"]),
+  mode: z.enum(["online", "offline"]),
+  operation: z.enum(["purchase", "refund"]),
+  amount: MoneySchema,
+  reason: ReasonCodeSchema.optional(),
+  detail: z.string().max(200).optional(),
+  responseCode: z.string().max(2).optional(),
+  approvalCode: z.string().max(6).optional(),
+  attempts: z.array(AttemptSchema).max(99),
+  leaseId: z.string().max(64).optional(),
+  card: CardFactsSchema.optional(),
+  /** The day in the site's time zone, YYYY-MM-DD (RM17). */
+  businessDate: z.iso.date(),
+});
+
+/** Undoes one attempt whose outcome did not count; repeated until the hub's receipt (RM1). */
+const Reversal = z.strictObject({
+  ...base,
+  kind: z.literal("reversal"),
+  attempt: AttemptSchema,
+  reason: z.string().max(64),
+});
+
+/** Takes back an own approval that was never forwarded (RM12). The hub is told so that no number is missing. */
+const Void = z.strictObject({
+  ...base,
+  kind: z.literal("void"),
+  voidedSequence: z.int().min(0),
+  voidedForward: z.int().min(1),
+  amount: MoneySchema,
+  attempts: z.array(AttemptSchema).max(99),
+  reason: z.string().max(200).optional(),
+});
+
+/** Fsynced before the first byte of a ticket (RM3). */
+const PrintIntent = z.strictObject({
+  ...base,
+  kind: z.literal("print-intent"),
+  print: z.int().min(1),
+  marking: z.enum(["original", "possible-copy", "copy"]),
+});
+
+const Printed = z.strictObject({
+  ...base,
+  kind: z.literal("printed"),
+  print: z.int().min(1),
+  /** `unproven`: some or all of it may be on paper. `nothing`: no byte left. */
+  result: z.enum(["proven", "unproven", "nothing"]),
+});
+
+export const EntryBodySchema = z.discriminatedUnion("kind", [
+  Intent,
+  OnlineRequested,
+  OnlineUnknown,
+  Decision,
+  Reversal,
+  Void,
+  PrintIntent,
+  Printed,
+]);
+export type EntryBody = z.infer<typeof EntryBodySchema>;
+export type EntryOf<K extends EntryBody["kind"]> = Extract<EntryBody, { kind: K }>;
+
+/** An entry as it is stored: `text` is the exact JSON; `forward` numbers the entries that the hub must be told, with no gaps. */
+export const StoredEntrySchema = z.strictObject({
+  sequence: z.int().min(1),
+  forward: z.int().min(1).optional(),
+  previousHash: DigestSchema,
+  hash: DigestSchema,
+  /** SHA-256 of the sealed card data that lie beside the entry (RM5). */
+  sealedDigest: DigestSchema.optional(),
+  text: z.string().max(16_384),
+});
+export type StoredEntry = z.infer<typeof StoredEntrySchema>;
+
+export const GENESIS_HASH = "0".repeat(64);
+
+export interface HashInput {
+  readonly terminalId: string;
+  readonly epoch: string;
+  readonly sequence: number;
+  readonly forward?: number | undefined;
+  readonly previousHash: string;
+  readonly sealedDigest?: string | undefined;
+  readonly text: string;
+}
+
+/** SHA-256 over one line per field and the stored text: the chain covers every byte that matters, and nothing twice. */
+export function hashEntry(entry: HashInput): string {
+  const head = `${entry.terminalId}\n${entry.epoch}\n${entry.sequence}\n${entry.forward ?? ""}\n${entry.previousHash}\n${entry.sealedDigest ?? ""}\n`;
+  return createHash("sha256").update(head).update(entry.text).digest("hex");
+}

@@ -1,0 +1,46 @@
+/** The signed offline lease: how much a terminal may sell, of what, until when, with no hub in reach (RM8). */
+import { z } from "zod";
+import {
+  Base64Schema,
+  CurrencySchema,
+  DigestSchema,
+  EntryModeSchema,
+  EpochSchema,
+  TerminalIdSchema,
+  TimeSchema,
+} from "./common.ts";
+import { SignedSchema } from "./signing.ts";
+
+const MinorSchema = z.string().regex(/^(?:0|[1-9]\d{0,11})$/);
+
+export const LeaseSchema = z.strictObject({
+  leaseId: z.string().min(1).max(64),
+  terminalId: TerminalIdSchema,
+  epoch: EpochSchema,
+  /** Rises with every lease given to this terminal; an older one never replaces a newer. */
+  counter: z.int().min(1),
+  issuedAt: TimeSchema,
+  expiresAt: TimeSchema,
+  currency: CurrencySchema,
+  /** Minor units for one sale; for all that is not yet receipted; and how many of them. */
+  perSaleMinor: MinorSchema,
+  sumMinor: MinorSchema,
+  countMax: z.int().min(0).max(100_000),
+  means: z.array(EntryModeSchema).max(8),
+  /** Keyed hashes of refused cards, under this terminal's card-token key. */
+  denyList: z.strictObject({ version: z.int().min(0), hash: DigestSchema, tokens: z.array(DigestSchema).max(5_000) }),
+  /** The hub's present HPKE key: X25519 SPKI. */
+  sealingKey: z.strictObject({ keyId: z.string().min(1).max(64), publicKey: Base64Schema }),
+});
+export type Lease = z.infer<typeof LeaseSchema>;
+
+/** Signed under the domain `time`; replaces the box's own idea of the time for leases and deadlines. */
+export const HubTimeSchema = z.strictObject({ terminalId: TerminalIdSchema, at: TimeSchema });
+export type HubTime = z.infer<typeof HubTimeSchema>;
+
+export const LeaseMessageSchema = z.strictObject({
+  /** Absent when the hub gives this terminal none. */
+  lease: SignedSchema.optional(),
+  time: SignedSchema,
+});
+export type LeaseMessage = z.infer<typeof LeaseMessageSchema>;

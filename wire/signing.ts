@@ -1,0 +1,61 @@
+/** Ed25519 over the exact bytes sent, under a domain tag, so that no signature serves for another purpose. */
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign, verify } from "node:crypto";
+import { z } from "zod";
+import { fromBase64, toBase64 } from "../base/bytes.ts";
+import { Fault, reasonOf } from "../base/fault.ts";
+import { Base64Schema } from "./common.ts";
+
+/** What a signature is for; part of what is signed. */
+export type SigningDomain = "lease" | "time" | "batch" | "deny-list";
+
+/** A JSON text with its signature. The text is carried as it was signed, so that no two ends need to agree on a form. */
+export const SignedSchema = z.strictObject({ text: z.string().max(262_144), signature: Base64Schema });
+export type Signed = z.infer<typeof SignedSchema>;
+
+const bound = (domain: SigningDomain, text: string): Buffer => Buffer.from(`tillway/v1/${domain}\n${text}`, "utf8");
+
+export function signText(domain: SigningDomain, text: string, key: KeyObject): Signed {
+  return { text, signature: toBase64(sign(null, bound(domain, text), key)) };
+}
+
+/** Checks the signature, then the form. Throws Fault `signature.invalid` or `message.invalid`. */
+export function openSigned<T>(domain: SigningDomain, signed: Signed, key: KeyObject, schema: z.ZodType<T>): T {
+  if (!verify(null, bound(domain, signed.text), key, fromBase64(signed.signature))) {
+    throw new Fault("signature.invalid", `the signature of this ${domain} does not match the hub's key`);
+  }
+  const parsed = schema.safeParse(parseJson(signed.text));
+  if (!parsed.success)
+    throw new Fault("message.invalid", `a signed ${domain} of unknown form: ${firstIssue(parsed.error)}`);
+  return parsed.data;
+}
+
+/** JSON from outside: a Fault `message.invalid` instead of a SyntaxError. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Fault("message.invalid", `not JSON: ${reasonOf(error)}`);
+  }
+}
+
+/** The first thing zod found wrong, as `path: reason`. */
+export function firstIssue(error: z.ZodError): string {
+  const issue = error.issues[0];
+  if (!issue) return "unknown";
+  const path = issue.path.join(".") || (issue.code === "unrecognized_keys" ? issue.keys.join(", ") : "(whole)");
+  return `${path}: ${issue.message}`;
+}
+
+export interface SigningKeys {
+  readonly publicKey: KeyObject;
+  readonly privateKey: KeyObject;
+}
+export const newSigningKeys = (): SigningKeys => generateKeyPairSync("ed25519");
+
+/** Keys as text: SPKI and PKCS#8 DER in base64. */
+export const publicKeyText = (key: KeyObject): string => toBase64(key.export({ type: "spki", format: "der" }));
+export const privateKeyText = (key: KeyObject): string => toBase64(key.export({ type: "pkcs8", format: "der" }));
+export const readPublicKey = (text: string): KeyObject =>
+  createPublicKey({ key: Buffer.from(fromBase64(text)), type: "spki", format: "der" });
+export const readPrivateKey = (text: string): KeyObject =>
+  createPrivateKey({ key: Buffer.from(fromBase64(text)), type: "pkcs8", format: "der" });

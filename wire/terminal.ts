@@ -1,0 +1,72 @@
+/** A terminal's own life at the hub: enrolment by a one-time claim, presence, health. */
+import { z } from "zod";
+import { Base64Schema, DigestSchema, TerminalIdSchema, TimeSchema } from "./common.ts";
+
+/** What the operator hands over: where the hub is, who may come, and which CA to trust (SHA-256 of its DER). */
+export const ClaimSchema = z.strictObject({
+  hub: z.url(),
+  terminalId: TerminalIdSchema,
+  claimId: z.string().regex(/^[0-9a-f]{16,64}$/),
+  secret: z.string().min(32).max(128),
+  caFingerprint: DigestSchema,
+});
+export type Claim = z.infer<typeof ClaimSchema>;
+
+const CLAIM_PREFIX = "tw1.";
+export const claimText = (claim: Claim): string =>
+  CLAIM_PREFIX + Buffer.from(JSON.stringify(claim)).toString("base64url");
+/** The claim, or undefined when the text is not one. */
+export function readClaim(text: string): Claim | undefined {
+  if (!text.startsWith(CLAIM_PREFIX)) return undefined;
+  try {
+    const json: unknown = JSON.parse(Buffer.from(text.slice(CLAIM_PREFIX.length), "base64url").toString("utf8"));
+    return ClaimSchema.safeParse(json).data;
+  } catch {
+    return undefined;
+  }
+}
+
+export const EnrolRequestSchema = z.strictObject({
+  claimId: z.string().max(64),
+  secret: z.string().max(128),
+  /** Ed25519 SPKI: checks the signatures of batches. */
+  signingKey: Base64Schema,
+});
+export type EnrolRequest = z.infer<typeof EnrolRequestSchema>;
+
+export const EnrolResponseSchema = z.strictObject({
+  terminalId: TerminalIdSchema,
+  /** Sent as MQTT password and HTTPS bearer. */
+  bearer: z.string().min(32).max(128),
+  caCertificate: z.string().max(8_192),
+  mqttUrl: z.url(),
+  httpsUrl: z.url(),
+  /** Ed25519 SPKI: checks leases and hub time. */
+  hubSigningKey: Base64Schema,
+  sealingKey: z.strictObject({ keyId: z.string().max(64), publicKey: Base64Schema }),
+  /** 32 bytes: keys this terminal's card tokens. */
+  cardTokenKey: Base64Schema,
+});
+export type EnrolResponse = z.infer<typeof EnrolResponseSchema>;
+
+/** On connecting, on renewal of the lease, and as the Last Will. The hub answers `online` with a LeaseMessage. */
+export const PresenceSchema = z.strictObject({
+  status: z.enum(["online", "offline", "draining"]),
+  version: z.string().max(32),
+  /** The terminal's own clock, to show how wrong it is. Never used for order. */
+  clock: TimeSchema,
+  outstanding: z.strictObject({ count: z.int().min(0), minor: z.string().max(20) }).optional(),
+  leaseCounter: z.int().min(0).optional(),
+});
+export type Presence = z.infer<typeof PresenceSchema>;
+
+export const HealthSchema = z.strictObject({
+  queueDepth: z.int().min(0),
+  oldestAgeSec: z.int().min(0),
+  devices: z
+    .array(
+      z.strictObject({ id: z.string().max(64), state: z.string().max(16), detail: z.string().max(200).optional() }),
+    )
+    .max(64),
+});
+export type Health = z.infer<typeof HealthSchema>;
