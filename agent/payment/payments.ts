@@ -1,0 +1,107 @@
+/** What the local API and the command line ask of payments, and what they are shown. */
+import type { PaymentId } from "../../base/ids.ts";
+import type { Money } from "../../base/money.ts";
+import type { Result } from "../../base/result.ts";
+import type { ReasonCode } from "../../wire/common.ts";
+import type { CardFacts } from "../../wire/journal-entry.ts";
+
+export interface PurchaseRequest {
+  readonly id: PaymentId;
+  readonly amount: Money;
+  /** The till's own words, printed on the receipt. */
+  readonly reference?: string;
+}
+
+export interface RefundRequest {
+  /** The refund's own id, owned by the caller as a payment's is. */
+  readonly id: PaymentId;
+  readonly originalId: PaymentId;
+  /** Absent: all that is left of the original. */
+  readonly amount?: Money;
+}
+
+/** Where a running payment is; also the names of the points at which tests kill the agent. */
+export const PAYMENT_STAGES = [
+  "accepted",
+  "intent-stored",
+  "card-presented",
+  "application-selected",
+  "records-read",
+  "first-cryptogram",
+  "online-request-stored",
+  "online-request-sent",
+  "online-answered",
+  "online-unknown-stored",
+  "second-cryptogram",
+  "decision-ready",
+  "decision-stored",
+  "answered",
+  "print-intent-stored",
+  "print-started",
+  "print-finished",
+  "print-stored",
+] as const;
+export type PaymentStage = (typeof PAYMENT_STAGES)[number];
+
+export type PaymentStatus = "processing" | "approved" | "declined" | "aborted" | "voided";
+
+export interface PaymentView {
+  readonly id: PaymentId;
+  readonly operation: "purchase" | "refund";
+  readonly status: PaymentStatus;
+  readonly amount: Money;
+  readonly reference?: string;
+  readonly originalId?: PaymentId;
+  /** While processing: the stage and what the customer should do ("present card"). */
+  readonly stage?: PaymentStage;
+  readonly mode?: "online" | "offline";
+  readonly reason?: ReasonCode;
+  /** One sentence for the cashier. */
+  readonly detail?: string;
+  readonly responseCode?: string;
+  readonly approvalCode?: string;
+  readonly card?: CardFacts;
+  /** pending: approved, not yet on paper; none: nothing to print. */
+  readonly ticket: "none" | "pending" | "printed" | "possibly-printed";
+  /** The entry's place in the store-and-forward queue, once decided. */
+  readonly queue?: "eligible" | "forwarding" | "processed" | "declined" | "quarantined" | "voided";
+  readonly startedAt: string;
+  readonly decidedAt?: string;
+}
+
+/** The same id came with other content: the field that differs (RM4). */
+export interface Conflict {
+  readonly field: "amount.minor" | "amount.currency" | "reference" | "operation" | "originalId";
+}
+
+export type StartRefusal =
+  | ({ readonly why: "conflict" } & Conflict)
+  | { readonly why: "not-found" | "busy" | "draining" | "not-allowed"; readonly detail: string };
+export type CancelRefusal = { readonly why: "not-found" | "too-late"; readonly detail: string };
+export type VoidRefusal = {
+  readonly why: "not-found" | "not-approved" | "forwarding" | "already-processed";
+  readonly detail: string;
+};
+export type ReprintRefusal = { readonly why: "not-found" | "nothing-to-print" | "no-printer"; readonly detail: string };
+
+export type PaymentEvent =
+  | { readonly type: "payment.stage"; readonly id: PaymentId; readonly stage: PaymentStage }
+  | { readonly type: "payment.ended"; readonly payment: PaymentView }
+  | { readonly type: "payment.ticket"; readonly payment: PaymentView };
+
+export interface Payments {
+  /** Starts, or attaches to a running or ended payment of the same id and content. Returns at once. */
+  begin(request: PurchaseRequest): Result<PaymentView, StartRefusal>;
+  beginRefund(request: RefundRequest): Result<PaymentView, StartRefusal>;
+  /** The payment when it has ended (the decision is on disk). Throws Fault `aborted` when the signal ends the wait. */
+  ended(id: PaymentId, signal: AbortSignal): Promise<PaymentView>;
+  get(id: PaymentId): PaymentView | undefined;
+  recent(limit: number): readonly PaymentView[];
+  cancel(id: PaymentId): Result<PaymentView, CancelRefusal>;
+  void(id: PaymentId, reason: string | undefined): Promise<Result<PaymentView, VoidRefusal>>;
+  /** Prints a marked copy. */
+  reprint(id: PaymentId): Promise<Result<PaymentView, ReprintRefusal>>;
+  /** How many are running now. */
+  readonly running: number;
+  onEvent(listener: (event: PaymentEvent) => void): () => void;
+}
