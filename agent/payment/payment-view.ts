@@ -1,0 +1,63 @@
+/** Reads a payment out of its journal entries: the entries are the truth, a view is only their sum. */
+import type { PaymentId } from "../../base/ids.ts";
+import { fromWireMoney } from "../../wire/common.ts";
+import type { EntryBody, EntryOf } from "../../wire/journal-entry.ts";
+import type { QueueState } from "../journal/journal.ts";
+import type { PaymentView } from "./payments.ts";
+
+/** How a ticket is marked: only the first may be unmarked, and only while no other can be on paper (RM3). */
+export type Marking = EntryOf<"print-intent">["marking"];
+
+const find = <K extends EntryBody["kind"]>(entries: readonly EntryBody[], kind: K): EntryOf<K> | undefined =>
+  entries.find((entry): entry is EntryOf<K> => entry.kind === kind);
+const all = <K extends EntryBody["kind"]>(entries: readonly EntryBody[], kind: K): EntryOf<K>[] =>
+  entries.filter((entry): entry is EntryOf<K> => entry.kind === kind);
+
+/** The marking of the next ticket. A print that was begun and not proven may be on paper. */
+export function nextMarking(entries: readonly EntryBody[]): Marking {
+  const results = new Map(all(entries, "printed").map((printed) => [printed.print, printed.result]));
+  if ([...results.values()].includes("proven")) return "copy";
+  const doubtful = all(entries, "print-intent").some((intent) => results.get(intent.print) !== "nothing");
+  return doubtful ? "possible-copy" : "original";
+}
+
+export const nextPrint = (entries: readonly EntryBody[]): number => all(entries, "print-intent").length + 1;
+
+export function ticketOf(entries: readonly EntryBody[]): PaymentView["ticket"] {
+  if (find(entries, "decision")?.outcome !== "approved") return "none";
+  if (all(entries, "printed").some((printed) => printed.result === "proven")) return "printed";
+  if (nextMarking(entries) === "possible-copy") return "possibly-printed";
+  return find(entries, "void") ? "none" : "pending";
+}
+
+/** The view of a payment whose entries are in the journal; undefined when there is no intent among them. */
+export function viewOf(entries: readonly EntryBody[], queue: QueueState | undefined): PaymentView | undefined {
+  const intent = find(entries, "intent");
+  if (!intent) return undefined;
+  const decision = find(entries, "decision");
+  const voided = find(entries, "void");
+  return {
+    id: intent.paymentId as PaymentId,
+    operation: intent.operation,
+    status: voided ? "voided" : (decision?.outcome ?? "processing"),
+    amount: fromWireMoney(intent.amount),
+    ...(intent.reference === undefined ? {} : { reference: intent.reference }),
+    ...(intent.originalPaymentId === undefined ? {} : { originalId: intent.originalPaymentId }),
+    ...(decision ? decided(decision) : {}),
+    ticket: ticketOf(entries),
+    ...(queue === undefined ? {} : { queue }),
+    startedAt: intent.at,
+  };
+}
+
+function decided(decision: EntryOf<"decision">): Partial<PaymentView> {
+  return {
+    mode: decision.mode,
+    decidedAt: decision.at,
+    ...(decision.reason === undefined ? {} : { reason: decision.reason }),
+    ...(decision.detail === undefined ? {} : { detail: decision.detail }),
+    ...(decision.responseCode === undefined ? {} : { responseCode: decision.responseCode }),
+    ...(decision.approvalCode === undefined ? {} : { approvalCode: decision.approvalCode }),
+    ...(decision.card === undefined ? {} : { card: decision.card }),
+  };
+}

@@ -1,0 +1,163 @@
+/** A receipt as a value: what the customer is owed on paper. Printing is the printer's affair. */
+import { type Money, toDecimal } from "../../base/money.ts";
+import type { ReceiptDocument, ReceiptLine } from "../../protocols/escpos/document.ts";
+import type { Marking } from "./payment-view.ts";
+import type { PaymentView } from "./payments.ts";
+
+export type ReceiptLanguage = "en" | "de" | "fr";
+
+export interface Site {
+  readonly merchantName: string;
+  readonly addressLines: readonly string[];
+  /** IANA name; receipts and business dates are in it. */
+  readonly timeZone: string;
+  readonly language: ReceiptLanguage;
+}
+
+interface Words {
+  readonly purchase: string;
+  readonly refund: string;
+  readonly approved: string;
+  readonly offline: string;
+  readonly offlineNote: string;
+  readonly possibleCopy: string;
+  readonly copy: string;
+  readonly date: string;
+  readonly terminal: string;
+  readonly payment: string;
+  readonly original: string;
+  readonly card: string;
+  readonly approvalCode: string;
+  readonly reference: string;
+  readonly total: string;
+  readonly keep: string;
+}
+
+const WORDS: Readonly<Record<ReceiptLanguage, Words>> = {
+  en: {
+    purchase: "SALE",
+    refund: "REFUND",
+    approved: "APPROVED",
+    offline: "*** ACCEPTED OFFLINE ***",
+    offlineNote: "Will be sent when the network is back.",
+    possibleCopy: "*** POSSIBLE COPY ***",
+    copy: "*** COPY ***",
+    date: "Date",
+    terminal: "Terminal",
+    payment: "Payment",
+    original: "Original",
+    card: "Card",
+    approvalCode: "Approval code",
+    reference: "Reference",
+    total: "Total",
+    keep: "Please keep this receipt.",
+  },
+  de: {
+    purchase: "KAUF",
+    refund: "GUTSCHRIFT",
+    approved: "GENEHMIGT",
+    offline: "*** OFFLINE ANGENOMMEN ***",
+    offlineNote: "Wird gesendet, sobald das Netz da ist.",
+    possibleCopy: "*** MÖGLICHE KOPIE ***",
+    copy: "*** KOPIE ***",
+    date: "Datum",
+    terminal: "Terminal",
+    payment: "Zahlung",
+    original: "Original",
+    card: "Karte",
+    approvalCode: "Genehmigung",
+    reference: "Referenz",
+    total: "Summe",
+    keep: "Bitte bewahren Sie diesen Beleg auf.",
+  },
+  fr: {
+    purchase: "VENTE",
+    refund: "REMBOURSEMENT",
+    approved: "ACCEPTÉ",
+    offline: "*** ACCEPTÉ HORS LIGNE ***",
+    offlineNote: "Sera transmis au retour du réseau.",
+    possibleCopy: "*** COPIE POSSIBLE ***",
+    copy: "*** COPIE ***",
+    date: "Date",
+    terminal: "Terminal",
+    payment: "Paiement",
+    original: "Original",
+    card: "Carte",
+    approvalCode: "Autorisation",
+    reference: "Référence",
+    total: "Total",
+    keep: "Merci de conserver ce reçu.",
+  },
+};
+
+export interface ReceiptInput {
+  readonly payment: PaymentView;
+  readonly site: Site;
+  readonly terminalId: string;
+  readonly marking: Marking;
+}
+
+export function receiptOf({ payment, site, terminalId, marking }: ReceiptInput): ReceiptDocument {
+  const words = WORDS[site.language];
+  const lines: ReceiptLine[] = [
+    { kind: "text", text: site.merchantName, align: "center", bold: true },
+    ...site.addressLines.map((text): ReceiptLine => ({ kind: "text", text, align: "center" })),
+    { kind: "rule" },
+    ...mark(marking, words),
+    { kind: "text", text: words[payment.operation], align: "center", bold: true },
+    { kind: "pair", label: words.date, value: localTime(payment.decidedAt ?? payment.startedAt, site) },
+    { kind: "pair", label: words.terminal, value: terminalId },
+    { kind: "pair", label: words.payment, value: payment.id },
+    ...optionalPair(words.original, payment.originalId),
+    ...optionalPair(words.reference, payment.reference),
+    ...cardLines(payment, words),
+    ...optionalPair(words.approvalCode, payment.approvalCode),
+    { kind: "rule" },
+    { kind: "pair", label: words.total, value: localAmount(payment.amount, site), bold: true },
+    { kind: "rule" },
+    { kind: "text", text: words.approved, align: "center", bold: true },
+    ...(payment.mode === "offline" ? offlineLines(words) : []),
+    { kind: "text", text: words.keep, align: "center" },
+  ];
+  return { title: `${payment.operation} ${payment.id} ${marking}`, lines };
+}
+
+function mark(marking: Marking, words: Words): ReceiptLine[] {
+  if (marking === "original") return [];
+  const text = marking === "copy" ? words.copy : words.possibleCopy;
+  return [{ kind: "text", text, align: "center", bold: true }];
+}
+
+const offlineLines = (words: Words): ReceiptLine[] => [
+  { kind: "text", text: words.offline, align: "center", bold: true },
+  { kind: "text", text: words.offlineNote, align: "center" },
+];
+
+const optionalPair = (label: string, value: string | undefined): ReceiptLine[] =>
+  value === undefined ? [] : [{ kind: "pair", label, value }];
+
+/** Label, number, AID and cryptogram type, as receipts of chip cards carry them (RM13). */
+function cardLines(payment: PaymentView, words: Words): ReceiptLine[] {
+  const card = payment.card;
+  if (!card) return [];
+  return [
+    { kind: "pair", label: words.card, value: card.label },
+    { kind: "pair", label: "", value: card.maskedPan },
+    { kind: "pair", label: "AID", value: card.aid.toUpperCase() },
+    { kind: "pair", label: "Cryptogram", value: card.cryptogramType },
+  ];
+}
+
+/** `2026-01-05 10:00:00` in the site's zone: the same digits in every language, so that tills can read it. */
+export function localTime(iso: string, site: Pick<Site, "timeZone">): string {
+  return new Date(iso).toLocaleString("sv-SE", { timeZone: site.timeZone });
+}
+
+/** The day that the site's books count, YYYY-MM-DD (RM17). */
+export const businessDate = (atMs: number, timeZone: string): string =>
+  new Date(atMs).toLocaleDateString("sv-SE", { timeZone });
+
+function localAmount(amount: Money, site: Site): string {
+  const decimal = toDecimal(amount);
+  return `${site.language === "en" ? decimal : decimal.replace(".", ",")} ${amount.currency}`;
+}
