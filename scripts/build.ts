@@ -1,0 +1,100 @@
+/**
+ * Bundles the programs into dist/, where scripts/tillway runs them: one file loads faster and holds less memory than a
+ * few hundred stripped sources. New files are renamed into place one by one, the entries last, and old chunks stay for a
+ * day, so that a build never takes a file from under a program that runs.
+ */
+import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+
+const root = join(import.meta.dirname, "..");
+const dist = join(root, "dist");
+const staging = join(root, ".cache", `build-${process.pid}`);
+const OLD_CHUNK_KEPT_MS = 24 * 60 * 60 * 1000;
+
+const ENTRIES: Readonly<Record<string, string>> = {
+  tillway: "scripts/tillway.ts",
+  "device-host": "drivers/host/main.ts",
+};
+
+/** Native addons, and packages which read files that lie beside their own source. They stay in node_modules. */
+const EXTERNAL = [
+  "@abandonware/noble",
+  "@fastify/swagger-ui",
+  "@pokusew/pcsclite",
+  "better-sqlite3",
+  "nfc-pcsc",
+  "node-hid",
+  "pg-native",
+  "serialport",
+];
+
+/** CommonJS packages inside an ES module look for these names of their own module system. */
+const COMMONJS_NAMES = [
+  'import { createRequire as createRequireOfBundle } from "node:module";',
+  "const require = createRequireOfBundle(import.meta.url);",
+  "const __filename = import.meta.filename;",
+  "const __dirname = import.meta.dirname;",
+].join("\n");
+
+const entryPoints = Object.fromEntries(
+  Object.entries(ENTRIES)
+    .map(([name, source]) => [name, join(root, source)] as const)
+    .filter(([, source]) => existsSync(source)),
+);
+if (Object.keys(entryPoints).length === 0) {
+  console.error(`build: none of ${Object.values(ENTRIES).join(", ")} exists`);
+  process.exit(1);
+}
+
+mkdirSync(staging, { recursive: true });
+try {
+  // Its time is that of the start: a source edited while the build runs is newer, and gets built by the next start.
+  writeFileSync(join(staging, ".stamp"), "");
+  await build({
+    absWorkingDir: root,
+    entryPoints,
+    outdir: staging,
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "node",
+    target: "node24",
+    external: EXTERNAL,
+    banner: { js: COMMONJS_NAMES },
+    chunkNames: "chunk-[hash]",
+    legalComments: "none",
+    sourcemap: "linked",
+    logLevel: "warning",
+  });
+  copyNativeSources();
+  publish();
+} finally {
+  rmSync(staging, { recursive: true, force: true });
+}
+
+/** The simulated reader compiles its preloaded library at run time, from a source that lies beside the program. */
+function copyNativeSources(): void {
+  const folder = join(root, "sim", "reader");
+  if (!existsSync(folder)) return;
+  for (const name of readdirSync(folder).filter((file) => file.endsWith(".c"))) {
+    copyFileSync(join(folder, name), join(staging, name));
+  }
+}
+
+function publish(): void {
+  mkdirSync(dist, { recursive: true });
+  const built = readdirSync(staging);
+  for (const name of built.sort((a, b) => publishRank(a) - publishRank(b))) {
+    renameSync(join(staging, name), join(dist, name));
+  }
+  for (const name of readdirSync(dist).filter((file) => !built.includes(file))) {
+    const file = join(dist, name);
+    if (Date.now() - statSync(file).mtimeMs > OLD_CHUNK_KEPT_MS) rmSync(file, { force: true });
+  }
+}
+
+function publishRank(name: string): number {
+  if (name === ".stamp") return 2;
+  return Object.keys(entryPoints).some((entry) => name === `${entry}.js`) ? 1 : 0;
+}
