@@ -1,0 +1,218 @@
+/**
+ * Holds the offline lease and counts against it (RM8): what may still be sold is the cap less everything that is approved
+ * and not yet receipted, less what is being decided right now, across renewals.
+ */
+import type { KeyObject } from "node:crypto";
+import { z } from "zod";
+import { assert } from "../../base/assert.ts";
+import { Fault, isFault, reasonOf } from "../../base/fault.ts";
+import type { PaymentId, TerminalId } from "../../base/ids.ts";
+import type { Log } from "../../base/log.ts";
+import type { Money } from "../../base/money.ts";
+import { fail, ok, type Result } from "../../base/result.ts";
+import type { EntryMode } from "../../wire/common.ts";
+import { type Lease, LeaseSchema } from "../../wire/lease.ts";
+import { openSigned, parseJson, readPublicKey, type Signed, SignedSchema } from "../../wire/signing.ts";
+import type { Journal } from "../journal/journal.ts";
+import type { HubClock, LeaseRefusal, LeaseView } from "../uplink/hub.ts";
+
+export interface SealingKey {
+  readonly keyId: string;
+  readonly publicKey: KeyObject;
+}
+
+export interface OfflineSale {
+  readonly paymentId: PaymentId;
+  readonly amount: Money;
+  readonly means: EntryMode;
+  /** HMAC of the card number under this terminal's key, in hex: matched with the deny list. */
+  readonly cardToken: string;
+}
+
+/** Room taken out of the lease for one sale that is being decided. Ends by exactly one of its two calls; a second does nothing. */
+export interface Reservation {
+  readonly leaseId: string;
+  /** The decision is durable in the journal, whose `outstanding` counts it from now on. */
+  commit(): void;
+  /** Not sold: the room is free again. */
+  release(): void;
+}
+
+export interface LeaseKeeperOptions {
+  readonly terminalId: TerminalId;
+  readonly hubSigningKey: KeyObject;
+  /** The key of the enrolment, used until a lease brings the hub's present one. */
+  readonly sealingKey: SealingKey;
+  readonly journal: Pick<Journal, "epoch" | "outstanding" | "recall" | "keep">;
+  readonly hubClock: HubClock;
+  readonly log: Log;
+  /** Free bytes on the journal's disk, and how many must stay free: below that no more is sold offline. */
+  readonly disk: { freeBytes(): number; readonly reserveBytes: number };
+}
+
+/** `taken`: in force now. `held`: the same or a newer one is held. `invalid`: not the hub's, or not for this terminal and journal. */
+export type LeaseOffer = "taken" | "held" | "invalid";
+
+const KeptLeaseSchema = z.strictObject({ lease: SignedSchema, withdrawn: z.literal(true).optional() });
+
+interface HeldLease {
+  readonly signed: Signed;
+  readonly lease: Lease;
+  readonly denied: ReadonlySet<string>;
+  readonly sealingKey: SealingKey;
+  readonly withdrawn: boolean;
+}
+
+export class LeaseKeeper {
+  readonly #options: LeaseKeeperOptions;
+  readonly #reserved = new Map<PaymentId, bigint>();
+  #held: HeldLease | undefined;
+
+  constructor(options: LeaseKeeperOptions) {
+    this.#options = options;
+    const kept = readKept(options.journal.recall("lease"));
+    const held = kept && this.#open(kept.lease);
+    if (held) this.#held = { ...held, withdrawn: kept.withdrawn ?? false };
+  }
+
+  /** The number of the lease held, to tell the hub; 0 without one. */
+  get counter(): number {
+    return this.#held?.lease.counter ?? 0;
+  }
+
+  /** The key under which card data are sealed today. */
+  get sealingKey(): SealingKey {
+    return this.#held?.sealingKey ?? this.#options.sealingKey;
+  }
+
+  /** Takes a lease from the hub if it is newer than the held one. */
+  offer(signed: Signed): LeaseOffer {
+    const offered = this.#open(signed);
+    if (!offered) return "invalid";
+    const { lease } = offered;
+    const held = this.#held;
+    if (held && lease.counter < held.lease.counter) return "held";
+    if (held && lease.counter === held.lease.counter && !held.withdrawn) return "held";
+    this.#replace(offered);
+    this.#options.log.info("offline lease taken", {
+      leaseId: lease.leaseId,
+      counter: lease.counter,
+      expiresAt: lease.expiresAt,
+    });
+    return "taken";
+  }
+
+  /** The hub gives this terminal no lease any more. What is outstanding stays counted. */
+  withdraw(): void {
+    const held = this.#held;
+    if (!held || held.withdrawn) return;
+    this.#replace({ ...held, withdrawn: true });
+    this.#options.log.warn("the hub withdrew the offline lease", { leaseId: held.lease.leaseId });
+  }
+
+  /**
+   * Takes room for one sale, or says why there is none. Nothing can come between the check and the taking: both are
+   * synchronous, so concurrent sales cannot share the same room.
+   */
+  reserve(sale: OfflineSale): Result<Reservation, LeaseRefusal> {
+    assert(!this.#reserved.has(sale.paymentId), "one reservation per payment");
+    const held = this.#held;
+    if (!held || held.withdrawn) return fail("no-lease");
+    const refusal = this.#refusalOf(sale, held);
+    if (refusal) return fail(refusal);
+    this.#reserved.set(sale.paymentId, sale.amount.minor);
+    return ok(this.#reservation(sale.paymentId, held.lease.leaseId));
+  }
+
+  view(): LeaseView | undefined {
+    const held = this.#held;
+    if (!held || held.withdrawn) return undefined;
+    const used = this.#used();
+    return {
+      lease: held.lease,
+      remainingMinor: atLeastNothing(BigInt(held.lease.sumMinor) - used.minor),
+      remainingCount: Math.max(0, held.lease.countMax - used.count),
+    };
+  }
+
+  #refusalOf(sale: OfflineSale, { lease, denied }: HeldLease): LeaseRefusal | undefined {
+    const { hubClock, disk } = this.#options;
+    const time = hubClock.now();
+    // An unproven time is still a lower bound, so an end that it has passed is certain.
+    if (time.at >= Date.parse(lease.expiresAt)) return "expired";
+    if (!time.proven) return "time-unproven";
+    if (sale.amount.currency !== lease.currency) return "currency";
+    if (!lease.means.includes(sale.means)) return "means";
+    if (denied.has(sale.cardToken)) return "denied-card";
+    if (sale.amount.minor > BigInt(lease.perSaleMinor)) return "per-sale";
+    const used = this.#used();
+    if (used.count + 1 > lease.countMax) return "count";
+    if (used.minor + sale.amount.minor > BigInt(lease.sumMinor)) return "sum";
+    return disk.freeBytes() < disk.reserveBytes ? "disk-reserve" : undefined;
+  }
+
+  /** A sale between its commit in the journal and `commit()` here counts twice for a moment: too much, never too little. */
+  #used(): { readonly minor: bigint; readonly count: number } {
+    const outstanding = this.#options.journal.outstanding();
+    let minor = outstanding.minor;
+    for (const amount of this.#reserved.values()) minor += amount;
+    return { minor, count: outstanding.count + this.#reserved.size };
+  }
+
+  #reservation(paymentId: PaymentId, leaseId: string): Reservation {
+    let open = true;
+    const end = () => {
+      if (open) this.#reserved.delete(paymentId);
+      open = false;
+    };
+    return { leaseId, commit: end, release: end };
+  }
+
+  #replace(held: HeldLease): void {
+    this.#held = held;
+    const kept = held.withdrawn ? { lease: held.signed, withdrawn: true } : { lease: held.signed };
+    this.#options.journal.keep("lease", JSON.stringify(kept)).catch((error: unknown) => {
+      this.#options.log.warn("the lease could not be stored; it holds until a restart", { reason: reasonOf(error) });
+    });
+  }
+
+  #open(signed: Signed): HeldLease | undefined {
+    const { hubSigningKey, terminalId, journal, log } = this.#options;
+    try {
+      const lease = openSigned("lease", signed, hubSigningKey, LeaseSchema);
+      if (lease.terminalId === terminalId && lease.epoch === journal.epoch) return hold(signed, lease);
+      log.warn("a lease of another terminal or journal was ignored", { leaseId: lease.leaseId, epoch: lease.epoch });
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      log.warn("a lease that the hub did not sign was ignored", { reason: reasonOf(error) });
+    }
+    return undefined;
+  }
+}
+
+function hold(signed: Signed, lease: Lease): HeldLease {
+  const { keyId, publicKey } = lease.sealingKey;
+  const sealingKey = { keyId, publicKey: readSealingKey(publicKey) };
+  return { signed, lease, withdrawn: false, sealingKey, denied: new Set(lease.denyList.tokens) };
+}
+
+function readSealingKey(text: string): KeyObject {
+  try {
+    const key = readPublicKey(text);
+    if (key.asymmetricKeyType === "x25519") return key;
+  } catch {
+    // Not a key at all: the same refusal as another kind of key.
+  }
+  throw new Fault("message.invalid", "the lease's sealing key is not an X25519 public key");
+}
+
+const atLeastNothing = (minor: bigint): bigint => (minor < 0n ? 0n : minor);
+
+function readKept(text: string | undefined): z.infer<typeof KeptLeaseSchema> | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return KeptLeaseSchema.safeParse(parseJson(text)).data;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,120 @@
+/** RM8: time is hub time, carried on by the time since boot, and never goes back. */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { SignedHubClock } from "../../agent/lease/hub-clock.ts";
+import type { TerminalId } from "../../base/ids.ts";
+import { silentLog } from "../../base/log.ts";
+import { HandBoot, HOUR, hubKeys, MemoryJournal, NINE, signedTime, strangerKeys, TERMINAL } from "./lease-fixture.ts";
+
+const clockOver = (journal: MemoryJournal, boot: HandBoot) =>
+  new SignedHubClock({ terminalId: TERMINAL, hubSigningKey: hubKeys.publicKey, journal, boot, log: silentLog });
+
+test("RM8 before the hub was ever heard, time is unproven", () => {
+  const clock = clockOver(new MemoryJournal(), new HandBoot());
+  expect(clock.now().proven).toBe(false);
+});
+
+test("RM8 a signed time proves the time, and the time since boot carries it on", () => {
+  const boot = new HandBoot();
+  const clock = clockOver(new MemoryJournal(), boot);
+  expect(clock.hear(signedTime(NINE))).toBe("heard");
+  boot.uptime += HOUR;
+  expect(clock.now()).toEqual({ at: NINE + HOUR, proven: true });
+});
+
+test("RM8 a restart of the process within one boot keeps the proof", () => {
+  const journal = new MemoryJournal();
+  const boot = new HandBoot();
+  clockOver(journal, boot).hear(signedTime(NINE));
+  boot.uptime += HOUR;
+  expect(clockOver(journal, boot).now()).toEqual({ at: NINE + HOUR, proven: true });
+});
+
+test("RM8 after a reboot time is unproven until the hub was heard, and no less than the high-water and the time since boot", () => {
+  const journal = new MemoryJournal();
+  const boot = new HandBoot();
+  clockOver(journal, boot).hear(signedTime(NINE));
+  boot.reboot();
+  const clock = clockOver(journal, boot);
+  expect(clock.now()).toEqual({ at: NINE + boot.uptime, proven: false });
+  clock.hear(signedTime(NINE + HOUR));
+  expect(clock.now()).toEqual({ at: NINE + HOUR, proven: true });
+});
+
+test("RM8 an old signed time replayed after a reboot proves nothing", () => {
+  const journal = new MemoryJournal();
+  const boot = new HandBoot();
+  clockOver(journal, boot).hear(signedTime(NINE));
+  boot.reboot();
+  const clock = clockOver(journal, boot);
+  expect(clock.hear(signedTime(NINE - HOUR))).toBe("old");
+  expect(clock.now().proven).toBe(false);
+  expect(clock.ignored).toBe(1);
+});
+
+test("RM8 an old signed time replayed in the same boot changes nothing", () => {
+  const boot = new HandBoot();
+  const clock = clockOver(new MemoryJournal(), boot);
+  clock.hear(signedTime(NINE));
+  boot.uptime += HOUR;
+  expect(clock.hear(signedTime(NINE))).toBe("old");
+  expect(clock.hear(signedTime(NINE + 1))).toBe("heard");
+  expect(clock.now().at).toBeGreaterThanOrEqual(NINE + HOUR);
+  boot.uptime += HOUR;
+  expect(clock.now().at).toBeGreaterThan(NINE + 2 * HOUR - 5_000);
+});
+
+test("RM8 times of another terminal, of another key or of no form are ignored", () => {
+  const clock = clockOver(new MemoryJournal(), new HandBoot());
+  expect(clock.hear(signedTime(NINE, "till-2" as TerminalId))).toBe("invalid");
+  expect(clock.hear(signedTime(NINE, TERMINAL, strangerKeys))).toBe("invalid");
+  expect(clock.hear({ text: "{", signature: "AAAA" })).toBe("invalid");
+  expect(clock.now().proven).toBe(false);
+  expect(clock.ignored).toBe(3);
+});
+
+test("RM8 the high-water is stored at most once in thirty seconds, and again when it jumps", () => {
+  const journal = new MemoryJournal();
+  const boot = new HandBoot();
+  const clock = clockOver(journal, boot);
+  for (let second = 0; second < 29; second += 1) {
+    clock.hear(signedTime(NINE + second * 1_000));
+    boot.uptime += 1_000;
+  }
+  expect(journal.keeps).toBe(1);
+  clock.hear(signedTime(NINE + HOUR));
+  expect(journal.keeps).toBe(2);
+});
+
+test("a damaged note of the high-water counts as none", () => {
+  const journal = new MemoryJournal();
+  journal.kept.set("hub-time", '{"at":"noon"}');
+  expect(clockOver(journal, new HandBoot()).now()).toEqual({ at: 0, proven: false });
+});
+
+test("RM8 whatever comes in whatever order, time never goes back and never runs behind a heard time", () => {
+  const step = fc.oneof(
+    fc.record({ do: fc.constant("hear" as const), at: fc.integer({ min: 0, max: 100 * HOUR }) }),
+    fc.record({ do: fc.constant("pass" as const), ms: fc.integer({ min: 0, max: 10 * HOUR }) }),
+    fc.record({ do: fc.constant("restart" as const) }),
+  );
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
+      const journal = new MemoryJournal();
+      const boot = new HandBoot();
+      let clock = clockOver(journal, boot);
+      let shown = 0;
+      for (const one of steps) {
+        if (one.do === "pass") boot.uptime += one.ms;
+        else if (one.do === "restart") clock = clockOver(journal, boot);
+        else if (clock.hear(signedTime(NINE + one.at)) === "heard") {
+          expect(clock.now().at).toBeGreaterThanOrEqual(NINE + one.at);
+        }
+        // A restart may lose what was shown within the last thirty seconds of storing, and no more.
+        const { at } = clock.now();
+        expect(at).toBeGreaterThanOrEqual(one.do === "restart" ? shown - 35_000 : shown);
+        shown = at;
+      }
+    }),
+  );
+});

@@ -1,0 +1,168 @@
+/** RM8: what a lease permits, one limit at a time. */
+import { expect, test } from "vitest";
+import { LeaseKeeper } from "../../agent/lease/lease-keeper.ts";
+import type { Epoch, TerminalId } from "../../base/ids.ts";
+import { silentLog } from "../../base/log.ts";
+import { money } from "../../base/money.ts";
+import { ok } from "../../base/result.ts";
+import { publicKeyText } from "../../wire/signing.ts";
+import {
+  HOUR,
+  hubKeys,
+  leaseOf,
+  MemoryJournal,
+  NINE,
+  saleOf,
+  sealingKeys,
+  signedLease,
+  strangerKeys,
+  TERMINAL,
+} from "./lease-fixture.ts";
+
+const world = () => {
+  const journal = new MemoryJournal();
+  const time = { at: NINE, proven: true };
+  const disk = { free: 1_000_000, freeBytes: () => disk.free, reserveBytes: 1_000 };
+  const open = () =>
+    new LeaseKeeper({
+      terminalId: TERMINAL,
+      hubSigningKey: hubKeys.publicKey,
+      sealingKey: { keyId: "enrolled", publicKey: sealingKeys.publicKey },
+      journal,
+      hubClock: { now: () => time },
+      log: silentLog,
+      disk,
+    });
+  return { journal, time, disk, open, leases: open() };
+};
+const refused = (error: string) => ({ ok: false, error });
+
+test("RM8 without a lease nothing is sold offline", () => {
+  expect(world().leases.reserve(saleOf(1n))).toEqual(refused("no-lease"));
+});
+
+test("RM8 a sale within the lease is granted and names the lease", () => {
+  const { leases } = world();
+  expect(leases.offer(signedLease())).toBe("taken");
+  const granted = leases.reserve(saleOf(5_000n));
+  expect(granted).toMatchObject(ok({ leaseId: "lease-1" }));
+  expect(leases.view()).toMatchObject({ remainingMinor: 5_000n, remainingCount: 4 });
+});
+
+test("RM8 each limit refuses by its own name", () => {
+  const { leases, journal, time, disk } = world();
+  const denied = "d".repeat(64);
+  leases.offer(signedLease({ denyList: { version: 1, hash: "1".repeat(64), tokens: [denied] } }));
+  expect(leases.reserve(saleOf(5_001n))).toEqual(refused("per-sale"));
+  expect(leases.reserve(saleOf(1n, { amount: money(1n, "USD") }))).toEqual(refused("currency"));
+  expect(leases.reserve(saleOf(1n, { means: "contactless" }))).toEqual(refused("means"));
+  expect(leases.reserve(saleOf(1n, { cardToken: denied }))).toEqual(refused("denied-card"));
+  disk.free = 999;
+  expect(leases.reserve(saleOf(1n))).toEqual(refused("disk-reserve"));
+  disk.free = 1_000;
+  journal.unreceipted.push(4_000n, 4_000n);
+  expect(leases.reserve(saleOf(2_001n))).toEqual(refused("sum"));
+  journal.unreceipted.push(0n, 0n, 0n);
+  expect(leases.reserve(saleOf(1n))).toEqual(refused("count"));
+  time.proven = false;
+  expect(leases.reserve(saleOf(1n))).toEqual(refused("time-unproven"));
+  time.at = NINE + 8 * HOUR;
+  expect(leases.reserve(saleOf(1n))).toEqual(refused("expired"));
+});
+
+test("RM8 concurrent sales cannot share the same room", () => {
+  const { leases } = world();
+  leases.offer(signedLease({ sumMinor: "5000" }));
+  expect(leases.reserve(saleOf(3_000n)).ok).toBe(true);
+  expect(leases.reserve(saleOf(3_000n))).toEqual(refused("sum"));
+});
+
+test("RM8 released room is free again, committed room is the journal's to count", () => {
+  const { leases, journal } = world();
+  leases.offer(signedLease({ sumMinor: "5000" }));
+  const first = leases.reserve(saleOf(5_000n));
+  if (!first.ok) throw new Error("refused");
+  first.value.release();
+  const second = leases.reserve(saleOf(5_000n));
+  if (!second.ok) throw new Error("refused");
+  journal.unreceipted.push(5_000n);
+  second.value.commit();
+  expect(leases.reserve(saleOf(1n))).toEqual(refused("sum"));
+  journal.unreceipted.pop();
+  expect(leases.reserve(saleOf(5_000n)).ok).toBe(true);
+});
+
+test("RM8 a reservation ended twice frees its room once", () => {
+  const { leases } = world();
+  leases.offer(signedLease({ sumMinor: "5000" }));
+  const sale = saleOf(5_000n);
+  const first = leases.reserve(sale);
+  if (!first.ok) throw new Error("refused");
+  first.value.release();
+  expect(leases.reserve(sale).ok).toBe(true);
+  first.value.release();
+  expect(leases.reserve(saleOf(1n))).toEqual(refused("sum"));
+});
+
+test("RM8 a renewal brings no fresh room for what is not yet receipted", () => {
+  const { leases, journal } = world();
+  leases.offer(signedLease());
+  journal.unreceipted.push(4_000n, 4_000n);
+  expect(leases.offer(signedLease({ counter: 2 }))).toBe("taken");
+  expect(leases.view()).toMatchObject({ remainingMinor: 2_000n, remainingCount: 3 });
+  expect(leases.reserve(saleOf(2_001n))).toEqual(refused("sum"));
+});
+
+test("RM8 a smaller renewal than what is outstanding leaves nothing, not less", () => {
+  const { leases, journal } = world();
+  journal.unreceipted.push(4_000n, 4_000n);
+  leases.offer(signedLease({ sumMinor: "100", countMax: 1 }));
+  expect(leases.view()).toMatchObject({ remainingMinor: 0n, remainingCount: 0 });
+});
+
+test("RM8 an older lease never replaces a newer one", () => {
+  const { leases } = world();
+  leases.offer(signedLease({ counter: 7 }));
+  expect(leases.offer(signedLease({ counter: 6, sumMinor: "99999" }))).toBe("held");
+  expect(leases.offer(signedLease({ counter: 7, sumMinor: "99999" }))).toBe("held");
+  expect(leases.view()?.lease.sumMinor).toBe("10000");
+  expect(leases.counter).toBe(7);
+});
+
+test("RM8 a lease of another key, terminal, journal or form is not taken", () => {
+  const { leases } = world();
+  expect(leases.offer(signedLease({}, strangerKeys))).toBe("invalid");
+  expect(leases.offer(signedLease({ terminalId: "till-2" as TerminalId }))).toBe("invalid");
+  expect(leases.offer(signedLease({ epoch: "ffffffffffffffff" as Epoch }))).toBe("invalid");
+  const ed25519 = { keyId: "k", publicKey: publicKeyText(hubKeys.publicKey) };
+  expect(leases.offer(signedLease({ sealingKey: ed25519 }))).toBe("invalid");
+  expect(leases.view()).toBeUndefined();
+});
+
+test("RM8 the lease outlives the process, and is checked again when it is read back", () => {
+  const { leases, journal, open } = world();
+  leases.offer(signedLease());
+  expect(open().view()?.lease).toEqual(leaseOf());
+  journal.kept.set("lease", JSON.stringify({ lease: signedLease({}, strangerKeys) }));
+  expect(open().view()).toBeUndefined();
+});
+
+test("RM8 a withdrawn lease stays withdrawn after a restart, and an older one does not come back", () => {
+  const { leases, open } = world();
+  leases.offer(signedLease({ counter: 3 }));
+  leases.withdraw();
+  expect(leases.reserve(saleOf(1n))).toEqual(refused("no-lease"));
+  const restarted = open();
+  expect(restarted.reserve(saleOf(1n))).toEqual(refused("no-lease"));
+  expect(restarted.offer(signedLease({ counter: 2 }))).toBe("held");
+  expect(restarted.offer(signedLease({ counter: 4 }))).toBe("taken");
+});
+
+test("card data are sealed under the lease's key, before the first lease under the enrolment's", () => {
+  const { leases } = world();
+  expect(leases.sealingKey.keyId).toBe("enrolled");
+  leases.offer(signedLease());
+  expect(leases.sealingKey.keyId).toBe("k1");
+  leases.withdraw();
+  expect(leases.sealingKey.keyId).toBe("k1");
+});
