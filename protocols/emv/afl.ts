@@ -1,0 +1,47 @@
+/** Application File Locator: which records belong to the application (Book 3, 10.2). */
+import { Fault } from "../../base/fault.ts";
+
+export interface AflEntry {
+  /** Short file identifier, 1 to 30. */
+  readonly sfi: number;
+  readonly firstRecord: number;
+  readonly lastRecord: number;
+  /** How many records, from the first on, take part in offline data authentication. */
+  readonly authenticatedRecords: number;
+}
+
+const ENTRY_BYTES = 4;
+const AFL_BYTES_MAX = 252;
+const SFI_MAX = 30;
+
+export function decodeAfl(bytes: Uint8Array): readonly AflEntry[] {
+  if (bytes.length === 0 || bytes.length % ENTRY_BYTES !== 0 || bytes.length > AFL_BYTES_MAX) {
+    throw new Fault("codec.invalid", `an AFL of ${bytes.length} bytes`);
+  }
+  return Array.from({ length: bytes.length / ENTRY_BYTES }, (_, index) =>
+    decodeEntry(bytes.subarray(index * ENTRY_BYTES, (index + 1) * ENTRY_BYTES)),
+  );
+}
+
+function decodeEntry(bytes: Uint8Array): AflEntry {
+  const [first = 0, firstRecord = 0, lastRecord = 0, authenticatedRecords = 0] = bytes;
+  const sfi = first >> 3;
+  const sound =
+    (first & 0b111) === 0 &&
+    sfi >= 1 &&
+    sfi <= SFI_MAX &&
+    firstRecord >= 1 &&
+    lastRecord >= firstRecord &&
+    authenticatedRecords <= lastRecord - firstRecord + 1;
+  if (!sound)
+    throw new Fault("codec.invalid", "an AFL entry that names no records", { details: { entry: [...bytes] } });
+  return { sfi, firstRecord, lastRecord, authenticatedRecords };
+}
+
+export function encodeAfl(entries: readonly AflEntry[]): Uint8Array<ArrayBuffer> {
+  const bytes = Uint8Array.from(
+    entries.flatMap((entry) => [entry.sfi << 3, entry.firstRecord, entry.lastRecord, entry.authenticatedRecords]),
+  );
+  decodeAfl(bytes);
+  return bytes;
+}
