@@ -1,0 +1,314 @@
+/** The payments of one terminal: starts them, lets repeats attach (RM4), ends them, and shows them. */
+import { abortable } from "../../base/clock.ts";
+import { Fault, reasonOf } from "../../base/fault.ts";
+import type { PaymentId } from "../../base/ids.ts";
+import type { Money } from "../../base/money.ts";
+import { fail, ok, type Result } from "../../base/result.ts";
+import { fromWireMoney } from "../../wire/common.ts";
+import type { EntryOf } from "../../wire/journal-entry.ts";
+import type { JournalEntry, QueueState } from "../journal/journal.ts";
+import { viewOf } from "./payment-view.ts";
+import type {
+  CancelRefusal,
+  Conflict,
+  PaymentEvent,
+  PaymentStage,
+  Payments,
+  PaymentView,
+  PurchaseRequest,
+  RefundRequest,
+  ReprintRefusal,
+  StartRefusal,
+  VoidRefusal,
+} from "./payments.ts";
+import { type PurchaseDeps, runPurchase } from "./purchase.ts";
+import { runRefund } from "./refund.ts";
+import type { TicketPrinter } from "./ticket-printer.ts";
+
+/** Tills beside one terminal; more waiting customers than this are turned away. */
+const RUNNING_MAX = 16;
+
+export interface DeskOptions extends Omit<PurchaseDeps, "onStage"> {
+  readonly tickets: TicketPrinter;
+  /** The queue state of a payment's forwarded entry. */
+  readonly queueStateOf: (id: PaymentId) => QueueState | undefined;
+  /** Sees every stage before anything later happens. */
+  readonly onStage: (id: PaymentId, stage: PaymentStage) => void;
+  /** The journal failed: what is on disk is unknown, so the agent must stop and read it again. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+interface Running {
+  readonly asked: Asked;
+  readonly startedAt: string;
+  readonly cancel: AbortController;
+  readonly done: Promise<void>;
+  stage: PaymentStage;
+}
+
+/** What the caller asked for, to compare a repeat with. */
+interface Asked {
+  readonly operation: "purchase" | "refund";
+  readonly amount: Money;
+  readonly reference?: string;
+  readonly originalId?: PaymentId;
+}
+
+/** Where a cancellation can still end a payment: before the card is worked with, or while the hub is waited for. */
+const CANCELLABLE: ReadonlySet<PaymentStage> = new Set<PaymentStage>([
+  "accepted",
+  "intent-stored",
+  "online-request-stored",
+  "online-request-sent",
+]);
+
+export class PaymentDesk implements Payments {
+  readonly #options: DeskOptions;
+  readonly #running = new Map<PaymentId, Running>();
+  readonly #listeners = new Set<(event: PaymentEvent) => void>();
+  #draining = false;
+
+  constructor(options: DeskOptions) {
+    this.#options = options;
+  }
+
+  get running(): number {
+    return this.#running.size;
+  }
+
+  begin(request: PurchaseRequest): Result<PaymentView, StartRefusal> {
+    const asked: Asked = {
+      operation: "purchase",
+      amount: request.amount,
+      ...(request.reference === undefined ? {} : { reference: request.reference }),
+    };
+    return this.#start(request.id, asked, async (cancel) => {
+      await runPurchase({ ...this.#options, onStage: this.#onStage }, request, cancel);
+    });
+  }
+
+  beginRefund(request: RefundRequest): Result<PaymentView, StartRefusal> {
+    const amount = this.#refundable(request);
+    if (!amount.ok) return amount;
+    const asked: Asked = { operation: "refund", amount: amount.value, originalId: request.originalId };
+    return this.#start(request.id, asked, (cancel) =>
+      runRefund({ ...this.#options, onStage: this.#onStage }, { ...request, amount: amount.value }, cancel),
+    );
+  }
+
+  async ended(id: PaymentId, signal: AbortSignal): Promise<PaymentView> {
+    const running = this.#running.get(id);
+    if (running) await abortable(running.done, signal);
+    const view = this.get(id);
+    if (!view) throw new Fault("aborted", `no payment ${id} here`);
+    return view;
+  }
+
+  get(id: PaymentId): PaymentView | undefined {
+    const running = this.#running.get(id);
+    if (running) return runningView(id, running);
+    return viewOf(bodies(this.#entries(id)), this.#options.queueStateOf(id));
+  }
+
+  recent(limit: number): readonly PaymentView[] {
+    return this.#options.journal.recentPayments(limit).flatMap((id) => this.get(id) ?? []);
+  }
+
+  cancel(id: PaymentId): Result<PaymentView, CancelRefusal> {
+    const running = this.#running.get(id);
+    if (!running) {
+      const view = this.get(id);
+      if (!view) return fail({ why: "not-found", detail: `no payment ${id} here` });
+      return fail({ why: "too-late", detail: `payment ${id} has ended: ${view.status}` });
+    }
+    if (!CANCELLABLE.has(running.stage)) {
+      return fail({
+        why: "too-late",
+        detail: "the card is being worked with; wait for the outcome, then void or refund",
+      });
+    }
+    running.cancel.abort(new Fault("aborted", "cancelled"));
+    return ok(runningView(id, running));
+  }
+
+  async void(id: PaymentId, reason: string | undefined): Promise<Result<PaymentView, VoidRefusal>> {
+    const entries = this.#entries(id);
+    if (entries.length === 0) return fail({ why: "not-found", detail: `no payment ${id} here` });
+    const target = entries.find(isForwardedApproval);
+    if (!target || target.body.operation !== "purchase") {
+      return fail({ why: "not-approved", detail: "only an approved sale can be voided" });
+    }
+    const voided = await this.#options.journal.appendVoid({
+      kind: "void",
+      paymentId: id,
+      at: this.#at(),
+      voidedSequence: target.sequence,
+      voidedForward: target.forward,
+      amount: target.body.amount,
+      attempts: target.body.attempts,
+      ...(reason === undefined ? {} : { reason }),
+    });
+    if (!voided.ok) return fail(voidRefusal(voided.error));
+    this.#emitEnded(id);
+    return this.#viewed(id);
+  }
+
+  async reprint(id: PaymentId): Promise<Result<PaymentView, ReprintRefusal>> {
+    const view = this.get(id);
+    if (!view) return fail({ why: "not-found", detail: `no payment ${id} here` });
+    if (view.ticket === "none") return fail({ why: "nothing-to-print", detail: `payment ${id} is ${view.status}` });
+    const printed = await this.#options.tickets.copy(id);
+    if (printed === "printed") return this.#viewed(id);
+    return fail({ why: "no-printer", detail: "the printer is not ready; run `tillway doctor`" });
+  }
+
+  onEvent(listener: (event: PaymentEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** A ticket changed on paper; told to those who watch. */
+  ticketChanged(id: PaymentId): void {
+    const payment = this.get(id);
+    if (payment) this.#emit({ type: "payment.ticket", payment });
+  }
+
+  /** Takes nothing new, cancels who still waits for a card, and waits for the rest. */
+  async drain(signal: AbortSignal): Promise<void> {
+    this.#draining = true;
+    for (const running of this.#running.values()) {
+      if (running.stage === "accepted" || running.stage === "intent-stored")
+        running.cancel.abort(new Fault("aborted", "stopping"));
+    }
+    const all = Promise.all([...this.#running.values()].map((running) => running.done));
+    await abortable(all, signal);
+  }
+
+  #start(id: PaymentId, asked: Asked, work: (cancel: AbortSignal) => Promise<void>): Result<PaymentView, StartRefusal> {
+    const known = this.#running.get(id)?.asked ?? askedBefore(this.#entries(id));
+    if (known) {
+      const field = differingField(known, asked);
+      return field ? fail({ why: "conflict", field }) : this.#viewed(id);
+    }
+    if (this.#draining) return fail({ why: "draining", detail: "the terminal is stopping and takes no new payments" });
+    if (this.#running.size >= RUNNING_MAX)
+      return fail({ why: "busy", detail: `${RUNNING_MAX} payments are running already` });
+    const cancel = new AbortController();
+    const { promise: done, resolve, reject } = Promise.withResolvers<void>();
+    done.catch(() => undefined);
+    this.#running.set(id, { asked, startedAt: this.#at(), cancel, done, stage: "accepted" });
+    this.#onStage(id, "accepted");
+    void work(cancel.signal).then(
+      () => {
+        this.#running.delete(id);
+        resolve();
+        this.#emitEnded(id);
+        this.#options.onStage(id, "answered");
+        this.#options.tickets.wake();
+      },
+      (error: unknown) => {
+        reject(error);
+        this.#options.log.error("a payment could not be stored", { paymentId: id, why: reasonOf(error) });
+        this.#options.onFatal(error);
+      },
+    );
+    return this.#viewed(id);
+  }
+
+  /** What may be given back, as far as this terminal knows; the hub has the last word. */
+  #refundable({ id, originalId, amount }: RefundRequest): Result<Money, StartRefusal> {
+    const again = askedBefore(this.#entries(id));
+    if (again && amount === undefined) return ok(again.amount);
+    const original = this.get(originalId);
+    if (!original) {
+      if (amount) return ok(amount);
+      return fail({ why: "not-found", detail: `payment ${originalId} is not known at this terminal; give the amount` });
+    }
+    if (original.operation !== "purchase" || original.status !== "approved") {
+      return fail({
+        why: "not-allowed",
+        detail: `payment ${originalId} is ${original.status}; only an approved sale can be refunded`,
+      });
+    }
+    if (amount && amount.currency !== original.amount.currency) {
+      return fail({ why: "not-allowed", detail: `the original is in ${original.amount.currency}` });
+    }
+    const wanted = amount ?? original.amount;
+    if (wanted.minor > original.amount.minor)
+      return fail({ why: "not-allowed", detail: "a refund never exceeds the original" });
+    return ok(wanted);
+  }
+
+  readonly #onStage = (id: PaymentId, stage: PaymentStage): void => {
+    const running = this.#running.get(id);
+    if (running) running.stage = stage;
+    this.#options.onStage(id, stage);
+    this.#emit({ type: "payment.stage", id, stage });
+  };
+
+  #viewed(id: PaymentId): Result<PaymentView, never> {
+    const view = this.get(id);
+    if (!view) throw new Error(`broken invariant: payment ${id} has a view`);
+    return ok(view);
+  }
+
+  #emitEnded(id: PaymentId): void {
+    const payment = this.get(id);
+    if (payment) this.#emit({ type: "payment.ended", payment });
+  }
+
+  #emit(event: PaymentEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+
+  #entries(id: PaymentId): readonly JournalEntry[] {
+    return this.#options.journal.entriesOf(id);
+  }
+
+  #at(): string {
+    return new Date(this.#options.now()).toISOString();
+  }
+}
+
+const bodies = (entries: readonly JournalEntry[]) => entries.map((entry) => entry.body);
+
+type ForwardedApproval = JournalEntry & { readonly forward: number; readonly body: EntryOf<"decision"> };
+const isForwardedApproval = (entry: JournalEntry): entry is ForwardedApproval =>
+  entry.forward !== undefined && entry.body.kind === "decision" && entry.body.outcome === "approved";
+
+function askedBefore(entries: readonly JournalEntry[]): Asked | undefined {
+  const intent = bodies(entries).find((body): body is EntryOf<"intent"> => body.kind === "intent");
+  if (!intent) return undefined;
+  return {
+    operation: intent.operation,
+    amount: fromWireMoney(intent.amount),
+    ...(intent.reference === undefined ? {} : { reference: intent.reference }),
+    ...(intent.originalPaymentId === undefined ? {} : { originalId: intent.originalPaymentId }),
+  };
+}
+
+function differingField(known: Asked, asked: Asked): Conflict["field"] | undefined {
+  if (known.operation !== asked.operation) return "operation";
+  if (known.originalId !== asked.originalId) return "originalId";
+  if (known.amount.currency !== asked.amount.currency) return "amount.currency";
+  if (known.amount.minor !== asked.amount.minor) return "amount.minor";
+  return known.reference === asked.reference ? undefined : "reference";
+}
+
+function runningView(id: PaymentId, running: Running): PaymentView {
+  return {
+    id,
+    ...running.asked,
+    status: "processing",
+    stage: running.stage,
+    ticket: "none",
+    startedAt: running.startedAt,
+  };
+}
+
+function voidRefusal(state: QueueState | "not-found"): VoidRefusal {
+  if (state === "forwarding")
+    return { why: "forwarding", detail: "it is on its way to the hub; wait for its receipt, then refund it" };
+  if (state === "not-found") return { why: "not-found", detail: "its entry is not in the queue" };
+  return { why: "already-processed", detail: `the hub has it already (${state}); refund it instead` };
+}

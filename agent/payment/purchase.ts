@@ -1,0 +1,370 @@
+/** The shell of one purchase: carries out what the machine decides, and hands back what came of it. */
+import { assert, present, unreachable } from "../../base/assert.ts";
+import { type Clock, deadline } from "../../base/clock.ts";
+import { Fault, isFault, reasonOf } from "../../base/fault.ts";
+import type { PaymentId, RandomBytes } from "../../base/ids.ts";
+import type { Log } from "../../base/log.ts";
+import type { Money } from "../../base/money.ts";
+import type { Result } from "../../base/result.ts";
+import type { CardSession } from "../../drivers/capability.ts";
+import { type SealedCardData, sealCardData } from "../../wire/card-data.ts";
+import { type EntryMode, type ReasonCode, toWireMoney } from "../../wire/common.ts";
+import type { EntryBody } from "../../wire/journal-entry.ts";
+import type { Journal, NewEntry } from "../journal/journal.ts";
+import type { Reservation, SealingKey } from "../lease/lease-keeper.ts";
+import type { Hub, LeaseRefusal } from "../uplink/hub.ts";
+import { CardRefusal, type EmvCard, type EmvTerminal } from "./emv-session.ts";
+import type { PaymentStage, PurchaseRequest } from "./payments.ts";
+import {
+  type CardFailure,
+  type HubAnswer,
+  type PurchaseDecision,
+  type PurchaseEffect,
+  type PurchaseEvent,
+  purchaseMachine,
+  type Refusal,
+} from "./purchase-machine.ts";
+import type { ReaderLane } from "./reader-lane.ts";
+
+export interface Leases {
+  readonly sealingKey: SealingKey;
+  reserve(sale: {
+    readonly paymentId: PaymentId;
+    readonly amount: Money;
+    readonly means: EntryMode;
+    readonly cardToken: string;
+  }): Result<Reservation, LeaseRefusal>;
+}
+
+export interface PurchaseDeps {
+  readonly journal: Journal;
+  readonly hub: Hub;
+  readonly leases: Leases;
+  readonly lane: ReaderLane;
+  readonly readCard: (session: CardSession, terminal: EmvTerminal, signal: AbortSignal) => Promise<EmvCard>;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly log: Log;
+  /** Milliseconds since 1970 as well as they are known. */
+  readonly now: () => number;
+  readonly timeZone: string;
+  readonly cardTimeoutMs: number;
+  readonly businessDate: (atMs: number) => string;
+  readonly onStage: (id: PaymentId, stage: PaymentStage) => void;
+}
+
+/** The whole card dialogue has this long; the customer stands there all the while. */
+const DIALOGUE_WITHIN_MS = 30_000;
+
+/** Runs to the decision on disk. Only a Fault of the journal is thrown: everything else is a decision. */
+export async function runPurchase(
+  deps: PurchaseDeps,
+  request: PurchaseRequest,
+  cancel: AbortSignal,
+): Promise<PurchaseDecision> {
+  const run = new PurchaseRun(deps, request, cancel);
+  return await run.toDecision();
+}
+
+class PurchaseRun {
+  readonly #deps: PurchaseDeps;
+  readonly #request: PurchaseRequest;
+  readonly #cancel: AbortSignal;
+  #readerSeen = false;
+  #session: CardSession | undefined;
+  #card: EmvCard | undefined;
+  #sealed: SealedCardData | undefined;
+  #reservation: Reservation | undefined;
+
+  constructor(deps: PurchaseDeps, request: PurchaseRequest, cancel: AbortSignal) {
+    this.#deps = deps;
+    this.#request = request;
+    this.#cancel = cancel;
+  }
+
+  async toDecision(): Promise<PurchaseDecision> {
+    const stored = purchaseMachine({ at: "new" }, { on: "start" });
+    let step = purchaseMachine(stored.state, await this.#storeIntent());
+    assert(step.state.at === "awaiting-card", "a stored intent awaits a card");
+    const dialogue = async (session: CardSession): Promise<PurchaseDecision> => {
+      this.#session = session;
+      this.#stage("card-presented");
+      step = purchaseMachine(step.state, { on: "card-presented" });
+      return await this.#run(step);
+    };
+    using limit = deadline(this.#deps.clock, this.#deps.cardTimeoutMs, this.#cancel);
+    const seen = () => {
+      this.#readerSeen = true;
+    };
+    try {
+      return await this.#deps.lane.withCard(limit.signal, seen, dialogue);
+    } catch (error) {
+      if (this.#session || !isFault(error, "transport.timeout", "aborted")) throw error;
+      return await this.#run(purchaseMachine(step.state, this.#nobody()));
+    }
+  }
+
+  async #run(first: ReturnType<typeof purchaseMachine>): Promise<PurchaseDecision> {
+    let step = first;
+    try {
+      for (;;) {
+        const effect = step.effects[0];
+        if (step.state.at === "ended") return step.state.decision;
+        assert(effect !== undefined, `a purchase at ${step.state.at} has something to do`);
+        step = purchaseMachine(step.state, await this.#perform(effect));
+      }
+    } finally {
+      this.#reservation?.release();
+    }
+  }
+
+  #perform(effect: PurchaseEffect): Promise<PurchaseEvent> {
+    switch (effect.do) {
+      case "store-intent":
+      case "await-card":
+        throw new Error("broken invariant: the intent and the card come before the dialogue");
+      case "read-card":
+        return this.#readCard();
+      case "reserve":
+        return Promise.resolve(this.#reserve());
+      case "first-cryptogram":
+        return this.#cryptogram("first-cryptogram", (card, signal) => card.generateFirst(effect.ask, signal));
+      case "store-request":
+        return this.#storeRequest(effect.attempt);
+      case "ask-hub":
+        return this.#askHub(effect.attempt);
+      case "store-unknown":
+        return this.#storeUnknown(effect.attempt);
+      case "second-cryptogram":
+        return this.#cryptogram("second-cryptogram", (card, signal) =>
+          card.generateSecond({ ask: effect.ask, responseCode: effect.responseCode }, signal),
+        );
+      case "store-decision":
+        return this.#storeDecision(effect.decision);
+      default:
+        return unreachable(effect);
+    }
+  }
+
+  async #storeIntent(): Promise<PurchaseEvent> {
+    const { id, amount, reference } = this.#request;
+    await this.#append([
+      {
+        body: {
+          kind: "intent",
+          paymentId: id,
+          at: this.#at(),
+          operation: "purchase",
+          amount: toWireMoney(amount),
+          ...(reference === undefined ? {} : { reference }),
+        },
+      },
+    ]);
+    this.#stage("intent-stored");
+    return { on: "intent-stored" };
+  }
+
+  async #readCard(): Promise<PurchaseEvent> {
+    const { amount } = this.#request;
+    const event = await this.#withCard(async (session, signal) => {
+      const terminal: EmvTerminal = {
+        amount,
+        atMs: this.#deps.now(),
+        timeZone: this.#deps.timeZone,
+        random: this.#deps.random,
+      };
+      const card = await this.#deps.readCard(session, terminal, signal);
+      this.#card = card;
+      this.#sealed = this.#seal(card.data);
+      return { on: "card-read", hub: this.#deps.hub.state } as const;
+    });
+    if (event.on === "card-read") this.#stage("records-read");
+    return event;
+  }
+
+  #reserve(): PurchaseEvent {
+    const card = present(this.#card, "the card that was read");
+    const { id, amount } = this.#request;
+    const { entryMode, cardToken } = card.facts;
+    const reserved = this.#deps.leases.reserve({ paymentId: id, amount, means: entryMode, cardToken });
+    if (!reserved.ok) return { on: "lease-refused", refusal: LEASE_REFUSALS[reserved.error] };
+    this.#reservation = reserved.value;
+    return { on: "reserved" };
+  }
+
+  async #cryptogram(
+    stage: "first-cryptogram" | "second-cryptogram",
+    generate: (card: EmvCard, signal: AbortSignal) => ReturnType<EmvCard["generateFirst"]>,
+  ): Promise<PurchaseEvent> {
+    const card = present(this.#card, "the card that was read");
+    const event = await this.#withCard(
+      async (_session, signal) => ({ on: "cryptogram", type: await generate(card, signal) }) as const,
+    );
+    this.#stage(stage);
+    return event;
+  }
+
+  async #storeRequest(attempt: number): Promise<PurchaseEvent> {
+    await this.#append([{ body: { kind: "online-requested", paymentId: this.#request.id, at: this.#at(), attempt } }]);
+    this.#stage("online-request-stored");
+    return { on: "request-stored" };
+  }
+
+  async #askHub(attempt: number): Promise<PurchaseEvent> {
+    const { id, amount } = this.#request;
+    const card = present(this.#card, "the card that was read");
+    const data = card.track2 === undefined ? card.data : { ...card.data, track2: card.track2 };
+    const asking = this.#deps.hub.authorise(
+      {
+        paymentId: id,
+        attempt,
+        kind: "purchase",
+        amount: toWireMoney(amount),
+        card: this.#seal(data),
+        entryMode: card.facts.entryMode,
+        iccData: card.iccData(),
+      },
+      this.#deps.journal.head.sequence,
+      this.#cancel,
+    );
+    this.#stage("online-request-sent");
+    try {
+      const answer = await asking;
+      this.#stage("online-answered");
+      if (answer.outcome === "approved") return { on: "hub-approved", answer: answerOf(answer) };
+      return answer.outcome === "declined" ? { on: "hub-declined", answer: answerOf(answer) } : { on: "hub-unknown" };
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      this.#deps.log.info("no answer from the hub", { paymentId: id, code: error.code, why: error.message });
+      return this.#cancel.aborted ? { on: "hub-cancelled" } : { on: "hub-unknown" };
+    }
+  }
+
+  async #storeUnknown(attempt: number): Promise<PurchaseEvent> {
+    await this.#append([{ body: { kind: "online-unknown", paymentId: this.#request.id, at: this.#at(), attempt } }]);
+    this.#stage("online-unknown-stored");
+    return { on: "unknown-stored" };
+  }
+
+  async #storeDecision(decision: PurchaseDecision): Promise<PurchaseEvent> {
+    this.#stage("decision-ready");
+    const at = this.#at();
+    const approved = decision.outcome === "approved";
+    const own: NewEntry = {
+      body: this.#decisionBody(decision, at),
+      ...(approved ? { forward: true as const } : {}),
+      ...(approved && this.#sealed ? { sealed: this.#sealed } : {}),
+    };
+    const reversals = decision.reversals.map(
+      ({ attempt, reason }): NewEntry => ({
+        body: { kind: "reversal", paymentId: this.#request.id, at, attempt, reason },
+        forward: true,
+      }),
+    );
+    await this.#append([own, ...reversals]);
+    if (approved && decision.mode === "offline") this.#reservation?.commit();
+    this.#stage("decision-stored");
+    return { on: "decision-stored" };
+  }
+
+  #decisionBody(decision: PurchaseDecision, at: string): EntryBody {
+    const { reversals: _, ...rest } = decision;
+    const leaseId =
+      decision.mode === "offline" && decision.outcome === "approved" ? this.#reservation?.leaseId : undefined;
+    const card = this.#card?.finalFacts();
+    return {
+      kind: "decision",
+      paymentId: this.#request.id,
+      at,
+      operation: "purchase",
+      amount: toWireMoney(this.#request.amount),
+      ...rest,
+      attempts: [...decision.attempts],
+      ...(leaseId === undefined ? {} : { leaseId }),
+      ...(card === undefined ? {} : { card }),
+      businessDate: this.#deps.businessDate(this.#deps.now()),
+    };
+  }
+
+  /** Every step with the card has one limit, and ends at once when the card leaves. */
+  async #withCard<E extends PurchaseEvent>(
+    work: (session: CardSession, signal: AbortSignal) => Promise<E>,
+  ): Promise<E | Extract<PurchaseEvent, { on: "card-failed" }>> {
+    const session = present(this.#session, "the card session");
+    using limit = deadline(this.#deps.clock, DIALOGUE_WITHIN_MS, session.removed);
+    try {
+      return await work(session, limit.signal);
+    } catch (error) {
+      return { on: "card-failed", ...cardFailure(error) };
+    }
+  }
+
+  #nobody(): PurchaseEvent {
+    if (this.#cancel.aborted) return { on: "card-failed", why: "cancelled", detail: "cancelled before a card came" };
+    return this.#readerSeen
+      ? { on: "card-failed", why: "no-card", detail: "no card was presented in time" }
+      : { on: "card-failed", why: "no-reader", detail: "no card reader is ready; run `tillway doctor`" };
+  }
+
+  #seal(data: EmvCard["data"]): SealedCardData {
+    const { journal, leases, random } = this.#deps;
+    return sealCardData({
+      data,
+      terminalId: journal.terminalId,
+      paymentId: this.#request.id,
+      key: leases.sealingKey,
+      random,
+    });
+  }
+
+  #at(): string {
+    return new Date(this.#deps.now()).toISOString();
+  }
+
+  async #append(entries: readonly NewEntry[]): Promise<void> {
+    await this.#deps.journal.append(entries);
+  }
+
+  #stage(stage: PaymentStage): void {
+    this.#deps.onStage(this.#request.id, stage);
+  }
+}
+
+function answerOf(answer: {
+  responseCode: string;
+  approvalCode?: string | undefined;
+  reason?: ReasonCode | undefined;
+}): HubAnswer {
+  return {
+    responseCode: answer.responseCode,
+    ...(answer.approvalCode === undefined ? {} : { approvalCode: answer.approvalCode }),
+    ...(answer.reason === undefined ? {} : { reason: answer.reason }),
+  };
+}
+
+function cardFailure(error: unknown): { why: CardFailure; detail: string } {
+  if (error instanceof CardRefusal) return { why: error.why, detail: error.message };
+  if (isFault(error, "card.removed")) return { why: "removed", detail: "the card was taken out too early" };
+  if (isFault(error, "card.mute", "transport.timeout")) return { why: "mute", detail: "the card does not answer" };
+  if (isFault(error, "codec.invalid", "codec.truncated", "codec.too-long")) {
+    return { why: "refused-command", detail: `the card's answer makes no sense: ${error.message}` };
+  }
+  if (error instanceof Fault) return { why: "removed", detail: `the reader failed: ${error.message}` };
+  throw new Error(`unexpected: ${reasonOf(error)}`, { cause: error });
+}
+
+const LEASE_REFUSALS: Readonly<Record<LeaseRefusal, Refusal>> = {
+  "no-lease": { reason: "E_UNAVAILABLE", detail: "the hub cannot be reached and this terminal holds no offline lease" },
+  expired: { reason: "E_EXPIRED", detail: "the hub cannot be reached and the offline lease has expired" },
+  "time-unproven": {
+    reason: "E_EXPIRED",
+    detail: "the hub must be seen once after a restart of the machine before selling offline",
+  },
+  "per-sale": { reason: "E_LIMIT", detail: "above the offline limit for one sale" },
+  sum: { reason: "E_LIMIT", detail: "above what may still be sold offline" },
+  count: { reason: "E_LIMIT", detail: "as many offline sales as the lease allows are waiting to be sent" },
+  currency: { reason: "E_LIMIT", detail: "the offline lease is for another currency" },
+  means: { reason: "E_LIMIT", detail: "the offline lease does not allow this way of reading a card" },
+  "denied-card": { reason: "E_DENIED", detail: "this card is on the deny list" },
+  "disk-reserve": { reason: "E_UNAVAILABLE", detail: "the disk is nearly full; no offline sales until space is free" },
+};

@@ -1,0 +1,80 @@
+/** One customer at a time: whoever waits for a card gets the reader in the order of asking, whatever the reader does meanwhile. */
+import { abortFault } from "../../base/clock.ts";
+import { isFault } from "../../base/fault.ts";
+import type { CardReader, CardSession } from "../../drivers/capability.ts";
+import type { Devices } from "../devices/devices.ts";
+
+export class ReaderLane {
+  readonly #devices: Devices;
+  #lane: Promise<unknown> = Promise.resolve();
+
+  constructor(devices: Devices) {
+    this.#devices = devices;
+  }
+
+  /**
+   * Lends the next card to `work`, which has the reader to itself. A reader that is absent or lost while waiting is waited
+   * for. Throws the signal's Fault when it aborts first; `seen()` of the handle tells whether there was a reader at all.
+   */
+  withCard<T>(signal: AbortSignal, seen: () => void, work: (session: CardSession) => Promise<T>): Promise<T> {
+    const turn = this.#lane.then(async () => {
+      await using session = await this.#await(signal, seen);
+      return await work(session);
+    });
+    this.#lane = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #await(signal: AbortSignal, seen: () => void): Promise<CardSession> {
+    for (;;) {
+      if (signal.aborted) throw abortFault(signal);
+      const reader = this.#devices.lend("card-reader");
+      if (!reader) {
+        await this.#changed(signal);
+        continue;
+      }
+      seen();
+      const session = await takeCard(reader, signal);
+      if (session) return session;
+      await this.#changedFrom(reader, signal);
+    }
+  }
+
+  /** A reader that failed is not asked again before the device manager has replaced it. */
+  async #changedFrom(reader: CardReader, signal: AbortSignal): Promise<void> {
+    while (this.#devices.lend("card-reader") === reader) await this.#changed(signal);
+  }
+
+  #changed(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(abortFault(signal));
+      const end = () => {
+        unsubscribe();
+        signal.removeEventListener("abort", onAbort);
+      };
+      const onAbort = () => {
+        end();
+        reject(abortFault(signal));
+      };
+      const unsubscribe = this.#devices.onChange(() => {
+        end();
+        resolve();
+      });
+      signal.addEventListener("abort", onAbort, { once: true });
+    });
+  }
+}
+
+/** The card, or undefined when the reader failed under us. */
+async function takeCard(reader: CardReader, signal: AbortSignal): Promise<CardSession | undefined> {
+  for (;;) {
+    try {
+      return await reader.awaitCard(signal);
+    } catch (error) {
+      if (signal.aborted) throw abortFault(signal);
+      if (isFault(error, "card.removed", "card.mute")) continue;
+      if (isFault(error)) return undefined;
+      throw error;
+    }
+  }
+}
