@@ -1,6 +1,6 @@
 /**
  * Character code tables a printer is switched to by ESC t n: the upper halves, by the page numbers of the Epson
- * TM series. Taken from the Unicode consortium's mapping files and not from the encoder that the product uses, so
+ * TM series. Taken from the codecs of Python's standard library and not from the encoder that the product uses, so
  * that a mistake there shows on the simulated paper.
  */
 import { assert } from "../../base/assert.ts";
