@@ -47,7 +47,7 @@ export interface PurchaseDeps {
   readonly log: Log;
   /** Milliseconds since 1970 as well as they are known. */
   readonly now: () => number;
-  readonly timeZone: string;
+  readonly terminal: Pick<EmvTerminal, "timeZone" | "countryCode" | "cardTokenKey">;
   readonly cardTimeoutMs: number;
   readonly businessDate: (atMs: number) => string;
   readonly onStage: (id: PaymentId, stage: PaymentStage) => void;
@@ -168,9 +168,9 @@ class PurchaseRun {
     const { amount } = this.#request;
     const event = await this.#withCard(async (session, signal) => {
       const terminal: EmvTerminal = {
+        ...this.#deps.terminal,
         amount,
         atMs: this.#deps.now(),
-        timeZone: this.#deps.timeZone,
         random: this.#deps.random,
       };
       const card = await this.#deps.readCard(session, terminal, signal);
