@@ -105,3 +105,22 @@ export function sqliteFault(error: unknown, path: string): Fault {
   }
   return new Fault("store.failed", why, { cause: error });
 }
+
+/**
+ * Takes the operating system's lock on a file, which Node alone cannot: nothing is written, and the lock ends with the
+ * process. Returns how to give it back, or undefined when another holds it. Throws Fault `store.failed`.
+ */
+export function lockFile(path: string): (() => void) | undefined {
+  let database: Sqlite | undefined;
+  try {
+    database = new Database(path, { timeout: 0 });
+    chmodSync(path, 0o600);
+    database.exec("BEGIN EXCLUSIVE");
+    const held = database;
+    return () => held.close();
+  } catch (error) {
+    database?.close();
+    if (error instanceof Database.SqliteError && error.code.startsWith("SQLITE_BUSY")) return undefined;
+    throw new Fault("store.failed", `cannot lock ${path}: ${reasonOf(error)}; check the folder's owner and free space`);
+  }
+}
