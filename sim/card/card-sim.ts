@@ -1,0 +1,246 @@
+/** The card simulator as tests and `tillway sim card` use it: an EMV card in the virtual reader, with its faults. */
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { fromHex } from "../../base/bytes.ts";
+import { type Clock, sleep, systemClock } from "../../base/clock.ts";
+import { Fault } from "../../base/fault.ts";
+import { type RandomBytes, systemRandom } from "../../base/ids.ts";
+import { type ControlAnswer, type ControlCommand, type ControlHandlers, serveControl } from "../control.ts";
+import { EmvCard } from "./emv-card.ts";
+import { type CardProfile, cardProfile } from "./profiles.ts";
+import { type VpcdCard, VpcdPeer } from "./vpcd-peer.ts";
+
+export interface CardSimOptions {
+  /** Of the virtual reader's slot. */
+  readonly port: number;
+  /** Name of a profile; `standard` when absent. */
+  readonly profile?: string;
+  /** Unix socket for commands; none when absent. */
+  readonly control?: string;
+  /** Keeps the transaction counters of the cards; without it each start begins at zero. */
+  readonly stateFile?: string;
+  readonly clock?: Clock;
+  readonly random?: RandomBytes;
+}
+
+export interface CardSimStatus {
+  readonly profile: string;
+  readonly state: VpcdPeer["state"];
+  /** Commands that reached the card since the start, controls not counted. */
+  readonly apdus: number;
+  readonly generateAcs: number;
+  readonly cryptograms: Readonly<Record<"AAC" | "TC" | "ARQC", number>>;
+  readonly atc: number;
+  readonly [field: string]: unknown;
+}
+
+export interface CardSim extends AsyncDisposable {
+  /** Puts in the card of that profile, or the last one; takes out what is in. */
+  insert(profile?: string): void;
+  pull(): void;
+  /** Commands get no answer at all. */
+  mute(on: boolean): void;
+  /** Each answer is late by so many milliseconds; 0 ends it. */
+  slow(ms: number): void;
+  /** Answers are too short, too long or random. */
+  break(on: boolean): void;
+  /** Pulls the card instead of answering the command after the next `apdus`: 0 means the very next one. */
+  pullAfter(apdus: number): void;
+  status(): CardSimStatus;
+}
+
+/** TS, T0 with TB1 and TC1, and five historical bytes: T=0, as most bank cards answer (Book 1, 8.3). */
+export const SIM_ATR = fromHex("3B 65 00 00 54 49 4C 4C 57");
+const ATC_FILE_BYTES_MAX = 4_096;
+
+export async function startCardSim(options: CardSimOptions): Promise<CardSim> {
+  const sim = new EmvCardSim(options);
+  const served = options.control === undefined ? undefined : await serveControl(options.control, handlers(sim));
+  return Object.assign(sim, {
+    async [Symbol.asyncDispose]() {
+      sim.stop();
+      await served?.[Symbol.asyncDispose]();
+    },
+  });
+}
+
+class EmvCardSim {
+  readonly #peer: VpcdPeer;
+  readonly #clock: Clock;
+  readonly #random: RandomBytes;
+  readonly #counters: AtcStore;
+  /** A card keeps its state while it is out; so each profile is made once. */
+  readonly #cards = new Map<string, EmvCard>();
+  #profile: CardProfile;
+  #mute = false;
+  #broken = false;
+  #slowMs = 0;
+  #pullAfter: number | undefined;
+  #apdus = 0;
+  readonly #stopped = new AbortController();
+
+  constructor(options: CardSimOptions) {
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? systemRandom;
+    this.#peer = new VpcdPeer(options.port, this.#clock);
+    this.#counters = new AtcStore(options.stateFile);
+    this.#profile = cardProfile(options.profile ?? "standard");
+  }
+
+  insert(profile: string = this.#profile.name): void {
+    this.#profile = cardProfile(profile);
+    const card = this.#card();
+    card.reset();
+    const inReader: VpcdCard = {
+      atr: SIM_ATR,
+      powered: () => card.reset(),
+      respond: (command) => this.#respond(card, command),
+    };
+    this.#peer.insert(inReader);
+  }
+
+  pull(): void {
+    this.#peer.pull();
+  }
+
+  mute(on: boolean): void {
+    this.#mute = on;
+  }
+
+  slow(ms: number): void {
+    this.#slowMs = ms;
+  }
+
+  break(on: boolean): void {
+    this.#broken = on;
+  }
+
+  pullAfter(apdus: number): void {
+    this.#pullAfter = apdus;
+  }
+
+  status(): CardSimStatus {
+    const card = this.#card();
+    const { AAC, TC, ARQC } = card.cryptograms;
+    return {
+      profile: this.#profile.name,
+      state: this.#peer.state,
+      apdus: this.#apdus,
+      generateAcs: AAC + TC + ARQC,
+      cryptograms: { AAC, TC, ARQC },
+      atc: card.atc,
+    };
+  }
+
+  stop(): void {
+    this.#stopped.abort(new Fault("aborted", "the card simulator stops"));
+    this.#peer.pull();
+  }
+
+  #card(): EmvCard {
+    const profile = this.#profile;
+    const known = this.#cards.get(profile.name);
+    if (known) return known;
+    const card = new EmvCard({
+      profile,
+      atc: this.#counters.get(profile.name),
+      saveAtc: (atc) => this.#counters.set(profile.name, atc),
+    });
+    this.#cards.set(profile.name, card);
+    return card;
+  }
+
+  async #respond(card: EmvCard, command: Uint8Array): Promise<Uint8Array | undefined> {
+    this.#apdus += 1;
+    if (this.#pullAfter !== undefined) {
+      this.#pullAfter -= 1;
+      if (this.#pullAfter < 0) {
+        this.#pullAfter = undefined;
+        this.pull();
+        return undefined;
+      }
+    }
+    if (this.#mute) return undefined;
+    if (this.#slowMs > 0 && !(await this.#waited(this.#slowMs))) return undefined;
+    return this.#broken ? this.#nonsense() : card.respond(command);
+  }
+
+  async #waited(ms: number): Promise<boolean> {
+    try {
+      await sleep(this.#clock, ms, this.#stopped.signal);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #nonsense(): Uint8Array {
+    const lengths = [1, 2, 300, 40] as const;
+    return this.#random(lengths[this.#apdus % lengths.length] ?? 1);
+  }
+}
+
+/** Application transaction counters by profile, written through so that a killed simulator never counts backwards. */
+class AtcStore {
+  readonly #path: string | undefined;
+  readonly #counters = new Map<string, number>();
+
+  constructor(path: string | undefined) {
+    this.#path = path;
+    for (const [profile, atc] of Object.entries(readCounters(path))) {
+      if (typeof atc !== "number") throw new Fault("config.invalid", `${path}: the counter of ${profile} is no number`);
+      this.#counters.set(profile, atc);
+    }
+  }
+
+  get(profile: string): number {
+    return this.#counters.get(profile) ?? 0;
+  }
+
+  set(profile: string, atc: number): void {
+    this.#counters.set(profile, atc);
+    if (this.#path === undefined) return;
+    const fresh = `${this.#path}.new`;
+    writeFileSync(fresh, JSON.stringify(Object.fromEntries(this.#counters)), { mode: 0o600 });
+    renameSync(fresh, this.#path);
+  }
+}
+
+function readCounters(path: string | undefined): object {
+  if (path === undefined) return {};
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8").slice(0, ATC_FILE_BYTES_MAX);
+  } catch {
+    return {};
+  }
+  const stored: unknown = JSON.parse(text);
+  return typeof stored === "object" && stored !== null ? stored : {};
+}
+
+function handlers(sim: EmvCardSim): ControlHandlers {
+  const after =
+    (act: (command: ControlCommand) => void) =>
+    (command: ControlCommand): ControlAnswer => {
+      act(command);
+      return sim.status();
+    };
+  return {
+    insert: after((command) => sim.insert(text(command["profile"]))),
+    pull: after(() => sim.pull()),
+    mute: after((command) => sim.mute(flag(command["on"]))),
+    slow: after((command) => sim.slow(count(command["ms"], "ms"))),
+    break: after((command) => sim.break(flag(command["on"]))),
+    "pull-after": after((command) => sim.pullAfter(count(command["apdus"], "apdus"))),
+    status: () => sim.status(),
+  };
+}
+
+const text = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
+/** A command without the word switches on. */
+const flag = (value: unknown): boolean => value === undefined || value === true || value === "true" || value === "on";
+
+function count(value: unknown, name: string): number {
+  const number = typeof value === "string" ? Number(value) : value;
+  if (typeof number === "number" && Number.isInteger(number) && number >= 0) return number;
+  throw new Fault("codec.invalid", `"${name}" must be a whole number of 0 or more`);
+}
