@@ -1,0 +1,126 @@
+/** Starts the product's programs as their own processes and ends them by process id, for the demo, the benches and the tests. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createWriteStream, existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
+
+export const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/dist\/?$/, "").replace(/\/$/, "");
+const TILLWAY = join(ROOT, "scripts/tillway");
+
+export interface Program {
+  readonly name: string;
+  readonly pid: number;
+  /** Resolves with how it ended: an exit code or a signal's name. */
+  readonly ended: Promise<number | string>;
+  readonly hasEnded: boolean;
+  /** Sends the signal and waits for the end, by SIGKILL after ten seconds. */
+  stop(signal?: NodeJS.Signals): Promise<number | string>;
+}
+
+export interface StartOptions {
+  readonly name: string;
+  readonly args: readonly string[];
+  readonly logFile: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+const STOP_WITHIN_MS = 10_000;
+
+/** Runs `tillway ARGS`; standard output goes to `onLine`, everything to the log file. */
+export function startProgram(options: StartOptions, onLine: (line: string) => void = () => {}): Program {
+  const child = spawn(TILLWAY, options.args, {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...options.env },
+  });
+  const log = createWriteStream(options.logFile, { flags: "a" });
+  child.stderr.pipe(log, { end: false });
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    log.write(`${line}\n`);
+    onLine(line);
+  });
+  return programOf(child, options.name);
+}
+
+function programOf(child: ChildProcess, name: string): Program {
+  let hasEnded = false;
+  const ended = new Promise<number | string>((resolve) => {
+    child.once("error", (error) => resolve(error.message));
+    child.once("exit", (code, signal) => {
+      hasEnded = true;
+      resolve(signal ?? code ?? "unknown");
+    });
+  });
+  return {
+    name,
+    pid: child.pid ?? 0,
+    ended,
+    get hasEnded() {
+      return hasEnded;
+    },
+    async stop(signal = "SIGTERM") {
+      if (hasEnded) return await ended;
+      child.kill(signal);
+      const timer = setTimeout(() => child.kill("SIGKILL"), STOP_WITHIN_MS);
+      const how = await ended;
+      clearTimeout(timer);
+      return how;
+    },
+  };
+}
+
+/** Starts a program that says it is ready with one line of JSON on standard output, and gives that object. */
+export async function startReady(
+  options: StartOptions,
+  withinMs = 30_000,
+): Promise<{ program: Program; ready: Record<string, unknown> }> {
+  const line = Promise.withResolvers<string>();
+  const program = startProgram(options, (text) => {
+    if (text.startsWith("{")) line.resolve(text);
+  });
+  const why = await Promise.race([line.promise, program.ended, delay(withinMs, "nothing", { ref: false })]);
+  if (typeof why !== "string" || !why.startsWith("{")) {
+    await program.stop("SIGKILL");
+    throw new Error(`${options.name} did not get ready (${String(why)}):\n${tail(options.logFile)}`);
+  }
+  return { program, ready: JSON.parse(why) as Record<string, unknown> };
+}
+
+/** Runs a program to its end and gives what it printed. */
+export function runTillway(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(TILLWAY, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+    let stdout = "";
+    let stderr = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      stdout += chunk.toString("utf8");
+    });
+    child.stderr.on("data", (chunk: Buffer) => {
+      stderr += chunk.toString("utf8");
+    });
+    child.once("error", reject);
+    child.once("close", (code) => resolve({ code: code ?? -1, stdout, stderr }));
+  });
+}
+
+export function tail(file: string, lines = 12): string {
+  return existsSync(file) ? readFileSync(file, "utf8").trimEnd().split("\n").slice(-lines).join("\n") : "(no log)";
+}
+
+/** Asks until the answer is there; the question is cheap, the wait has an end. */
+export async function until<T>(
+  what: string,
+  ask: () => Promise<T | undefined> | T | undefined,
+  withinMs = 15_000,
+): Promise<T> {
+  const end = Date.now() + withinMs;
+  for (;;) {
+    const answer = await ask();
+    if (answer !== undefined && answer !== false) return answer;
+    if (Date.now() > end) throw new Error(`waited ${withinMs} ms for: ${what}`);
+    await delay(25);
+  }
+}
