@@ -3,7 +3,7 @@
  * one that is reopened would send the bytes that its last life left behind.
  */
 import type { SerialPort } from "serialport";
-import { abortable, type Clock, deadline } from "../../base/clock.ts";
+import { abortable, abortFault, type Clock, deadline } from "../../base/clock.ts";
 import { Fault, isFault, reasonOf } from "../../base/fault.ts";
 import type { Transport } from "./transport.ts";
 
@@ -134,7 +134,7 @@ class SerialTransport implements Transport {
   async #writeChunks(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
     for (let at = 0; at < bytes.length; at += WRITE_CHUNK_BYTES) {
       // Between chunks nothing is under way, so the caller's abort may stop here.
-      signal.throwIfAborted();
+      if (signal.aborted) throw abortFault(signal);
       await this.#writeChunk(bytes.subarray(at, at + WRITE_CHUNK_BYTES));
     }
   }
