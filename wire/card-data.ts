@@ -1,5 +1,5 @@
 /** Card data on its way to the hub: sealed the moment it is read, so that the terminal cannot open its own queue. */
-import type { KeyObject } from "node:crypto";
+import { hash, type KeyObject } from "node:crypto";
 import { z } from "zod";
 import { fromBase64, toBase64 } from "../base/bytes.ts";
 import { Fault, reasonOf } from "../base/fault.ts";
@@ -32,6 +32,20 @@ export const SealedCardDataSchema = z.strictObject({
   ciphertext: Base64Schema,
 });
 export type SealedCardData = z.infer<typeof SealedCardDataSchema>;
+
+/** The one text form of sealed data: what lies in the journal, and what `sealedDigest` of an entry is taken over. */
+export const sealedText = (sealed: SealedCardData): string => `${sealed.keyId}\n${sealed.enc}\n${sealed.ciphertext}`;
+
+/** Reads what `sealedText` wrote. Base64 holds no line break, so the last two lines are unambiguous. */
+export function readSealedText(text: string): SealedCardData {
+  const last = text.lastIndexOf("\n");
+  const middle = text.lastIndexOf("\n", last - 1);
+  if (last < 1 || middle < 0) throw new Fault("seal.invalid", "not the text of sealed card data");
+  return { keyId: text.slice(0, middle), enc: text.slice(middle + 1, last), ciphertext: text.slice(last + 1) };
+}
+
+/** SHA-256 in hex: what the journal's chain covers in the place of the sealed bytes (RM5). */
+export const digestOfSealed = (sealed: SealedCardData): string => hash("sha256", sealedText(sealed), "hex");
 
 const INFO = Buffer.from("tillway/v1/card-data", "utf8");
 const aadFor = (terminalId: TerminalId, paymentId: string): Buffer =>

@@ -2,7 +2,7 @@
  * The entries of a terminal's journal, as stored and as forwarded. Hub and agent must agree on them to the byte:
  * the hub checks each entry's hash over the text it was sent.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { z } from "zod";
 import { AttemptSchema } from "./authorisation.ts";
 import {
@@ -144,5 +144,5 @@ export interface HashInput {
 /** SHA-256 over one line per field and the stored text: the chain covers every byte that matters, and nothing twice. */
 export function hashEntry(entry: HashInput): string {
   const head = `${entry.terminalId}\n${entry.epoch}\n${entry.sequence}\n${entry.forward ?? ""}\n${entry.previousHash}\n${entry.sealedDigest ?? ""}\n`;
-  return createHash("sha256").update(head).update(entry.text).digest("hex");
+  return hash("sha256", head + entry.text, "hex");
 }

@@ -37,6 +37,20 @@ export interface QueueEntry {
   readonly detail?: string;
 }
 
+export interface QueueFilter {
+  readonly state?: QueueState;
+  readonly paymentId?: PaymentId;
+  readonly limit?: number;
+}
+
+export interface Backlog {
+  readonly depth: number;
+  /** ISO time of the oldest entry with no receipt, if any. */
+  readonly oldestAt?: string;
+}
+
+export type ForwardableEntry = JournalEntry & { readonly sealed?: SealedCardData };
+
 /** What offline approvals are not yet receipted: the sum that a lease's cap is compared with, across renewals (RM8). */
 export interface Outstanding {
   readonly count: number;
@@ -70,17 +84,29 @@ export interface Journal extends AsyncDisposable {
   unprinted(): readonly PaymentId[];
 
   outstanding(): Outstanding;
-  queue(filter?: { readonly state?: QueueState; readonly limit?: number }): readonly QueueEntry[];
-  /** The next entries to send, oldest first: those left `forwarding` by an earlier run or link, then `eligible` ones. */
-  nextToForward(limit: number): readonly (JournalEntry & { readonly sealed?: SealedCardData })[];
-  /** Durable before the first byte leaves, so that an entry which may be at the hub is never voided (RM12). */
-  markForwarding(sequences: readonly number[]): Promise<void>;
+  /** How many entries wait for the hub's receipt, and since when. */
+  backlog(): Backlog;
+  /** The newest that match, at most `limit` (1,000 when not said), oldest of them first. */
+  queue(filter?: QueueFilter): readonly QueueEntry[];
+  /**
+   * The next entries to send, oldest first: those left `forwarding` by an earlier run or link, then `eligible` ones;
+   * without the sequences in `except`, which are those on their way now.
+   */
+  nextToForward(limit: number, except?: ReadonlySet<number>): readonly ForwardableEntry[];
+  /**
+   * Durable before the first byte leaves, so that an entry which may be at the hub is never voided (RM12). Resolves to
+   * the sequences that may leave: one that was voided or receipted meanwhile is not among them.
+   */
+  markForwarding(sequences: readonly number[]): Promise<readonly number[]>;
   /** Applies the hub's receipt and erases the sealed card data of what it names. Unknown sequences or other hashes are counted, not believed. */
   settle(
     results: readonly EntryReceipt[],
   ): Promise<{ readonly settled: readonly QueueEntry[]; readonly unknown: number }>;
   /** Appends the void if its target is still eligible, else says which state forbids it. */
   appendVoid(body: EntryOf<"void">): Promise<Result<StoredEntry, QueueState | "not-found">>;
+
+  /** Called after a commit that put entries into the queue. Returns how to stop listening. */
+  onQueued(listener: () => void): () => void;
 
   recall(fact: KeptFact): string | undefined;
   keep(fact: KeptFact, text: string): Promise<void>;

@@ -1,0 +1,272 @@
+/** The journal in `journal.db`: one writer, group commit, a hash chain over every byte that matters. */
+import { assert } from "../../base/assert.ts";
+import type { Clock } from "../../base/clock.ts";
+import { Fault } from "../../base/fault.ts";
+import type { Epoch, PaymentId, RandomBytes, TerminalId } from "../../base/ids.ts";
+import type { Log } from "../../base/log.ts";
+import { fail, ok, type Result } from "../../base/result.ts";
+import type { Sqlite } from "../../base/sqlite.ts";
+import type { EntryReceipt } from "../../wire/advice.ts";
+import { digestOfSealed, sealedText } from "../../wire/card-data.ts";
+import { type EntryBody, type EntryOf, hashEntry, type StoredEntry } from "../../wire/journal-entry.ts";
+import { type ChainError, FROM_GENESIS, walkChain } from "./chain.ts";
+import { heldBy, toColumns, toEntry } from "./entry-rows.ts";
+import { Erasure, emptyLog } from "./erasure.ts";
+import { GroupCommit } from "./group-commit.ts";
+import type {
+  Backlog,
+  ForwardableEntry,
+  Journal,
+  JournalEntry,
+  KeptFact,
+  NewEntry,
+  Outstanding,
+  QueueEntry,
+  QueueFilter,
+  QueueState,
+} from "./journal.ts";
+import { type JournalFile, OPEN_PAYMENTS, openJournalFile } from "./journal-file.ts";
+import type { OpenPayments } from "./open-payments.ts";
+import { QueueStore } from "./queue-store.ts";
+
+export interface OpenJournalOptions {
+  readonly path: string;
+  readonly terminalId: TerminalId;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly log: Log;
+}
+
+/** The longest text of one entry, in characters, that the hub takes (`StoredEntrySchema`). */
+export const ENTRY_TEXT_MAX = 16_384;
+/** How many entries may follow the last snapshot of open payments: what opening has to read again. */
+export const SNAPSHOT_ENTRIES = 10_000;
+
+const NOTHING_EXCEPT: ReadonlySet<number> = new Set();
+
+/**
+ * Opens the file, or makes it. Throws Fault `journal.busy` when another process has it, `journal.corrupt` when it is
+ * damaged or another terminal's, `journal.full`, `store.failed`.
+ */
+export function openJournal(options: OpenJournalOptions): Journal {
+  const file = openJournalFile(options);
+  try {
+    return new SqliteJournal(file, options);
+  } catch (error) {
+    file.database.close();
+    throw error;
+  }
+}
+
+interface Prepared {
+  readonly body: EntryBody;
+  readonly text: string;
+  readonly forward: boolean;
+  readonly sealed: { readonly text: string; readonly digest: string } | undefined;
+}
+
+interface Head {
+  readonly sequence: number;
+  readonly forward: number;
+  readonly hash: string;
+}
+
+class SqliteJournal implements Journal {
+  readonly terminalId: TerminalId;
+  readonly epoch: Epoch;
+  readonly #database: Sqlite;
+  readonly #sql: JournalFile["sql"];
+  readonly #commits: GroupCommit;
+  readonly #queue: QueueStore;
+  readonly #open: OpenPayments;
+  readonly #erasure: Erasure;
+  readonly #log: Log;
+  readonly #facts: Map<string, string>;
+  readonly #queued = new Set<() => void>();
+  #head: Head;
+  #snapshotAt: number;
+  /** As `head` will be, and what else is to follow, once the running transaction is on disk. */
+  #next: Head;
+  #nextBodies: EntryBody[] = [];
+  #nextFacts: (readonly [string, string])[] = [];
+
+  constructor(file: JournalFile, options: OpenJournalOptions) {
+    this.terminalId = options.terminalId;
+    this.epoch = file.epoch;
+    this.#database = file.database;
+    this.#sql = file.sql;
+    this.#facts = file.facts;
+    this.#open = file.open;
+    this.#head = file.head;
+    this.#next = file.head;
+    this.#snapshotAt = file.snapshotAt;
+    this.#log = options.log;
+    this.#queue = new QueueStore(file.database);
+    this.#erasure = new Erasure({ database: file.database, clock: options.clock, log: options.log });
+    this.#commits = new GroupCommit({
+      database: file.database,
+      path: options.path,
+      begun: () => this.#begun(),
+      committed: () => this.#committed(),
+    });
+  }
+
+  get head(): Head {
+    return this.#head;
+  }
+
+  async append(entries: readonly NewEntry[]): Promise<readonly StoredEntry[]> {
+    const prepared = entries.map(prepare);
+    return this.#commits.submit(prepared.length, () => prepared.map((entry) => this.#insert(entry)));
+  }
+
+  entriesOf(paymentId: PaymentId): readonly JournalEntry[] {
+    return this.#sql.entriesOf.all(paymentId).map(toEntry);
+  }
+
+  recentPayments(limit: number): readonly PaymentId[] {
+    return this.#sql.recentPayments.all(limit).map((row) => row.payment_id);
+  }
+
+  undecided(): readonly PaymentId[] {
+    return this.#open.undecided;
+  }
+
+  unprinted(): readonly PaymentId[] {
+    return this.#open.unprinted;
+  }
+
+  outstanding(): Outstanding {
+    return this.#queue.outstanding();
+  }
+
+  backlog(): Backlog {
+    return this.#queue.backlog();
+  }
+
+  queue(filter: QueueFilter = {}): readonly QueueEntry[] {
+    return this.#queue.list(filter);
+  }
+
+  nextToForward(limit: number, except = NOTHING_EXCEPT): readonly ForwardableEntry[] {
+    return this.#queue.nextToForward(limit, except);
+  }
+
+  markForwarding(sequences: readonly number[]): Promise<readonly number[]> {
+    return this.#commits.submit(sequences.length, () => this.#queue.markForwarding(sequences));
+  }
+
+  async settle(
+    results: readonly EntryReceipt[],
+  ): Promise<{ readonly settled: readonly QueueEntry[]; readonly unknown: number }> {
+    const outcome = await this.#commits.submit(results.length, () => this.#queue.settle(results));
+    if (outcome.unknown > 0) this.#log.warn("receipts name entries that are not here", { unknown: outcome.unknown });
+    return outcome;
+  }
+
+  async appendVoid(body: EntryOf<"void">): Promise<Result<StoredEntry, QueueState | "not-found">> {
+    const entry = prepare({ body, forward: true });
+    const target = { sequence: body.voidedSequence, forward: body.voidedForward, paymentId: body.paymentId };
+    return this.#commits.submit(1, () => {
+      const outcome = this.#queue.void(target);
+      return outcome === "done" ? ok(this.#insert(entry)) : fail(outcome);
+    });
+  }
+
+  onQueued(listener: () => void): () => void {
+    this.#queued.add(listener);
+    return () => this.#queued.delete(listener);
+  }
+
+  recall(fact: KeptFact): string | undefined {
+    return this.#facts.get(factName(fact));
+  }
+
+  keep(fact: KeptFact, text: string): Promise<void> {
+    return this.#commits.submit(1, () => this.#setMeta(factName(fact), text));
+  }
+
+  verify(): Result<{ readonly entries: number }, ChainError> {
+    const { terminalId, epoch } = this;
+    const walked = walkChain(this.#sql.entriesFrom.iterate(1), { terminalId, epoch, before: FROM_GENESIS });
+    if (!walked.ok || walked.value.entries === this.#head.sequence) return walked;
+    return fail({ sequence: walked.value.entries + 1, why: `is missing, the newest is ${this.#head.sequence}` });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#database.open) return Promise.resolve();
+    this.#commits.end(new Fault("journal.failed", "the journal is closed"));
+    this.#erasure[Symbol.dispose]();
+    try {
+      this.#sql.setMeta.run(OPEN_PAYMENTS, this.#open.snapshot(this.#head.sequence));
+      emptyLog(this.#database);
+    } catch (error) {
+      this.#log.warn("the journal was closed with its log not emptied; the next start does that", { error });
+    }
+    this.#database.close();
+    return Promise.resolve();
+  }
+
+  #begun(): void {
+    this.#next = this.#head;
+    this.#nextBodies = [];
+    this.#nextFacts = [];
+    this.#queue.begun();
+    if (this.#head.sequence - this.#snapshotAt < SNAPSHOT_ENTRIES) return;
+    this.#sql.setMeta.run(OPEN_PAYMENTS, this.#open.snapshot(this.#head.sequence));
+    this.#snapshotAt = this.#head.sequence;
+  }
+
+  #committed(): void {
+    this.#head = this.#next;
+    for (const body of this.#nextBodies) this.#open.apply(body);
+    for (const [name, value] of this.#nextFacts) this.#facts.set(name, value);
+    const { queued, erased } = this.#queue.committed();
+    if (erased) this.#erasure.due();
+    if (queued) for (const listener of this.#queued) listener();
+  }
+
+  #insert(entry: Prepared): StoredEntry {
+    const { body, text, sealed } = entry;
+    const sequence = this.#next.sequence + 1;
+    const forward = entry.forward ? this.#next.forward + 1 : undefined;
+    const place = {
+      sequence,
+      previousHash: this.#next.hash,
+      text,
+      ...(forward === undefined ? {} : { forward }),
+      ...(sealed === undefined ? {} : { sealedDigest: sealed.digest }),
+    };
+    const hash = hashEntry({ terminalId: this.terminalId, epoch: this.epoch, ...place });
+    const stored: StoredEntry = { ...place, hash };
+    this.#sql.insert.run(...toColumns(stored, body));
+    if (forward !== undefined) {
+      this.#queue.insert({ sequence, forward, held: heldBy(body), sealed: sealed?.text });
+    }
+    this.#next = { sequence, forward: forward ?? this.#next.forward, hash };
+    this.#nextBodies.push(body);
+    return stored;
+  }
+
+  #setMeta(name: string, value: string): void {
+    this.#sql.setMeta.run(name, value);
+    this.#nextFacts.push([name, value]);
+  }
+}
+
+const factName = (fact: KeptFact): string => `fact-${fact}`;
+
+function prepare({ body, forward, sealed }: NewEntry): Prepared {
+  assert(sealed === undefined || forward === true, "sealed card data lie only beside entries that the hub is told");
+  const text = JSON.stringify(body);
+  if (text.length > ENTRY_TEXT_MAX) {
+    const why = `a ${body.kind} of ${text.length} characters for payment ${body.paymentId}; the limit is ${ENTRY_TEXT_MAX}`;
+    throw new Fault("codec.too-long", why);
+  }
+  return {
+    body,
+    text,
+    forward: forward === true,
+    sealed: sealed && { text: sealedText(sealed), digest: digestOfSealed(sealed) },
+  };
+}
