@@ -5,7 +5,7 @@
  */
 import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 
 const root = join(import.meta.dirname, "..");
 const dist = join(root, "dist");
@@ -37,6 +37,26 @@ const COMMONJS_NAMES = [
   "const __dirname = import.meta.dirname;",
 ].join("\n");
 
+/**
+ * A CommonJS package that is imported late must offer the same names from the bundle as it does from Node: by itself
+ * esbuild would leave only `default`, and `const { MqttClient } = await import("mqtt")` would be undefined. So each such
+ * package gets a small module that exports, one by one, the names which Node finds in it.
+ */
+const latePackages: Plugin = {
+  name: "late-packages",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^[^./]/ }, ({ kind, path, importer }) => {
+      const ours = !importer.includes("node_modules");
+      if (kind !== "dynamic-import" || !ours || path.startsWith("node:") || EXTERNAL.includes(path)) return undefined;
+      return { path, namespace: "late-package" };
+    });
+    onLoad({ filter: /./, namespace: "late-package" }, async ({ path }) => {
+      const names = Object.keys((await import(path)) as object).filter((name) => /^[A-Za-z_$][\w$]*$/.test(name));
+      return { contents: `export { ${names.join(", ")} } from ${JSON.stringify(path)};`, resolveDir: root };
+    });
+  },
+};
+
 const entryPoints = Object.fromEntries(
   Object.entries(ENTRIES)
     .map(([name, source]) => [name, join(root, source)] as const)
@@ -61,6 +81,7 @@ try {
     platform: "node",
     target: "node24",
     external: EXTERNAL,
+    plugins: [latePackages],
     banner: { js: COMMONJS_NAMES },
     chunkNames: "chunk-[hash]",
     legalComments: "none",

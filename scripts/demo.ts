@@ -87,7 +87,7 @@ class Day {
 
   async cardPulled(): Promise<void> {
     say("the card is pulled out in the middle of its dialogue");
-    await this.#counter.card({ do: "pull-after", apdus: 5 });
+    await this.#counter.card({ do: "pull-after", apdus: 7 });
     await this.sell({ id: "D-7", minor: 900, what: "card pulled", expect: "aborted", mode: "offline" });
   }
 
