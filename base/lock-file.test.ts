@@ -11,7 +11,7 @@ let folder: string;
 beforeEach(() => {
   folder = join(mkdtempSync(join(tmpdir(), "tillway-lock-")), "data");
 });
-afterEach(() => rmSync(folder, { recursive: true }));
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const HOLDER = `
 import { takeLock } from ${JSON.stringify(join(import.meta.dirname, "lock-file.ts"))};

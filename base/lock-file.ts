@@ -1,6 +1,6 @@
 /** One process per data folder: a lock of the operating system, which ends with its holder however that ends. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { Fault, reasonOf } from "./fault.ts";
 import { lockFile } from "./sqlite.ts";
 
@@ -46,11 +46,18 @@ function lockHolder(folder: string): number | undefined {
 
 function makeFolder(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeWithParents(folder);
   } catch (error) {
     throw new Fault(
       "store.failed",
       `cannot make the data folder ${folder}: ${reasonOf(error)}; make it and give it to the user that runs this`,
     );
   }
+}
+
+/** Node's own recursive mkdir spins for ever where a file system answers ENOENT under an existing folder, as /proc does. */
+function makeWithParents(folder: string): void {
+  if (existsSync(folder)) return;
+  makeWithParents(dirname(folder));
+  mkdirSync(folder, { mode: 0o700 });
 }
