@@ -16,3 +16,9 @@ export interface Uplink extends AsyncDisposable {
   onMessage(listener: (envelope: DownEnvelope) => void): () => void;
   onState(listener: (state: LinkState, why: string) => void): () => void;
 }
+
+/** An uplink that keeps itself connected while it runs. */
+export interface RunningUplink extends Uplink {
+  /** Connects, and connects again after every loss, until the signal ends it. Never throws for what the network does. */
+  run(signal: AbortSignal): Promise<void>;
+}

@@ -1,0 +1,133 @@
+/** Who this terminal is: what enrolment gave it, in one file that nobody else may read. */
+
+import type { KeyObject } from "node:crypto";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { fromBase64 } from "../base/bytes.ts";
+import { Fault, reasonOf } from "../base/fault.ts";
+import type { TerminalId } from "../base/ids.ts";
+import { syncFolder } from "../base/sqlite.ts";
+import { Base64Schema, TerminalIdSchema } from "../wire/common.ts";
+import { firstIssue, parseJson, readPrivateKey, readPublicKey } from "../wire/signing.ts";
+
+/** The file's content: keys as base64 of their DER, or of their bytes. */
+export const IdentityFileSchema = z.strictObject({
+  v: z.literal(1),
+  terminalId: TerminalIdSchema,
+  bearer: z.string().min(32).max(128),
+  caCertificate: z.string().includes("BEGIN CERTIFICATE").max(8_192),
+  mqttUrl: z.url({ protocol: /^mqtts$/ }),
+  httpsUrl: z.url({ protocol: /^https$/ }),
+  hubSigningKey: Base64Schema,
+  sealingKey: z.strictObject({ keyId: z.string().min(1).max(64), publicKey: Base64Schema }),
+  cardTokenKey: Base64Schema,
+  signingPrivateKey: Base64Schema,
+});
+export type IdentityFile = z.infer<typeof IdentityFileSchema>;
+
+export interface Identity {
+  readonly terminalId: TerminalId;
+  /** MQTT password and HTTPS bearer. */
+  readonly bearer: string;
+  /** PEM of the hub's authority, the only one believed. */
+  readonly caCertificate: string;
+  readonly mqttUrl: string;
+  readonly httpsUrl: string;
+  /** Checks leases and hub time. */
+  readonly hubSigningKey: KeyObject;
+  /** X25519: the hub's HPKE key on the day of enrolment; leases bring newer ones. */
+  readonly sealingKey: { readonly keyId: string; readonly publicKey: KeyObject };
+  /** 32 bytes: keys the tokens of cards. */
+  readonly cardTokenKey: Uint8Array;
+  /** Ed25519, this terminal's own: signs batches. */
+  readonly signingKey: KeyObject;
+}
+
+const OTHERS_MASK = 0o077;
+const CARD_TOKEN_KEY_BYTES = 32;
+
+export const identityPath = (dataDir: string): string => join(dataDir, "identity.json");
+export const isEnrolled = (dataDir: string): boolean => existsSync(identityPath(dataDir));
+
+/** Throws Fault `identity.missing` before enrolment, `identity.invalid` for a file that others can read or that is damaged. */
+export function loadIdentity(dataDir: string): Identity {
+  const path = identityPath(dataDir);
+  if (!existsSync(path)) {
+    throw new Fault("identity.missing", `not enrolled: run tillway agent enrol CLAIM (there is no ${path})`);
+  }
+  const mode = statSync(path).mode & 0o777;
+  if ((mode & OTHERS_MASK) !== 0) {
+    throw new Fault(
+      "identity.invalid",
+      `${path} has mode ${mode.toString(8)}, so that others may read this terminal's keys; run: chmod 600 ${path}`,
+    );
+  }
+  return readIdentity(readFileSync(path, "utf8"), path);
+}
+
+/** Checks a file's text. Names the field that is wrong, never its content. */
+export function readIdentity(text: string, path: string): Identity {
+  const wrong = (why: string) =>
+    new Fault("identity.invalid", `${path} is damaged (${why}); restore it from a backup or enrol again with --force`);
+  try {
+    const parsed = IdentityFileSchema.safeParse(parseJson(text));
+    if (!parsed.success) throw wrong(firstIssue(parsed.error));
+    const file = parsed.data;
+    const cardTokenKey = fromBase64(file.cardTokenKey);
+    if (cardTokenKey.length !== CARD_TOKEN_KEY_BYTES) throw wrong(`cardTokenKey: not ${CARD_TOKEN_KEY_BYTES} bytes`);
+    return {
+      terminalId: file.terminalId,
+      bearer: file.bearer,
+      caCertificate: file.caCertificate,
+      mqttUrl: file.mqttUrl,
+      httpsUrl: file.httpsUrl,
+      hubSigningKey: keyOf("hubSigningKey", "ed25519", () => readPublicKey(file.hubSigningKey)),
+      sealingKey: {
+        keyId: file.sealingKey.keyId,
+        publicKey: keyOf("sealingKey", "x25519", () => readPublicKey(file.sealingKey.publicKey)),
+      },
+      cardTokenKey,
+      signingKey: keyOf("signingPrivateKey", "ed25519", () => readPrivateKey(file.signingPrivateKey)),
+    };
+  } catch (error) {
+    throw error instanceof Fault && error.code === "identity.invalid" ? error : wrong(reasonOf(error));
+  }
+}
+
+function keyOf(field: string, type: "ed25519" | "x25519", read: () => KeyObject): KeyObject {
+  let key: KeyObject;
+  try {
+    key = read();
+  } catch {
+    throw new Fault("codec.invalid", `${field}: not a key`);
+  }
+  if (key.asymmetricKeyType === type) return key;
+  throw new Fault("codec.invalid", `${field}: not an ${type} key`);
+}
+
+/** Writes the file whole or not at all, durable when it returns. */
+export function storeIdentity(dataDir: string, file: IdentityFile): void {
+  const path = identityPath(dataDir);
+  const fresh = `${path}.new`;
+  rmSync(fresh, { force: true });
+  const descriptor = openSync(fresh, "wx", 0o600);
+  try {
+    writeSync(descriptor, `${JSON.stringify(file, undefined, 2)}\n`);
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+  renameSync(fresh, path);
+  syncFolder(dataDir);
+}

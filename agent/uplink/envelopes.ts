@@ -1,0 +1,54 @@
+/** Makes this terminal's envelopes: whose they are, which journal they speak for, and what presence says. */
+import type { Clock } from "../../base/clock.ts";
+import { newMessageId, type RandomBytes, type TerminalId } from "../../base/ids.ts";
+import type { UpOf } from "../../wire/envelope.ts";
+import type { Presence } from "../../wire/terminal.ts";
+import type { Journal } from "../journal/journal.ts";
+
+export interface EnvelopeMakerOptions {
+  readonly terminalId: TerminalId;
+  readonly journal: Pick<Journal, "epoch" | "outstanding">;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  /** The agent's version. */
+  readonly version: string;
+  /** The number of the lease held, 0 without one. */
+  readonly leaseCounter: () => number;
+}
+
+export class EnvelopeMaker {
+  readonly #options: EnvelopeMakerOptions;
+
+  constructor(options: EnvelopeMakerOptions) {
+    this.#options = options;
+  }
+
+  /** Everything but type and body. */
+  head(sequence: number) {
+    const { terminalId, journal, clock, random } = this.#options;
+    return {
+      v: 1 as const,
+      id: newMessageId(random),
+      terminalId,
+      epoch: journal.epoch,
+      sequence,
+      sentAt: new Date(clock.now()).toISOString(),
+    };
+  }
+
+  presence(status: Presence["status"]): UpOf<"presence"> {
+    const { journal, clock, version, leaseCounter } = this.#options;
+    const { count, minor } = journal.outstanding();
+    return {
+      ...this.head(0),
+      type: "presence",
+      body: {
+        status,
+        version,
+        clock: new Date(clock.now()).toISOString(),
+        outstanding: { count, minor: minor.toString() },
+        leaseCounter: leaseCounter(),
+      },
+    };
+  }
+}

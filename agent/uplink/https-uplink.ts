@@ -1,0 +1,220 @@
+/**
+ * The way to the hub where MQTT is blocked: one POST for each envelope, the hub's messages in the answers. Nothing comes by
+ * itself, so while nothing is sent presence is, which also tells when the hub is back.
+ */
+import { Agent, request as httpsRequest } from "node:https";
+import { z } from "zod";
+import { abortFault, type Clock, deadline, sleep } from "../../base/clock.ts";
+import { Fault, isFault, reasonOf } from "../../base/fault.ts";
+import type { Log } from "../../base/log.ts";
+import { RECONNECT_POLICY, retrySchedule } from "../../base/retry-schedule.ts";
+import { DownEnvelopeSchema, encodeEnvelope, MESSAGE_BYTES_MAX, type UpEnvelope } from "../../wire/envelope.ts";
+import { firstIssue, parseJson } from "../../wire/signing.ts";
+import { UPLINK_PATH } from "../../wire/topics.ts";
+import { LinkEvents, type MessageListener, type StateListener } from "./link-events.ts";
+import { connectFault, type TlsTarget, targetOf } from "./tls-connect.ts";
+import type { LinkState, RunningUplink } from "./uplink.ts";
+
+const HTTPS_PORT = 443;
+/** From the connection to the last byte of the answer. */
+const POST_LIMIT_MS = 10_000;
+const PROBE_LIMIT_MS = 5_000;
+/** How long nothing may be sent before presence is. */
+const IDLE_MS = 10_000;
+const CONNECTIONS_MAX = 8;
+const ANSWER_MESSAGES_MAX = 200;
+
+const AnswerSchema = z.object({ messages: z.array(z.unknown()).max(ANSWER_MESSAGES_MAX) });
+
+export interface HttpsUplinkOptions {
+  /** The hub's address; the path is ours. */
+  readonly url: string;
+  /** PEM of the only authority believed. */
+  readonly caCertificate: string;
+  readonly bearer: string;
+  /** What is sent to learn whether the hub is there. */
+  readonly probe: () => UpEnvelope;
+  readonly clock: Clock;
+  readonly chance: () => number;
+  readonly log: Log;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly body: Buffer;
+}
+
+export class HttpsUplink implements RunningUplink {
+  readonly name = "https";
+  readonly #options: HttpsUplinkOptions;
+  readonly #target: TlsTarget;
+  readonly #agent: Agent;
+  readonly #events = new LinkEvents();
+  #lastAnswerAt = Number.NEGATIVE_INFINITY;
+  /** Messages from the hub that could not be read. */
+  unreadable = 0;
+
+  constructor(options: HttpsUplinkOptions) {
+    this.#options = options;
+    this.#target = targetOf(options.url, HTTPS_PORT);
+    this.#agent = new Agent({ keepAlive: true, ca: options.caCertificate, maxSockets: CONNECTIONS_MAX });
+  }
+
+  get state(): LinkState {
+    return this.#events.state;
+  }
+  onMessage(listener: MessageListener): () => void {
+    return this.#events.onMessage(listener);
+  }
+  onState(listener: StateListener): () => void {
+    return this.#events.onState(listener);
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, chance } = this.#options;
+    let delays = retrySchedule(RECONNECT_POLICY, chance);
+    while (!signal.aborted) {
+      if (this.state === "down" || clock.monotonic() - this.#lastAnswerAt >= IDLE_MS) await this.#probe(signal);
+      if (this.state === "up") delays = retrySchedule(RECONNECT_POLICY, chance);
+      await this.#rest(this.state === "up" ? IDLE_MS : delays.next().value, signal);
+    }
+    this.#events.set("down", "not in use");
+  }
+
+  /** Takes the hub's answers too: they are delivered before this resolves. */
+  async send(envelope: UpEnvelope, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) throw abortFault(signal);
+    let answer: Answer;
+    try {
+      using limit = deadline(this.#options.clock, POST_LIMIT_MS, signal);
+      answer = await this.#post(encodeEnvelope(envelope), limit.signal);
+    } catch (error) {
+      // A caller who gave up says nothing about the link.
+      if (signal.aborted) throw abortFault(signal);
+      if (isFault(error)) this.#events.set("down", error.message);
+      throw error;
+    }
+    this.#judge(answer.status);
+    this.#lastAnswerAt = this.#options.clock.monotonic();
+    this.#events.set("up", `HTTPS to ${this.#options.url}`);
+    for (const message of this.#messagesOf(answer.body)) this.#deliver(message);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#agent.destroy();
+    return Promise.resolve();
+  }
+
+  async #probe(signal: AbortSignal): Promise<void> {
+    using limit = deadline(this.#options.clock, PROBE_LIMIT_MS, signal);
+    try {
+      await this.send(this.#options.probe(), limit.signal);
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      if (!signal.aborted) this.#events.set("down", error.message);
+    }
+  }
+
+  /** Sleeps, but no longer than until the link goes down: then the search for it begins at once. */
+  async #rest(delayMs: number, signal: AbortSignal): Promise<void> {
+    const woken = new AbortController();
+    const stop = this.onState(() => woken.abort());
+    await sleep(this.#options.clock, delayMs, AbortSignal.any([signal, woken.signal])).catch(() => undefined);
+    stop();
+  }
+
+  /** Throws what an HTTP status says about the message and the link. */
+  #judge(status: number): void {
+    const { url } = this.#options;
+    if (status >= 200 && status < 300) return;
+    if (status === 401 || status === 403) {
+      const why = `the hub refuses this terminal's bearer over HTTPS (${status}): it was revoked or enrolled anew; enrol this terminal again`;
+      this.#events.set("down", why);
+      throw new Fault("uplink.refused", why);
+    }
+    if (status >= 400 && status < 500) {
+      throw new Fault(
+        "message.invalid",
+        `the hub did not take a message (HTTP ${status} from ${url}); compare versions`,
+      );
+    }
+    this.#events.set("down", `HTTP ${status} from ${url}`);
+    throw unknownFate(`HTTP ${status} from ${url}`);
+  }
+
+  #messagesOf(body: Buffer): readonly unknown[] {
+    try {
+      const parsed = AnswerSchema.safeParse(parseJson(body.toString("utf8")));
+      if (parsed.success) return parsed.data.messages;
+      this.#unread(firstIssue(parsed.error));
+    } catch (error) {
+      this.#unread(reasonOf(error));
+    }
+    return [];
+  }
+
+  #deliver(message: unknown): void {
+    const parsed = DownEnvelopeSchema.safeParse(message);
+    if (parsed.success) this.#events.deliver(parsed.data);
+    else this.#unread(firstIssue(parsed.error));
+  }
+
+  #unread(reason: string): void {
+    this.unreadable += 1;
+    this.#options.log.warn("a message from the hub could not be read", { reason });
+  }
+
+  /** Throws `uplink.down` as long as no byte of the message can have left, `uplink.timeout` after that. */
+  #post(text: string, signal: AbortSignal): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      let left = false;
+      const { bearer, url } = this.#options;
+      const request = httpsRequest(new URL(UPLINK_PATH, url), {
+        method: "POST",
+        agent: this.#agent,
+        headers: {
+          authorization: `Bearer ${bearer}`,
+          "content-type": "application/json",
+          "content-length": Buffer.byteLength(text),
+        },
+      });
+      const settle = (error: unknown) => {
+        signal.removeEventListener("abort", onAbort);
+        const unsent = isFault(error) ? error : connectFault(this.#target, error);
+        reject(left ? unknownFate(reasonOf(error)) : unsent);
+      };
+      const onAbort = () => {
+        request.destroy();
+        settle(left ? abortFault(signal) : new Fault("uplink.down", `cannot connect to ${url} in time`));
+      };
+      request.once("socket", (socket) => {
+        if (request.reusedSocket) left = true;
+        else {
+          socket.once("secureConnect", () => {
+            left = true;
+          });
+        }
+      });
+      request.on("error", settle);
+      request.once("response", (response) => {
+        const chunks: Buffer[] = [];
+        let size = 0;
+        response.on("data", (chunk: Buffer) => {
+          size += chunk.length;
+          if (size > MESSAGE_BYTES_MAX) request.destroy(new Error(`an answer of more than ${MESSAGE_BYTES_MAX} bytes`));
+          else chunks.push(chunk);
+        });
+        response.on("error", settle);
+        response.once("end", () => {
+          signal.removeEventListener("abort", onAbort);
+          resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks) });
+        });
+      });
+      signal.addEventListener("abort", onAbort, { once: true });
+      request.end(text);
+    });
+  }
+}
+
+const unknownFate = (why: string): Fault =>
+  new Fault("uplink.timeout", `the message may or may not have reached the hub: ${why}`);
