@@ -7,8 +7,8 @@ import { control } from "../../sim/control.ts";
 import { type Program, runTillway, startReady, tail, until } from "./processes.ts";
 
 export const TERMINAL = "till-1";
-/** Test numbers: of no issuer, valid by Luhn only. */
-export const TEST_CARD = { pan: "9999990000000018", expiry: "3012" } as const;
+/** The `standard` card of the simulator. */
+export const TEST_CARD = { pan: "4761739001010010", expiry: "3112" } as const;
 
 /** Made with `stage` or `stage:paymentId`: the agent kills itself with SIGKILL there. */
 export type KillPoint = string;

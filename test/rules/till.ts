@@ -1,0 +1,227 @@
+/** A till in one process: the real journal, desk, machine and card engine, with the hub, reader and printer in a few lines each. */
+import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Devices } from "../../agent/devices/devices.ts";
+import type { Journal } from "../../agent/journal/journal.ts";
+import { openJournal } from "../../agent/journal/sqlite-journal.ts";
+import type { Reservation } from "../../agent/lease/lease-keeper.ts";
+import { PaymentDesk } from "../../agent/payment/desk.ts";
+import { readCard } from "../../agent/payment/emv-session.ts";
+import type { PaymentStage, PaymentView } from "../../agent/payment/payments.ts";
+import { ReaderLane } from "../../agent/payment/reader-lane.ts";
+import { businessDate } from "../../agent/payment/receipt.ts";
+import { abortInterrupted } from "../../agent/payment/recovery.ts";
+import { TicketPrinter } from "../../agent/payment/ticket-printer.ts";
+import type { Hub, LeaseRefusal, OnlineRequest } from "../../agent/uplink/hub.ts";
+import { ManualClock } from "../../base/clock.ts";
+import { Fault } from "../../base/fault.ts";
+import { type PaymentId, systemRandom, type TerminalId } from "../../base/ids.ts";
+import { silentLog } from "../../base/log.ts";
+import { money } from "../../base/money.ts";
+import { fail, ok } from "../../base/result.ts";
+import type { CapabilityMap, CapabilityName, CardSession, PrintFailure } from "../../drivers/capability.ts";
+import type { ReceiptDocument } from "../../protocols/escpos/document.ts";
+import { EmvCard } from "../../sim/card/emv-card.ts";
+import { cardProfile } from "../../sim/card/profiles.ts";
+import type { AuthorisationResponse } from "../../wire/authorisation.ts";
+
+const SITE = { merchantName: "Shop", addressLines: [], timeZone: "Europe/Berlin", language: "en" } as const;
+const time = { text: "{}", signature: "" };
+
+/** A card in a slot; `pullAfter` takes it out after so many commands. */
+export class Slot {
+  profile = "standard";
+  pullAfter = Number.POSITIVE_INFINITY;
+  mute = false;
+  commands: Uint8Array[] = [];
+
+  session(): CardSession {
+    const card = new EmvCard({ profile: cardProfile(this.profile), atc: 1, saveAtc: () => {} });
+    const removed = new AbortController();
+    this.commands = [];
+    return {
+      atr: Uint8Array.of(0x3b, 0x00),
+      removed: removed.signal,
+      transceive: async (command) => {
+        if (this.commands.length >= this.pullAfter) {
+          removed.abort(new Fault("card.removed", "pulled"));
+          throw new Fault("card.removed", "pulled");
+        }
+        if (this.mute) throw new Fault("card.mute", "no answer");
+        this.commands.push(command);
+        return card.respond(command);
+      },
+      async [Symbol.asyncDispose]() {},
+    };
+  }
+}
+
+export type HubAnswer = "approve" | "decline" | "silence" | "stale";
+
+export class TillHub implements Hub {
+  state: "up" | "down" = "up";
+  readonly via = "test";
+  answer: HubAnswer = "approve";
+  readonly requests: OnlineRequest[] = [];
+
+  async authorise(request: OnlineRequest, _sequence: number, signal: AbortSignal): Promise<AuthorisationResponse> {
+    this.requests.push(request);
+    const { paymentId, attempt } = request;
+    if (this.answer === "approve")
+      return { paymentId, attempt, outcome: "approved", responseCode: "00", approvalCode: "A1B2C3", time };
+    if (this.answer === "decline") return { paymentId, attempt, outcome: "declined", responseCode: "51", time };
+    if (this.answer === "stale")
+      return { paymentId, attempt, outcome: "stale", responseCode: "96", reason: "E_STALE", time };
+    if (signal.aborted) throw new Fault("aborted", "cancelled");
+    throw new Fault("uplink.timeout", "no answer within 5000 ms");
+  }
+  async forward(): Promise<void> {}
+  onReceipt = () => () => {};
+  onState = () => () => {};
+}
+
+export class Paper {
+  readonly documents: ReceiptDocument[] = [];
+  /** What the next prints do; `ok` when there is nothing. */
+  failures: (PrintFailure & { readonly begun: boolean })[] = [];
+}
+
+export interface TillOptions {
+  readonly folder?: string;
+  readonly onStage?: (stage: PaymentStage, id: PaymentId) => void;
+}
+
+export class Till implements AsyncDisposable {
+  readonly clock = new ManualClock();
+  readonly slot = new Slot();
+  readonly hub = new TillHub();
+  readonly paper = new Paper();
+  readonly stages: PaymentStage[] = [];
+  readonly fatal: unknown[] = [];
+  leaseRefusal: LeaseRefusal | undefined;
+  readonly reservations = { made: 0, committed: 0, released: 0 };
+  readonly folder: string;
+  readonly journal: Journal;
+  readonly desk: PaymentDesk;
+  readonly tickets: TicketPrinter;
+  readonly sealing: { readonly publicKey: KeyObject; readonly privateKey: KeyObject } = generateKeyPairSync("x25519");
+  /** Whether a card is presented when one is awaited. */
+  cardComes = true;
+
+  constructor(options: TillOptions = {}) {
+    this.folder = options.folder ?? mkdtempSync(join(tmpdir(), "till-"));
+    const { clock } = this;
+    this.journal = openJournal({
+      path: join(this.folder, "journal.db"),
+      terminalId: "till-1" as TerminalId,
+      clock,
+      random: systemRandom,
+      log: silentLog,
+    });
+    const devices = this.#devices();
+    const common = {
+      journal: this.journal,
+      clock,
+      log: silentLog,
+      now: () => clock.now(),
+      businessDate: (at: number) => businessDate(at, SITE.timeZone),
+      onFatal: (error: unknown) => this.fatal.push(error),
+      onStage: (id: PaymentId, stage: PaymentStage) => {
+        this.stages.push(stage);
+        options.onStage?.(stage, id);
+      },
+    };
+    this.tickets = new TicketPrinter({
+      ...common,
+      devices,
+      site: SITE,
+      timestamp: () => new Date(clock.now()).toISOString(),
+      onTicket: (id) => this.desk.ticketChanged(id),
+    });
+    this.desk = new PaymentDesk({
+      ...common,
+      hub: this.hub,
+      leases: this.#leases(),
+      lane: new ReaderLane(devices),
+      readCard,
+      random: systemRandom,
+      terminal: { timeZone: SITE.timeZone, countryCode: 276, cardTokenKey: new Uint8Array(32) },
+      cardTimeoutMs: 60_000,
+      tickets: this.tickets,
+      queueStateOf: (id) => this.journal.queue({ paymentId: id }).at(0)?.state,
+    });
+    this.tickets.start();
+  }
+
+  async recover(): Promise<void> {
+    await abortInterrupted({
+      journal: this.journal,
+      log: silentLog,
+      now: () => this.clock.now(),
+      businessDate: (at) => businessDate(at, SITE.timeZone),
+    });
+  }
+
+  sell(id: string, minor = 1234n): Promise<PaymentView> {
+    const begun = this.desk.begin({ id: id as PaymentId, amount: money(minor, "EUR") });
+    if (!begun.ok) throw new Error(begun.error.why);
+    return this.desk.ended(id as PaymentId, new AbortController().signal);
+  }
+
+  kinds(id: string): string[] {
+    return this.journal.entriesOf(id as PaymentId).map((entry) => entry.body.kind);
+  }
+
+  /** Waits until what is due on paper is on paper. */
+  async printed(id: string): Promise<void> {
+    for (let turn = 0; turn < 200 && this.desk.get(id as PaymentId)?.ticket !== "printed"; turn += 1)
+      await this.clock.advance(500);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.tickets[Symbol.asyncDispose]();
+    await this.journal[Symbol.asyncDispose]();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  #leases() {
+    const till = this;
+    return {
+      sealingKey: { keyId: "k1", publicKey: createPublicKey(this.sealing.privateKey) },
+      reserve() {
+        if (till.leaseRefusal) return fail(till.leaseRefusal);
+        till.reservations.made += 1;
+        let open = true;
+        const end = (how: "committed" | "released") => {
+          if (open) till.reservations[how] += 1;
+          open = false;
+        };
+        return ok<Reservation>({ leaseId: "L-1", commit: () => end("committed"), release: () => end("released") });
+      },
+    };
+  }
+
+  #devices(): Devices {
+    const { slot, paper } = this;
+    const reader: CapabilityMap["card-reader"] = {
+      awaitCard: (signal) =>
+        this.cardComes
+          ? Promise.resolve(slot.session())
+          : new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
+    };
+    const printer: CapabilityMap["receipt-printer"] = {
+      status: async () => ({ online: true, paper: "ok", coverOpen: false }),
+      async print(document, { beforeFirstByte }) {
+        const failure = paper.failures.shift();
+        if (failure && !failure.begun) return fail(failure);
+        await beforeFirstByte();
+        if (failure?.printed !== "nothing") paper.documents.push(document);
+        return failure ? fail(failure) : ok(undefined);
+      },
+    };
+    const map: CapabilityMap = { "card-reader": reader, "receipt-printer": printer };
+    return { lend: <N extends CapabilityName>(name: N) => map[name], list: () => [], onChange: () => () => {} };
+  }
+}
