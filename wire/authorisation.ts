@@ -44,6 +44,8 @@ export const AuthorisationResponseSchema = z.strictObject({
   outcome: z.enum(["approved", "declined", "stale"]),
   responseCode: z.string().regex(/^[0-9A-Z]{2}$/),
   reason: ReasonCodeSchema.optional(),
+  /** One sentence; for `E_CONFLICT` the field that differs. */
+  detail: z.string().max(200).optional(),
   approvalCode: z
     .string()
     .regex(/^[0-9A-Z]{6}$/)

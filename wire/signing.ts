@@ -18,9 +18,13 @@ export function signText(domain: SigningDomain, text: string, key: KeyObject): S
   return { text, signature: toBase64(sign(null, bound(domain, text), key)) };
 }
 
+/** Whether this key signed the text under this domain. */
+export const signatureFits = (domain: SigningDomain, signed: Signed, key: KeyObject): boolean =>
+  verify(null, bound(domain, signed.text), key, fromBase64(signed.signature));
+
 /** Checks the signature, then the form. Throws Fault `signature.invalid` or `message.invalid`. */
 export function openSigned<T>(domain: SigningDomain, signed: Signed, key: KeyObject, schema: z.ZodType<T>): T {
-  if (!verify(null, bound(domain, signed.text), key, fromBase64(signed.signature))) {
+  if (!signatureFits(domain, signed, key)) {
     throw new Fault("signature.invalid", `the signature of this ${domain} does not match the hub's key`);
   }
   const parsed = schema.safeParse(parseJson(signed.text));

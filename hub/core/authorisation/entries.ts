@@ -1,0 +1,191 @@
+/** Applies what a terminal tells afterwards: advices, reversals and voids. Each ends in one answer for its receipt (RM1, RM12). */
+import { fromWireMoney, type ReasonCode } from "../../../wire/common.ts";
+import type { EntryOf } from "../../../wire/journal-entry.ts";
+import type { Postings } from "./postings.ts";
+import type { Presented } from "./request.ts";
+import type { AttemptRecord, AuthorisationStore, PaymentKey, PaymentRecord } from "./store.ts";
+
+export interface EntryOutcome {
+  readonly status: "processed" | "declined" | "duplicate" | "quarantined";
+  readonly reason?: ReasonCode;
+  readonly detail?: string;
+}
+
+export interface EntryParts {
+  readonly store: AuthorisationStore;
+  readonly postings: Postings;
+  readonly merchantId: string;
+  /** Who bears an honoured approval's remainder: of an ordinary one, and of one that the hub had declined. */
+  readonly riskParties: { readonly offline: string; readonly declined: string };
+}
+
+export interface EntryInput<Body> {
+  readonly key: PaymentKey;
+  readonly body: Body;
+  readonly now: number;
+}
+export type AdviceInput = EntryInput<EntryOf<"decision">> & { readonly card: Presented };
+
+const PROCESSED: EntryOutcome = { status: "processed" };
+const DUPLICATE: EntryOutcome = { status: "duplicate" };
+const declined = (detail: string): EntryOutcome => ({ status: "declined", reason: "E_STATE", detail });
+const quarantined = (reason: ReasonCode, detail: string): EntryOutcome => ({ status: "quarantined", reason, detail });
+
+export function applyAdvice(parts: EntryParts, input: AdviceInput): EntryOutcome {
+  const { body, key, now } = input;
+  if (body.outcome !== "approved") return { status: "processed", detail: "not an approval: nothing to post" };
+  if (input.card === "unreadable") return quarantined("E_FORMAT", "the sealed card data cannot be opened");
+  const payment = parts.store.payment(key) ?? parts.store.insertPayment(key, now);
+  const field = differingField(payment, body);
+  if (field !== undefined)
+    return quarantined("E_CONFLICT", `${field} differs from what came under this payment's id before`);
+  if (payment.state === "confirmed") return DUPLICATE;
+  if (payment.state === "voided") return declined("this payment was voided");
+  return body.operation === "purchase" ? confirmPurchase(parts, input, payment) : confirmRefund(parts, input, payment);
+}
+
+function differingField({ content }: PaymentRecord, body: EntryOf<"decision">): string | undefined {
+  if (!content) return undefined;
+  if (content.operation !== body.operation) return "operation";
+  if (content.currency !== body.amount.currency) return "amount.currency";
+  return content.minor.toString() === body.amount.minor ? undefined : "amount.minor";
+}
+
+function confirmPurchase(parts: EntryParts, input: AdviceInput, payment: PaymentRecord): EntryOutcome {
+  const { store, postings } = parts;
+  const amount = fromWireMoney(input.body.amount);
+  const attempts = store.attempts(payment.number);
+  const accountId =
+    payment.content?.accountId ??
+    (typeof input.card === "object" ? store.card(input.card.token)?.accountId : undefined);
+  store.setContent(payment.number, {
+    operation: "purchase",
+    currency: amount.currency,
+    minor: amount.minor,
+    ...(accountId === undefined ? {} : { accountId }),
+  });
+  if (postNewestHold(parts, { input, payment, attempts })) {
+    end(parts, input, payment);
+    return PROCESSED;
+  }
+  const party = attempts.some((attempt) => attempt.state === "declined")
+    ? parts.riskParties.declined
+    : parts.riskParties.offline;
+  const remainder = postings.honour({
+    key: input.key,
+    currency: amount.currency,
+    minor: amount.minor,
+    customer: accountId,
+    merchant: postings.merchantAccount(parts.merchantId, amount.currency),
+    party,
+  });
+  end(parts, input, payment, remainder > 0n ? { exposureMinor: remainder, exposureParty: party } : {});
+  return remainder > 0n
+    ? { status: "processed", detail: `${remainder} minor units are exposure of ${party}` }
+    : PROCESSED;
+}
+
+/** A refund needs the hub: without an attempt that it approved there is nothing to confirm. */
+function confirmRefund(parts: EntryParts, input: AdviceInput, payment: PaymentRecord): EntryOutcome {
+  const { store, postings } = parts;
+  const { content } = payment;
+  const attempts = store.attempts(payment.number);
+  if (!content || content.accountId === undefined || content.originalNumber === undefined)
+    return quarantined("E_UNKNOWN", "a refund that this hub never authorised");
+  if (!postNewestHold(parts, { input, payment, attempts })) {
+    if (!attempts.some((attempt) => attempt.state === "expired"))
+      return quarantined("E_STATE", "no authorisation of this refund stands");
+    const original = store.paymentByNumber(content.originalNumber);
+    const left = (original?.content?.minor ?? 0n) - store.refundedMinor(content.originalNumber, payment.number);
+    if (content.minor > left) return quarantined("E_LIMIT", `of the original ${left} minor units are left to refund`);
+    postings.refundDirectly({
+      key: input.key,
+      debitAccount: postings.merchantAccount(parts.merchantId, content.currency),
+      creditAccount: content.accountId,
+      minor: content.minor,
+    });
+  }
+  end(parts, input, payment);
+  return PROCESSED;
+}
+
+interface Confirming {
+  readonly input: AdviceInput;
+  readonly payment: PaymentRecord;
+  readonly attempts: readonly AttemptRecord[];
+}
+
+/** Posts the newest hold and gives any other back. False when there is none left to post. */
+function postNewestHold({ store, postings }: EntryParts, { input, payment, attempts }: Confirming): boolean {
+  const held = attempts.filter((attempt) => attempt.state === "approved");
+  const newest = held.at(-1);
+  let posted = false;
+  for (const attempt of held) {
+    if (attempt === newest) {
+      posted = postings.post(input.key, attempt.attempt, input.body.operation);
+      store.moveAttempt(payment.number, attempt.attempt, posted ? "posted" : "expired");
+    } else {
+      postings.release(input.key, attempt.attempt, "superseded");
+      store.moveAttempt(payment.number, attempt.attempt, "superseded");
+    }
+  }
+  return posted;
+}
+
+interface Exposure {
+  readonly exposureMinor?: bigint;
+  readonly exposureParty?: string;
+}
+
+function end(parts: EntryParts, { body, now }: AdviceInput, payment: PaymentRecord, exposure: Exposure = {}): void {
+  parts.store.endPayment(payment.number, {
+    state: "confirmed",
+    at: now,
+    mode: body.mode,
+    businessDate: body.businessDate,
+    ...(body.approvalCode === undefined ? {} : { approvalCode: body.approvalCode }),
+    ...(body.card === undefined ? {} : { maskedPan: body.card.maskedPan }),
+    ...exposure,
+  });
+}
+
+/** An unknown attempt leaves a tombstone that refuses the late original. */
+export function applyReversal(parts: EntryParts, { key, body, now }: EntryInput<EntryOf<"reversal">>): EntryOutcome {
+  const { store, postings } = parts;
+  const payment = store.payment(key) ?? store.insertPayment(key, now);
+  if (payment.state === "confirmed")
+    return declined(`the payment is confirmed; its attempt ${body.attempt} is not reversed`);
+  const attempt = store.attempts(payment.number).find((known) => known.attempt === body.attempt);
+  switch (attempt?.state) {
+    case undefined:
+      store.insertAttempt(payment.number, { attempt: body.attempt, state: "tombstone", at: now });
+      return PROCESSED;
+    case "approved":
+      postings.release(key, body.attempt, "reversal");
+      store.moveAttempt(payment.number, body.attempt, "reversed");
+      return PROCESSED;
+    case "reversed":
+    case "tombstone":
+      return DUPLICATE;
+    case "declined":
+    case "superseded":
+    case "voided":
+    case "expired":
+      return { status: "processed", detail: `nothing to reverse: the attempt is ${attempt?.state}` };
+    case "posted":
+      return declined("the attempt is posted");
+  }
+}
+
+export function applyVoid(parts: EntryParts, { key, now }: EntryInput<EntryOf<"void">>): EntryOutcome {
+  const { store, postings } = parts;
+  const payment = store.payment(key) ?? store.insertPayment(key, now);
+  if (payment.state === "confirmed") return declined("the payment is confirmed and can only be refunded");
+  if (payment.state === "voided") return DUPLICATE;
+  for (const attempt of store.attempts(payment.number).filter((known) => known.state === "approved")) {
+    postings.release(key, attempt.attempt, "void");
+    store.moveAttempt(payment.number, attempt.attempt, "voided");
+  }
+  store.endPayment(payment.number, { state: "voided", at: now });
+  return PROCESSED;
+}

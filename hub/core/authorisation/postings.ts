@@ -1,0 +1,193 @@
+/**
+ * What authorisation asks of the ledger. Transfer ids are (terminal, payment, leg, attempt), so that a repeat is
+ * recognised and a refused attempt never blocks the next (RM16).
+ */
+import { assert } from "../../../base/assert.ts";
+import type { Currency } from "../../../base/money.ts";
+import type { Ledger, NewAccount, NewTransfer, TransferStatus } from "../ledger/index.ts";
+import type { Operation, PaymentKey } from "./store.ts";
+
+export const ACCOUNT_CODES = { customer: 10, merchant: 20, exposure: 30, equity: 40 } as const;
+export const TRANSFER_CODES = {
+  purchase: 1,
+  refund: 2,
+  advice: 3,
+  exposure: 4,
+  reversal: 5,
+  superseded: 6,
+  void: 7,
+  funding: 8,
+} as const;
+
+export interface Hold {
+  readonly key: PaymentKey;
+  readonly attempt: number;
+  readonly operation: Operation;
+  readonly debitAccount: string;
+  readonly creditAccount: string;
+  readonly minor: bigint;
+  readonly timeoutMs: number;
+}
+
+export interface Honoured {
+  readonly key: PaymentKey;
+  readonly currency: Currency;
+  readonly minor: bigint;
+  /** Undefined: nobody knows whose card it was, and all of it is exposure. */
+  readonly customer?: string | undefined;
+  readonly merchant: string;
+  /** Who bears what the customer's account cannot. */
+  readonly party: string;
+}
+
+export type Postings = ReturnType<typeof createPostings>;
+
+const prefixOf = (key: PaymentKey): string => `${key.terminalId}/${key.paymentId}/`;
+const holdId = (key: PaymentKey, attempt: number): string => `${prefixOf(key)}hold/${attempt}`;
+
+/** Reads back what `holdId` wrote. */
+export function readHoldId(id: string): { terminalId: string; paymentId: string; attempt: number } | undefined {
+  const match = /^([^/]+)\/([^/]+)\/hold\/(\d+)$/.exec(id);
+  return match?.[1] && match[2] ? { terminalId: match[1], paymentId: match[2], attempt: Number(match[3]) } : undefined;
+}
+
+export type ReleaseCode = "reversal" | "superseded" | "void";
+
+/** Two legs for each of 99 attempts, and the honoured posting's two. */
+const TRANSFERS_OF_PAYMENT_MAX = 200;
+
+export function createPostings(ledger: Ledger) {
+  return {
+    ...standingAccounts(ledger),
+    hold: (hold: Hold) => createHold(ledger, hold),
+
+    /** Makes a hold final. False when the hold has expired. */
+    post(key: PaymentKey, attempt: number, operation: Operation): boolean {
+      const [status] = ledger.createTransfers([
+        {
+          id: `${prefixOf(key)}post/${attempt}`,
+          kind: "post-pending",
+          pendingId: holdId(key, attempt),
+          code: TRANSFER_CODES[operation],
+        },
+      ]);
+      if (status === "pending-transfer-expired") return false;
+      assert(status === "created", `a hold cannot be posted: ${status}`);
+      return true;
+    },
+
+    /** Gives a hold back; one that has expired is back already. */
+    release(key: PaymentKey, attempt: number, code: ReleaseCode): void {
+      const [status] = ledger.createTransfers([
+        {
+          id: `${prefixOf(key)}void/${attempt}`,
+          kind: "void-pending",
+          pendingId: holdId(key, attempt),
+          code: TRANSFER_CODES[code],
+        },
+      ]);
+      assert(status === "created" || status === "pending-transfer-expired", `a hold cannot be voided: ${status}`);
+    },
+
+    honour: (advice: Honoured) => honour(ledger, advice),
+
+    /** A refund whose hold is gone, posted at once. */
+    refundDirectly({ key, debitAccount, creditAccount, minor }: DirectRefund): void {
+      const id = `${prefixOf(key)}advice/0`;
+      const code = TRANSFER_CODES.refund;
+      mustCreate(ledger, [{ id, kind: "single", debitAccount, creditAccount, amount: minor, code }]);
+    },
+
+    /** Money into a new customer's account, from equity. */
+    fund(account: { readonly id: string; readonly currency: Currency }, minor: bigint): void {
+      const debitAccount = ensureAccount(ledger, {
+        id: `equity:${account.currency}`,
+        currency: account.currency,
+        code: ACCOUNT_CODES.equity,
+      });
+      const id = `funding/${account.id}/0`;
+      const code = TRANSFER_CODES.funding;
+      mustCreate(ledger, [{ id, kind: "single", debitAccount, creditAccount: account.id, amount: minor, code }]);
+    },
+
+    transfersOf: (key: PaymentKey) => ledger.transfersUnder(prefixOf(key), TRANSFERS_OF_PAYMENT_MAX),
+  };
+}
+
+type DirectRefund = Omit<Hold, "attempt" | "operation" | "timeoutMs">;
+
+function mustCreate(ledger: Ledger, transfers: readonly NewTransfer[]): void {
+  for (const status of ledger.createTransfers(transfers)) {
+    assert(status === "created", `a transfer that must succeed is ${status}`);
+  }
+}
+
+type StandingAccount = Pick<NewAccount, "id" | "currency" | "code">;
+function ensureAccount(ledger: Ledger, account: StandingAccount): string {
+  const [status] = ledger.createAccounts([{ ...account, limit: "none" }]);
+  assert(status === "created" || status === "exists", `account ${account.id} is ${status}`);
+  return account.id;
+}
+
+/** Accounts that come into being when first needed. */
+const standingAccounts = (ledger: Ledger) => ({
+  merchantAccount: (merchantId: string, currency: Currency) =>
+    ensureAccount(ledger, { id: `merchant:${merchantId}:${currency}`, currency, code: ACCOUNT_CODES.merchant }),
+  exposureAccount: (party: string, currency: Currency) => exposureAccount(ledger, party, currency),
+});
+
+const exposureAccount = (ledger: Ledger, party: string, currency: Currency): string =>
+  ensureAccount(ledger, { id: `exposure:${party}:${currency}`, currency, code: ACCOUNT_CODES.exposure });
+
+function createHold(ledger: Ledger, hold: Hold): TransferStatus {
+  const [status] = ledger.createTransfers([
+    {
+      id: holdId(hold.key, hold.attempt),
+      kind: "pending",
+      debitAccount: hold.debitAccount,
+      creditAccount: hold.creditAccount,
+      amount: hold.minor,
+      code: TRANSFER_CODES[hold.operation],
+      timeoutMs: hold.timeoutMs,
+    },
+  ]);
+  assert(status !== undefined, "one transfer has one status");
+  return status;
+}
+
+/**
+ * Posts an approval that no hold covers (RM16): what the customer's account has by a balancing debit, linked with the
+ * remainder from the party's exposure account. Returns the remainder.
+ */
+function honour(ledger: Ledger, advice: Honoured): bigint {
+  const { customer, minor } = advice;
+  const spendable = customer === undefined ? 0n : (ledger.available(customer) ?? minor);
+  const fromCustomer = spendable < minor ? spendable : minor;
+  const remainder = minor - fromCustomer;
+  const prefix = prefixOf(advice.key);
+  const transfers: NewTransfer[] = [];
+  if (customer !== undefined && fromCustomer > 0n) {
+    transfers.push({
+      id: `${prefix}advice/0`,
+      kind: "single",
+      debitAccount: customer,
+      creditAccount: advice.merchant,
+      amount: fromCustomer,
+      balancingDebit: true,
+      code: TRANSFER_CODES.advice,
+      ...(remainder > 0n ? { linked: true } : {}),
+    });
+  }
+  if (remainder > 0n) {
+    transfers.push({
+      id: `${prefix}exposure/0`,
+      kind: "single",
+      debitAccount: exposureAccount(ledger, advice.party, advice.currency),
+      creditAccount: advice.merchant,
+      amount: remainder,
+      code: TRANSFER_CODES.exposure,
+    });
+  }
+  mustCreate(ledger, transfers);
+  return remainder;
+}

@@ -1,0 +1,241 @@
+/** Decides online requests: one attempt of one payment each, with the first answer again for every repeat (RM1, RM4). */
+import type { RandomBytes } from "../../../base/ids.ts";
+import { type AuthorisationRequest, type AuthorisationResponse, RESPONSE_CODES } from "../../../wire/authorisation.ts";
+import { fromWireMoney, type ReasonCode } from "../../../wire/common.ts";
+import type { Postings } from "./postings.ts";
+import type { AttemptRecord, AuthorisationStore, PaymentContent, PaymentKey, PaymentRecord } from "./store.ts";
+
+/** What was under the seal: the card's token at this hub, never its number. */
+export interface PresentedCard {
+  readonly token: string;
+  /** YYMM. */
+  readonly expiry: string;
+}
+
+/** `unreadable`: sealed to another key, terminal or payment. */
+export type Presented = PresentedCard | "unreadable" | undefined;
+
+export type Answer = Pick<AuthorisationResponse, "outcome" | "responseCode" | "reason" | "detail" | "approvalCode">;
+/** `fresh`: decided now, so that it may still be taken back; else nothing was done. */
+export interface Decided {
+  readonly answer: Answer;
+  readonly fresh: boolean;
+}
+
+export interface RequestParts {
+  readonly store: AuthorisationStore;
+  readonly postings: Postings;
+  readonly random: RandomBytes;
+  readonly merchantId: string;
+  readonly holdMs: number;
+}
+
+export interface OnlineInput {
+  readonly key: PaymentKey;
+  readonly request: AuthorisationRequest;
+  readonly card: Presented;
+  /** When the hub received it, in milliseconds since 1970. */
+  readonly receivedAt: number;
+  readonly now: number;
+}
+
+export const STALE_ANSWER: Answer = {
+  outcome: "stale",
+  responseCode: RESPONSE_CODES.systemMalfunction,
+  reason: "E_STALE",
+};
+
+const decline = (responseCode: string, reason: ReasonCode, detail: string): Answer => ({
+  outcome: "declined",
+  responseCode,
+  reason,
+  detail,
+});
+const refuseState = (detail: string): Answer => decline(RESPONSE_CODES.doNotHonour, "E_STATE", detail);
+const conflict = (field: string): Answer =>
+  decline(RESPONSE_CODES.duplicate, "E_CONFLICT", `${field} differs from what came under this id before`);
+
+export function decideRequest(parts: RequestParts, input: OnlineInput): Decided {
+  const { store } = parts;
+  const known = store.payment(input.key);
+  const attempts = known ? store.attempts(known.number) : [];
+  const repeated = attempts.find((attempt) => attempt.attempt === input.request.attempt);
+  if (repeated) return { answer: answerRepeat(repeated, input), fresh: false };
+  const answerBy = Date.parse(input.request.answerBy);
+  if (input.receivedAt > answerBy || input.now > answerBy) return { answer: STALE_ANSWER, fresh: false };
+
+  const payment = known ?? store.insertPayment(input.key, input.now);
+  const answer = refuseForPayment(payment, attempts, input) ?? decideFresh(parts, input, { payment, attempts });
+  store.insertAttempt(payment.number, {
+    attempt: input.request.attempt,
+    state: answer.outcome === "approved" ? "approved" : "declined",
+    content: contentText(input),
+    answer: JSON.stringify(answer),
+    at: input.now,
+  });
+  return { answer, fresh: true };
+}
+
+/** What makes two requests the same; the seal differs each time it is made, so the card stands in by its token. */
+function contentOf({ request, card }: OnlineInput): Readonly<Record<string, string>> {
+  return {
+    kind: request.kind,
+    "amount.minor": request.amount.minor,
+    "amount.currency": request.amount.currency,
+    originalPaymentId: request.originalPaymentId ?? "",
+    card: typeof card === "object" ? card.token : (card ?? ""),
+    entryMode: request.entryMode ?? "",
+    iccData: request.iccData ?? "",
+  };
+}
+const contentText = (input: OnlineInput): string => JSON.stringify(contentOf(input));
+
+function answerRepeat(attempt: AttemptRecord, input: OnlineInput): Answer {
+  switch (attempt.state) {
+    case "tombstone":
+      return refuseState("this attempt was reversed before it came");
+    case "reversed":
+    case "superseded":
+    case "voided":
+    case "expired":
+      return refuseState(`this attempt was approved and is ${attempt.state} now`);
+    case "approved":
+    case "posted":
+    case "declined": {
+      const before = JSON.parse(attempt.content ?? "{}") as Readonly<Record<string, string>>;
+      const field = Object.entries(contentOf(input)).find(([name, value]) => before[name] !== value)?.[0];
+      if (field !== undefined) return conflict(field);
+      return JSON.parse(attempt.answer ?? "{}") as Answer;
+    }
+  }
+}
+
+function refuseForPayment(
+  payment: PaymentRecord,
+  attempts: readonly AttemptRecord[],
+  { request }: OnlineInput,
+): Answer | undefined {
+  const content = payment.content;
+  if (content) {
+    if (content.operation !== request.kind) return conflict("kind");
+    if (content.currency !== request.amount.currency) return conflict("amount.currency");
+    if (content.minor.toString() !== request.amount.minor) return conflict("amount.minor");
+  }
+  if (payment.state !== "open") return refuseState(`this payment is ${payment.state} already`);
+  const newest = attempts.filter((attempt) => attempt.state !== "tombstone").at(-1);
+  if (newest && newest.attempt > request.attempt) return refuseState(`attempt ${newest.attempt} came before this one`);
+  return undefined;
+}
+
+interface Known {
+  readonly payment: PaymentRecord;
+  readonly attempts: readonly AttemptRecord[];
+}
+
+function decideFresh(parts: RequestParts, input: OnlineInput, known: Known): Answer {
+  const { store, postings } = parts;
+  // The terminal has moved on to a newer attempt: the older hold would count the same sale twice against the account.
+  for (const older of known.attempts.filter((attempt) => attempt.state === "approved")) {
+    postings.release(input.key, older.attempt, "superseded");
+    store.moveAttempt(known.payment.number, older.attempt, "superseded");
+  }
+  const amount = fromWireMoney(input.request.amount);
+  const content: PaymentContent = { operation: input.request.kind, currency: amount.currency, minor: amount.minor };
+  if (amount.minor === 0n) return decline(RESPONSE_CODES.invalidAmount, "E_FORMAT", "the amount is zero");
+  return input.request.kind === "purchase"
+    ? purchase(parts, input, { ...known, content })
+    : refund(parts, input, { ...known, content });
+}
+
+type Deciding = Known & { readonly content: PaymentContent };
+
+function purchase(parts: RequestParts, input: OnlineInput, { payment, content }: Deciding): Answer {
+  const { store, postings } = parts;
+  const { card } = input;
+  store.setContent(payment.number, content);
+  if (card === undefined) return decline(RESPONSE_CODES.formatError, "E_FORMAT", "card: a purchase needs card data");
+  if (card === "unreadable")
+    return decline(RESPONSE_CODES.formatError, "E_FORMAT", "card: sealed to another key, terminal or payment");
+  const record = store.card(card.token);
+  if (!record) return decline(RESPONSE_CODES.invalidCard, "E_UNKNOWN", "no account has this card");
+  store.setContent(payment.number, { ...content, accountId: record.accountId });
+  if (hasExpired(card.expiry, input.now) || hasExpired(record.expiry, input.now))
+    return decline(RESPONSE_CODES.expiredCard, "E_EXPIRED", "the card has expired");
+  return hold(parts, input, {
+    debitAccount: record.accountId,
+    creditAccount: postings.merchantAccount(parts.merchantId, content.currency),
+    content,
+  });
+}
+
+function refund(parts: RequestParts, input: OnlineInput, { payment, content }: Deciding): Answer {
+  const { store, postings } = parts;
+  const original = findOriginal(store, input);
+  if (original?.content?.operation !== "purchase" || original.state !== "confirmed") {
+    store.setContent(payment.number, content);
+    return decline(RESPONSE_CODES.originalNotFound, "E_UNKNOWN", "no confirmed purchase has this original id");
+  }
+  const creditAccount =
+    original.content.accountId ??
+    postings.exposureAccount(original.exposureParty ?? parts.merchantId, original.content.currency);
+  store.setContent(payment.number, { ...content, accountId: creditAccount, originalNumber: original.number });
+  if (original.content.currency !== content.currency)
+    return decline(RESPONSE_CODES.invalidAmount, "E_CONFLICT", "amount.currency differs from the original");
+  const left = original.content.minor - store.refundedMinor(original.number, payment.number);
+  if (content.minor > left)
+    return decline(RESPONSE_CODES.exceedsLimit, "E_LIMIT", `of the original ${left} minor units are left to refund`);
+  return hold(parts, input, {
+    debitAccount: postings.merchantAccount(parts.merchantId, content.currency),
+    creditAccount,
+    content,
+  });
+}
+
+/** The terminal's own payment; else the one of another terminal, if the id alone names one. */
+function findOriginal(store: AuthorisationStore, { key, request }: OnlineInput): PaymentRecord | undefined {
+  const { originalPaymentId } = request;
+  if (originalPaymentId === undefined) return undefined;
+  const own = store.payment({ terminalId: key.terminalId, paymentId: originalPaymentId });
+  if (own) return own;
+  const [only, second] = store.paymentsById(originalPaymentId);
+  return second === undefined ? only : undefined;
+}
+
+interface HoldInput {
+  readonly debitAccount: string;
+  readonly creditAccount: string;
+  readonly content: PaymentContent;
+}
+
+function hold(parts: RequestParts, input: OnlineInput, { debitAccount, creditAccount, content }: HoldInput): Answer {
+  const status = parts.postings.hold({
+    key: input.key,
+    attempt: input.request.attempt,
+    operation: content.operation,
+    debitAccount,
+    creditAccount,
+    minor: content.minor,
+    timeoutMs: parts.holdMs,
+  });
+  if (status === "created") {
+    return { outcome: "approved", responseCode: RESPONSE_CODES.approved, approvalCode: approvalCode(parts.random) };
+  }
+  if (status === "exceeds-credits")
+    return decline(RESPONSE_CODES.insufficientFunds, "E_LIMIT", "the account's funds do not suffice");
+  if (status === "accounts-must-have-the-same-currency")
+    return decline(RESPONSE_CODES.doNotHonour, "E_DENIED", `the account is not kept in ${content.currency}`);
+  return decline(RESPONSE_CODES.systemMalfunction, "E_UNAVAILABLE", `the ledger says ${status}`);
+}
+
+/** A card is good to the end of the month that it names. */
+export function hasExpired(expiry: string, now: number): boolean {
+  const year = 2000 + Number(expiry.slice(0, 2));
+  const month = Number(expiry.slice(2, 4));
+  return month < 1 || month > 12 || now >= Date.UTC(year, month, 1);
+}
+
+const APPROVAL_ALPHABET = "0123456789ABCDEFGHJKLMNPQRSTVWXY";
+const APPROVAL_LENGTH = 6;
+function approvalCode(random: RandomBytes): string {
+  return Array.from(random(APPROVAL_LENGTH), (byte) => APPROVAL_ALPHABET[byte % APPROVAL_ALPHABET.length]).join("");
+}

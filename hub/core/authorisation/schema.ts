@@ -1,0 +1,51 @@
+/** The tables of authorisation: cards known by token, payments with their one outcome, and the attempts at each (RM1). */
+import type { Migration } from "../../../base/sqlite.ts";
+
+export const authorisationMigrations: readonly Migration[] = [
+  {
+    id: "authorisation-1",
+    sql: `
+      CREATE TABLE authorisation__card (
+        token TEXT PRIMARY KEY,
+        account_id TEXT NOT NULL UNIQUE,
+        expiry TEXT NOT NULL,
+        name TEXT,
+        created_at INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
+
+      CREATE TABLE authorisation__payment (
+        number INTEGER PRIMARY KEY,
+        terminal_id TEXT NOT NULL,
+        payment_id TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('open', 'confirmed', 'voided')),
+        operation TEXT,
+        currency TEXT,
+        minor INTEGER,
+        account_id TEXT,
+        original_number INTEGER REFERENCES authorisation__payment (number),
+        mode TEXT,
+        approval_code TEXT,
+        masked_pan TEXT,
+        business_date TEXT,
+        exposure_minor INTEGER,
+        exposure_party TEXT,
+        created_at INTEGER NOT NULL,
+        ended_at INTEGER,
+        UNIQUE (terminal_id, payment_id)
+      ) STRICT;
+      CREATE INDEX authorisation__payment_id ON authorisation__payment (payment_id);
+      CREATE INDEX authorisation__payment_original ON authorisation__payment (original_number) WHERE original_number IS NOT NULL;
+      CREATE INDEX authorisation__payment_time ON authorisation__payment (created_at);
+
+      CREATE TABLE authorisation__attempt (
+        payment_number INTEGER NOT NULL REFERENCES authorisation__payment (number),
+        attempt INTEGER NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('approved', 'declined', 'posted', 'reversed', 'superseded', 'voided', 'expired', 'tombstone')),
+        content TEXT,
+        answer TEXT,
+        at INTEGER NOT NULL,
+        PRIMARY KEY (payment_number, attempt)
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
+];

@@ -1,0 +1,129 @@
+/** Authorisation: the payment record of RM1 over the ledger, and the accounts that cards belong to. */
+import { createHmac } from "node:crypto";
+import { assert } from "../../../base/assert.ts";
+import { toHex } from "../../../base/bytes.ts";
+import type { Clock } from "../../../base/clock.ts";
+import type { PaymentId, RandomBytes, TerminalId } from "../../../base/ids.ts";
+import type { Money } from "../../../base/money.ts";
+import { fail, ok, type Result } from "../../../base/result.ts";
+import { type Sqlite, transaction } from "../../../base/sqlite.ts";
+import type { EntryOf } from "../../../wire/journal-entry.ts";
+import type { Account, Ledger } from "../ledger/index.ts";
+import {
+  type AdviceInput,
+  applyAdvice,
+  applyReversal,
+  applyVoid,
+  type EntryInput,
+  type EntryOutcome,
+  type EntryParts,
+} from "./entries.ts";
+import { ACCOUNT_CODES, createPostings, readHoldId } from "./postings.ts";
+import { type Decided, decideRequest, type OnlineInput, type RequestParts } from "./request.ts";
+import { createAuthorisationStore, type PaymentFilter } from "./store.ts";
+import { type TransactionView, viewPayment } from "./view.ts";
+
+export interface AuthorisationOptions {
+  readonly database: Sqlite;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly ledger: Ledger;
+  /** 32 bytes: keys this hub's card tokens. */
+  readonly tokenKey: Uint8Array;
+  readonly merchantId: string;
+  /** How long an approval holds the money without its confirmation. */
+  readonly holdMs: number;
+  readonly riskParties: EntryParts["riskParties"];
+}
+
+export interface NewCustomer {
+  readonly pan: string;
+  /** YYMM. */
+  readonly expiry: string;
+  readonly balance: Money;
+  readonly name?: string | undefined;
+}
+
+export interface AccountView extends Account {
+  readonly name?: string;
+  readonly cardExpiry?: string;
+}
+
+export interface Authorisation {
+  tokenOf(pan: string): string;
+  request(input: OnlineInput): Decided;
+  advice(input: AdviceInput): EntryOutcome;
+  reversal(input: EntryInput<EntryOf<"reversal">>): EntryOutcome;
+  void(input: EntryInput<EntryOf<"void">>): EntryOutcome;
+  /** Returns holds that were never confirmed; how many it was. */
+  expireHolds(limit: number): number;
+  /** The number is kept as a token only. */
+  openAccount(customer: NewCustomer): Result<AccountView, "card-has-an-account">;
+  account(id: string): AccountView | undefined;
+  accounts(page: { readonly after: string; readonly limit: number }): readonly AccountView[];
+  transactions(filter: PaymentFilter): readonly TransactionView[];
+}
+
+const ACCOUNT_ID_BYTES = 8;
+
+export function createAuthorisation(options: AuthorisationOptions): Authorisation {
+  const { database, clock, ledger, random } = options;
+  const store = createAuthorisationStore(database);
+  const postings = createPostings(ledger);
+  const parts: RequestParts & EntryParts = { ...options, store, postings };
+  const tokenOf = (pan: string) => createHmac("sha256", options.tokenKey).update(pan).digest("hex");
+  const accountView = (account: Account): AccountView => {
+    const card = store.cardOfAccount(account.id);
+    if (!card) return account;
+    return { ...account, cardExpiry: card.expiry, ...(card.name === undefined ? {} : { name: card.name }) };
+  };
+
+  return {
+    tokenOf,
+    request: (input) => decideRequest(parts, input),
+    advice: (input) => applyAdvice(parts, input),
+    reversal: (input) => applyReversal(parts, input),
+    void: (input) => applyVoid(parts, input),
+
+    expireHolds: (limit) =>
+      transaction(database, () => {
+        const expired = ledger.expireDue(limit);
+        for (const id of expired) {
+          const hold = readHoldId(id);
+          const payment =
+            hold &&
+            store.payment({ terminalId: hold.terminalId as TerminalId, paymentId: hold.paymentId as PaymentId });
+          if (hold && payment) store.moveAttempt(payment.number, hold.attempt, "expired");
+        }
+        return expired.length;
+      }),
+
+    openAccount: (customer) =>
+      transaction(database, () => {
+        const token = tokenOf(customer.pan);
+        if (store.card(token)) return fail("card-has-an-account");
+        const { currency, minor } = customer.balance;
+        const id = `customer:${toHex(random(ACCOUNT_ID_BYTES))}`;
+        const [status] = ledger.createAccounts([
+          { id, currency, code: ACCOUNT_CODES.customer, limit: "debits-must-not-exceed-credits" },
+        ]);
+        assert(status === "created", `a new account is ${status}`);
+        const { expiry, name } = customer;
+        store.insertCard({ token, accountId: id, expiry, ...(name === undefined ? {} : { name }) }, clock.now());
+        if (minor > 0n) postings.fund({ id, currency }, minor);
+        const account = ledger.account(id);
+        assert(account !== undefined, "the account just made");
+        return ok(accountView(account));
+      }),
+
+    account: (id) => {
+      const account = ledger.account(id);
+      return account && accountView(account);
+    },
+    accounts: (page) => ledger.accounts(page).map(accountView),
+    transactions: (filter) =>
+      store
+        .payments(filter)
+        .map((payment) => viewPayment({ payment, store, transfers: postings.transfersOf(payment) })),
+  };
+}

@@ -1,0 +1,53 @@
+/** A payment as the operator sees it: its one outcome, its attempts, and every transfer that it made. */
+import type { Transfer } from "../ledger/index.ts";
+import type { AttemptRecord, AuthorisationStore, PaymentRecord } from "./store.ts";
+
+export type TransactionStatus = "confirmed" | "voided" | "authorised" | "declined" | "reversed" | "expired";
+
+export interface TransactionView {
+  readonly payment: PaymentRecord;
+  readonly status: TransactionStatus;
+  readonly originalPaymentId?: string;
+  readonly attempts: readonly AttemptRecord[];
+  readonly transfers: readonly Transfer[];
+  /** What reached the merchant for good, in minor units: negative for a refund. */
+  readonly postedMinor: bigint;
+  /** How many transfers moved money for good: 1, or 2 where exposure bears a part. */
+  readonly postings: number;
+}
+
+interface ViewInput {
+  readonly payment: PaymentRecord;
+  readonly store: AuthorisationStore;
+  readonly transfers: readonly Transfer[];
+}
+
+export function viewPayment({ payment, store, transfers }: ViewInput): TransactionView {
+  const attempts = store.attempts(payment.number);
+  const original = payment.content?.originalNumber;
+  const originalPaymentId = original === undefined ? undefined : store.paymentByNumber(original)?.paymentId;
+  const moved = transfers.filter((transfer) => transfer.kind === "single" || transfer.kind === "post-pending");
+  const sum = moved.reduce((total, transfer) => total + transfer.amount, 0n);
+  return {
+    payment,
+    status: statusOf(payment, attempts),
+    ...(originalPaymentId === undefined ? {} : { originalPaymentId }),
+    attempts,
+    transfers,
+    postedMinor: payment.content?.operation === "refund" ? -sum : sum,
+    postings: moved.length,
+  };
+}
+
+function statusOf(payment: PaymentRecord, attempts: readonly AttemptRecord[]): TransactionStatus {
+  if (payment.state !== "open") return payment.state;
+  if (attempts.some((attempt) => attempt.state === "approved")) return "authorised";
+  switch (attempts.at(-1)?.state) {
+    case "expired":
+      return "expired";
+    case "declined":
+      return "declined";
+    default:
+      return "reversed";
+  }
+}

@@ -1,0 +1,3 @@
+/** Terminals as the rest of the hub sees them. */
+export { terminalMigrations } from "./schema.ts";
+export { createTerminals, type LeasePolicy, type Terminals, type TerminalView } from "./service.ts";

@@ -1,0 +1,75 @@
+/** All SQL of terminals. */
+import type { TerminalId } from "../../../base/ids.ts";
+import type { Sqlite } from "../../../base/sqlite.ts";
+
+export interface TerminalRow {
+  readonly id: TerminalId;
+  readonly signingKey: string;
+  readonly bearerHash: Uint8Array;
+  readonly cardTokenKey: Uint8Array;
+  readonly leaseCounter: number;
+  readonly enrolledAt: number;
+  readonly lastSeenAt: number | null;
+  /** JSON of the last presence and health messages. */
+  readonly presence: string | null;
+  readonly health: string | null;
+}
+
+export interface ClaimRow {
+  readonly id: string;
+  readonly terminalId: TerminalId;
+  readonly secretHash: Uint8Array;
+  readonly expiresAt: number;
+  readonly usedAt: number | null;
+}
+
+export type TerminalStore = ReturnType<typeof createTerminalStore>;
+
+const TERMINAL_COLUMNS = `id, signing_key AS signingKey, bearer_hash AS bearerHash, card_token_key AS cardTokenKey,
+  lease_counter AS leaseCounter, enrolled_at AS enrolledAt, last_seen_at AS lastSeenAt, presence, health`;
+
+export function createTerminalStore(database: Sqlite) {
+  const get = database.prepare<[string], TerminalRow>(
+    `SELECT ${TERMINAL_COLUMNS} FROM terminals__terminal WHERE id = ?`,
+  );
+  const list = database.prepare<[string, number], TerminalRow>(
+    `SELECT ${TERMINAL_COLUMNS} FROM terminals__terminal WHERE id > ? ORDER BY id LIMIT ?`,
+  );
+  const enrol = database.prepare(
+    `INSERT INTO terminals__terminal (id, signing_key, bearer_hash, card_token_key, enrolled_at) VALUES (?, ?, ?, ?, ?)
+     ON CONFLICT (id) DO UPDATE SET signing_key = excluded.signing_key, bearer_hash = excluded.bearer_hash,
+       enrolled_at = excluded.enrolled_at`,
+  );
+  const seen = database.prepare("UPDATE terminals__terminal SET last_seen_at = ? WHERE id = ?");
+  const presence = database.prepare("UPDATE terminals__terminal SET presence = ? WHERE id = ?");
+  const health = database.prepare("UPDATE terminals__terminal SET health = ? WHERE id = ?");
+  const nextLease = database
+    .prepare<[string], number>(
+      "UPDATE terminals__terminal SET lease_counter = lease_counter + 1 WHERE id = ? RETURNING lease_counter",
+    )
+    .pluck();
+  const claim = database.prepare<[string], ClaimRow>(
+    `SELECT id, terminal_id AS terminalId, secret_hash AS secretHash, expires_at AS expiresAt, used_at AS usedAt
+     FROM terminals__claim WHERE id = ?`,
+  );
+  const insertClaim = database.prepare(
+    "INSERT INTO terminals__claim (id, terminal_id, secret_hash, created_at, expires_at) VALUES (?, ?, ?, ?, ?)",
+  );
+  const useClaim = database.prepare("UPDATE terminals__claim SET used_at = ? WHERE id = ? AND used_at IS NULL");
+
+  return {
+    get: (id: string) => get.get(id),
+    list: (after: string, limit: number) => list.all(after, limit),
+    enrol: (row: Pick<TerminalRow, "id" | "signingKey" | "bearerHash" | "cardTokenKey" | "enrolledAt">) =>
+      void enrol.run(row.id, row.signingKey, row.bearerHash, row.cardTokenKey, row.enrolledAt),
+    markSeen: (id: TerminalId, at: number) => void seen.run(at, id),
+    setPresence: (id: TerminalId, text: string) => void presence.run(text, id),
+    setHealth: (id: TerminalId, text: string) => void health.run(text, id),
+    nextLeaseCounter: (id: TerminalId) => nextLease.get(id),
+    claim: (id: string) => claim.get(id),
+    insertClaim: (row: Omit<ClaimRow, "usedAt"> & { readonly createdAt: number }) =>
+      void insertClaim.run(row.id, row.terminalId, row.secretHash, row.createdAt, row.expiresAt),
+    /** True for the one caller that used it. */
+    useClaim: (id: string, at: number) => useClaim.run(at, id).changes === 1,
+  };
+}

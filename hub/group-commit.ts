@@ -1,0 +1,130 @@
+/**
+ * One database transaction for everything that arrived in one turn of the event loop. Nobody is answered before the
+ * commit; people who wait go before queues that drain.
+ */
+import { Fault, reasonOf } from "../base/fault.ts";
+import { type Sqlite, transaction } from "../base/sqlite.ts";
+import { isStoreFailure } from "./store/failure.ts";
+
+/** `person`: somebody stands at the counter. `queue`: store-and-forward. */
+export type Lane = "person" | "queue";
+
+export interface Work<Result> {
+  readonly lane: Lane;
+  /** Within the transaction; a throw undoes this work alone. */
+  apply(): Result;
+  /** Asked just before the commit: true takes the work back (RM2). */
+  tooLate?(): boolean;
+  /** The answer of a work that was too late; nothing of it is stored. */
+  whenTooLate?(): Result;
+}
+
+export interface GroupCommit {
+  submit<Result>(work: Work<Result>): Promise<Result>;
+  readonly waiting: number;
+  /** Resolves when nothing waits. */
+  idle(): Promise<void>;
+}
+
+interface Item {
+  readonly work: Work<unknown>;
+  resolve(result: unknown): void;
+  reject(error: unknown): void;
+}
+type Outcome = { readonly value: unknown } | { readonly error: unknown };
+
+/** At the limit a sender is refused and sends again later. */
+const WAITING_MAX = 10_000;
+/** A batch holds up to 50 entries: some 80 ms of work, so that a person never waits long behind a queue. */
+const QUEUE_WORKS_PER_COMMIT = 16;
+
+class TooLate extends Error {
+  readonly items: ReadonlySet<Item>;
+  constructor(items: ReadonlySet<Item>) {
+    super("too late");
+    this.items = items;
+  }
+}
+
+export function createGroupCommit(database: Sqlite, onCommit: (works: number) => void): GroupCommit {
+  const lanes: Record<Lane, Item[]> = { person: [], queue: [] };
+  let scheduled = false;
+  const idlers: (() => void)[] = [];
+  const waiting = () => lanes.person.length + lanes.queue.length;
+
+  function schedule(): void {
+    if (scheduled) return;
+    scheduled = true;
+    setImmediate(flush);
+  }
+
+  function flush(): void {
+    scheduled = false;
+    commit(lanes.person.splice(0));
+    commit(lanes.queue.splice(0, QUEUE_WORKS_PER_COMMIT));
+    if (waiting() > 0) schedule();
+    else for (const wake of idlers.splice(0)) wake();
+  }
+
+  function commit(items: readonly Item[]): void {
+    let left = items;
+    while (left.length > 0) {
+      try {
+        const outcomes = applyAll(database, left);
+        onCommit(left.length);
+        for (const [item, outcome] of outcomes) settle(item, outcome);
+        return;
+      } catch (error) {
+        if (!(error instanceof TooLate)) {
+          for (const item of left) item.reject(commitFault(error));
+          return;
+        }
+        for (const item of error.items) item.resolve(item.work.whenTooLate?.());
+        left = left.filter((item) => !error.items.has(item));
+      }
+    }
+  }
+
+  return {
+    get waiting() {
+      return waiting();
+    },
+    submit<Result>(work: Work<Result>): Promise<Result> {
+      if (waiting() >= WAITING_MAX)
+        return Promise.reject(new Fault("queue.full", `the hub has ${WAITING_MAX} messages waiting; send again later`));
+      return new Promise<Result>((resolve, reject) => {
+        lanes[work.lane].push({ work, resolve: (result) => resolve(result as Result), reject });
+        schedule();
+      });
+    },
+    idle: () => (waiting() === 0 ? Promise.resolve() : new Promise((resolve) => idlers.push(resolve))),
+  };
+}
+
+/** Throws TooLate, undoing all, when the time of some is over before the commit; the rest is then done again. */
+function applyAll(database: Sqlite, items: readonly Item[]): ReadonlyMap<Item, Outcome> {
+  return transaction(database, () => {
+    const outcomes = new Map<Item, Outcome>();
+    for (const item of items) {
+      try {
+        outcomes.set(item, { value: transaction(database, () => item.work.apply()) });
+      } catch (error) {
+        if (isStoreFailure(error)) throw error;
+        outcomes.set(item, { error });
+      }
+    }
+    const late = items.filter((item) => item.work.tooLate?.() === true);
+    if (late.length > 0) throw new TooLate(new Set(late));
+    return outcomes;
+  });
+}
+
+function settle(item: Item, outcome: Outcome): void {
+  if ("error" in outcome) item.reject(outcome.error);
+  else item.resolve(outcome.value);
+}
+
+const commitFault = (error: unknown): Fault =>
+  error instanceof Fault
+    ? error
+    : new Fault("store.failed", `the hub cannot store: ${reasonOf(error)}`, { cause: error });

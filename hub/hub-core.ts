@@ -1,0 +1,244 @@
+/**
+ * The hub below its gateways: an envelope in, its answers out after the commit. Runs in-process in tests and simulations
+ * exactly as it does behind MQTT and HTTPS.
+ */
+
+import type { Clock } from "../base/clock.ts";
+import { Fault } from "../base/fault.ts";
+import { type Epoch, newMessageId, type RandomBytes, type TerminalId } from "../base/ids.ts";
+import type { Log } from "../base/log.ts";
+import { openSqlite, type Sqlite } from "../base/sqlite.ts";
+import { openCardData, type SealedCardData } from "../wire/card-data.ts";
+import type { DownEnvelope, DownOf, UpEnvelope, UpOf } from "../wire/envelope.ts";
+import {
+  type Answer,
+  type Authorisation,
+  authorisationMigrations,
+  createAuthorisation,
+  type Presented,
+  STALE_ANSWER,
+} from "./core/authorisation/index.ts";
+import { createIngest, type Ingest, ingestMigrations } from "./core/ingest/index.ts";
+import { createLedger, type Ledger, ledgerMigrations } from "./core/ledger/index.ts";
+import { createTerminals, type LeasePolicy, type Terminals, terminalMigrations } from "./core/terminals/index.ts";
+import { createGroupCommit, type GroupCommit } from "./group-commit.ts";
+import type { HubKeys } from "./keys.ts";
+import { createMetrics, type Metrics } from "./metrics.ts";
+
+export interface HubPolicy {
+  readonly merchantId: string;
+  /** How long an approval holds the money without its confirmation. */
+  readonly holdMs: number;
+  readonly riskParties: { readonly offline: string; readonly declined: string };
+  /** Undefined: this terminal gets no lease. */
+  leaseOf(terminalId: TerminalId): LeasePolicy | undefined;
+}
+
+export interface HubCoreOptions {
+  readonly database: Sqlite;
+  readonly keys: HubKeys;
+  readonly policy: HubPolicy;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly log: Log;
+  readonly metrics?: Metrics;
+}
+
+export interface HubCore {
+  readonly hubEpoch: Epoch;
+  readonly ledger: Ledger;
+  readonly terminals: Terminals;
+  readonly authorisation: Authorisation;
+  readonly ingest: Ingest;
+  readonly metrics: Metrics;
+  /**
+   * Applies one message of a terminal that the caller has authenticated; the answers come after the commit. Throws
+   * Fault `identity.invalid` for a terminal unknown here, `signature.invalid` for a batch that it did not sign,
+   * `queue.full` under overload, `store.failed` when nothing could be stored.
+   */
+  receive(envelope: UpEnvelope): Promise<readonly DownEnvelope[]>;
+  /** Returns holds that were never confirmed in time. */
+  expireHolds(): number;
+  /** Messages that wait for a commit. */
+  readonly waiting: number;
+  /** Resolves when everything received is committed. */
+  idle(): Promise<void>;
+}
+
+/** Opens the hub's database, or makes it; `:memory:` for tests. */
+export const openHubDatabase = (path: string): Sqlite =>
+  openSqlite(path, {
+    migrations: [...ledgerMigrations, ...terminalMigrations, ...authorisationMigrations, ...ingestMigrations],
+  });
+
+const EXPIRED_PER_SWEEP_MAX = 1_000;
+
+export function createHubCore(options: HubCoreOptions): HubCore {
+  const { database, keys, policy, clock, random, log } = options;
+  const metrics = options.metrics ?? createMetrics();
+  const ledger = createLedger(database, clock);
+  const authorisation = createAuthorisation({ ...policy, database, clock, random, ledger, tokenKey: keys.tokenKey });
+  const terminals = createTerminals({
+    database,
+    clock,
+    random,
+    signingKey: keys.signing.privateKey,
+    sealing: keys.sealing,
+    leasePolicy: (terminalId) => policy.leaseOf(terminalId),
+  });
+  const openCard = cardOpener(keys, authorisation);
+  const ingest = createIngest({
+    database,
+    random,
+    authorisation,
+    log: log.for("ingest"),
+    openCard: ({ sealed }, paymentId, terminalId) => openCard(sealed, paymentId, terminalId),
+  });
+  const commits = createGroupCommit(database, (works) => {
+    metrics.count("tillway_hub_commits_total");
+    metrics.count("tillway_hub_committed_messages_total", {}, works);
+  });
+  metrics.gauge("tillway_hub_waiting_messages", () => commits.waiting);
+  const parts: Parts = { clock, random, terminals, authorisation, ingest, commits, metrics, openCard };
+  return {
+    hubEpoch: ingest.hubEpoch,
+    ledger,
+    terminals,
+    authorisation,
+    ingest,
+    metrics,
+    receive: (envelope) => receive(parts, envelope),
+    expireHolds() {
+      const expired = authorisation.expireHolds(EXPIRED_PER_SWEEP_MAX);
+      if (expired > 0) metrics.count("tillway_hub_holds_expired_total", {}, expired);
+      return expired;
+    },
+    get waiting() {
+      return commits.waiting;
+    },
+    idle: () => commits.idle(),
+  };
+}
+
+type OpenCard = (sealed: SealedCardData | undefined, paymentId: string, terminalId: TerminalId) => Presented;
+
+interface Parts {
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly terminals: Terminals;
+  readonly authorisation: Authorisation;
+  readonly ingest: Ingest;
+  readonly commits: GroupCommit;
+  readonly metrics: Metrics;
+  readonly openCard: OpenCard;
+}
+
+/** The number lives here for the length of one call; what goes on is its token. */
+function cardOpener({ sealing }: HubKeys, authorisation: Authorisation): OpenCard {
+  return (sealed, paymentId, terminalId) => {
+    if (!sealed) return undefined;
+    if (sealed.keyId !== sealing.keyId) return "unreadable";
+    try {
+      const card = openCardData({ sealed, terminalId, paymentId, privateKey: sealing.privateKey });
+      return { token: authorisation.tokenOf(card.pan), expiry: card.expiry };
+    } catch (error) {
+      if (error instanceof Fault) return "unreadable";
+      throw error;
+    }
+  };
+}
+
+async function receive(parts: Parts, envelope: UpEnvelope): Promise<readonly DownEnvelope[]> {
+  const signingKey = parts.terminals.signingKeyOf(envelope.terminalId);
+  if (!signingKey) throw new Fault("identity.invalid", `no terminal ${envelope.terminalId} is enrolled here`);
+  parts.metrics.count("tillway_hub_messages_total", { type: envelope.type });
+  switch (envelope.type) {
+    case "authorisation.request":
+      return [await authorise(parts, envelope)];
+    case "advice.batch": {
+      const batch = parts.ingest.check(envelope.terminalId, envelope.body, signingKey);
+      const applied = await parts.commits.submit({
+        lane: "queue",
+        apply() {
+          parts.terminals.markSeen(envelope.terminalId);
+          return parts.ingest.apply(batch, parts.clock.now());
+        },
+      });
+      for (const { status } of applied.results) parts.metrics.count("tillway_hub_entries_total", { status });
+      const body: DownOf<"receipt">["body"] = {
+        epoch: envelope.body.epoch,
+        results: [...applied.results],
+        hubEpoch: parts.ingest.hubEpoch,
+        watermark: applied.watermark,
+        time: parts.terminals.signedTime(envelope.terminalId),
+      };
+      return [{ ...headOf(parts, envelope), type: "receipt", body }];
+    }
+    case "presence":
+      return presence(parts, envelope);
+    case "health":
+      await parts.commits.submit({
+        lane: "queue",
+        apply() {
+          parts.terminals.markSeen(envelope.terminalId);
+          parts.terminals.setHealth(envelope.terminalId, envelope.body);
+        },
+      });
+      return [];
+  }
+}
+
+async function authorise(
+  parts: Parts,
+  envelope: UpOf<"authorisation.request">,
+): Promise<DownOf<"authorisation.response">> {
+  const { terminalId, body: request } = envelope;
+  const receivedAt = parts.clock.now();
+  const card = parts.openCard(request.card, request.paymentId, terminalId);
+  let fresh = false;
+  const answer = await parts.commits.submit<Answer>({
+    lane: "person",
+    apply() {
+      parts.terminals.markSeen(terminalId);
+      const key = { terminalId, paymentId: request.paymentId };
+      const decided = parts.authorisation.request({ key, request, card, receivedAt, now: parts.clock.now() });
+      fresh = decided.fresh;
+      return decided.answer;
+    },
+    tooLate: () => fresh && parts.clock.now() > Date.parse(request.answerBy),
+    whenTooLate: () => STALE_ANSWER,
+  });
+  parts.metrics.count("tillway_hub_authorisations_total", { outcome: answer.outcome, code: answer.responseCode });
+  const body: DownOf<"authorisation.response">["body"] = {
+    paymentId: request.paymentId,
+    attempt: request.attempt,
+    ...answer,
+    time: parts.terminals.signedTime(terminalId),
+  };
+  return { ...headOf(parts, envelope), type: "authorisation.response", body };
+}
+
+/** A terminal that says `online` is given hub time and its lease; one that leaves is only noted. */
+async function presence(parts: Parts, envelope: UpOf<"presence">): Promise<readonly DownEnvelope[]> {
+  const { terminalId, epoch, body } = envelope;
+  const lease = await parts.commits.submit({
+    lane: "person",
+    apply() {
+      parts.terminals.markSeen(terminalId);
+      parts.terminals.setPresence(terminalId, body);
+      return body.status === "online" ? parts.terminals.grantLease(terminalId, epoch) : undefined;
+    },
+  });
+  if (body.status !== "online") return [];
+  const time = parts.terminals.signedTime(terminalId);
+  return [{ ...headOf(parts, envelope), type: "lease", body: { time, ...(lease === undefined ? {} : { lease }) } }];
+}
+
+const headOf = (parts: Parts, { terminalId, epoch, sequence }: UpEnvelope) => ({
+  v: 1 as const,
+  id: newMessageId(parts.random),
+  terminalId,
+  epoch,
+  sequence,
+  sentAt: new Date(parts.clock.now()).toISOString(),
+});

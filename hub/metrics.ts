@@ -1,0 +1,61 @@
+/** Counters and gauges of the hub, as Prometheus reads them. */
+
+export type Labels = Readonly<Record<string, string>>;
+
+export interface Metrics {
+  count(name: CounterName, labels?: Labels, by?: number): void;
+  gauge(name: GaugeName, read: () => number): void;
+  text(): string;
+}
+
+const COUNTERS = {
+  tillway_hub_messages_total: "Messages from terminals by type.",
+  tillway_hub_messages_refused_total: "Messages refused, by reason.",
+  tillway_hub_authorisations_total: "Answers to online requests by outcome and response code.",
+  tillway_hub_entries_total: "Forwarded journal entries by receipt status.",
+  tillway_hub_commits_total: "Database commits.",
+  tillway_hub_committed_messages_total: "Messages in those commits: divided, the size of a group commit.",
+  tillway_hub_holds_expired_total: "Authorisations that were never confirmed.",
+  tillway_hub_connections_total: "MQTT connections by what became of them.",
+} as const;
+export type CounterName = keyof typeof COUNTERS;
+
+const GAUGES = {
+  tillway_hub_waiting_messages: "Messages that wait for the next commit.",
+  tillway_hub_connected_terminals: "MQTT sessions of terminals.",
+} as const;
+export type GaugeName = keyof typeof GAUGES;
+
+/** Label values come from closed sets; this bounds a mistake. */
+const SERIES_MAX = 1_000;
+
+export function createMetrics(): Metrics {
+  const series = new Map<string, { readonly name: CounterName; readonly labels: string; value: number }>();
+  const gauges = new Map<GaugeName, () => number>();
+  return {
+    count(name, labels = {}, by = 1) {
+      const text = labelText(labels);
+      const key = `${name}${text}`;
+      const known = series.get(key);
+      if (known) known.value += by;
+      else if (series.size < SERIES_MAX) series.set(key, { name, labels: text, value: by });
+    },
+    gauge: (name, read) => void gauges.set(name, read),
+    text() {
+      const lines: string[] = [];
+      for (const [name, help] of Object.entries(COUNTERS)) {
+        lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} counter`);
+        for (const one of series.values()) if (one.name === name) lines.push(`${name}${one.labels} ${one.value}`);
+      }
+      for (const [name, read] of gauges) {
+        lines.push(`# HELP ${name} ${GAUGES[name]}`, `# TYPE ${name} gauge`, `${name} ${read()}`);
+      }
+      return `${lines.join("\n")}\n`;
+    },
+  };
+}
+
+function labelText(labels: Labels): string {
+  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${value.replace(/["\\\n]/g, "_")}"`);
+  return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
+}
