@@ -2,8 +2,18 @@
  * HPKE base mode, single shot (RFC 9180): DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-128-GCM, by synchronous node:crypto.
  * Chosen over the promise-based packages for speed: a sale must not wait on a thread pool for its own bytes.
  */
-import type { KeyObject } from "node:crypto";
-import { Fault } from "../base/fault.ts";
+import {
+  createCipheriv,
+  createDecipheriv,
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+  hash,
+  type KeyObject,
+} from "node:crypto";
+import { assert } from "../base/assert.ts";
+import { concat } from "../base/bytes.ts";
+import { Fault, reasonOf } from "../base/fault.ts";
 import type { RandomBytes } from "../base/ids.ts";
 
 export interface Sealed {
@@ -20,8 +30,19 @@ export interface SealInput {
   readonly random: RandomBytes;
 }
 
-export function seal(_input: SealInput): Sealed {
-  throw new Fault("seal.invalid", "unfinished");
+export function seal(input: SealInput): Sealed {
+  const ephemeral = createPrivateKey({
+    key: Buffer.from(concat(PKCS8_X25519, input.random(KEY_BYTES))),
+    format: "der",
+    type: "pkcs8",
+  });
+  const enc = rawPublicKey(createPublicKey(ephemeral));
+  const shared = sharedSecret(ephemeral, input.recipient, { enc, recipient: rawPublicKey(input.recipient) });
+  const { key, nonce } = keySchedule(shared, input.info);
+  const cipher = createCipheriv(AEAD, key, nonce);
+  cipher.setAAD(input.aad);
+  const ciphertext = concat(cipher.update(input.plaintext), cipher.final(), cipher.getAuthTag());
+  return { enc, ciphertext };
 }
 
 export interface UnsealInput {
@@ -32,6 +53,114 @@ export interface UnsealInput {
 }
 
 /** Throws Fault `seal.invalid` when key, info, aad or ciphertext do not belong together. */
-export function unseal(_input: UnsealInput): Uint8Array {
-  throw new Fault("seal.invalid", "unfinished");
+export function unseal(input: UnsealInput): Uint8Array {
+  const { enc, ciphertext } = input.sealed;
+  if (enc.length !== KEY_BYTES) throw new Fault("seal.invalid", `enc has ${enc.length} bytes, not ${KEY_BYTES}`);
+  if (ciphertext.length < TAG_BYTES) {
+    throw new Fault("seal.invalid", `${ciphertext.length} bytes of ciphertext are shorter than their tag`);
+  }
+  try {
+    const ephemeral = createPublicKey({ key: Buffer.from(concat(SPKI_X25519, enc)), format: "der", type: "spki" });
+    const shared = sharedSecret(input.recipient, ephemeral, { enc, recipient: rawPublicKey(input.recipient) });
+    const { key, nonce } = keySchedule(shared, input.info);
+    const decipher = createDecipheriv(AEAD, key, nonce);
+    decipher.setAAD(input.aad);
+    decipher.setAuthTag(ciphertext.subarray(ciphertext.length - TAG_BYTES));
+    return concat(decipher.update(ciphertext.subarray(0, ciphertext.length - TAG_BYTES)), decipher.final());
+  } catch (error) {
+    throw new Fault("seal.invalid", `not sealed to this key for this use: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+const AEAD = "aes-128-gcm";
+/** Npk, Nsk and Nenc of DHKEM(X25519), and Nh of SHA-256. */
+const KEY_BYTES = 32;
+/** Nk, Nn and Nt of AES-128-GCM. */
+const AEAD_KEY_BYTES = 16;
+const NONCE_BYTES = 12;
+const TAG_BYTES = 16;
+/** The block of SHA-256. */
+const BLOCK_BYTES = 64;
+
+/** DER that comes before the 32 bytes of an X25519 key (RFC 8410). */
+const PKCS8_X25519 = Buffer.from("302e020100300506032b656e04220420", "hex");
+const SPKI_X25519 = Buffer.from("302a300506032b656e032100", "hex");
+
+const ascii = (text: string): Buffer => Buffer.from(text, "ascii");
+/** I2OSP of 2 bytes. */
+const u16 = (value: number): Buffer => Buffer.from([value >> 8, value & 0xff]);
+
+const VERSION = ascii("HPKE-v1");
+/** "KEM" and DHKEM(X25519, HKDF-SHA256); RFC 9180, 4.1 and 7.1. */
+const KEM_SUITE = concat(ascii("KEM"), u16(0x0020));
+/** "HPKE", KEM, HKDF-SHA256, AES-128-GCM; RFC 9180, 5.1. */
+const HPKE_SUITE = concat(ascii("HPKE"), u16(0x0020), u16(0x0001), u16(0x0001));
+
+const NO_SALT = Buffer.alloc(0);
+const EXPAND_ONCE = Buffer.from([1]);
+
+const extractLabel = (suite: Uint8Array, label: string): Buffer => Buffer.from(concat(VERSION, suite, ascii(label)));
+const expandLabel = (suite: Uint8Array, label: string, length: number): Buffer =>
+  Buffer.from(concat(u16(length), VERSION, suite, ascii(label)));
+
+const EAE_PRK = extractLabel(KEM_SUITE, "eae_prk");
+const SHARED_SECRET = expandLabel(KEM_SUITE, "shared_secret", KEY_BYTES);
+const SECRET = extractLabel(HPKE_SUITE, "secret");
+const KEY = expandLabel(HPKE_SUITE, "key", AEAD_KEY_BYTES);
+const BASE_NONCE = expandLabel(HPKE_SUITE, "base_nonce", NONCE_BYTES);
+const INFO_HASH = extractLabel(HPKE_SUITE, "info_hash");
+/** Mode base, then the hash of the absent PSK id, which is the same for all. */
+const CONTEXT_HEAD = concat(Uint8Array.of(0), hmac(NO_SALT, extractLabel(HPKE_SUITE, "psk_id_hash")));
+
+/**
+ * HMAC-SHA256 (RFC 2104): HKDF-Extract as it is, and the one block of HKDF-Expand that every output here fits into
+ * (RFC 5869). By the one-shot hash, because each createHmac looks its algorithm up anew, which costs ten times the work.
+ */
+function hmac(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
+  assert(key.length <= BLOCK_BYTES, "HMAC keys here are no longer than a block");
+  const inner = hash("sha256", concat(padded(key, 0x36), ...parts), "buffer");
+  return hash("sha256", concat(padded(key, 0x5c), inner), "buffer");
+}
+
+function padded(key: Uint8Array, pad: number): Uint8Array {
+  const block = new Uint8Array(BLOCK_BYTES).fill(pad);
+  for (let at = 0; at < key.length; at += 1) block[at] = pad ^ (key[at] ?? 0);
+  return block;
+}
+
+/** Encap and Decap share it: DH, then ExtractAndExpand over both public keys; RFC 9180, 4.1. */
+function sharedSecret(
+  privateKey: KeyObject,
+  publicKey: KeyObject,
+  raw: { readonly enc: Uint8Array; readonly recipient: Uint8Array },
+): Uint8Array {
+  const prk = hmac(NO_SALT, EAE_PRK, diffieHellman({ privateKey, publicKey }));
+  return hmac(prk, SHARED_SECRET, raw.enc, raw.recipient, EXPAND_ONCE);
+}
+
+/** KeySchedule of base mode; the single shot uses sequence number 0, so its nonce is the base nonce; RFC 9180, 5.1. */
+function keySchedule(shared: Uint8Array, info: Uint8Array): { readonly key: Uint8Array; readonly nonce: Uint8Array } {
+  const secret = hmac(shared, SECRET);
+  const context = concat(CONTEXT_HEAD, infoHash(info));
+  return {
+    key: hmac(secret, KEY, context, EXPAND_ONCE).subarray(0, AEAD_KEY_BYTES),
+    nonce: hmac(secret, BASE_NONCE, context, EXPAND_ONCE).subarray(0, NONCE_BYTES),
+  };
+}
+
+const infoHash = (info: Uint8Array): Uint8Array => hmac(NO_SALT, INFO_HASH, info);
+
+const rawKeys = new WeakMap<KeyObject, Uint8Array>();
+
+/** The 32 bytes of a key's public half, remembered for keys that serve more than once. */
+function rawPublicKey(key: KeyObject): Uint8Array {
+  const known = rawKeys.get(key);
+  if (known) return known;
+  assert(key.asymmetricKeyType === "x25519", "HPKE keys are X25519 keys");
+  const publicKey = key.type === "private" ? createPublicKey(key) : key;
+  // As JWK: the DER encoder takes twenty times as long.
+  const raw = new Uint8Array(Buffer.from(publicKey.export({ format: "jwk" }).x ?? "", "base64url"));
+  assert(raw.length === KEY_BYTES, "an X25519 public key has 32 bytes");
+  rawKeys.set(key, raw);
+  return raw;
 }
