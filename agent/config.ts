@@ -1,0 +1,95 @@
+/** The agent's configuration: what one shop's counter differs in from the next. */
+import { join } from "node:path";
+import { z } from "zod";
+import { configJsonSchema, type Environment, loadConfig } from "../base/config-file.ts";
+import { ID_PATTERN } from "../base/ids.ts";
+import { LOG_LEVELS } from "../base/log.ts";
+import { type Currency, isCurrency } from "../base/money.ts";
+
+const DEVICES_MAX = 32;
+const ADDRESS_LINES_MAX = 6;
+/** RM2: issuer 2.0 s < hub 2.5 s < agent, so that an answer that was given is also heard. */
+const ONLINE_TIMEOUT_MIN_MS = 4_000;
+const DEVICE_URI = /^[a-z][a-z0-9+-]*:.+/;
+
+const isTimeZone = (name: string): boolean => {
+  try {
+    new Intl.DateTimeFormat("en", { timeZone: name });
+    return /^(?:[A-Za-z_]+\/|UTC$)/.test(name);
+  } catch {
+    return false;
+  }
+};
+
+const ApiSchema = z.strictObject({
+  /** Loopback only: whoever reaches the API can take money. */
+  host: z.literal("127.0.0.1").default("127.0.0.1"),
+  /** 0 takes any free port. */
+  port: z.int().min(0).max(65_535).default(8741),
+  tokenFile: z.string().min(1).optional(),
+});
+
+const SiteSchema = z.strictObject({
+  merchantName: z.string().min(1).max(48),
+  addressLines: z.array(z.string().max(48)).max(ADDRESS_LINES_MAX).default([]),
+  timeZone: z.string().refine(isTimeZone, "an IANA time zone such as Europe/Berlin"),
+  locale: z.enum(["en", "de", "fr"]).default("en"),
+  currency: z
+    .string()
+    .refine(isCurrency, "an ISO 4217 code such as EUR")
+    .transform((code) => code as Currency),
+});
+
+const DeviceSchema = z.strictObject({
+  id: z.string().regex(ID_PATTERN, "a name of letters, digits, dots, dashes"),
+  uri: z.string().max(1_024).regex(DEVICE_URI, "a device URI such as pcsc:* or serial:/dev/ttyUSB0?baud=115200"),
+});
+
+const PaymentSchema = z.strictObject({
+  /** How long a customer may take to present a card. */
+  cardTimeoutSec: z.int().min(5).max(600).default(60),
+  onlineTimeoutMs: z.int().min(ONLINE_TIMEOUT_MIN_MS).max(30_000).default(5_000),
+  /** RM1: who bears the loss when the card declined what the issuer, late, had approved. */
+  declinedThenApprovedRisk: z.enum(["merchant", "acquirer"]).default("merchant"),
+  printMerchantCopy: z.boolean().default(false),
+});
+
+const UplinkSchema = z.strictObject({
+  prefer: z.enum(["mqtt", "https"]).default("mqtt"),
+  /** Instead of what the hub said at enrolment. */
+  mqttUrl: z.url({ protocol: /^mqtts?$/, error: "a URL such as mqtts://hub.example:8883" }).optional(),
+  httpsUrl: z.url({ protocol: /^https?$/, error: "a URL such as https://hub.example:8443" }).optional(),
+});
+
+export const AgentConfigSchema = z.strictObject({
+  dataDir: z.string().min(1).default("/var/lib/tillway/agent"),
+  api: ApiSchema.prefault({}),
+  site: SiteSchema,
+  devices: z
+    .array(DeviceSchema)
+    .max(DEVICES_MAX)
+    .refine(
+      (devices) => new Set(devices.map(({ id }) => id)).size === devices.length,
+      "a list in which no id comes twice",
+    )
+    .default([]),
+  payment: PaymentSchema.prefault({}),
+  uplink: UplinkSchema.prefault({}),
+  /** Free space, below which nothing more is sold offline: money must still fit on the disk. */
+  reserve: z.strictObject({ diskMb: z.int().min(1).max(1_000_000).default(64) }).prefault({}),
+  log: z.strictObject({ level: z.enum(LOG_LEVELS).default("info") }).prefault({}),
+});
+export type AgentConfig = z.infer<typeof AgentConfigSchema>;
+
+/** Where a packaged agent looks when nobody names another file. */
+export const DEFAULT_CONFIG_PATH = "/etc/tillway/agent.yaml";
+
+/** Throws Fault `config.invalid` or `config.missing`, one line each. */
+export const loadAgentConfig = (path: string, env: Environment): AgentConfig =>
+  loadConfig({ path, schema: AgentConfigSchema, env });
+
+export const tokenFileOf = (config: Pick<AgentConfig, "dataDir" | "api">): string =>
+  config.api.tokenFile ?? join(config.dataDir, "api-token");
+
+/** For editors: `tillway agent schema`. */
+export const agentConfigJsonSchema = (): Record<string, unknown> => configJsonSchema(AgentConfigSchema);

@@ -1,0 +1,17 @@
+/** What a driver is to the catalogue: the URI schemes it answers to, and how it opens. */
+import type { Clock } from "../base/clock.ts";
+import type { Log } from "../base/log.ts";
+import type { OpenDevice } from "./capability.ts";
+
+export interface DriverContext {
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface Driver {
+  readonly scheme: string;
+  /** For `tillway doctor` and refusals: what such a URI looks like. */
+  readonly example: string;
+  /** Loads the driver's code, which nothing does before a URI asks for it. */
+  load(context: DriverContext): Promise<OpenDevice>;
+}
