@@ -4,7 +4,8 @@
  */
 import { createHash, X509Certificate } from "node:crypto";
 import { accessSync, constants, mkdirSync } from "node:fs";
-import { request as httpsRequest, type IncomingMessage } from "node:https";
+import type { IncomingMessage } from "node:http";
+import { request as httpsRequest } from "node:https";
 import { isIP } from "node:net";
 import type { DetailedPeerCertificate } from "node:tls";
 import { z } from "zod";
