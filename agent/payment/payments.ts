@@ -25,7 +25,6 @@ export const PAYMENT_STAGES = [
   "accepted",
   "intent-stored",
   "card-presented",
-  "application-selected",
   "records-read",
   "first-cryptogram",
   "online-request-stored",

@@ -31,7 +31,7 @@ const approved: NewEntry = {
 const begun: NewEntry = { body: { kind: "print-intent", paymentId, at, print: 1, marking: "original" } };
 
 /** A till that opens on what an earlier run left. */
-async function after(entries: readonly NewEntry[]): Promise<Till> {
+async function reopened(entries: readonly NewEntry[]): Promise<Till> {
   const folder = mkdtempSync(join(tmpdir(), "till-"));
   const before = new Till({ folder });
   await before.tickets[Symbol.asyncDispose]();
@@ -42,7 +42,7 @@ async function after(entries: readonly NewEntry[]): Promise<Till> {
 
 describe("after a crash", () => {
   test("RM3 an intent without a decision is aborted, and nothing is sent for it", async () => {
-    await using till = await after([intent]);
+    await using till = await reopened([intent]);
     await till.recover();
     expect(till.desk.get(paymentId)).toMatchObject({ status: "aborted", ticket: "none" });
     expect(till.journal.queue()).toEqual([]);
@@ -50,14 +50,14 @@ describe("after a crash", () => {
   });
 
   test("RM3 RM1 an intent whose request may have left is aborted and reversed", async () => {
-    await using till = await after([intent, requested]);
+    await using till = await reopened([intent, requested]);
     await till.recover();
     expect(till.desk.get(paymentId)).toMatchObject({ status: "aborted" });
     expect(till.journal.queue().map(({ kind, state }) => [kind, state])).toEqual([["reversal", "eligible"]]);
   });
 
   test("aborting is done once, whatever follows", async () => {
-    await using till = await after([intent, requested]);
+    await using till = await reopened([intent, requested]);
     await till.recover();
     await till.recover();
     expect(till.journal.queue().length).toBe(1);
@@ -65,7 +65,7 @@ describe("after a crash", () => {
   });
 
   test("RM3 an approval without a ticket gets its unmarked original", async () => {
-    await using till = await after([intent, approved]);
+    await using till = await reopened([intent, approved]);
     await till.recover();
     await till.printed("P-1");
     expect(JSON.stringify(till.paper.documents)).not.toContain("COPY");
@@ -73,7 +73,7 @@ describe("after a crash", () => {
   });
 
   test("RM3 an approval whose print had begun gets a ticket marked as a possible copy", async () => {
-    await using till = await after([intent, approved, begun]);
+    await using till = await reopened([intent, approved, begun]);
     await till.recover();
     await till.printed("P-1");
     expect(till.paper.documents.length).toBe(1);

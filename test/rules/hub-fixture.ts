@@ -1,0 +1,238 @@
+/** A hub in memory with one enrolled terminal and one customer, and the words to say to it what an agent would. */
+import { createHash } from "node:crypto";
+import { ManualClock } from "../../base/clock.ts";
+import {
+  type Epoch,
+  newEpoch,
+  newMessageId,
+  type PaymentId,
+  type RandomBytes,
+  type TerminalId,
+} from "../../base/ids.ts";
+import { silentLog } from "../../base/log.ts";
+import { currencyOf, money } from "../../base/money.ts";
+import { createHubCore, type HubCore, type HubPolicy, openHubDatabase } from "../../hub/hub-core.ts";
+import { newHubKeys } from "../../hub/keys.ts";
+import { batchText, type EntryReceipt, type ForwardedEntry } from "../../wire/advice.ts";
+import type { AuthorisationRequest, AuthorisationResponse } from "../../wire/authorisation.ts";
+import { digestOfSealed, type SealedCardData, sealCardData } from "../../wire/card-data.ts";
+import type { DownEnvelope, DownOf, UpEnvelope } from "../../wire/envelope.ts";
+import { type EntryBody, type EntryOf, GENESIS_HASH, hashEntry } from "../../wire/journal-entry.ts";
+import { newSigningKeys, publicKeyText, type SigningKeys, signText } from "../../wire/signing.ts";
+
+/** A test number of no issuer. */
+export const TEST_PAN = "9999990000000015";
+export const TEST_EXPIRY = "3012";
+export const EUR = currencyOf("EUR");
+const MINUTE_MS = 60_000;
+
+/** Chance that repeats: SHA-256 in counter mode over a seed. */
+export function seededRandom(seed: string): RandomBytes {
+  let counter = 0;
+  return (length) => {
+    const bytes = new Uint8Array(length);
+    for (let at = 0; at < length; at += 32) {
+      const block = createHash("sha256").update(`${seed}/${counter}`).digest();
+      counter += 1;
+      bytes.set(block.subarray(0, Math.min(32, length - at)), at);
+    }
+    return bytes;
+  };
+}
+
+export const TEST_POLICY: HubPolicy = {
+  merchantId: "shop",
+  holdMs: 24 * 60 * MINUTE_MS,
+  riskParties: { offline: "operator", declined: "merchant" },
+  leaseOf: () => ({
+    currency: EUR,
+    perSaleMinor: 5_000n,
+    sumMinor: 20_000n,
+    countMax: 10,
+    hours: 24,
+    means: ["chip"],
+  }),
+};
+
+export interface HubFixture {
+  readonly hub: HubCore;
+  readonly clock: ManualClock;
+  readonly terminal: FakeTerminal;
+  readonly customer: string;
+  readonly merchant: string;
+}
+
+export function hubFixture({ balanceMinor = 10_000n, seed = "hub" } = {}): HubFixture {
+  const clock = new ManualClock();
+  const random = seededRandom(seed);
+  const hub = createHubCore({
+    database: openHubDatabase(":memory:"),
+    keys: newHubKeys(random),
+    policy: TEST_POLICY,
+    clock,
+    random,
+    log: silentLog,
+  });
+  const opened = hub.authorisation.openAccount({
+    pan: TEST_PAN,
+    expiry: TEST_EXPIRY,
+    balance: money(balanceMinor, "EUR"),
+  });
+  if (!opened.ok) throw new Error(opened.error);
+  return {
+    hub,
+    clock,
+    terminal: enrolTerminal({ hub, clock, random, terminalId: "T1" as TerminalId }),
+    customer: opened.value.id,
+    merchant: "merchant:shop:EUR",
+  };
+}
+
+interface TerminalOptions {
+  readonly hub: HubCore;
+  readonly clock: ManualClock;
+  readonly random: RandomBytes;
+  readonly terminalId: TerminalId;
+}
+
+export function enrolTerminal(options: TerminalOptions): FakeTerminal {
+  const claim = options.hub.terminals.createClaim({ terminalId: options.terminalId, validMs: 60 * MINUTE_MS });
+  const keys = newSigningKeys();
+  const enrolled = options.hub.terminals.enrol({ ...claim, signingKey: publicKeyText(keys.publicKey) });
+  if (!enrolled.ok) throw new Error(enrolled.error.detail);
+  return new FakeTerminal(options, keys);
+}
+
+/** What a purchase of 10.00 asks for when a test does not say. */
+export const DEFAULT_MINOR = "1000";
+const ANSWER_WITHIN_MS = 5_000;
+
+export class FakeTerminal {
+  readonly epoch: Epoch;
+  readonly #options: TerminalOptions;
+  readonly #keys: SigningKeys;
+  #sequence = 0;
+  #forward = 0;
+  #hash = GENESIS_HASH;
+
+  constructor(options: TerminalOptions, keys: SigningKeys) {
+    this.#options = options;
+    this.#keys = keys;
+    this.epoch = newEpoch(options.random);
+  }
+
+  get terminalId(): TerminalId {
+    return this.#options.terminalId;
+  }
+
+  head() {
+    return {
+      v: 1 as const,
+      id: newMessageId(this.#options.random),
+      terminalId: this.terminalId,
+      epoch: this.epoch,
+      sequence: this.#sequence,
+      sentAt: new Date(this.#options.clock.now()).toISOString(),
+    };
+  }
+
+  seal(paymentId: string, pan = TEST_PAN, sealingKey = this.#sealingKey): SealedCardData {
+    return sealCardData({
+      data: { pan, expiry: TEST_EXPIRY },
+      terminalId: this.terminalId,
+      paymentId,
+      key: sealingKey,
+      random: this.#options.random,
+    });
+  }
+
+  request(paymentId: string, changes: Partial<AuthorisationRequest> = {}): UpEnvelope {
+    const body: AuthorisationRequest = {
+      paymentId: paymentId as PaymentId,
+      attempt: 1,
+      kind: "purchase",
+      amount: { minor: DEFAULT_MINOR, currency: EUR },
+      answerBy: new Date(this.#options.clock.now() + ANSWER_WITHIN_MS).toISOString(),
+      ...((changes.kind ?? "purchase") === "purchase" ? { card: this.seal(paymentId) } : {}),
+      ...changes,
+    };
+    return { ...this.head(), type: "authorisation.request", body };
+  }
+
+  decision(paymentId: string, changes: Partial<EntryOf<"decision">> = {}): EntryOf<"decision"> {
+    return {
+      kind: "decision",
+      paymentId: paymentId as PaymentId,
+      at: new Date(this.#options.clock.now()).toISOString(),
+      outcome: "approved",
+      mode: "offline",
+      operation: "purchase",
+      amount: { minor: DEFAULT_MINOR, currency: EUR },
+      attempts: [],
+      businessDate: "2026-01-05",
+      ...changes,
+    };
+  }
+
+  reversal(paymentId: string, attempt = 1): EntryOf<"reversal"> {
+    const at = new Date(this.#options.clock.now()).toISOString();
+    return { kind: "reversal", paymentId: paymentId as PaymentId, at, attempt, reason: "not approved" };
+  }
+
+  voided(paymentId: string, voidedForward: number): EntryOf<"void"> {
+    return {
+      kind: "void",
+      paymentId: paymentId as PaymentId,
+      at: new Date(this.#options.clock.now()).toISOString(),
+      voidedSequence: 1,
+      voidedForward,
+      amount: { minor: DEFAULT_MINOR, currency: EUR },
+      attempts: [],
+    };
+  }
+
+  /** The next entry of this terminal's journal; `skip` leaves unforwarded entries before it. */
+  entry(body: EntryBody, { sealed, forward }: { sealed?: SealedCardData; forward?: number } = {}): ForwardedEntry {
+    this.#sequence += 1;
+    this.#forward = forward ?? this.#forward + 1;
+    const content = {
+      sequence: this.#sequence,
+      forward: this.#forward,
+      previousHash: this.#hash,
+      ...(sealed === undefined ? {} : { sealedDigest: digestOfSealed(sealed) }),
+      text: JSON.stringify(body),
+    };
+    this.#hash = hashEntry({ terminalId: this.terminalId, epoch: this.epoch, ...content });
+    return { ...content, hash: this.#hash, ...(sealed === undefined ? {} : { sealed }) };
+  }
+
+  /** An approved decision with its sealed card. */
+  advice(paymentId: string, changes: Partial<EntryOf<"decision">> = {}): ForwardedEntry {
+    return this.entry(this.decision(paymentId, changes), { sealed: this.seal(paymentId) });
+  }
+
+  batch(entries: readonly ForwardedEntry[]): UpEnvelope {
+    const unsigned = { epoch: this.epoch, entries: [...entries], chainHead: entries.at(-1)?.hash ?? this.#hash };
+    const { signature } = signText("batch", batchText(this.terminalId, unsigned), this.#keys.privateKey);
+    return { ...this.head(), type: "advice.batch", body: { ...unsigned, signature } };
+  }
+
+  async ask(envelope: UpEnvelope): Promise<AuthorisationResponse> {
+    return only(await this.#options.hub.receive(envelope), "authorisation.response").body;
+  }
+
+  async tell(...entries: readonly ForwardedEntry[]): Promise<readonly EntryReceipt[]> {
+    return only(await this.#options.hub.receive(this.batch(entries)), "receipt").body.results;
+  }
+
+  get #sealingKey() {
+    return this.#options.hub.sealingKey;
+  }
+}
+
+export function only<T extends DownEnvelope["type"]>(messages: readonly DownEnvelope[], type: T): DownOf<T> {
+  const found = messages.filter((message): message is DownOf<T> => message.type === type);
+  const [first] = found;
+  if (!first || messages.length !== 1) throw new Error(`expected one ${type}, got ${messages.map((m) => m.type)}`);
+  return first;
+}
