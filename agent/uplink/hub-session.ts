@@ -117,7 +117,8 @@ export class HubSession implements Hub, AsyncDisposable {
     const first = await this.#ask(attempt, undefined);
     if (first.outcome !== "stale" || endsAt - clock.monotonic() < RETRY_LEAST_MS) return first;
     // Nothing was done, and the answer has put the clock right: once more in a fresh envelope (RM2).
-    return this.#ask(attempt, signedAtMs(first.time));
+    // Awaited here: leaving this scope ends the limit.
+    return await this.#ask(attempt, signedAtMs(first.time));
   }
 
   async forward(batch: Omit<AdviceBatch, "signature">, signal: AbortSignal): Promise<void> {
