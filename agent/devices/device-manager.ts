@@ -183,7 +183,7 @@ class DeviceSlot implements AsyncDisposable {
     if (device === undefined) return;
     using limit = deadline(this.#options.clock, CLOSE_LIMIT_MS);
     try {
-      await abortable(device[Symbol.asyncDispose](), limit.signal);
+      await abortable(Promise.resolve(device[Symbol.asyncDispose]()), limit.signal);
     } catch (error) {
       this.#options.log.warn("a device did not close", { device: this.#spec.id, reason: reasonOf(error) });
     }
