@@ -3,6 +3,7 @@
  * exactly as it does behind MQTT and HTTPS.
  */
 
+import type { KeyObject } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import { type Epoch, newMessageId, type RandomBytes, type TerminalId } from "../base/ids.ts";
@@ -51,6 +52,8 @@ export interface HubCore {
   readonly authorisation: Authorisation;
   readonly ingest: Ingest;
   readonly metrics: Metrics;
+  /** What terminals seal card data to. */
+  readonly sealingKey: { readonly keyId: string; readonly publicKey: KeyObject };
   /**
    * Applies one message of a terminal that the caller has authenticated; the answers come after the commit. Throws
    * Fault `identity.invalid` for a terminal unknown here, `signature.invalid` for a batch that it did not sign,
@@ -107,6 +110,7 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     authorisation,
     ingest,
     metrics,
+    sealingKey: { keyId: keys.sealing.keyId, publicKey: keys.sealing.publicKey },
     receive: (envelope) => receive(parts, envelope),
     expireHolds() {
       const expired = authorisation.expireHolds(EXPIRED_PER_SWEEP_MAX);
