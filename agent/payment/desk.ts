@@ -18,6 +18,7 @@ import type {
   PurchaseRequest,
   RefundRequest,
   ReprintRefusal,
+  SaleTimings,
   StartRefusal,
   VoidRefusal,
 } from "./payments.ts";
@@ -27,8 +28,10 @@ import type { TicketPrinter } from "./ticket-printer.ts";
 
 /** Tills beside one terminal; more waiting customers than this are turned away. */
 const RUNNING_MAX = 16;
+/** For whom the timings of a sale are kept: who asks right after it. */
+const TIMINGS_MAX = 64;
 
-export interface DeskOptions extends Omit<PurchaseDeps, "onStage"> {
+export interface DeskOptions extends Omit<PurchaseDeps, "onStage" | "onTimings"> {
   readonly tickets: TicketPrinter;
   /** The queue state of a payment's forwarded entry. */
   readonly queueStateOf: (id: PaymentId) => QueueState | undefined;
@@ -66,6 +69,7 @@ export class PaymentDesk implements Payments {
   readonly #options: DeskOptions;
   readonly #running = new Map<PaymentId, Running>();
   readonly #listeners = new Set<(event: PaymentEvent) => void>();
+  readonly #timings = new Map<PaymentId, SaleTimings>();
   #draining = false;
 
   constructor(options: DeskOptions) {
@@ -83,7 +87,7 @@ export class PaymentDesk implements Payments {
       ...(request.reference === undefined ? {} : { reference: request.reference }),
     };
     return this.#start(request.id, asked, async (cancel) => {
-      await runPurchase({ ...this.#options, onStage: this.#onStage }, request, cancel);
+      await runPurchase({ ...this.#options, onStage: this.#onStage, onTimings: this.#onTimings }, request, cancel);
     });
   }
 
@@ -108,6 +112,10 @@ export class PaymentDesk implements Payments {
     const running = this.#running.get(id);
     if (running) return runningView(id, running);
     return viewOf(bodies(this.#entries(id)), this.#options.queueStateOf(id));
+  }
+
+  timingsOf(id: PaymentId): SaleTimings | undefined {
+    return this.#timings.get(id);
   }
 
   recent(limit: number): readonly PaymentView[] {
@@ -244,6 +252,12 @@ export class PaymentDesk implements Payments {
     if (running) running.stage = stage;
     this.#options.onStage(id, stage);
     this.#emit({ type: "payment.stage", id, stage });
+  };
+
+  readonly #onTimings = (id: PaymentId, timings: SaleTimings): void => {
+    this.#timings.set(id, timings);
+    const [oldest] = this.#timings.keys();
+    if (this.#timings.size > TIMINGS_MAX && oldest !== undefined) this.#timings.delete(oldest);
   };
 
   #viewed(id: PaymentId): Result<PaymentView, never> {

@@ -88,6 +88,13 @@ export type PaymentEvent =
   | { readonly type: "payment.ended"; readonly payment: PaymentView }
   | { readonly type: "payment.ticket"; readonly payment: PaymentView };
 
+/** Milliseconds that a sale spent with others: the card and the wait for it, the journal's disk, the hub. */
+export interface SaleTimings {
+  readonly cardMs: number;
+  readonly journalMs: number;
+  readonly hubMs: number;
+}
+
 export interface Payments {
   /** Starts, or attaches to a running or ended payment of the same id and content. Returns at once. */
   begin(request: PurchaseRequest): Result<PaymentView, StartRefusal>;
@@ -95,6 +102,8 @@ export interface Payments {
   /** The payment when it has ended (the decision is on disk). Throws Fault `aborted` when the signal ends the wait. */
   ended(id: PaymentId, signal: AbortSignal): Promise<PaymentView>;
   get(id: PaymentId): PaymentView | undefined;
+  /** Where the time went, for one of the last sales of this run. */
+  timingsOf(id: PaymentId): SaleTimings | undefined;
   recent(limit: number): readonly PaymentView[];
   cancel(id: PaymentId): Result<PaymentView, CancelRefusal>;
   void(id: PaymentId, reason: string | undefined): Promise<Result<PaymentView, VoidRefusal>>;

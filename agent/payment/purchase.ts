@@ -14,7 +14,7 @@ import type { Journal, NewEntry } from "../journal/journal.ts";
 import type { Reservation, SealingKey } from "../lease/lease-keeper.ts";
 import type { Hub, LeaseRefusal } from "../uplink/hub.ts";
 import { CardRefusal, type EmvCard, type EmvTerminal } from "./emv-session.ts";
-import type { PaymentStage, PurchaseRequest } from "./payments.ts";
+import type { PaymentStage, PurchaseRequest, SaleTimings } from "./payments.ts";
 import {
   type CardFailure,
   type HubAnswer,
@@ -51,6 +51,8 @@ export interface PurchaseDeps {
   readonly cardTimeoutMs: number;
   readonly businessDate: (atMs: number) => string;
   readonly onStage: (id: PaymentId, stage: PaymentStage) => void;
+  /** Where the time of a sale went, once it is decided. */
+  readonly onTimings: (id: PaymentId, timings: SaleTimings) => void;
 }
 
 /** The whole card dialogue has this long; the customer stands there all the while. */
@@ -63,13 +65,17 @@ export async function runPurchase(
   cancel: AbortSignal,
 ): Promise<PurchaseDecision> {
   const run = new PurchaseRun(deps, request, cancel);
-  return await run.toDecision();
+  const decision = await run.toDecision();
+  deps.onTimings(request.id, run.timings);
+  return decision;
 }
 
 class PurchaseRun {
   readonly #deps: PurchaseDeps;
   readonly #request: PurchaseRequest;
   readonly #cancel: AbortSignal;
+  /** Measured around each wait, so that what is left of the whole is the agent's own. */
+  readonly timings = { cardMs: 0, journalMs: 0, hubMs: 0 };
   #readerSeen = false;
   #session: CardSession | undefined;
   #card: EmvCard | undefined;
@@ -86,8 +92,10 @@ class PurchaseRun {
     const stored = purchaseMachine({ at: "new" }, { on: "start" });
     let step = purchaseMachine(stored.state, await this.#storeIntent());
     assert(step.state.at === "awaiting-card", "a stored intent awaits a card");
+    const asked = this.#deps.clock.monotonic();
     const dialogue = async (session: CardSession): Promise<PurchaseDecision> => {
-      this.#session = session;
+      this.timings.cardMs += this.#deps.clock.monotonic() - asked;
+      this.#session = this.#measured(session);
       this.#stage("card-presented");
       step = purchaseMachine(step.state, { on: "card-presented" });
       return await this.#run(step);
@@ -229,7 +237,7 @@ class PurchaseRun {
     );
     this.#stage("online-request-sent");
     try {
-      const answer = await asking;
+      const answer = await this.#timed("hubMs", () => asking);
       this.#stage("online-answered");
       if (answer.outcome === "approved") return { on: "hub-approved", answer: answerOf(answer) };
       return answer.outcome === "declined" ? { on: "hub-declined", answer: answerOf(answer) } : { on: "hub-unknown" };
@@ -322,7 +330,25 @@ class PurchaseRun {
   }
 
   async #append(entries: readonly NewEntry[]): Promise<void> {
-    await this.#deps.journal.append(entries);
+    await this.#timed("journalMs", () => this.#deps.journal.append(entries));
+  }
+
+  #measured(session: CardSession): CardSession {
+    return {
+      atr: session.atr,
+      removed: session.removed,
+      transceive: (command, signal) => this.#timed("cardMs", () => session.transceive(command, signal)),
+      [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
+    };
+  }
+
+  async #timed<T>(part: keyof SaleTimings, work: () => Promise<T>): Promise<T> {
+    const began = this.#deps.clock.monotonic();
+    try {
+      return await work();
+    } finally {
+      this.timings[part] += this.#deps.clock.monotonic() - began;
+    }
   }
 
   #stage(stage: PaymentStage): void {

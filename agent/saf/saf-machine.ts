@@ -1,6 +1,6 @@
 /**
  * The life of one store-and-forward entry: eligible -> forwarding -> processed | declined | quarantined, or
- * eligible -> voided (RM12). The journal asks it before every change of a queue row, the forwarder performs what it says.
+ * eligible -> voided (RM12). The journal asks it before every change of a queue row; resending is the forwarder's affair.
  */
 import { unreachable } from "../../base/assert.ts";
 import type { Step } from "../../base/machine.ts";
@@ -16,48 +16,33 @@ export type SafState =
 
 export type SafEvent =
   | { readonly on: "send" }
-  /** The receipt did not come in time, or the link went: what the hub has is not known. */
-  | { readonly on: "no-receipt" }
   | { readonly on: "receipt"; readonly status: "processed" | "declined" | "duplicate" | "quarantined" }
   | { readonly on: "void" };
 
-export type SafEffect =
-  /** `repeat`: the hub may have it already. */
-  | { readonly do: "forward"; readonly repeat: boolean }
-  | { readonly do: "retry-later" }
-  /** The sealed card data serve nobody any more (RM5). */
-  | { readonly do: "erase-sealed" }
-  /** A person must look: an honoured sale was not taken by the hub. */
-  | { readonly do: "alert"; readonly why: "declined" | "quarantined" };
+/** The sealed card data serve nobody any more (RM5). */
+export type SafEffect = { readonly do: "erase-sealed" };
 
 type SafStep = Step<SafState, SafEffect>;
 
-/** An event that does not apply leaves the very same state object and asks for nothing. */
+/** An event that does not apply leaves the very same state object and asks for nothing: an ended entry never moves. */
 export function safStep(state: SafState, event: SafEvent): SafStep {
   const stay: SafStep = { state, effects: [] };
   if (state.at !== "eligible" && state.at !== "forwarding") return stay;
   switch (event.on) {
     case "send": {
       const sent = state.at === "forwarding" ? state.attempts : 0;
-      return {
-        state: { at: "forwarding", attempts: sent + 1 },
-        effects: [{ do: "forward", repeat: state.at === "forwarding" }],
-      };
+      return { state: { at: "forwarding", attempts: sent + 1 }, effects: [] };
     }
-    case "no-receipt":
-      return state.at === "forwarding" ? { state, effects: [{ do: "retry-later" }] } : stay;
     case "void":
-      return state.at === "eligible" ? { state: { at: "voided" }, effects: [{ do: "erase-sealed" }] } : stay;
+      return state.at === "eligible" ? ended("voided") : stay;
     case "receipt":
-      return receipted(event.status);
+      return ended(event.status === "duplicate" ? "processed" : event.status);
     default:
       return unreachable(event);
   }
 }
 
-function receipted(status: "processed" | "declined" | "duplicate" | "quarantined"): SafStep {
-  if (status === "processed" || status === "duplicate") {
-    return { state: { at: "processed" }, effects: [{ do: "erase-sealed" }] };
-  }
-  return { state: { at: status }, effects: [{ do: "erase-sealed" }, { do: "alert", why: status }] };
-}
+const ended = (at: "processed" | "declined" | "quarantined" | "voided"): SafStep => ({
+  state: { at },
+  effects: [{ do: "erase-sealed" }],
+});

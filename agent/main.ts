@@ -1,0 +1,213 @@
+/** The composition root of the agent: the only file that knows every part, the machine's clock, chance and environment. */
+import { readFileSync, statfsSync } from "node:fs";
+import { uptime } from "node:os";
+import { join } from "node:path";
+import { type Clock, systemClock } from "../base/clock.ts";
+import { type Lane, type RunningDaemon, runDaemon } from "../base/daemon.ts";
+import { reasonOf } from "../base/fault.ts";
+import { type PaymentId, systemRandom } from "../base/ids.ts";
+import { takeLock } from "../base/lock-file.ts";
+import { createLog, type Log } from "../base/log.ts";
+import { deviceCatalogue } from "../drivers/catalogue.ts";
+import { startApi } from "./api/api.ts";
+import { type AgentConfig, loadAgentConfig } from "./config.ts";
+import { DeviceManager } from "./devices/device-manager.ts";
+import { createHealth } from "./health/health.ts";
+import { type Identity, loadIdentity } from "./identity.ts";
+import type { Journal } from "./journal/journal.ts";
+import { openJournal } from "./journal/sqlite-journal.ts";
+import type { Boot } from "./lease/hub-clock.ts";
+import { PaymentDesk } from "./payment/desk.ts";
+import { readCard } from "./payment/emv-session.ts";
+import type { PaymentStage } from "./payment/payments.ts";
+import { ReaderLane } from "./payment/reader-lane.ts";
+import { businessDate, type Site } from "./payment/receipt.ts";
+import { abortInterrupted } from "./payment/recovery.ts";
+import { TicketPrinter } from "./payment/ticket-printer.ts";
+import { type Forwarder, startForwarder } from "./saf/forwarder.ts";
+import { createHubLink, type HubLink } from "./uplink/hub-link.ts";
+import { AGENT_VERSION } from "./version.ts";
+
+/** Runs until a signal ends it. */
+export function runAgent({ configPath }: { readonly configPath: string }): Promise<never> {
+  return runDaemon({ start: (signal) => startAgent(loadAgentConfig(configPath, process.env), signal) });
+}
+
+/** Tests end the process by SIGKILL at `stage` or `stage:paymentId`; nothing else reads this. */
+const KILL_AT = process.env["TILLWAY_TEST_KILL_AT"];
+
+async function startAgent(config: AgentConfig, signal: AbortSignal): Promise<RunningDaemon> {
+  await using stack = new AsyncDisposableStack();
+  const log = createLog(config.log.level);
+  const clock = systemClock;
+  stack.use(takeLock({ folder: config.dataDir, what: "agent" }));
+  const identity = loadIdentity(config.dataDir);
+  const { terminalId } = identity;
+  const journal = stack.use(
+    openJournal({
+      path: join(config.dataDir, "journal.db"),
+      terminalId,
+      clock,
+      random: systemRandom,
+      log: log.for("journal"),
+    }),
+  );
+  const link = stack.use(linkToHub({ config, identity, journal, clock, log }));
+  const devices = stack.use(
+    new DeviceManager({
+      specs: config.devices,
+      open: deviceCatalogue({ clock, log: log.for("devices") }),
+      clock,
+      log: log.for("devices"),
+      chance: Math.random,
+    }),
+  );
+  const { desk, tickets } = createPayments({ config, identity, journal, link, devices, clock, log });
+  stack.use(tickets);
+  await abortInterrupted({
+    journal,
+    log: log.for("payment"),
+    now: wallOf(link, clock),
+    businessDate: dayIn(config.site.timeZone),
+  });
+  const forwarder = stack.use(
+    startForwarder({ journal, hub: link.hub, clock, random: systemRandom, log: log.for("saf") }),
+  );
+  const health = createHealth({
+    devices,
+    hub: link.hub,
+    leases: link.leases,
+    journal,
+    clock,
+    config,
+    version: AGENT_VERSION,
+    freeBytes: freeBytes(config.dataDir),
+  });
+  const api = stack.use(
+    await startApi({ payments: desk, devices, health, journal, forwarder, config, clock, log: log.for("api") }),
+  );
+  tickets.start();
+  const linked = new AbortController();
+  const run = link.start(linked.signal).catch((error: unknown) => endBecause(log, error));
+  stack.defer(async () => {
+    linked.abort();
+    await run;
+  });
+  signal.throwIfAborted();
+  process.stdout.write(`${JSON.stringify({ ready: true, api: api.port })}\n`);
+  const parts = stack.move();
+  return {
+    log,
+    status: `local API on 127.0.0.1:${api.port}`,
+    lanes: () => lanesOf(clock, forwarder),
+    async drain(limit) {
+      await desk.drain(limit);
+      await parts.disposeAsync();
+    },
+  };
+}
+
+interface Parts {
+  readonly config: AgentConfig;
+  readonly identity: Identity;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+function linkToHub({ config, identity, journal, clock, log }: Parts): HubLink {
+  const { prefer, mqttUrl, httpsUrl } = config.uplink;
+  return createHubLink({
+    identity,
+    journal,
+    clock,
+    log,
+    random: systemRandom,
+    boot: thisBoot(),
+    options: {
+      version: AGENT_VERSION,
+      prefer,
+      ...(mqttUrl === undefined ? {} : { mqttUrl }),
+      ...(httpsUrl === undefined ? {} : { httpsUrl }),
+      onlineTimeoutMs: config.payment.onlineTimeoutMs,
+      disk: { freeBytes: freeBytes(config.dataDir), reserveBytes: config.reserve.diskMb * 1_048_576 },
+    },
+  });
+}
+
+function createPayments(parts: Parts & { readonly link: HubLink; readonly devices: DeviceManager }): {
+  desk: PaymentDesk;
+  tickets: TicketPrinter;
+} {
+  const { config, identity, journal, link, devices, clock } = parts;
+  const log = parts.log.for("payment");
+  const { merchantName, addressLines, timeZone, locale, countryCode } = config.site;
+  const site: Site = { merchantName, addressLines, timeZone, language: locale };
+  const now = wallOf(link, clock);
+  const onFatal = (error: unknown): void => endBecause(log, error);
+  const common = { journal, clock, log, onFatal, onStage: killHere };
+  const tickets = new TicketPrinter({
+    ...common,
+    devices,
+    site,
+    timestamp: () => new Date(now()).toISOString(),
+    onTicket: (id) => desk.ticketChanged(id),
+  });
+  const desk: PaymentDesk = new PaymentDesk({
+    ...common,
+    now,
+    businessDate: dayIn(timeZone),
+    hub: link.hub,
+    leases: link.leases,
+    lane: new ReaderLane(devices),
+    readCard,
+    random: systemRandom,
+    terminal: { timeZone, countryCode, cardTokenKey: identity.cardTokenKey },
+    cardTimeoutMs: config.payment.cardTimeoutSec * 1_000,
+    tickets,
+    queueStateOf: (id) => journal.queue({ paymentId: id, limit: 1 }).at(-1)?.state,
+  });
+  return { desk, tickets };
+}
+
+const dayIn = (timeZone: string) => (atMs: number) => businessDate(atMs, timeZone);
+
+/** Hub time where it is proven, else the box's own clock: entries made at a wrong wall clock still say when. */
+const wallOf = (link: HubLink, clock: Clock) => (): number => {
+  const hub = link.clock.now();
+  return hub.proven ? hub.at : clock.now();
+};
+
+function killHere(id: PaymentId, stage: PaymentStage): void {
+  if (KILL_AT !== undefined && (KILL_AT === stage || KILL_AT === `${stage}:${id}`))
+    process.kill(process.pid, "SIGKILL");
+}
+
+/** What a journal that failed holds is unknown: the process ends, and its supervisor starts one that reads it again. */
+function endBecause(log: Log, error: unknown): void {
+  log.error("the agent ends and must be started again", { why: reasonOf(error) });
+  process.exit(1);
+}
+
+function thisBoot(): Boot {
+  return { id: bootId(), uptimeMs: () => uptime() * 1_000 };
+}
+
+/** Without the kernel's word every start counts as another boot: time is then unproven, never wrongly proven. */
+function bootId(): string {
+  try {
+    return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  } catch {
+    return Buffer.from(systemRandom(16)).toString("hex");
+  }
+}
+
+const freeBytes = (folder: string) => (): number => {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize;
+};
+
+const lanesOf = (clock: Clock, forwarder: Forwarder): readonly Lane[] => [
+  { name: "event-loop", lastProgressMs: clock.monotonic() },
+  { name: "store-and-forward", lastProgressMs: forwarder.lastProgressMs, idle: forwarder.idle },
+];
