@@ -34,9 +34,10 @@ export interface CardSimStatus {
 }
 
 export interface CardSim extends AsyncDisposable {
-  /** Puts in the card of that profile, or the last one; takes out what is in. */
-  insert(profile?: string): void;
-  pull(): void;
+  /** Puts in the card of that profile, or the last one; takes out what is in. Resolves when it stands at the reader. */
+  insert(profile?: string): Promise<void>;
+  /** Resolves when the reader has noticed. */
+  pull(): Promise<void>;
   /** Commands get no answer at all. */
   mute(on: boolean): void;
   /** Each answer is late by so many milliseconds; 0 ends it. */
@@ -86,7 +87,7 @@ class EmvCardSim {
     this.#profile = cardProfile(options.profile ?? "standard");
   }
 
-  insert(profile: string = this.#profile.name): void {
+  async insert(profile: string = this.#profile.name): Promise<void> {
     this.#profile = cardProfile(profile);
     const card = this.#card();
     card.reset();
@@ -95,11 +96,11 @@ class EmvCardSim {
       powered: () => card.reset(),
       respond: (command) => this.#respond(card, command),
     };
-    this.#peer.insert(inReader);
+    await this.#peer.insert(inReader);
   }
 
-  pull(): void {
-    this.#peer.pull();
+  pull(): Promise<void> {
+    return this.#peer.pull();
   }
 
   mute(on: boolean): void {
@@ -133,7 +134,7 @@ class EmvCardSim {
 
   stop(): void {
     this.#stopped.abort(new Fault("aborted", "the card simulator stops"));
-    this.#peer.pull();
+    this.#peer[Symbol.dispose]();
   }
 
   #card(): EmvCard {
@@ -155,7 +156,7 @@ class EmvCardSim {
       this.#pullAfter -= 1;
       if (this.#pullAfter < 0) {
         this.#pullAfter = undefined;
-        this.pull();
+        void this.pull();
         return undefined;
       }
     }
@@ -219,9 +220,9 @@ function readCounters(path: string | undefined): object {
 
 function handlers(sim: EmvCardSim): ControlHandlers {
   const after =
-    (act: (command: ControlCommand) => void) =>
-    (command: ControlCommand): ControlAnswer => {
-      act(command);
+    (act: (command: ControlCommand) => void | Promise<void>) =>
+    async (command: ControlCommand): Promise<ControlAnswer> => {
+      await act(command);
       return sim.status();
     };
   return {

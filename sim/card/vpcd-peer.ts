@@ -3,7 +3,7 @@
  * are a big-endian length and a body; a body of one byte is a control, anything longer a command.
  */
 import { connect, type Socket } from "node:net";
-import type { Clock } from "../../base/clock.ts";
+import { type Clock, sleep } from "../../base/clock.ts";
 
 /** One-byte frames of vpcd. */
 const CONTROL = { off: 0, on: 1, reset: 2, atr: 4 } as const;
@@ -11,6 +11,10 @@ const LENGTH_BYTES = 2;
 const FRAME_BYTES_MAX = 0xffff;
 /** pcscd may start after the card, or be restarted under it. */
 const RECONNECT_MS = 100;
+/** pcscd looks every 400 ms; a slot that was empty for less would go unseen, which no hand is quick enough for. */
+const EMPTY_FOR_MS = 500;
+/** A pcscd that stands still never closes its end. */
+const NOTICED_WITHIN_MS = 2_000;
 
 /** What the reader does to the card. */
 export interface VpcdCard {
@@ -52,7 +56,11 @@ export class VpcdPeer implements Disposable {
   #card: VpcdCard | undefined;
   #socket: Socket | undefined;
   #powered = false;
-  #cancelRetry: (() => void) | undefined;
+  #cancelRetry: () => void = () => undefined;
+  /** Settles when the reader has closed its end of the last card. */
+  #noticed: Promise<void> = Promise.resolve();
+  #emptySince = Number.NEGATIVE_INFINITY;
+  readonly #disposed = new AbortController();
 
   constructor(port: number, clock: Clock) {
     this.#port = port;
@@ -66,22 +74,46 @@ export class VpcdPeer implements Disposable {
     return this.#powered ? "powered" : "connected";
   }
 
-  insert(card: VpcdCard): void {
-    this.pull();
+  /** Takes out what is in. Resolves when the card stands at the reader; a later `insert` or `pull` supersedes it. */
+  async insert(card: VpcdCard): Promise<void> {
+    const out = this.pull();
     this.#card = card;
-    this.#connect(card);
+    await out;
+    const rest = this.#emptySince + EMPTY_FOR_MS - this.#clock.monotonic();
+    if (rest > 0) await sleep(this.#clock, rest, this.#disposed.signal).catch(() => undefined);
+    if (this.#card === card && !this.#disposed.signal.aborted) this.#connect(card);
   }
 
-  pull(): void {
+  /** Resolves when the reader has noticed. */
+  pull(): Promise<void> {
     this.#card = undefined;
-    this.#cancelRetry?.();
-    this.#socket?.destroy();
+    this.#cancelRetry();
+    const socket = this.#socket;
     this.#socket = undefined;
     this.#powered = false;
+    if (socket) this.#noticed = this.#leave(socket);
+    return this.#noticed;
   }
 
   [Symbol.dispose](): void {
-    this.pull();
+    this.#disposed.abort();
+    this.#card = undefined;
+    this.#cancelRetry();
+    this.#socket?.destroy();
+    this.#socket = undefined;
+  }
+
+  #leave(socket: Socket): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#clock.after(NOTICED_WITHIN_MS, () => socket.destroy());
+      socket.once("close", () => {
+        cancel();
+        this.#emptySince = this.#clock.monotonic();
+        resolve();
+      });
+      if (socket.connecting) socket.destroy();
+      else socket.end();
+    });
   }
 
   #connect(card: VpcdCard): void {

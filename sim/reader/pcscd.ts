@@ -19,6 +19,8 @@ export interface PcscdOptions {
   readonly port?: number;
   /** The reader's name as clients see it. nfc-pcsc chooses its reader class by it. */
   readonly friendlyName?: string;
+  /** `none`: a pcscd to which nothing is plugged. */
+  readonly readers?: "virtual" | "none";
   readonly clock?: Clock;
 }
 
@@ -29,6 +31,8 @@ export interface Pcscd extends AsyncDisposable {
   readonly vpcdPort: number;
   /** Of pcscd itself. Another one after `restart`. */
   readonly pid: number;
+  /** Resolves when the running process is gone, for whatever reason. */
+  ended(): Promise<void>;
   /** Resolves when the process is gone. */
   kill(signal: NodeJS.Signals): Promise<void>;
   /** The same socket and port; ends a running one first. */
@@ -82,6 +86,7 @@ export async function startPcscd(options: PcscdOptions): Promise<Pcscd> {
     shim: await compileShim(folder),
     port: options.port ?? (await freePortPair()),
     friendlyName: options.friendlyName ?? "Virtual PCD",
+    readers: options.readers ?? "virtual",
     clock: options.clock ?? systemClock,
   };
   let running = await launch(setting);
@@ -91,6 +96,7 @@ export async function startPcscd(options: PcscdOptions): Promise<Pcscd> {
     get pid() {
       return running.pid;
     },
+    ended: () => running.ended,
     kill: (signal) => end(running, signal, setting.clock),
     async restart() {
       await end(running, "SIGTERM", setting.clock);
@@ -108,6 +114,7 @@ interface Setting {
   readonly shim: string;
   readonly port: number;
   readonly friendlyName: string;
+  readonly readers: "virtual" | "none";
   readonly clock: Clock;
 }
 
@@ -121,11 +128,7 @@ async function launch(setting: Setting): Promise<Running> {
   for (const stale of ["pcscd.comm", "pcscd.pid"]) rmSync(join(setting.folder, stale), { force: true });
   const configuration = join(setting.folder, "reader.conf.d");
   mkdirSync(configuration, { recursive: true });
-  const port = `0x${setting.port.toString(16).toUpperCase()}`;
-  writeFileSync(
-    join(configuration, "vpcd"),
-    `FRIENDLYNAME "${setting.friendlyName}"\nDEVICENAME /dev/null:${port}\nLIBPATH ${setting.driver}\nCHANNELID ${port}\n`,
-  );
+  writeFileSync(join(configuration, "vpcd"), setting.readers === "none" ? "" : readerEntry(setting));
   const running = await spawnPcscd(setting, configuration);
   try {
     await ready(setting, running);
@@ -134,6 +137,11 @@ async function launch(setting: Setting): Promise<Running> {
     throw error;
   }
   return running;
+}
+
+function readerEntry({ friendlyName, port, driver }: Setting): string {
+  const hex = `0x${port.toString(16).toUpperCase()}`;
+  return `FRIENDLYNAME "${friendlyName}"\nDEVICENAME /dev/null:${hex}\nLIBPATH ${driver}\nCHANNELID ${hex}\n`;
 }
 
 async function spawnPcscd(setting: Setting, configuration: string): Promise<Running> {
@@ -170,7 +178,8 @@ async function ready(setting: Setting, running: Running): Promise<void> {
   const never = new AbortController().signal;
   while (setting.clock.monotonic() < until) {
     if (running.hasEnded()) break;
-    const listening = loopbackListens(setting.port) && loopbackListens(setting.port + 1);
+    const slots = setting.readers === "none" ? [] : [setting.port, setting.port + 1];
+    const listening = slots.every(loopbackListens);
     if (listening && (await answers(setting.socket))) return;
     await sleep(setting.clock, POLL_MS, never);
   }

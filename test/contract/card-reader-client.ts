@@ -3,7 +3,7 @@ import { hostPidOf, openReader, readerOf, within } from "./card-reader-stand.ts"
 
 const [uri = "", what] = process.argv.slice(2);
 const device = await openReader(uri);
-console.log(hostPidOf(device));
+process.stdout.write(`${hostPidOf(device)}\n`);
 if (what === "stay") {
   device.lost.addEventListener("abort", () => process.exit(1));
 } else {
