@@ -34,6 +34,8 @@ const SiteSchema = z.strictObject({
   addressLines: z.array(z.string().max(48)).max(ADDRESS_LINES_MAX).default([]),
   timeZone: z.string().refine(isTimeZone, "an IANA time zone such as Europe/Berlin"),
   locale: z.enum(["en", "de", "fr"]).default("en"),
+  /** ISO 3166-1 numeric, told to cards (EMV tag 9F1A); 0 tells them nothing. */
+  countryCode: z.int().min(0).max(999).default(0),
   currency: z
     .string()
     .refine(isCurrency, "an ISO 4217 code such as EUR")

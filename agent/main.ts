@@ -24,7 +24,7 @@ import { ReaderLane } from "./payment/reader-lane.ts";
 import { businessDate, type Site } from "./payment/receipt.ts";
 import { abortInterrupted } from "./payment/recovery.ts";
 import { TicketPrinter } from "./payment/ticket-printer.ts";
-import { type Forwarder, startForwarder } from "./saf/forwarder.ts";
+import { startForwarder } from "./saf/forwarder.ts";
 import { createHubLink, type HubLink } from "./uplink/hub-link.ts";
 import { AGENT_VERSION } from "./version.ts";
 
@@ -70,39 +70,46 @@ async function startAgent(config: AgentConfig, signal: AbortSignal): Promise<Run
     now: wallOf(link, clock),
     businessDate: dayIn(config.site.timeZone),
   });
-  const forwarder = stack.use(
-    startForwarder({ journal, hub: link.hub, clock, random: systemRandom, log: log.for("saf") }),
-  );
-  const health = createHealth({
-    devices,
-    hub: link.hub,
-    leases: link.leases,
+  const ending = new AbortController();
+  const forwarder = startForwarder({
     journal,
+    hub: link.hub,
     clock,
-    config,
-    version: AGENT_VERSION,
-    freeBytes: freeBytes(config.dataDir),
+    random: systemRandom,
+    log: log.for("saf"),
+    signal: ending.signal,
   });
-  const api = stack.use(
-    await startApi({ payments: desk, devices, health, journal, forwarder, config, clock, log: log.for("api") }),
-  );
+  const health = createHealth({
+    version: AGENT_VERSION,
+    timeZone: config.site.timeZone,
+    clock,
+    devices,
+    payments: desk,
+    journal,
+    hub: link.hub,
+    hubClock: link.clock,
+    lease: () => link.leases.view(),
+    disk: diskOf(config),
+    draining: () => desk.draining,
+  });
+  const parts = { payments: desk, devices, health, journal, forwarder, config, clock, log: log.for("api") };
+  const api = stack.use(await startApi(parts));
   tickets.start();
-  const linked = new AbortController();
-  const run = link.start(linked.signal).catch((error: unknown) => endBecause(log, error));
+  const linked = link.start(ending.signal).catch((error: unknown) => endBecause(log, error));
   stack.defer(async () => {
-    linked.abort();
-    await run;
+    ending.abort();
+    await linked;
   });
   signal.throwIfAborted();
   process.stdout.write(`${JSON.stringify({ ready: true, api: api.port })}\n`);
-  const parts = stack.move();
+  const owned = stack.move();
   return {
     log,
     status: `local API on 127.0.0.1:${api.port}`,
-    lanes: () => lanesOf(clock, forwarder),
+    lanes: () => lanesOf(clock),
     async drain(limit) {
       await desk.drain(limit);
-      await parts.disposeAsync();
+      await owned.disposeAsync();
     },
   };
 }
@@ -130,7 +137,7 @@ function linkToHub({ config, identity, journal, clock, log }: Parts): HubLink {
       ...(mqttUrl === undefined ? {} : { mqttUrl }),
       ...(httpsUrl === undefined ? {} : { httpsUrl }),
       onlineTimeoutMs: config.payment.onlineTimeoutMs,
-      disk: { freeBytes: freeBytes(config.dataDir), reserveBytes: config.reserve.diskMb * 1_048_576 },
+      disk: diskOf(config),
     },
   });
 }
@@ -202,12 +209,14 @@ function bootId(): string {
   }
 }
 
-const freeBytes = (folder: string) => (): number => {
-  const { bavail, bsize } = statfsSync(folder);
-  return bavail * bsize;
-};
+const BYTES_PER_MB = 1_048_576;
+const diskOf = (config: AgentConfig) => ({
+  freeBytes() {
+    const { bavail, bsize } = statfsSync(config.dataDir);
+    return bavail * bsize;
+  },
+  reserveBytes: config.reserve.diskMb * BYTES_PER_MB,
+});
 
-const lanesOf = (clock: Clock, forwarder: Forwarder): readonly Lane[] => [
-  { name: "event-loop", lastProgressMs: clock.monotonic() },
-  { name: "store-and-forward", lastProgressMs: forwarder.lastProgressMs, idle: forwarder.idle },
-];
+/** The event loop shows itself by answering at all; a sale or a queue that waits for the world outside is no standstill. */
+const lanesOf = (clock: Clock): readonly Lane[] => [{ name: "event-loop", lastProgressMs: clock.monotonic() }];

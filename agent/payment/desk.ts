@@ -80,6 +80,11 @@ export class PaymentDesk implements Payments {
     return this.#running.size;
   }
 
+  /** Stopping: nothing new is taken. */
+  get draining(): boolean {
+    return this.#draining;
+  }
+
   begin(request: PurchaseRequest): Result<PaymentView, StartRefusal> {
     const asked: Asked = {
       operation: "purchase",
