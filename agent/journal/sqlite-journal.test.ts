@@ -193,10 +193,12 @@ test("more waiting writes than the bound are refused, those before it are kept",
   await journal.append([{ body: intent("one-more") }]);
 });
 
-test("an entry longer than the hub takes is refused before it is stored", async () => {
+test("an entry that could not be read back is refused before it is stored, naming the field", async () => {
   await using journal = open();
-  const long = { ...decision("p-1"), detail: "x".repeat(17_000) };
-  await expect(journal.append([{ body: long }])).rejects.toMatchObject({ code: "codec.too-long" });
+  await expect(journal.append([{ body: decision("p-1", { detail: "x".repeat(201) }) }])).rejects.toMatchObject({
+    code: "message.invalid",
+    message: expect.stringContaining("detail"),
+  });
   expect(journal.head.sequence).toBe(0);
 });
 

@@ -8,7 +8,14 @@ import { fail, ok, type Result } from "../../base/result.ts";
 import type { Sqlite } from "../../base/sqlite.ts";
 import type { EntryReceipt } from "../../wire/advice.ts";
 import { digestOfSealed, sealedText } from "../../wire/card-data.ts";
-import { type EntryBody, type EntryOf, hashEntry, type StoredEntry } from "../../wire/journal-entry.ts";
+import {
+  type EntryBody,
+  EntryBodySchema,
+  type EntryOf,
+  hashEntry,
+  type StoredEntry,
+} from "../../wire/journal-entry.ts";
+import { firstIssue } from "../../wire/signing.ts";
 import { type ChainError, FROM_GENESIS, walkChain } from "./chain.ts";
 import { heldBy, toColumns, toEntry } from "./entry-rows.ts";
 import { Erasure, emptyLog } from "./erasure.ts";
@@ -257,6 +264,12 @@ class SqliteJournal implements Journal {
 const factName = (fact: KeptFact): string => `fact-${fact}`;
 
 function prepare({ body, forward, sealed }: NewEntry): Prepared {
+  const checked = EntryBodySchema.safeParse(body);
+  if (!checked.success) {
+    // What cannot be read back would block the queue and the next start: better this append fails than all that follow.
+    const why = `a ${body.kind} for payment ${body.paymentId} of unknown form: ${firstIssue(checked.error)}`;
+    throw new Fault("message.invalid", why);
+  }
   assert(sealed === undefined || forward === true, "sealed card data lie only beside entries that the hub is told");
   const text = JSON.stringify(body);
   if (text.length > ENTRY_TEXT_MAX) {

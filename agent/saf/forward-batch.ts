@@ -38,6 +38,11 @@ export class ForwardBatch {
     return this.#sends;
   }
 
+  /** One entry that the hub has not answered time and again. */
+  get suspect(): boolean {
+    return this.size === 1 && this.#sends >= SENDS_BEFORE_SPLIT;
+  }
+
   /** Takes an entry out; true when it was in here. */
   remove(sequence: number): boolean {
     return this.#entries.delete(sequence);

@@ -13,6 +13,8 @@ import { ForwardBatch, fitting } from "./forward-batch.ts";
 
 /** New batches are made while fewer than this many have no receipt: the hub commits one while the next travels. */
 export const BATCHES_IN_FLIGHT_MAX = 4;
+/** Single entries that never get a receipt stop counting there up to this many: the rest of the queue moves on past them. */
+export const SUSPECTS_MAX = 16;
 /** How long a receipt may take before the batch is sent again. */
 export const RECEIPT_TIMEOUT_MS = 10_000;
 
@@ -140,7 +142,9 @@ class Drain implements Forwarder {
 
   #mayAdd(): boolean {
     const { hub, signal } = this.#options;
-    return !signal.aborted && hub.state === "up" && this.#batches.size < BATCHES_IN_FLIGHT_MAX;
+    if (signal.aborted || hub.state !== "up") return false;
+    const suspects = [...this.#batches].filter((batch) => batch.suspect).length;
+    return this.#batches.size - Math.min(suspects, SUSPECTS_MAX) < BATCHES_IN_FLIGHT_MAX;
   }
 
   #add(batch: ForwardBatch): ForwardBatch {
