@@ -32,6 +32,7 @@ const BITS_PER_BYTE = 10;
 export async function openSerial(options: SerialOptions): Promise<Transport> {
   const { path, baud, clock, signal } = options;
   const { SerialPort: Port } = await loadPackage();
+  if (signal.aborted) throw abortFault(signal);
   const port = new Port({ path, baudRate: baud, autoOpen: false, highWaterMark: READ_BUFFER_BYTES });
   const transport = new SerialTransport(port, clock);
   const opened = new Promise<void>((resolve, reject) => port.open((error) => (error ? reject(error) : resolve())));

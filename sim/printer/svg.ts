@@ -12,6 +12,9 @@ const QR_SIDE = 96;
 const BARCODE_HEIGHT = 40;
 const DOTS_PER_UNIT = 1.5;
 const CAPTION_SIZE = 8;
+const GAP = 8;
+/** What a code takes beside itself: a gap above, and its content in small letters below. */
+const CAPTION_ROOM = 2 * GAP + CAPTION_SIZE;
 
 export function paperSvg(printed: readonly Printed[], columns: number): string {
   const width = columns * COLUMN + 2 * MARGIN;
@@ -45,9 +48,9 @@ function itemHeight(item: Printed): number {
     case "line":
       return LINE * Math.max(1, ...item.spans.map((span) => span.height));
     case "qr":
-      return QR_SIDE + 2 * LINE;
+      return CAPTION_ROOM + QR_SIDE;
     case "barcode":
-      return BARCODE_HEIGHT + 2 * LINE;
+      return CAPTION_ROOM + BARCODE_HEIGHT;
     case "image":
       return item.heightDots / DOTS_PER_UNIT + LINE;
   }
@@ -77,9 +80,13 @@ function drawn({ item, columns, top, height }: Place): string {
   const caption = item.kind === "image" ? "" : item.text;
   const name = item.kind === "qr" ? "QR" : item.kind === "barcode" ? "BARCODE" : "IMAGE";
   return [
-    `<rect x="${x}" y="${top + 4}" width="${wide}" height="${tall}" fill="none" stroke="black" stroke-width="2"/>`,
-    centred(name, { x: x + wide / 2, y: top + tall / 2 + FONT_SIZE / 2, size: FONT_SIZE }),
-    centred(clipped(caption, columns), { x: MARGIN + full / 2, y: top + tall + LINE, size: CAPTION_SIZE }),
+    `<rect x="${x}" y="${top + GAP}" width="${wide}" height="${tall}" fill="none" stroke="black" stroke-width="2"/>`,
+    centred(name, { x: x + wide / 2, y: top + GAP + tall / 2 + FONT_SIZE / 3, size: FONT_SIZE }),
+    centred(clipped(caption, columns), {
+      x: MARGIN + full / 2,
+      y: top + GAP + tall + CAPTION_SIZE + 2,
+      size: CAPTION_SIZE,
+    }),
   ].join("");
 }
 
