@@ -46,7 +46,7 @@ export class LinkEvents {
 
 /** Waits until the link is in that state. Throws Fault `aborted` when the signal ends the wait. */
 export function untilState(
-  link: { readonly state: LinkState; onState(listener: StateListener): () => void },
+  link: { readonly state: LinkState; onState(listener: (state: LinkState) => void): () => void },
   wanted: LinkState,
   signal: AbortSignal,
 ): Promise<void> {

@@ -20,9 +20,13 @@ import type { LinkState, RunningUplink } from "./uplink.ts";
 const MQTTS_PORT = 8883;
 /** TCP, TLS, CONNACK and SUBACK together. */
 const CONNECT_LIMIT_MS = 5_000;
+/** An idle link that does not answer is given up after one and a half of this. */
 const KEEPALIVE_SEC = 15;
-/** The hub acknowledges after its commit, which takes at most 2.5 s (RM2). Later than this the link is half open. */
-const PUBACK_LIMIT_MS = 5_000;
+/**
+ * The hub acknowledges after its commit, which takes at most 2.5 s (RM2). Later than this the link is half open, whether
+ * or not the sender still waits.
+ */
+const PUBACK_LIMIT_MS = 4_000;
 /** How long a DISCONNECT may take to leave. */
 const CLOSE_LIMIT_MS = 500;
 /** Publishes without acknowledgement at one time. */
@@ -39,6 +43,8 @@ export interface MqttUplinkOptions {
   readonly bearer: string;
   /** Made anew for each connection: what the hub tells itself when this terminal vanishes. */
   readonly lastWill: () => UpEnvelope;
+  /** 15 by default. */
+  readonly keepaliveSec?: number;
   readonly clock: Clock;
   /** From 0 to below 1, for jitter. */
   readonly chance: () => number;
@@ -172,8 +178,7 @@ class MqttConnection {
     const topic = upTopic(envelope.terminalId, UP_STREAM_OF[envelope.type]);
     return new Promise((resolve, reject) => {
       const settle = (fault: Fault | undefined) => {
-        if (!this.#inFlight.delete(settle)) return;
-        cancelLimit();
+        this.#inFlight.delete(settle);
         signal.removeEventListener("abort", onAbort);
         if (fault) reject(fault);
         else resolve();
@@ -184,9 +189,10 @@ class MqttConnection {
       );
       this.#inFlight.add(settle);
       signal.addEventListener("abort", onAbort, { once: true });
-      this.#client.publish(topic, encodeEnvelope(envelope), { qos: 1 }, (error) =>
-        settle(error ? unknownFate(reasonOf(error)) : undefined),
-      );
+      this.#client.publish(topic, encodeEnvelope(envelope), { qos: 1 }, (error) => {
+        cancelLimit();
+        settle(error ? unknownFate(reasonOf(error)) : undefined);
+      });
     });
   }
 
@@ -238,7 +244,7 @@ const clientOptions = (options: MqttUplinkOptions) => {
     clean: true,
     username: options.terminalId,
     password: options.bearer,
-    keepalive: KEEPALIVE_SEC,
+    keepalive: options.keepaliveSec ?? KEEPALIVE_SEC,
     reschedulePings: false,
     timerVariant: "native" as const,
     connectTimeout: CONNECT_LIMIT_MS,
