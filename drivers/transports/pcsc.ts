@@ -51,7 +51,7 @@ const RESPONSE_BYTES_MAX = 258;
 export async function openPcsc(options: PcscOptions): Promise<Pcsc> {
   await serviceAnswers(options);
   const { NFC } = await loadNfcPcsc();
-  const pcsc = new PcscReaders(new NFC(), options);
+  const pcsc = new PcscReaders(connectTo(NFC), options);
   try {
     await pcsc.readersPresent();
   } catch (error) {
@@ -69,6 +69,15 @@ async function loadNfcPcsc(): Promise<{ NFC: new () => NFC }> {
       "package.missing",
       `nfc-pcsc cannot be loaded (${firstLine(error)}): install libpcsclite-dev and run npm install again`,
     );
+  }
+}
+
+function connectTo(Nfc: new () => NFC): NFC {
+  try {
+    return new Nfc();
+  } catch (error) {
+    const mend = "if access is denied, allow this user in pcscd's polkit rules";
+    throw new Fault("transport.failed", `pcscd refuses us (${firstLine(error)}): ${mend}`);
   }
 }
 
@@ -253,8 +262,8 @@ function noReader(wanted: string, others: ReadonlySet<Reader>): Fault {
   return new Fault("device.absent", `no card reader "${wanted}" is connected; there are ${names}`);
 }
 
-/** Codes of winscard that mean: the service, not the card. */
-const SERVICE_GONE = /0x8010001D|0x8010001E|0x80100013|0x80100004/i;
+/** Codes of winscard that mean: the service, not the card. 6A ("access denied") is what a command into a dead service gives. */
+const SERVICE_GONE = /0x8010001D|0x8010001E|0x80100013|0x80100004|0x8010006A/i;
 const isServiceGone = (error: unknown): boolean => SERVICE_GONE.test(wholeReason(error));
 const serviceGone = (error: unknown): Fault => new Fault("transport.closed", `pcscd went away: ${wholeReason(error)}`);
 

@@ -165,13 +165,13 @@ describe("a card", () => {
     const session = await takeCard();
     stand.card.slow(400);
     const stop = new AbortController();
+    const before = stand.card.status().apdus;
     const running = faultOf(session.transceive(Uint8Array.of(0x80, 0xca, 0x9f, 0x36, 0), stop.signal));
-    await eventually(() => stand.card.status().apdus > 0, 1_000);
+    await eventually(() => stand.card.status().apdus > before, 1_000);
     stop.abort();
     expect((await running).code).toBe("aborted");
-    const before = stand.card.status().apdus;
     expect((await faultOf(ask(session))).code).toBe("aborted");
-    expect(stand.card.status().apdus).toBe(before);
+    expect(stand.card.status().apdus).toBe(before + 1);
   });
 
   test("that answers nonsense causes faults or short answers, and the reader survives", async () => {
@@ -205,13 +205,22 @@ describe("lost in mid-operation", () => {
   test("a pcscd killed during a command ends the command and the device within 2 s", async () => {
     const session = await takeCard();
     stand.card.slow(900);
+    const before = stand.card.status().apdus;
     const answer = faultOf(ask(session));
-    await eventually(() => stand.card.status().apdus > 0, 1_000);
+    await eventually(() => stand.card.status().apdus > before, 1_000);
     await stand.pcscd.kill("SIGKILL");
     const fault = await answer;
     expect(["card.removed", "transport.closed"], fault.message).toContain(fault.code);
     expect((await aborted((device as Device).lost, 2_000)).code).toBe("transport.closed");
     expect((await aborted(session.removed, 2_000)).code).toBe("card.removed");
+  });
+
+  test("a command into a pcscd that was just killed is told as such", async () => {
+    const session = await takeCard();
+    process.kill(stand.pcscd.pid, "SIGKILL");
+    const fault = await faultOf(ask(session));
+    expect(["card.removed", "transport.closed"], fault.message).toContain(fault.code);
+    await stand.pcscd.ended();
   });
 
   test("a pcscd killed while nothing happens is noticed within 2 s", async () => {
@@ -290,8 +299,9 @@ describe("closed cleanly", () => {
   test("closing is bounded while a card owes an answer", async () => {
     const session = await takeCard();
     stand.card.mute(true);
+    const before = stand.card.status().apdus;
     const answer = faultOf(ask(session));
-    await eventually(() => stand.card.status().apdus > 0, 1_000);
+    await eventually(() => stand.card.status().apdus > before, 1_000);
     const pid = hostPidOf(device as Device);
     const started = performance.now();
     await device?.[Symbol.asyncDispose]();
