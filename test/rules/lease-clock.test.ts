@@ -41,6 +41,15 @@ test("RM8 after a reboot time is unproven until the hub was heard, and no less t
   expect(clock.now()).toEqual({ at: NINE + HOUR, proven: true });
 });
 
+test("RM8 a machine that is up longer than at the last storing, but was rebooted, has proven nothing", () => {
+  const journal = new MemoryJournal();
+  const boot = new HandBoot();
+  clockOver(journal, boot).hear(signedTime(NINE));
+  boot.reboot();
+  boot.uptime = HOUR;
+  expect(clockOver(journal, boot).now()).toEqual({ at: NINE + HOUR, proven: false });
+});
+
 test("RM8 an old signed time replayed after a reboot proves nothing", () => {
   const journal = new MemoryJournal();
   const boot = new HandBoot();
