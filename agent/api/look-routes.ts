@@ -1,0 +1,60 @@
+/** The routes that look: devices, status, queue, events, metrics and the description of the API itself. */
+import type { FastifyInstance } from "fastify";
+import type { Devices } from "../devices/devices.ts";
+import type { Health } from "../health/health.ts";
+import type { Journal } from "../journal/journal.ts";
+import { formatError, refuse } from "./api-errors.ts";
+import { QueueQuerySchema, queueEntryJson } from "./api-schemas.ts";
+import { CLIENTS_MAX, type EventStream } from "./event-stream.ts";
+import { METRICS_TYPE, metricsText, type PaymentCounter } from "./metrics.ts";
+
+/** The queue as people look at it. */
+export interface QueueView extends Pick<Journal, "queue"> {
+  /** Tries the hub now rather than at the end of the backoff. */
+  forwardNow?(): void;
+}
+
+export interface LookRoutesOptions {
+  readonly devices: Pick<Devices, "list">;
+  readonly health: Health;
+  readonly queue: QueueView;
+  readonly events: EventStream;
+  readonly counter: PaymentCounter;
+}
+
+export function lookRoutes(app: FastifyInstance, options: LookRoutesOptions): void {
+  const { devices, health, queue, events, counter } = options;
+  app.get("/v1/health", () => ({ ok: true }));
+  app.get("/v1/status", () => health.status());
+  app.get("/v1/devices", () => ({ devices: devices.list() }));
+  app.get("/v1/queue", (request, reply) => {
+    const query = QueueQuerySchema.safeParse(request.query);
+    if (!query.success) return refuse(reply, formatError(query.error));
+    const { state, paymentId, limit } = query.data;
+    const filter = { limit, ...(state && { state }), ...(paymentId && { paymentId }) };
+    return { entries: queue.queue(filter).map(queueEntryJson) };
+  });
+  app.post("/v1/queue/retry", (_request, reply) => {
+    queue.forwardNow?.();
+    reply.status(202);
+    return { depth: health.status().queue.depth };
+  });
+  app.get("/v1/openapi.json", async () => {
+    const { openApiDocument } = await import("./openapi.ts");
+    return openApiDocument(health.status().version);
+  });
+  app.get("/metrics", (_request, reply) => {
+    void reply.type(METRICS_TYPE);
+    return metricsText({ status: health.status(), counter, eventClientsDropped: events.dropped });
+  });
+  app.get("/v1/events", (_request, reply) => {
+    if (events.size >= CLIENTS_MAX) {
+      const message = `${CLIENTS_MAX} clients listen to events already`;
+      return refuse(reply, { status: 503, code: "E_LIMIT", message });
+    }
+    reply.hijack();
+    reply.raw.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
+    events.add(reply.raw);
+    return reply;
+  });
+}

@@ -1,0 +1,130 @@
+/** The description of the local API for integrators, made from the schemas that validate it. Loaded only when asked for. */
+import { z } from "zod";
+import { StatusSchema } from "../health/health.ts";
+import {
+  ErrorSchema,
+  PaymentBodySchema,
+  PaymentViewSchema,
+  QueueEntrySchema,
+  RefundBodySchema,
+  VoidBodySchema,
+} from "./api-schemas.ts";
+
+type Json = Record<string, unknown>;
+const input = (schema: z.ZodType): Json =>
+  strip(z.toJSONSchema(schema, { io: "input", unrepresentable: "any", target: "openapi-3.0" }));
+const output = (schema: z.ZodType): Json =>
+  strip(z.toJSONSchema(schema, { unrepresentable: "any", target: "openapi-3.0" }));
+const strip = (schema: object): Json => Object.fromEntries(Object.entries(schema).filter(([key]) => key !== "$schema"));
+const ref = (name: string): Json => ({ $ref: `#/components/schemas/${name}` });
+const json = (schema: Json): Json => ({ "application/json": { schema } });
+const answer = (description: string, schema: Json): Json => ({ description, content: json(schema) });
+const body = (name: string): Json => ({ required: true, content: json(ref(name)) });
+const path = (name: string): Json => ({ name, in: "path", required: true, schema: { type: "string" } });
+const query = (name: string, description: string): Json => ({
+  name,
+  in: "query",
+  description,
+  schema: { type: "string" },
+});
+const listOf = (key: string, item: string): Json => ({
+  type: "object",
+  properties: { [key]: { type: "array", items: ref(item) } },
+});
+
+const ERRORS: Readonly<Record<number, string>> = {
+  400: "the request is malformed; `path` names the field",
+  401: "the bearer token is missing or wrong",
+  404: "not known here",
+  409: "the state, or the content under this id, forbids it; `path` names the field that differs",
+  422: "not allowed",
+  503: "the agent is stopping, or its journal failed",
+};
+const responses = (good: Json, ...codes: readonly number[]): Json => ({
+  ...good,
+  ...Object.fromEntries([400, 401, ...codes].map((code) => [code, answer(ERRORS[code] ?? "", ref("Error"))])),
+});
+const PAYMENT = { 200: answer("the payment, ended", ref("Payment")) };
+const RUNNING = { ...PAYMENT, 202: answer("the payment, still running", ref("Payment")) };
+const WAIT = query("wait", "seconds to wait for the end, 0 to 120 (default 120)");
+
+function paymentPaths(): Json {
+  const act = (summary: string, extra: Json = {}): Json => ({
+    post: { summary, parameters: [path("id")], ...extra, responses: responses(PAYMENT, 404, 409) },
+  });
+  return {
+    "/v1/payments": {
+      post: {
+        summary: "Take a payment. The caller owns the id; the same id again gives the first answer.",
+        parameters: [WAIT],
+        requestBody: body("PaymentRequest"),
+        responses: responses(RUNNING, 409, 422, 503),
+      },
+      get: {
+        summary: "The newest payments first.",
+        parameters: [query("limit", "1 to 200 (default 20)")],
+        responses: responses({ 200: answer("payments", listOf("payments", "Payment")) }),
+      },
+    },
+    "/v1/payments/{id}": {
+      get: { summary: "One payment.", parameters: [path("id")], responses: responses(PAYMENT, 404) },
+    },
+    "/v1/payments/{id}/cancel": act("Cancel while the card is waited for."),
+    "/v1/payments/{id}/void": act("Take back an approved payment that the hub has not got yet.", {
+      requestBody: { content: json(ref("VoidRequest")) },
+    }),
+    "/v1/payments/{id}/reprint": act("Print a copy, marked as one."),
+    "/v1/refunds": {
+      post: {
+        summary: "Give money back for a payment; without an amount, all that is left of it.",
+        parameters: [WAIT],
+        requestBody: body("RefundRequest"),
+        responses: responses(RUNNING, 404, 409, 422, 503),
+      },
+    },
+  };
+}
+
+function lookPaths(): Json {
+  const get = (summary: string, content: Json, parameters: readonly Json[] = []): Json => ({
+    get: { summary, parameters, responses: responses({ 200: { description: summary, content } }) },
+  });
+  return {
+    "/v1/status": get("How the terminal is.", json(ref("Status"))),
+    "/v1/devices": get("The configured devices.", json({ type: "object" })),
+    "/v1/queue": get("The store-and-forward queue.", json(listOf("entries", "QueueEntry")), [
+      query("state", "eligible, forwarding, processed, declined, quarantined or voided"),
+      query("paymentId", "of one payment"),
+      query("limit", "1 to 1000 (default 100)"),
+    ]),
+    "/v1/queue/retry": {
+      post: { summary: "Try the hub now.", responses: responses({ 202: { description: "trying" } }) },
+    },
+    "/v1/events": get("payment.stage, payment.ended, payment.ticket, device.changed, hub.state", {
+      "text/event-stream": { schema: { type: "string" } },
+    }),
+    "/v1/health": get("The process answers.", json({ type: "object" })),
+    "/metrics": get("Prometheus.", { "text/plain": { schema: { type: "string" } } }),
+  };
+}
+
+export function openApiDocument(version: string): Json {
+  return {
+    openapi: "3.0.3",
+    info: { title: "Tillway agent: local API", version },
+    security: [{ token: [] }],
+    paths: { ...paymentPaths(), ...lookPaths() },
+    components: {
+      securitySchemes: { token: { type: "http", scheme: "bearer" } },
+      schemas: {
+        PaymentRequest: input(PaymentBodySchema),
+        RefundRequest: input(RefundBodySchema),
+        VoidRequest: input(VoidBodySchema),
+        Payment: output(PaymentViewSchema),
+        QueueEntry: output(QueueEntrySchema),
+        Status: output(StatusSchema),
+        Error: output(ErrorSchema),
+      },
+    },
+  };
+}

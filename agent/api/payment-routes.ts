@@ -1,0 +1,153 @@
+/** The routes that act: payments, refunds, cancellations, voids and copies of receipts. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { z } from "zod";
+import { type Clock, deadline } from "../../base/clock.ts";
+import { isFault } from "../../base/fault.ts";
+import type { Currency, Money } from "../../base/money.ts";
+import type { Result } from "../../base/result.ts";
+import type { Payments, PaymentView, ReprintRefusal, StartRefusal, VoidRefusal } from "../payment/payments.ts";
+import { formatError, refusalError, refuse } from "./api-errors.ts";
+import {
+  type ErrorJson,
+  LimitQuerySchema,
+  NoBodySchema,
+  PaymentBodySchema,
+  type PaymentJson,
+  PaymentParamsSchema,
+  paymentJson,
+  RefundBodySchema,
+  VoidBodySchema,
+  WaitQuerySchema,
+} from "./api-schemas.ts";
+
+export interface PaymentRoutesOptions {
+  readonly payments: Payments;
+  readonly clock: Clock;
+  /** The shop's currency; others are refused before anybody is asked for a card. */
+  readonly currency: Currency;
+  /** Ends the waits when the API stops; what is paid goes on. */
+  readonly stopping: AbortSignal;
+}
+
+type Answer = PaymentJson | ErrorJson;
+
+export function paymentRoutes(app: FastifyInstance, options: PaymentRoutesOptions): void {
+  const { payments } = options;
+  app.post("/v1/payments", (request, reply) => {
+    const body = parse(reply, PaymentBodySchema, request.body);
+    if (body === undefined) return reply;
+    const { reference, ...rest } = body;
+    return start({
+      request,
+      reply,
+      options,
+      amount: body.amount,
+      begin: () => payments.begin({ ...rest, ...(reference !== undefined && { reference }) }),
+    });
+  });
+  app.post("/v1/refunds", (request, reply) => {
+    const body = parse(reply, RefundBodySchema, request.body);
+    if (body === undefined) return reply;
+    const { amount, ...rest } = body;
+    return start({
+      request,
+      reply,
+      options,
+      amount,
+      begin: () => payments.beginRefund({ ...rest, ...(amount && { amount }) }),
+    });
+  });
+  app.get("/v1/payments", (request, reply) => {
+    const query = parse(reply, LimitQuerySchema, request.query);
+    return query === undefined ? reply : { payments: payments.recent(query.limit).map(paymentJson) };
+  });
+  app.get("/v1/payments/:id", (request, reply) => {
+    const params = parse(reply, PaymentParamsSchema, request.params);
+    if (params === undefined) return reply;
+    const view = payments.get(params.id);
+    return view ? paymentJson(view) : refuse(reply, unknownPayment(params.id));
+  });
+  actionRoutes(app, payments);
+}
+
+function actionRoutes(app: FastifyInstance, payments: Payments): void {
+  app.post("/v1/payments/:id/cancel", (request, reply) => {
+    const params = parse(reply, PaymentParamsSchema, request.params);
+    if (params === undefined || parse(reply, NoBodySchema, request.body) === undefined) return reply;
+    const cancelled = payments.cancel(params.id);
+    return cancelled.ok ? paymentJson(cancelled.value) : refuse(reply, refusalError(cancelled.error));
+  });
+  app.post("/v1/payments/:id/void", async (request, reply) => {
+    const params = parse(reply, PaymentParamsSchema, request.params);
+    const body = params && parse(reply, VoidBodySchema, request.body);
+    if (params === undefined || body === undefined) return reply;
+    return outcome(reply, await payments.void(params.id, body.reason));
+  });
+  app.post("/v1/payments/:id/reprint", async (request, reply) => {
+    const params = parse(reply, PaymentParamsSchema, request.params);
+    if (params === undefined || parse(reply, NoBodySchema, request.body) === undefined) return reply;
+    return outcome(reply, await payments.reprint(params.id));
+  });
+}
+
+const outcome = (reply: FastifyReply, result: Result<PaymentView, VoidRefusal | ReprintRefusal>): Answer =>
+  result.ok ? paymentJson(result.value) : refuse(reply, refusalError(result.error));
+
+const unknownPayment = (id: string) =>
+  ({ status: 404, code: "E_UNKNOWN", message: `no payment ${id} is known here` }) as const;
+
+/** The parsed value; else the refusal has been sent. */
+function parse<Schema extends z.ZodType>(
+  reply: FastifyReply,
+  schema: Schema,
+  input: unknown,
+): z.output<Schema> | undefined {
+  const parsed = schema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  void reply.send(refuse(reply, formatError(parsed.error)));
+  return undefined;
+}
+
+interface Start {
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+  readonly options: PaymentRoutesOptions;
+  readonly amount: Money | undefined;
+  begin(): Result<PaymentView, StartRefusal>;
+}
+
+async function start({ request, reply, options, amount, begin }: Start): Promise<Answer | FastifyReply> {
+  const query = parse(reply, WaitQuerySchema, request.query);
+  if (query === undefined) return reply;
+  if (amount && amount.currency !== options.currency) {
+    const message = `this terminal takes ${options.currency} only`;
+    return refuse(reply, { status: 422, code: "E_DENIED", path: "amount.currency", message });
+  }
+  const begun = begin();
+  if (!begun.ok) return refuse(reply, refusalError(begun.error));
+  if (begun.value.status !== "processing") return paymentJson(begun.value);
+  const view =
+    query.wait === 0 ? begun.value : await waitForEnd(begun.value, { reply, options, waitMs: query.wait * 1_000 });
+  if (view.status === "processing") reply.status(202);
+  return paymentJson(view);
+}
+
+interface Wait {
+  readonly reply: FastifyReply;
+  readonly options: PaymentRoutesOptions;
+  readonly waitMs: number;
+}
+
+/** The payment at its end, or as it is when the limit is over, the caller left or the API stops. None of them cancels it. */
+async function waitForEnd(begun: PaymentView, { reply, options, waitMs }: Wait): Promise<PaymentView> {
+  const { payments, clock, stopping } = options;
+  using limit = deadline(clock, waitMs, stopping);
+  const left = new AbortController();
+  reply.raw.once("close", () => left.abort());
+  try {
+    return await payments.ended(begun.id, AbortSignal.any([limit.signal, left.signal]));
+  } catch (error) {
+    if (isFault(error, "aborted", "transport.timeout")) return payments.get(begun.id) ?? begun;
+    throw error;
+  }
+}

@@ -1,0 +1,343 @@
+import { once } from "node:events";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { createServer, request as httpRequest, type IncomingMessage } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { abortable, systemClock } from "../../base/clock.ts";
+import { type PaymentId, systemRandom } from "../../base/ids.ts";
+import { silentLog } from "../../base/log.ts";
+import { currencyOf, money } from "../../base/money.ts";
+import { fail, ok } from "../../base/result.ts";
+import type { Status } from "../health/health.ts";
+import type { PaymentEvent, Payments, PaymentView, PurchaseRequest, StartRefusal } from "../payment/payments.ts";
+import { readApiToken } from "./api-token.ts";
+import { CLIENTS_MAX } from "./event-stream.ts";
+import { type RunningApi, startApi } from "./server.ts";
+
+const STATUS = {
+  selling: "online",
+  version: "0.1.0",
+  terminalId: "shop-1",
+  uptimeSec: 5,
+  running: 0,
+  hub: { state: "up", via: "mqtt" },
+  queue: { depth: 1, oldestAgeSec: 0, quarantined: 0, outstandingCount: 0, outstandingMinor: "0" },
+  journal: { epoch: "e", sequence: 1, hash: "h" },
+  devices: [{ id: "reader", uri: "pcsc:*", state: "ready", detail: "a reader", since: "now" }],
+  disk: { freeMb: 1, reserveMb: 1 },
+  clock: { now: "now" },
+} as const satisfies Status;
+
+/** A desk on which payments end when the test says so. */
+class FakePayments implements Payments {
+  readonly views = new Map<string, PaymentView>();
+  readonly ends = new Map<string, (view: PaymentView) => void>();
+  readonly requests: PurchaseRequest[] = [];
+  refusal: StartRefusal | undefined;
+  running = 0;
+  #listeners = new Set<(event: PaymentEvent) => void>();
+  #promises = new Map<string, Promise<PaymentView>>();
+
+  begin(request: PurchaseRequest) {
+    if (this.refusal) return fail(this.refusal);
+    const known = this.views.get(request.id);
+    if (known) return ok(known);
+    this.requests.push(request);
+    const view: PaymentView = {
+      ...request,
+      operation: "purchase",
+      status: "processing",
+      ticket: "none",
+      startedAt: "2026-01-05T09:00:00.000Z",
+    };
+    this.views.set(request.id, view);
+    this.#promises.set(request.id, new Promise((resolve) => this.ends.set(request.id, resolve)));
+    this.emit({ type: "payment.stage", id: request.id, stage: "accepted" });
+    return ok(view);
+  }
+  beginRefund() {
+    return fail({ why: "not-found", detail: "no payment p-0 is known here" } as const);
+  }
+  end(id: string, over: Partial<PaymentView>) {
+    const view = { ...(this.views.get(id) as PaymentView), ...over };
+    this.views.set(id, view);
+    this.ends.get(id)?.(view);
+    this.emit({ type: "payment.ended", payment: view });
+  }
+  async ended(id: PaymentId, signal: AbortSignal) {
+    return abortable(this.#promises.get(id) ?? Promise.reject(new Error("unknown")), signal);
+  }
+  timingsOf = () => undefined;
+  get = (id: PaymentId) => this.views.get(id);
+  recent = (limit: number) => [...this.views.values()].slice(0, limit);
+  cancel = () => fail({ why: "too-late", detail: "the card is being worked with" } as const);
+  void = async () => fail({ why: "forwarding", detail: "the hub may have it; refund it" } as const);
+  reprint = async () => fail({ why: "no-printer", detail: "no printer is ready" } as const);
+  onEvent(listener: (event: PaymentEvent) => void) {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+  emit(event: PaymentEvent) {
+    for (const listener of this.#listeners) listener(event);
+  }
+}
+
+let folder: string;
+let payments: FakePayments;
+let api: RunningApi;
+let token: string;
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), "tillway-api-"));
+  payments = new FakePayments();
+  const tokenFile = join(folder, "api-token");
+  api = await start(0, tokenFile);
+  token = readApiToken(tokenFile);
+});
+afterEach(async () => {
+  await api[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true });
+});
+
+function start(port: number, tokenFile: string) {
+  return startApi({
+    config: { host: "127.0.0.1", port, tokenFile },
+    currency: currencyOf("EUR"),
+    payments,
+    devices: { lend: () => undefined, list: () => STATUS.devices, onChange: () => () => undefined },
+    health: { status: () => STATUS },
+    queue: {
+      queue: (filter) => [
+        {
+          sequence: 3,
+          forward: 1,
+          paymentId: "p-1" as PaymentId,
+          kind: "decision",
+          state: filter?.state ?? "eligible",
+          attempts: 0,
+          at: "2026-01-05T09:00:00.000Z",
+          amount: money(1_234n, "EUR"),
+        },
+      ],
+    },
+    clock: systemClock,
+    random: systemRandom,
+    log: silentLog,
+  });
+}
+
+async function call(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
+  const response = await fetch(`http://127.0.0.1:${api.port}${path}`, {
+    method,
+    headers: {
+      authorization: `Bearer ${token}`,
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...headers,
+    },
+    ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  const json = /json/.test(response.headers.get("content-type") ?? "") ? JSON.parse(text) : text;
+  return { status: response.status, json };
+}
+
+const PAYMENT = { id: "p-1", amount: { minor: 1234, currency: "EUR" }, reference: "table 4" };
+
+/** Resolves at the first stage of the next payment. */
+const begun = () =>
+  new Promise<void>((resolve) => {
+    const stop = payments.onEvent(() => {
+      stop();
+      resolve();
+    });
+  });
+
+test("a payment answers when it has ended, with amounts as text", async () => {
+  const started = begun();
+  const answer = call("POST", "/v1/payments", PAYMENT);
+  await started;
+  payments.end("p-1", { status: "approved", mode: "online", ticket: "pending" });
+  expect(await answer).toMatchObject({
+    status: 200,
+    json: { id: "p-1", status: "approved", amount: { minor: "1234", currency: "EUR" }, reference: "table 4" },
+  });
+  expect(payments.requests[0]?.amount).toEqual(money(1_234n, "EUR"));
+});
+
+test("wait=0 answers 202 at once, and a repeat after the end gives the outcome", async () => {
+  expect(await call("POST", "/v1/payments?wait=0", PAYMENT)).toMatchObject({
+    status: 202,
+    json: { status: "processing" },
+  });
+  payments.end("p-1", { status: "declined", reason: "E_LIMIT" });
+  expect(await call("POST", "/v1/payments", { ...PAYMENT, amount: { minor: "1234", currency: "EUR" } })).toMatchObject({
+    status: 200,
+    json: { status: "declined", reason: "E_LIMIT" },
+  });
+  expect(await call("GET", "/v1/payments/p-1")).toMatchObject({ status: 200, json: { status: "declined" } });
+  expect(await call("GET", "/v1/payments?limit=5")).toMatchObject({ json: { payments: [{ id: "p-1" }] } });
+});
+
+test("a till that goes away cancels nothing and is waited for no longer", async () => {
+  const started = begun();
+  const leaving = new AbortController();
+  const left = fetch(`http://127.0.0.1:${api.port}/v1/payments`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    body: JSON.stringify(PAYMENT),
+    signal: leaving.signal,
+  }).catch(() => "gone");
+  await started;
+  leaving.abort();
+  expect(await left).toBe("gone");
+  payments.end("p-1", { status: "approved" });
+  expect(await call("GET", "/v1/payments/p-1")).toMatchObject({ json: { status: "approved" } });
+});
+
+test("stopping answers who waits with the payment as it is", async () => {
+  const started = begun();
+  const answer = call("POST", "/v1/payments", PAYMENT);
+  await started;
+  await api[Symbol.asyncDispose]();
+  expect(await answer).toMatchObject({ status: 202, json: { status: "processing" } });
+});
+
+test.each<[string, unknown, string]>([
+  ["not JSON", "{", ""],
+  ["a list", [], ""],
+  ["no id", { amount: PAYMENT.amount }, "id"],
+  ["an id with a slash", { ...PAYMENT, id: "a/b" }, "id"],
+  ["zero", { ...PAYMENT, amount: { minor: 0, currency: "EUR" } }, "amount.minor"],
+  ["zero as text", { ...PAYMENT, amount: { minor: "0", currency: "EUR" } }, "amount.minor"],
+  ["a negative amount", { ...PAYMENT, amount: { minor: -5, currency: "EUR" } }, "amount.minor"],
+  ["a fraction", { ...PAYMENT, amount: { minor: 12.5, currency: "EUR" } }, "amount.minor"],
+  ["thirteen digits", { ...PAYMENT, amount: { minor: "1000000000000", currency: "EUR" } }, "amount.minor"],
+  ["no currency", { ...PAYMENT, amount: { minor: 1 } }, "amount.currency"],
+  ["a currency that is none", { ...PAYMENT, amount: { minor: 1, currency: "XXY" } }, "amount.currency"],
+  ["an unknown field", { ...PAYMENT, tip: 1 }, "tip"],
+  ["an unknown inner field", { ...PAYMENT, amount: { ...PAYMENT.amount, vat: 1 } }, "amount.vat"],
+  ["a long reference", { ...PAYMENT, reference: "x".repeat(65) }, "reference"],
+  ["a reference with a line break", { ...PAYMENT, reference: "a\nb" }, "reference"],
+])("RM4 a body with %s is refused with the path of the field", async (_what, body, path) => {
+  const answer = await call("POST", "/v1/payments", body);
+  expect(answer).toMatchObject({ status: 400, json: { error: { code: "E_FORMAT", path } } });
+  expect(answer.json.error.message.length).toBeGreaterThan(3);
+  expect(payments.requests).toEqual([]);
+});
+
+test("a currency that the shop does not take, a big body, a wrong type and a wrong query are refused", async () => {
+  expect(await call("POST", "/v1/payments", { ...PAYMENT, amount: { minor: 1, currency: "USD" } })).toMatchObject({
+    status: 422,
+    json: { error: { path: "amount.currency", message: "this terminal takes EUR only" } },
+  });
+  expect((await call("POST", "/v1/payments", { ...PAYMENT, reference: "x".repeat(20_000) })).status).toBe(413);
+  expect((await call("POST", "/v1/payments", "id=1", { "content-type": "text/csv" })).status).toBe(415);
+  expect(await call("POST", "/v1/payments?wait=soon", PAYMENT)).toMatchObject({
+    status: 400,
+    json: { error: { path: "wait" } },
+  });
+  expect(await call("GET", "/v1/queue?state=lost")).toMatchObject({ status: 400, json: { error: { path: "state" } } });
+});
+
+test.each<[StartRefusal, number, object]>([
+  [{ why: "conflict", field: "amount.minor" }, 409, { code: "E_CONFLICT", path: "amount.minor" }],
+  [{ why: "draining", detail: "stopping" }, 503, { code: "E_UNAVAILABLE", message: "stopping" }],
+  [{ why: "busy", detail: "busy" }, 409, { message: "busy" }],
+  [{ why: "not-allowed", detail: "no" }, 422, { message: "no" }],
+])("RM4 the refusal $why has its own status", async (refusal, status, error) => {
+  payments.refusal = refusal;
+  expect(await call("POST", "/v1/payments", PAYMENT)).toMatchObject({ status, json: { error } });
+});
+
+test("what cannot be done any more says so", async () => {
+  expect(await call("GET", "/v1/payments/none")).toMatchObject({ status: 404, json: { error: { code: "E_UNKNOWN" } } });
+  expect(await call("POST", "/v1/payments/p-1/cancel")).toMatchObject({
+    status: 409,
+    json: { error: { code: "E_STATE" } },
+  });
+  expect(await call("POST", "/v1/payments/p-1/void", { reason: "wrong amount" })).toMatchObject({ status: 409 });
+  expect(await call("POST", "/v1/payments/p-1/void", "", { "content-type": "application/json" })).toMatchObject({
+    status: 409,
+  });
+  expect(await call("POST", "/v1/payments/p-1/void", { why: 1 })).toMatchObject({ status: 400 });
+  expect(await call("POST", "/v1/payments/p-1/reprint")).toMatchObject({ status: 409 });
+  expect(await call("POST", "/v1/refunds", { id: "r-1", originalId: "p-0" })).toMatchObject({ status: 404 });
+});
+
+test("nothing is told without the token, which only its owner can read", async () => {
+  expect(statSync(join(folder, "api-token")).mode & 0o777).toBe(0o600);
+  for (const authorization of ["", "Bearer wrong", token]) {
+    const answer = await call("GET", "/v1/status", undefined, { authorization });
+    expect(answer).toMatchObject({ status: 401, json: { error: { code: "E_DENIED" } } });
+  }
+  expect((await call("GET", "/v1/nothing")).status).toBe(404);
+});
+
+test("a second start keeps the token, and a port in use is a Fault that names it", async () => {
+  await expect(start(api.port, join(folder, "api-token"))).rejects.toThrow(
+    `127.0.0.1:${api.port} is in use; stop what listens there or change api.port`,
+  );
+  expect(readApiToken(join(folder, "api-token"))).toBe(token);
+});
+
+test("status, devices, queue, metrics and the API's description can be read", async () => {
+  expect((await call("GET", "/v1/health")).json).toEqual({ ok: true });
+  expect((await call("GET", "/v1/status")).json).toEqual(STATUS);
+  expect((await call("GET", "/v1/devices")).json).toEqual({ devices: STATUS.devices });
+  expect((await call("GET", "/v1/queue?state=quarantined")).json.entries).toMatchObject([
+    { state: "quarantined", amount: { minor: "1234", currency: "EUR" } },
+  ]);
+  const { json } = await call("GET", "/v1/openapi.json");
+  expect(Object.keys(json.paths)).toContain("/v1/payments/{id}/void");
+  expect(json.components.schemas.PaymentRequest.required).toEqual(["id", "amount"]);
+  payments.begin({ id: "p-9" as PaymentId, amount: money(1n, "EUR") });
+  payments.end("p-9", { status: "approved", mode: "offline" });
+  const metrics = (await call("GET", "/metrics")).json as string;
+  expect(metrics).toContain('tillway_payments_ended_total{operation="purchase",status="approved",mode="offline"} 1');
+  expect(metrics).toContain('tillway_device_ready{device="reader"} 1');
+  for (const line of metrics.trimEnd().split("\n")) {
+    expect(line).toMatch(/^(?:# (?:HELP|TYPE) \w+ .+|\w+(?:\{(?:\w+="[^"]*",?)+\})? [\d.-]+)$/);
+  }
+});
+
+async function listenToEvents() {
+  const request = httpRequest({
+    port: api.port,
+    path: "/v1/events",
+    headers: { authorization: `Bearer ${token}` },
+  }).end();
+  const [response] = (await once(request, "response")) as [IncomingMessage];
+  return { request, response };
+}
+
+test("events come as they happen", async () => {
+  const { request, response } = await listenToEvents();
+  let text = "";
+  const complete = new Promise<void>((resolve) => {
+    response.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+      if (text.includes("payment.ended") && text.endsWith("\n\n")) resolve();
+    });
+  });
+  await call("POST", "/v1/payments?wait=0", PAYMENT);
+  payments.end("p-1", { status: "approved" });
+  await complete;
+  expect(response.headers["content-type"]).toBe("text/event-stream");
+  expect(text).toContain('event: payment.stage\ndata: {"id":"p-1","stage":"accepted"}\n\n');
+  expect(text).toContain('"amount":{"minor":"1234","currency":"EUR"}');
+  request.destroy();
+});
+
+test("listeners are limited in number", async () => {
+  const open = await Promise.all(Array.from({ length: CLIENTS_MAX }, listenToEvents));
+  expect((await call("GET", "/v1/events")).status).toBe(503);
+  for (const { request } of open) request.destroy();
+});
+
+test("an unrelated server on the port is named too", async () => {
+  const other = createServer().listen(0, "127.0.0.1");
+  await once(other, "listening");
+  const { port } = other.address() as { port: number };
+  await expect(start(port, join(folder, "api-token"))).rejects.toThrow(/is in use/);
+  other.close();
+});

@@ -1,0 +1,90 @@
+import { expect, test } from "vitest";
+import { ManualClock } from "../../base/clock.ts";
+import type { Epoch, TerminalId } from "../../base/ids.ts";
+import { currencyOf } from "../../base/money.ts";
+import type { DeviceView } from "../devices/devices.ts";
+import type { LeaseView } from "../uplink/hub.ts";
+import { createHealth, type HealthSources, StatusSchema, selling } from "./health.ts";
+
+const READER: DeviceView = {
+  id: "reader",
+  uri: "pcsc:*",
+  state: "ready",
+  detail: "a reader",
+  since: "2026-01-05T09:00:00.000Z",
+};
+const LEASE = {
+  lease: { leaseId: "l-1", expiresAt: "2026-01-05T13:30:00.000Z", perSaleMinor: "5000", currency: currencyOf("EUR") },
+  remainingMinor: 34_000n,
+  remainingCount: 12,
+} as LeaseView;
+
+function sources(over: Partial<HealthSources> = {}): HealthSources {
+  const clock = new ManualClock();
+  return {
+    version: "0.1.0",
+    timeZone: "Europe/Berlin",
+    clock,
+    devices: { list: () => [READER] },
+    payments: { running: 1 },
+    journal: {
+      terminalId: "shop-1" as TerminalId,
+      epoch: "0011223344556677" as Epoch,
+      head: { sequence: 7, forward: 3, hash: "ab" },
+      outstanding: () => ({ count: 2, minor: 3_000n }),
+      backlog: () => ({ depth: 2, oldestAt: new Date(clock.now() - 61_000).toISOString() }),
+      queue: () => [],
+    },
+    hub: { state: "up", via: "mqtt" },
+    hubClock: { now: () => ({ at: clock.now() - 1_500, proven: true }) },
+    lease: () => LEASE,
+    disk: { freeBytes: () => 2_147_483_648, reserveBytes: 67_108_864 },
+    ...over,
+  };
+}
+const DOWN = { hub: { state: "down", via: "mqtt" } } as const;
+
+test("the whole status fits its schema", () => {
+  const status = createHealth(sources()).status();
+  expect(StatusSchema.parse(status)).toEqual(status);
+  expect(status).toMatchObject({
+    selling: "online",
+    queue: { depth: 2, oldestAgeSec: 61, outstandingMinor: "3000" },
+    lease: { remaining: { minor: "34000", currency: "EUR" }, remainingCount: 12 },
+    disk: { freeMb: 2_048, reserveMb: 64 },
+    clock: { aheadOfHubMs: 1_500 },
+  });
+});
+
+test.each<[string, Partial<HealthSources>]>([
+  ["online", {}],
+  ["offline until 2026-01-05 14:30, 12 sales or 340.00 EUR left", DOWN],
+  ["stopped: the agent is shutting down", { draining: () => true }],
+  ["stopped: no card reader is configured; add one to devices", { devices: { list: () => [] } }],
+  [
+    "stopped: card reader reader is absent: no reader; plug one in",
+    { devices: { list: () => [{ ...READER, state: "absent", detail: "no reader; plug one in" }] } },
+  ],
+  [
+    "stopped: the hub is away and gave no offline lease; bring the link to the hub back",
+    { ...DOWN, lease: () => undefined },
+  ],
+  [
+    "stopped: the hub is away and the offline lease ended at 2026-01-05 14:30; bring the link to the hub back",
+    { ...DOWN, hubClock: { now: () => ({ at: Date.UTC(2026, 0, 5, 13, 30), proven: true }) } },
+  ],
+  [
+    "stopped: the hub is away and, after a restart of the machine, the time cannot be proven; bring the link to the hub back",
+    { ...DOWN, hubClock: { now: () => ({ at: Date.UTC(2026, 0, 5, 9), proven: false }) } },
+  ],
+  [
+    "stopped: the hub is away and the offline lease is used up; bring the link to the hub back",
+    { ...DOWN, lease: () => ({ ...LEASE, remainingCount: 0 }) },
+  ],
+  [
+    "stopped: the hub is away and only 1 MB of disk are free, 64 are kept; free some",
+    { ...DOWN, disk: { freeBytes: () => 1_100_000, reserveBytes: 67_108_864 } },
+  ],
+])("RM8 says %s", (words, over) => {
+  expect(selling(sources(over))).toBe(words);
+});

@@ -1,0 +1,184 @@
+/** How the terminal is, put together from its parts, in words that the person beside it understands. */
+import { z } from "zod";
+import type { Clock } from "../../base/clock.ts";
+import { type Money, toDecimal } from "../../base/money.ts";
+import { MoneySchema, toWireMoney } from "../../wire/common.ts";
+import type { Devices } from "../devices/devices.ts";
+import type { Journal } from "../journal/journal.ts";
+import type { Payments } from "../payment/payments.ts";
+import type { Hub, HubClock, LeaseView } from "../uplink/hub.ts";
+
+const DeviceStatusSchema = z.strictObject({
+  id: z.string(),
+  uri: z.string(),
+  state: z.enum(["absent", "opening", "ready", "lost"]),
+  detail: z.string(),
+  since: z.string(),
+});
+
+/** The answer of `GET /v1/status`. */
+export const StatusSchema = z.strictObject({
+  /** `online`, `offline until …` or `stopped: …` with the reason and the mend. */
+  selling: z.string(),
+  version: z.string(),
+  terminalId: z.string(),
+  uptimeSec: z.int(),
+  running: z.int(),
+  hub: z.strictObject({ state: z.enum(["up", "down"]), via: z.string() }),
+  lease: z
+    .strictObject({
+      leaseId: z.string(),
+      expiresAt: z.string(),
+      perSale: MoneySchema,
+      remaining: MoneySchema,
+      remainingCount: z.int(),
+    })
+    .optional(),
+  queue: z.strictObject({
+    depth: z.int(),
+    oldestAgeSec: z.int(),
+    quarantined: z.int(),
+    /** Approved offline and not yet receipted by the hub. */
+    outstandingCount: z.int(),
+    outstandingMinor: z.string(),
+  }),
+  journal: z.strictObject({ epoch: z.string(), sequence: z.int(), hash: z.string() }),
+  devices: z.array(DeviceStatusSchema),
+  disk: z.strictObject({ freeMb: z.int(), reserveMb: z.int() }),
+  /** `aheadOfHubMs` is how much this box's clock is ahead of the hub's; absent while the hub's time is not known. */
+  clock: z.strictObject({ now: z.string(), aheadOfHubMs: z.int().optional() }),
+});
+export type Status = z.infer<typeof StatusSchema>;
+
+export interface HealthSources {
+  readonly version: string;
+  readonly timeZone: string;
+  readonly clock: Clock;
+  readonly devices: Pick<Devices, "list">;
+  readonly payments: Pick<Payments, "running">;
+  readonly journal: Pick<Journal, "terminalId" | "epoch" | "head" | "outstanding" | "backlog" | "queue">;
+  readonly hub: Pick<Hub, "state" | "via">;
+  readonly hubClock: HubClock;
+  lease(): LeaseView | undefined;
+  readonly disk: { freeBytes(): number; readonly reserveBytes: number };
+  /** The agent is stopping and takes no new payments. */
+  draining?(): boolean;
+}
+
+export interface Health {
+  status(): Status;
+}
+
+/** More than this many quarantined entries are told as this many. */
+const QUARANTINED_MAX = 1_000;
+const MB = 1_048_576;
+
+export function createHealth(sources: HealthSources): Health {
+  const startedMs = sources.clock.monotonic();
+  return {
+    status: () => ({
+      selling: selling(sources),
+      version: sources.version,
+      terminalId: sources.journal.terminalId,
+      uptimeSec: seconds(sources.clock.monotonic() - startedMs),
+      running: sources.payments.running,
+      hub: { state: sources.hub.state, via: sources.hub.via },
+      ...leaseStatus(sources.lease()),
+      queue: queueStatus(sources),
+      journal: {
+        epoch: sources.journal.epoch,
+        sequence: sources.journal.head.sequence,
+        hash: sources.journal.head.hash,
+      },
+      devices: sources.devices.list().map((device) => ({ ...device })),
+      disk: { freeMb: megabytes(sources.disk.freeBytes()), reserveMb: megabytes(sources.disk.reserveBytes) },
+      clock: clockStatus(sources),
+    }),
+  };
+}
+
+const seconds = (milliseconds: number): number => Math.max(0, Math.floor(milliseconds / 1_000));
+const megabytes = (bytes: number): number => Math.floor(bytes / MB);
+
+/** Whether a sale would go through now, and how; else the first thing that stops it, with its mend. */
+export function selling(sources: HealthSources): string {
+  if (sources.draining?.()) return "stopped: the agent is shutting down";
+  const reader = readerTrouble(sources.devices.list());
+  if (reader !== undefined) return `stopped: ${reader}`;
+  if (sources.hub.state === "up") return "online";
+  const { freeBytes, reserveBytes } = { freeBytes: sources.disk.freeBytes(), reserveBytes: sources.disk.reserveBytes };
+  if (freeBytes < reserveBytes) {
+    return `stopped: the hub is away and only ${megabytes(freeBytes)} MB of disk are free, ${megabytes(reserveBytes)} are kept; free some`;
+  }
+  return offline(sources);
+}
+
+function offline({ lease, hubClock, timeZone }: HealthSources): string {
+  const view = lease();
+  const mend = "bring the link to the hub back";
+  if (view === undefined) return `stopped: the hub is away and gave no offline lease; ${mend}`;
+  const time = hubClock.now();
+  if (time.at >= Date.parse(view.lease.expiresAt)) {
+    return `stopped: the hub is away and the offline lease ended at ${when(view.lease.expiresAt, timeZone)}; ${mend}`;
+  }
+  if (!time.proven) {
+    return `stopped: the hub is away and, after a restart of the machine, the time cannot be proven; ${mend}`;
+  }
+  const left: Money = { minor: view.remainingMinor, currency: view.lease.currency };
+  if (view.remainingCount === 0 || left.minor === 0n) {
+    return `stopped: the hub is away and the offline lease is used up; ${mend}`;
+  }
+  return `offline until ${when(view.lease.expiresAt, timeZone)}, ${view.remainingCount} sales or ${toDecimal(left)} ${left.currency} left`;
+}
+
+const CARD_READER = /^pcsc:/;
+/** Devices say by their URI what they are until they are open; without a reader among them nothing can be sold. */
+function readerTrouble(devices: ReturnType<Devices["list"]>): string | undefined {
+  const readers = devices.filter(({ uri }) => CARD_READER.test(uri));
+  const first = readers[0];
+  if (first === undefined) return "no card reader is configured; add one to devices";
+  if (readers.some(({ state }) => state === "ready")) return undefined;
+  return `card reader ${first.id} is ${first.state === "opening" ? "still opening" : first.state}: ${first.detail}`;
+}
+
+/** "2026-01-05 14:30" on the shop's clock: swedish writes dates as ISO 8601 does. */
+function when(time: string, timeZone: string): string {
+  return new Intl.DateTimeFormat("sv-SE", { timeZone, dateStyle: "short", timeStyle: "short" }).format(
+    Date.parse(time),
+  );
+}
+
+function leaseStatus(view: LeaseView | undefined): Pick<Status, "lease"> {
+  if (view === undefined) return {};
+  const { lease, remainingMinor, remainingCount } = view;
+  return {
+    lease: {
+      leaseId: lease.leaseId,
+      expiresAt: lease.expiresAt,
+      perSale: { minor: lease.perSaleMinor, currency: lease.currency },
+      remaining: toWireMoney({ minor: remainingMinor, currency: lease.currency }),
+      remainingCount,
+    },
+  };
+}
+
+function queueStatus({ journal, clock }: HealthSources): Status["queue"] {
+  const { depth, oldestAt } = journal.backlog();
+  const outstanding = journal.outstanding();
+  return {
+    depth,
+    oldestAgeSec: oldestAt === undefined ? 0 : seconds(clock.now() - Date.parse(oldestAt)),
+    quarantined: journal.queue({ state: "quarantined", limit: QUARANTINED_MAX }).length,
+    outstandingCount: outstanding.count,
+    outstandingMinor: outstanding.minor.toString(),
+  };
+}
+
+function clockStatus({ clock, hubClock }: HealthSources): Status["clock"] {
+  const now = clock.now();
+  const hub = hubClock.now();
+  return {
+    now: new Date(now).toISOString(),
+    ...(hub.proven ? { aheadOfHubMs: Math.round(now - hub.at) } : {}),
+  };
+}
