@@ -1,0 +1,215 @@
+/** `tillway hub`: runs the hub, and speaks to a running one. */
+import type { Command } from "commander";
+import { z } from "zod";
+import { loadConfig } from "../base/config-file.ts";
+import { exitCodeOf, failureText, runDaemon } from "../base/daemon.ts";
+import { Fault } from "../base/fault.ts";
+import { ID_PATTERN } from "../base/ids.ts";
+import { exponentOf, isCurrency, parseDecimal, toDecimal } from "../base/money.ts";
+import { HUB_ENV_PREFIX, type HubConfig, HubConfigSchema } from "./config.ts";
+import { hubPaths, readEndpoints, startHub } from "./main.ts";
+import { type OperatorClient, operatorClient } from "./operator-client.ts";
+
+const DEFAULT_CONFIG = "/etc/tillway/hub.yaml";
+const ANSWER_WITHIN_MS = 10_000;
+const PAGE = 100;
+
+interface Shared {
+  readonly config: string;
+}
+type Listing = Shared & { readonly json?: true };
+
+const configOf = ({ config }: Shared): HubConfig =>
+  loadConfig({ path: config, schema: HubConfigSchema, env: process.env, envPrefix: HUB_ENV_PREFIX });
+
+function clientOf(options: Shared): OperatorClient {
+  const { dataDir } = configOf(options);
+  const { httpsPort } = readEndpoints(dataDir);
+  const paths = hubPaths(dataDir);
+  const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
+  return operatorClient({
+    url: `https://localhost:${httpsPort}`,
+    tokenPath: paths.operatorToken,
+    caPath: paths.caCertificate,
+    signal,
+  });
+}
+
+/** A failure is one line and the exit code that says whose it is. */
+const guarded =
+  <Args extends unknown[]>(work: (...args: Args) => Promise<void> | void) =>
+  async (...args: Args): Promise<void> => {
+    try {
+      await work(...args);
+    } catch (error) {
+      process.stderr.write(`${failureText(error)}\n`);
+      process.exitCode = exitCodeOf(error);
+    }
+  };
+
+export function registerHub(program: Command): void {
+  const hub = program.command("hub").description("the hub: authorisation, ledger, terminals");
+  const withConfig = (command: Command): Command =>
+    command.option("--config <file>", "the hub's configuration", DEFAULT_CONFIG);
+
+  withConfig(hub.command("run", { isDefault: true }).description("runs the hub until SIGTERM"))
+    .option("--check", "checks the configuration and ends")
+    .action(guarded(run));
+  withConfig(hub.command("claim <terminal>").description("makes a one-time claim by which a terminal enrols"))
+    .option("--hours <hours>", "how long it is good")
+    .action(guarded(claim));
+  const accounts = hub.command("accounts").description("lists accounts, or opens one");
+  withConfig(accounts.command("list", { isDefault: true }).description("lists accounts with their balances"))
+    .option("--json", "one JSON object per line")
+    .action(guarded(listAccounts));
+  withConfig(accounts.command("add").description("opens an account for a test card"))
+    .requiredOption("--card <pan>", "the test card's number; kept as a token only")
+    .requiredOption("--expiry <yymm>", "the test card's expiry")
+    .requiredOption("--balance <amount>", "the opening balance, such as 100.00")
+    .option("--currency <code>", "ISO 4217 code", "EUR")
+    .option("--name <name>", "shown in listings")
+    .action(guarded(addAccount));
+  withConfig(hub.command("transactions").description("lists payments with their outcome"))
+    .option("--terminal <id>", "of this terminal only")
+    .option("--payment <id>", "of this payment id only")
+    .option("--json", "one JSON object per line")
+    .action(guarded(listTransactions));
+  withConfig(hub.command("terminals").description("lists enrolled terminals"))
+    .option("--json", "one JSON object per line")
+    .action(guarded(listTerminals));
+}
+
+async function run(options: Shared & { readonly check?: true }): Promise<void> {
+  const config = configOf(options);
+  if (options.check) {
+    console.log(`${options.config}: good`);
+    return;
+  }
+  await runDaemon({
+    async start() {
+      const running = await startHub({ config });
+      console.log(running.status);
+      return running;
+    },
+  });
+}
+
+const ClaimAnswer = z.object({ claim: z.string(), expiresAt: z.string() });
+
+async function claim(terminal: string, options: Shared & { readonly hours?: string }): Promise<void> {
+  if (!ID_PATTERN.test(terminal))
+    throw new Fault("config.invalid", `"${terminal}" is not a terminal id: letters, digits, . _ - and at most 64`);
+  const hours = options.hours === undefined ? {} : { hours: Number(options.hours) };
+  if (Number.isNaN(hours.hours)) throw new Fault("config.invalid", `--hours: "${options.hours}" is not a number`);
+  const answer = ClaimAnswer.parse(await clientOf(options).post(`/v1/terminals/${terminal}/claims`, hours));
+  console.log(answer.claim);
+  console.error(`for one enrolment of ${terminal} until ${answer.expiresAt}`);
+}
+
+interface NewAccount extends Shared {
+  readonly card: string;
+  readonly expiry: string;
+  readonly balance: string;
+  readonly currency: string;
+  readonly name?: string;
+}
+
+async function addAccount(options: NewAccount): Promise<void> {
+  const { card, expiry, name } = options;
+  const balance = parseDecimal(options.balance, options.currency);
+  const body = {
+    pan: card,
+    expiry,
+    balance: { minor: balance.minor.toString(), currency: balance.currency },
+    ...(name === undefined ? {} : { name }),
+  };
+  const account = z.object({ id: z.string() }).parse(await clientOf(options).post("/v1/accounts", body));
+  console.log(account.id);
+}
+
+/** Reads every page of a list. */
+async function* pages(client: OperatorClient, path: string, key: string): AsyncGenerator<Record<string, unknown>> {
+  let cursor: string | undefined;
+  do {
+    const from: string = cursor === undefined ? "" : `&cursor=${encodeURIComponent(cursor)}`;
+    const join = path.includes("?") ? "&" : "?";
+    const page = (await client.get(`${path}${join}limit=${PAGE}${from}`)) as Record<string, unknown>;
+    yield* z.array(z.record(z.string(), z.unknown())).parse(page[key]);
+    cursor = typeof page["cursor"] === "string" ? page["cursor"] : undefined;
+  } while (cursor !== undefined);
+}
+
+const amountText = (minor: string, currency: string): string =>
+  isCurrency(currency) && exponentOf(currency) >= 0
+    ? `${toDecimal({ minor: BigInt(minor), currency })} ${currency}`
+    : `${minor} ${currency}`;
+
+const TransactionLine = z.object({
+  terminalId: z.string(),
+  paymentId: z.string(),
+  status: z.string(),
+  operation: z.string().optional(),
+  mode: z.string().optional(),
+  maskedPan: z.string().optional(),
+  amount: z.object({ minor: z.string(), currency: z.string() }).optional(),
+  firstHeardAt: z.string(),
+});
+
+async function listTransactions(options: Listing & { readonly terminal?: string; readonly payment?: string }) {
+  const query = new URLSearchParams({
+    ...(options.terminal === undefined ? {} : { terminalId: options.terminal }),
+    ...(options.payment === undefined ? {} : { paymentId: options.payment }),
+  }).toString();
+  const path = query === "" ? "/v1/transactions" : `/v1/transactions?${query}`;
+  for await (const one of pages(clientOf(options), path, "transactions")) {
+    if (options.json) {
+      console.log(JSON.stringify(one));
+      continue;
+    }
+    const line = TransactionLine.parse(one);
+    const amount = line.amount === undefined ? "" : amountText(line.amount.minor, line.amount.currency);
+    const words = [line.firstHeardAt, line.terminalId, line.paymentId, line.operation, amount, line.status, line.mode];
+    console.log([...words, line.maskedPan].filter(Boolean).join("  "));
+  }
+}
+
+const AccountLine = z.object({
+  id: z.string(),
+  currency: z.string(),
+  balanceMinor: z.string(),
+  availableMinor: z.string(),
+  name: z.string().optional(),
+});
+
+async function listAccounts(options: Listing): Promise<void> {
+  for await (const one of pages(clientOf(options), "/v1/accounts", "accounts")) {
+    if (options.json) {
+      console.log(JSON.stringify(one));
+      continue;
+    }
+    const line = AccountLine.parse(one);
+    const balance = amountText(line.balanceMinor, line.currency);
+    const available = amountText(line.availableMinor, line.currency);
+    console.log([line.id, balance, `available ${available}`, line.name].filter(Boolean).join("  "));
+  }
+}
+
+const TerminalLine = z.object({
+  terminalId: z.string(),
+  connected: z.boolean(),
+  lastSeenAt: z.string().optional(),
+  epochs: z.array(z.object({ watermark: z.number(), ahead: z.array(z.number()) })),
+});
+
+async function listTerminals(options: Listing): Promise<void> {
+  for await (const one of pages(clientOf(options), "/v1/terminals", "terminals")) {
+    if (options.json) {
+      console.log(JSON.stringify(one));
+      continue;
+    }
+    const line = TerminalLine.parse(one);
+    const held = line.epochs.reduce((sum, epoch) => sum + epoch.watermark + epoch.ahead.length, 0);
+    const seen = line.lastSeenAt === undefined ? "never seen" : `seen ${line.lastSeenAt}`;
+    console.log([line.terminalId, line.connected ? "connected" : "away", seen, `${held} entries held`].join("  "));
+  }
+}

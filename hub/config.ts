@@ -1,0 +1,80 @@
+/** What a person may configure of the hub, with its defaults. */
+import { z } from "zod";
+import type { TerminalId } from "../base/ids.ts";
+import { LOG_LEVELS } from "../base/log.ts";
+import { CurrencySchema, EntryModeSchema } from "../wire/common.ts";
+import type { LeasePolicy } from "./core/terminals/index.ts";
+import type { HubPolicy } from "./hub-core.ts";
+
+const PortSchema = z.int().min(0).max(65_535);
+const NameSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9.:-]{0,252}$/, "not a host name or address");
+/** Part of account ids. */
+const PartySchema = z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/, "lower-case letters, digits and dashes, at most 32");
+const MinorSchema = z.int().min(0).max(999_999_999_999);
+
+const LeaseConfigSchema = z.strictObject({
+  enabled: z.boolean().default(true),
+  currency: CurrencySchema.prefault("EUR"),
+  perSaleMinor: MinorSchema.default(5_000),
+  sumMinor: MinorSchema.default(50_000),
+  countMax: z.int().min(0).max(100_000).default(50),
+  hours: z.int().min(1).max(744).default(72),
+  means: z
+    .array(EntryModeSchema)
+    .min(1)
+    .max(8)
+    .default(() => ["chip" as const]),
+});
+
+export const HubConfigSchema = z.strictObject({
+  dataDir: z.string().min(1).default("/var/lib/tillway/hub"),
+  logLevel: z.enum(LOG_LEVELS).default("info"),
+  listen: z
+    .strictObject({
+      host: NameSchema.default("127.0.0.1"),
+      httpsPort: PortSchema.default(8743),
+      mqttPort: PortSchema.default(8883),
+    })
+    .prefault({}),
+  public: z
+    .strictObject({
+      /** What terminals are told to connect to. */
+      host: NameSchema.default("127.0.0.1"),
+      /** Further names and addresses in the server's certificate. */
+      names: z.array(NameSchema).max(32).default([]),
+    })
+    .prefault({}),
+  merchant: z.strictObject({ id: PartySchema.default("shop") }).prefault({}),
+  claims: z.strictObject({ hours: z.number().min(0.01).max(720).default(1) }).prefault({}),
+  authorisation: z
+    .strictObject({
+      holdHours: z.int().min(1).max(8_760).default(168),
+      /** Who bears the part of an offline approval that the customer's account cannot. */
+      offlineRisk: PartySchema.default("operator"),
+      /** The same, when this hub had declined the sale before the card approved it. */
+      declinedRisk: PartySchema.default("merchant"),
+    })
+    .prefault({}),
+  lease: LeaseConfigSchema.prefault({}),
+  /** Leases that differ from the ordinary one, by terminal. */
+  leases: z.record(z.string().max(64), LeaseConfigSchema).default({}),
+});
+export type HubConfig = z.output<typeof HubConfigSchema>;
+
+export const HUB_ENV_PREFIX = "TILLWAY_HUB_";
+const HOUR_MS = 3_600_000;
+
+export function policyOf(config: HubConfig): HubPolicy {
+  return {
+    merchantId: config.merchant.id,
+    holdMs: config.authorisation.holdHours * HOUR_MS,
+    riskParties: { offline: config.authorisation.offlineRisk, declined: config.authorisation.declinedRisk },
+    leaseOf(terminalId: TerminalId): LeasePolicy | undefined {
+      const lease = Object.hasOwn(config.leases, terminalId) ? config.leases[terminalId] : config.lease;
+      if (!lease?.enabled) return undefined;
+      const { currency, countMax, hours, means } = lease;
+      const perSaleMinor = BigInt(lease.perSaleMinor);
+      return { currency, perSaleMinor, sumMinor: BigInt(lease.sumMinor), countMax, hours, means };
+    },
+  };
+}

@@ -1,0 +1,153 @@
+/** Enrolment for terminals, and the operator's view of them, over HTTPS. */
+import type { FastifyInstance } from "fastify";
+import { z } from "zod";
+import { toBase64 } from "../../../base/bytes.ts";
+import { TerminalIdSchema } from "../../../wire/common.ts";
+import { claimText, EnrolRequestSchema, type EnrolResponse, EnrolResponseSchema } from "../../../wire/terminal.ts";
+import { ENROL_PATH } from "../../../wire/topics.ts";
+import { HttpRefusal, isoTime, jsonSchema, LimitSchema, parseInput } from "../../http.ts";
+import type { Terminals, TerminalView } from "./service.ts";
+
+/** What an enrolled terminal is told of the hub, and what a claim says of it. */
+export interface HubAddress {
+  readonly httpsUrl: string;
+  readonly mqttUrl: string;
+  readonly caCertificate: string;
+  readonly caFingerprint: string;
+}
+
+/** What others know of a terminal: its epochs from ingest, its connection from the gateway. */
+export interface TerminalFacts {
+  readonly connected: boolean;
+  readonly epochs: readonly {
+    readonly epoch: string;
+    readonly watermark: number;
+    readonly firstSeenAt: number;
+    readonly ahead: readonly number[];
+  }[];
+}
+
+export interface TerminalRouteParts {
+  readonly terminals: Terminals;
+  readonly keys: Pick<EnrolResponse, "hubSigningKey" | "sealingKey">;
+  readonly claimHours: number;
+  address(): HubAddress;
+  factsOf(terminalId: TerminalView["id"]): TerminalFacts;
+}
+
+const TerminalShape = z.object({
+  terminalId: z.string(),
+  connected: z.boolean(),
+  enrolledAt: z.string(),
+  lastSeenAt: z.string().optional(),
+  leaseCounter: z.int(),
+  presence: z.unknown().optional(),
+  health: z.unknown().optional(),
+  epochs: z.array(
+    z.object({
+      epoch: z.string(),
+      watermark: z.int().describe("every forwarded entry up to this number is held"),
+      ahead: z.array(z.int()).describe("numbers held above the watermark; those between are missing"),
+      firstSeenAt: z.string(),
+    }),
+  ),
+});
+const TerminalsShape = z.object({ terminals: z.array(TerminalShape), cursor: z.string().optional() });
+const TerminalQuery = z.strictObject({ cursor: z.string().max(64).optional(), limit: LimitSchema });
+const ClaimBody = z.strictObject({ hours: z.number().min(0.01).max(720).optional() });
+const ClaimShape = z.object({ claim: z.string(), terminalId: z.string(), expiresAt: z.string() });
+const ClaimParams = z.strictObject({ id: TerminalIdSchema });
+
+const HOUR_MS = 3_600_000;
+const ENROL_STATUS = { E_UNKNOWN: 401, E_USED: 409, E_EXPIRED: 410, E_FORMAT: 400 } as const;
+
+/** Open to whoever holds a claim. */
+export function registerEnrolRoute(app: FastifyInstance, parts: TerminalRouteParts): void {
+  app.post(
+    ENROL_PATH,
+    {
+      schema: {
+        summary: "Enrols a terminal by its one-time claim",
+        body: jsonSchema(EnrolRequestSchema),
+        response: { 200: jsonSchema(EnrolResponseSchema) },
+      },
+    },
+    (request): EnrolResponse => {
+      const enrolled = parts.terminals.enrol(parseInput(EnrolRequestSchema, request.body));
+      if (!enrolled.ok) {
+        const { reason, detail } = enrolled.error;
+        throw new HttpRefusal(ENROL_STATUS[reason], reason, detail);
+      }
+      const { mqttUrl, httpsUrl, caCertificate } = parts.address();
+      const { terminalId, bearer, cardTokenKey } = enrolled.value;
+      const { hubSigningKey, sealingKey } = parts.keys;
+      const key = toBase64(cardTokenKey);
+      return { terminalId, bearer, caCertificate, mqttUrl, httpsUrl, hubSigningKey, sealingKey, cardTokenKey: key };
+    },
+  );
+}
+
+export function registerTerminalRoutes(app: FastifyInstance, parts: TerminalRouteParts): void {
+  const security = [{ operator: [] }];
+  app.get(
+    "/v1/terminals",
+    {
+      schema: {
+        summary: "Enrolled terminals: connection, presence, and what of their journals is held",
+        querystring: jsonSchema(TerminalQuery),
+        response: { 200: jsonSchema(TerminalsShape) },
+        security,
+      },
+    },
+    (request) => {
+      const query = parseInput(TerminalQuery, request.query);
+      const found = parts.terminals.list({ after: query.cursor ?? "", limit: query.limit });
+      const last = found.length === query.limit ? found.at(-1) : undefined;
+      const terminals = found.map((view) => showTerminal(view, parts.factsOf(view.id)));
+      return { terminals, ...(last ? { cursor: last.id } : {}) };
+    },
+  );
+  app.post(
+    "/v1/terminals/:id/claims",
+    {
+      schema: {
+        summary: "Makes a claim: the one line that lets a terminal enrol, once and for a limited time",
+        params: { type: "object", properties: { id: { type: "string" } } },
+        body: jsonSchema(ClaimBody),
+        response: { 201: jsonSchema(ClaimShape) },
+        security,
+      },
+    },
+    (request, reply) => {
+      const { id } = parseInput(ClaimParams, request.params);
+      const { hours = parts.claimHours } = parseInput(ClaimBody, request.body ?? {});
+      const made = parts.terminals.createClaim({ terminalId: id, validMs: hours * HOUR_MS });
+      const { httpsUrl, caFingerprint } = parts.address();
+      const claim = claimText({
+        hub: httpsUrl,
+        terminalId: id,
+        claimId: made.claimId,
+        secret: made.secret,
+        caFingerprint,
+      });
+      void reply.code(201);
+      return { claim, terminalId: id, expiresAt: isoTime(made.expiresAt) };
+    },
+  );
+}
+
+const showTerminal = (view: TerminalView, facts: TerminalFacts): z.output<typeof TerminalShape> => ({
+  terminalId: view.id,
+  connected: facts.connected,
+  enrolledAt: isoTime(view.enrolledAt),
+  ...(view.lastSeenAt === undefined ? {} : { lastSeenAt: isoTime(view.lastSeenAt) }),
+  leaseCounter: view.leaseCounter,
+  ...(view.presence === undefined ? {} : { presence: view.presence }),
+  ...(view.health === undefined ? {} : { health: view.health }),
+  epochs: facts.epochs.map(({ epoch, watermark, ahead, firstSeenAt }) => ({
+    epoch,
+    watermark,
+    ahead: [...ahead],
+    firstSeenAt: isoTime(firstSeenAt),
+  })),
+});

@@ -1,0 +1,168 @@
+/** HTTPS: the terminals' second way in, enrolment, and the operator's API with its documents and metrics. */
+
+import type { AddressInfo } from "node:net";
+import swagger from "@fastify/swagger";
+import swaggerUi from "@fastify/swagger-ui";
+import Fastify, { type FastifyInstance } from "fastify";
+import { z } from "zod";
+import type { Clock } from "../base/clock.ts";
+import { Fault, isFault, reasonOf } from "../base/fault.ts";
+import type { Log } from "../base/log.ts";
+import { type DownEnvelope, MESSAGE_BYTES_MAX, type UpEnvelope, UpEnvelopeSchema } from "../wire/envelope.ts";
+import { UPLINK_PATH } from "../wire/topics.ts";
+import { registerAuthorisationRoutes } from "./core/authorisation/routes.ts";
+import { registerEnrolRoute, registerTerminalRoutes, type TerminalRouteParts } from "./core/terminals/routes.ts";
+import { bearerOf, ErrorSchema, HttpRefusal, jsonSchema, parseInput, sameSecret } from "./http.ts";
+import type { HubCore } from "./hub-core.ts";
+import { createRefusals, type Refusals, refusalOf } from "./refusals.ts";
+
+export interface HttpGatewayOptions {
+  readonly hub: HubCore;
+  readonly tls: { readonly key: string; readonly chain: string };
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly operatorToken: string;
+  readonly version: string;
+  readonly terminalParts: TerminalRouteParts;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface HttpGateway extends AsyncDisposable {
+  readonly port: number;
+}
+
+const REQUEST_WITHIN_MS = 10_000;
+
+export async function openHttpGateway(options: HttpGatewayOptions): Promise<HttpGateway> {
+  const log = options.log.for("https");
+  const refusals = createRefusals({ clock: options.clock, log, metrics: options.hub.metrics });
+  const app: FastifyInstance = Fastify({
+    https: { key: options.tls.key, cert: options.tls.chain },
+    bodyLimit: MESSAGE_BYTES_MAX,
+    requestTimeout: REQUEST_WITHIN_MS,
+    forceCloseConnections: true,
+  }) as unknown as FastifyInstance;
+  // Zod checks what comes in and names the path; the schemas of the routes are for the documents.
+  app.setValidatorCompiler(() => () => true);
+  app.setSerializerCompiler(() => (value) => JSON.stringify(value));
+  handleErrors(app, log);
+  await app.register(swagger, {
+    openapi: {
+      info: { title: "Tillway hub", version: options.version },
+      components: {
+        securitySchemes: {
+          operator: { type: "http", scheme: "bearer" },
+          terminal: { type: "http", scheme: "bearer" },
+        },
+      },
+    },
+  });
+  await app.register(swaggerUi, { routePrefix: "/docs" });
+  await app.register((scope, _, done) => {
+    registerOpenRoutes(scope, options);
+    registerUplink(scope, options, refusals);
+    done();
+  });
+  await app.register((scope, _, done) => {
+    scope.addHook("onRequest", (request, _reply, next) => {
+      const bearer = bearerOf(request.headers.authorization);
+      const known = bearer !== undefined && sameSecret(bearer, options.operatorToken);
+      next(known ? undefined : new HttpRefusal(401, "E_DENIED", "the operator's token is missing or wrong"));
+    });
+    registerAuthorisationRoutes(scope, options.hub.authorisation);
+    registerTerminalRoutes(scope, options.terminalParts);
+    done();
+  });
+  await listen(app, options);
+  return {
+    port: (app.server.address() as AddressInfo).port,
+    [Symbol.asyncDispose]: () => app.close(),
+  };
+}
+
+async function listen(app: FastifyInstance, { host, port }: HttpGatewayOptions): Promise<void> {
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    throw new Fault(
+      "transport.failed",
+      `listen.httpsPort: cannot listen on ${host}:${port}: ${reasonOf(error)}; free it or name another`,
+    );
+  }
+}
+
+function handleErrors(app: FastifyInstance, log: Log): void {
+  app.setNotFoundHandler((request, reply) =>
+    reply.code(404).send({ code: "E_UNKNOWN", message: `there is no ${request.method} ${request.url}; see /docs` }),
+  );
+  app.setErrorHandler((error, request, reply) => {
+    if (error instanceof HttpRefusal) {
+      const { status, code, message, path } = error;
+      return reply.code(status).send({ code, message, ...(path === undefined ? {} : { path }) });
+    }
+    const status = statusOf(error);
+    if (status < 500) return reply.code(status).send({ code: "E_FORMAT", message: reasonOf(error), path: "(whole)" });
+    log.error("a request failed", { route: request.routeOptions.url, reason: reasonOf(error) });
+    return reply.code(status).send({ code: "E_UNAVAILABLE", message: "the hub cannot do this now; try again later" });
+  });
+}
+
+function statusOf(error: unknown): number {
+  if (isFault(error)) return 503;
+  const status = error instanceof Error && "statusCode" in error ? error.statusCode : undefined;
+  return typeof status === "number" ? status : 500;
+}
+
+const HealthShape = z.object({ status: z.literal("ok"), version: z.string(), hubEpoch: z.string(), waiting: z.int() });
+
+function registerOpenRoutes(app: FastifyInstance, { hub, version, terminalParts }: HttpGatewayOptions): void {
+  registerEnrolRoute(app, terminalParts);
+  app.get(
+    "/v1/health",
+    { schema: { summary: "Whether the hub serves", response: { 200: jsonSchema(HealthShape) } } },
+    () => ({ status: "ok", version, hubEpoch: hub.hubEpoch, waiting: hub.waiting }),
+  );
+  app.get("/metrics", { schema: { summary: "Counters for Prometheus" } }, (_request, reply) =>
+    reply.type("text/plain; version=0.0.4").serializer(String).send(hub.metrics.text()),
+  );
+}
+
+/** An envelope in, its answers out, after the commit. */
+function registerUplink(app: FastifyInstance, { hub }: HttpGatewayOptions, refusals: Refusals): void {
+  app.post(
+    UPLINK_PATH,
+    {
+      schema: {
+        summary: "What a terminal sends where MQTT is blocked",
+        body: jsonSchema(UpEnvelopeSchema),
+        response: { 400: jsonSchema(ErrorSchema) },
+        security: [{ terminal: [] }],
+      },
+    },
+    async (request): Promise<{ messages: readonly DownEnvelope[] }> => {
+      const bearer = bearerOf(request.headers.authorization);
+      let envelope: UpEnvelope;
+      try {
+        envelope = parseInput(UpEnvelopeSchema, request.body);
+      } catch (error) {
+        refusals.note(request.ip, "malformed", { why: reasonOf(error) });
+        throw error;
+      }
+      if (bearer === undefined || !hub.terminals.authenticate(envelope.terminalId, bearer)) {
+        refusals.note(request.ip, "identity", { terminalId: envelope.terminalId });
+        throw new HttpRefusal(401, "E_DENIED", "unknown terminal or wrong secret; enrol it again");
+      }
+      try {
+        return { messages: await hub.receive(envelope) };
+      } catch (error) {
+        const reason = refusalOf(error);
+        if (reason === undefined) throw error;
+        refusals.note(envelope.terminalId, reason, { why: reasonOf(error) });
+        if (reason === "signature") throw new HttpRefusal(400, "E_SIG", reasonOf(error), "body.signature");
+        throw new HttpRefusal(400, "E_FORMAT", reasonOf(error), "body");
+      }
+    },
+  );
+}

@@ -1,0 +1,174 @@
+/** The hub's composition root: one process with ledger, MQTT and HTTPS, from a checked configuration to ready. */
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { type Clock, systemClock } from "../base/clock.ts";
+import type { RunningDaemon } from "../base/daemon.ts";
+import { Fault, reasonOf } from "../base/fault.ts";
+import { type RandomBytes, systemRandom } from "../base/ids.ts";
+import { takeLock } from "../base/lock-file.ts";
+import { createLog, type Log } from "../base/log.ts";
+import { publicKeyText } from "../wire/signing.ts";
+import { type HubConfig, policyOf } from "./config.ts";
+import type { TerminalRouteParts } from "./core/terminals/routes.ts";
+import { openHttpGateway } from "./http-gateway.ts";
+import { createHubCore, type HubCore, openHubDatabase } from "./hub-core.ts";
+import { type HubKeys, keyFile, loadHubKeys } from "./keys.ts";
+import { type MqttGateway, openMqttGateway } from "./mqtt-gateway.ts";
+import { loadHubTls } from "./tls.ts";
+
+export const HUB_VERSION = "0.1.0";
+
+export interface Endpoints {
+  readonly httpsUrl: string;
+  readonly mqttUrl: string;
+  readonly httpsPort: number;
+  readonly mqttPort: number;
+}
+
+export interface RunningHub extends RunningDaemon {
+  readonly core: HubCore;
+  readonly endpoints: Endpoints;
+}
+
+/** Where things lie under the data folder. */
+export const hubPaths = (dataDir: string) => ({
+  database: join(dataDir, "hub.db"),
+  keys: join(dataDir, "keys"),
+  tls: join(dataDir, "tls"),
+  caCertificate: join(dataDir, "tls", "ca-certificate.pem"),
+  operatorToken: join(dataDir, "operator-token"),
+  endpoints: join(dataDir, "endpoints.json"),
+});
+
+export interface StartOptions {
+  readonly config: HubConfig;
+  readonly clock?: Clock;
+  readonly random?: RandomBytes;
+  readonly log?: Log;
+}
+
+const OPERATOR_TOKEN_BYTES = 24;
+const SWEEP_EVERY_MS = 60_000;
+
+export async function startHub(options: StartOptions): Promise<RunningHub> {
+  const { config, clock = systemClock, random = systemRandom } = options;
+  const log = options.log ?? createLog(config.logLevel);
+  const dataDir = resolve(config.dataDir);
+  const lock = takeLock({ folder: dataDir, what: "hub" });
+  try {
+    return await bringUp({ config, clock, random, log, dataDir, lock });
+  } catch (error) {
+    lock[Symbol.dispose]();
+    throw error;
+  }
+}
+
+interface BringUp {
+  readonly config: HubConfig;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly log: Log;
+  readonly dataDir: string;
+  readonly lock: Disposable;
+}
+
+async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): Promise<RunningHub> {
+  const paths = hubPaths(dataDir);
+  const keys = loadHubKeys(paths.keys, random);
+  const tls = await loadHubTls({
+    folder: paths.tls,
+    names: [config.public.host, ...config.public.names],
+    now: clock.now(),
+    random,
+  });
+  const operatorToken = keyFile(dataDir, "operator-token", () =>
+    Buffer.from(random(OPERATOR_TOKEN_BYTES)).toString("base64url"),
+  );
+  await using stack = new AsyncDisposableStack();
+  stack.use(lock);
+  const database = stack.adopt(openHubDatabase(paths.database), (open) => void open.close());
+  const core = createHubCore({ database, keys, policy: policyOf(config), clock, random, log });
+  // Disposed after the gateways and before the database: what they took is committed.
+  stack.defer(() => core.idle());
+  stack.defer(sweep({ core, clock, log }));
+  const { host } = config.listen;
+  const mqtt = stack.use(await openMqttGateway({ hub: core, tls, host, port: config.listen.mqttPort, clock, log }));
+  const ports = { httpsPort: config.listen.httpsPort, mqttPort: mqtt.port };
+  const parts = terminalParts({ config, keys, core, mqtt, address: () => ({ ...tls, ...urlsOf(config, ports) }) });
+  const http = stack.use(
+    await openHttpGateway({
+      hub: core,
+      tls,
+      host,
+      port: config.listen.httpsPort,
+      operatorToken,
+      version: HUB_VERSION,
+      terminalParts: parts,
+      clock,
+      log,
+    }),
+  );
+  ports.httpsPort = http.port;
+  const endpoints: Endpoints = { ...urlsOf(config, ports), ...ports };
+  writeEndpoints(paths.endpoints, endpoints);
+  const running = stack.move();
+  const status = `hub ready: ${endpoints.httpsUrl} and ${endpoints.mqttUrl}; operator token in ${paths.operatorToken}`;
+  log.info("ready", { ...endpoints, hubEpoch: core.hubEpoch });
+  return { core, endpoints, log, status, lanes: () => [], drain: () => running.disposeAsync() };
+}
+
+const bracketed = (host: string): string => (host.includes(":") ? `[${host}]` : host);
+const urlsOf = (config: HubConfig, ports: { readonly httpsPort: number; readonly mqttPort: number }) => ({
+  httpsUrl: `https://${bracketed(config.public.host)}:${ports.httpsPort}`,
+  mqttUrl: `mqtts://${bracketed(config.public.host)}:${ports.mqttPort}`,
+});
+
+interface PartsInput {
+  readonly config: HubConfig;
+  readonly keys: HubKeys;
+  readonly core: HubCore;
+  readonly mqtt: MqttGateway;
+  readonly address: TerminalRouteParts["address"];
+}
+
+const terminalParts = ({ config, keys, core, mqtt, address }: PartsInput): TerminalRouteParts => ({
+  terminals: core.terminals,
+  keys: {
+    hubSigningKey: publicKeyText(keys.signing.publicKey),
+    sealingKey: { keyId: keys.sealing.keyId, publicKey: publicKeyText(keys.sealing.publicKey) },
+  },
+  claimHours: config.claims.hours,
+  address,
+  factsOf: (terminalId) => ({ connected: mqtt.isConnected(terminalId), epochs: core.ingest.epochs(terminalId) }),
+});
+
+/** Returns holds that were never confirmed, at the start and every minute. Returns how to stop. */
+function sweep({ core, clock, log }: { core: HubCore; clock: Clock; log: Log }): () => void {
+  let cancel = () => {};
+  const run = () => {
+    try {
+      const expired = core.expireHolds();
+      if (expired > 0) log.info("authorisations expired without confirmation", { expired });
+    } catch (error) {
+      log.error("the sweep of expired authorisations failed; it runs again in a minute", { reason: reasonOf(error) });
+    }
+    cancel = clock.after(SWEEP_EVERY_MS, run);
+  };
+  run();
+  return () => cancel();
+}
+
+function writeEndpoints(path: string, endpoints: Endpoints): void {
+  writeFileSync(`${path}.new`, `${JSON.stringify(endpoints, undefined, 2)}\n`, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+}
+
+/** What a running hub left of itself. Throws Fault `uplink.down` when there is none. */
+export function readEndpoints(dataDir: string): Endpoints {
+  const path = hubPaths(resolve(dataDir)).endpoints;
+  try {
+    return JSON.parse(readFileSync(path, "utf8")) as Endpoints;
+  } catch (error) {
+    throw new Fault("uplink.down", `${path}: ${reasonOf(error)}; start the hub first, or name its configuration`);
+  }
+}
