@@ -1,0 +1,64 @@
+import { readFileSync } from "node:fs";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { fromHex } from "../../base/bytes.ts";
+import { isFault } from "../../base/fault.ts";
+import { buildDol, decodeDol, dolDataLength, encodeDol, splitDol } from "./dol.ts";
+import { EMV_TAGS } from "./tags.ts";
+
+const vectors = JSON.parse(readFileSync(new URL("../../test/vectors/emv/dol.json", import.meta.url), "utf8")) as {
+  readonly values: Readonly<Record<string, string>>;
+  readonly built: readonly { readonly dol: string; readonly data: string }[];
+  readonly refused: readonly string[];
+};
+const values = new Map(Object.entries(vectors.values).map(([tag, hex]) => [Number.parseInt(tag, 16), fromHex(hex)]));
+
+test.each(vectors.built)("the published list $dol is filled as published", ({ dol, data }) => {
+  expect(buildDol(decodeDol(fromHex(dol)), values)).toEqual(fromHex(data));
+});
+
+test.each(vectors.refused)("the malformed list %s is refused", (dol) => {
+  expect(() => decodeDol(fromHex(dol))).toThrow(expect.objectContaining({ code: "codec.truncated" }));
+});
+
+test("an unknown value and a template are zeros of the wanted length", () => {
+  const entries = [
+    { tag: 0x9f7a, length: 2 },
+    { tag: 0x70, length: 3 },
+  ];
+  expect(buildDol(entries, new Map([[0x70, fromHex("112233")]]))).toEqual(fromHex("0000 000000"));
+});
+
+test("a compressed numeric value is filled with F behind, and cut behind", () => {
+  const pan = new Map([[0x5a, fromHex("4761739001010010")]]);
+  expect(buildDol([{ tag: 0x5a, length: 10 }], pan)).toEqual(fromHex("4761739001010010FFFF"));
+  expect(buildDol([{ tag: 0x5a, length: 6 }], pan)).toEqual(fromHex("476173900101"));
+});
+
+const entries = fc.array(
+  fc.record({ tag: fc.constantFrom(...EMV_TAGS.keys()), length: fc.integer({ min: 0, max: 40 }) }),
+  { maxLength: 12 },
+);
+
+test("lists come back from their bytes, and their data have the length they ask for", () => {
+  fc.assert(
+    fc.property(entries, fc.uint8Array({ maxLength: 40 }), (list, value) => {
+      expect(decodeDol(encodeDol(list))).toEqual(list);
+      const data = buildDol(list, new Map(list.map(({ tag }) => [tag, value])));
+      expect(data).toHaveLength(dolDataLength(list));
+      expect([...splitDol(list, data).keys()]).toEqual([...new Set(list.map(({ tag }) => tag))]);
+    }),
+  );
+});
+
+test("any bytes are read or refused with a Fault", () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+      try {
+        decodeDol(bytes);
+      } catch (error) {
+        if (!isFault(error)) throw error;
+      }
+    }),
+  );
+});
