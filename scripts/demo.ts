@@ -31,7 +31,7 @@ function options(): { keep: boolean; folder: string } {
 }
 
 /** Offline sales end at 50.00 each; the agent will die once between the decision and the ticket of D-6. */
-const LEASE = { perSaleMinor: "5000", sumMinor: "20000", countMax: 50 };
+const LEASE = { perSaleMinor: 5_000, sumMinor: 20_000, countMax: 50 };
 const KILLED = "D-6";
 
 class Day {

@@ -16,7 +16,7 @@ export type KillPoint = string;
 export interface CounterOptions {
   /** Short, because Unix sockets live in it. */
   readonly folder: string;
-  readonly lease?: { readonly perSaleMinor: string; readonly sumMinor: string; readonly countMax: number };
+  readonly lease?: { readonly perSaleMinor: number; readonly sumMinor: number; readonly countMax: number };
   readonly onStep?: (step: string) => void;
 }
 
@@ -129,19 +129,18 @@ export class Counter implements AsyncDisposable {
   }
 
   async startHub(): Promise<void> {
-    const lease = this.#options.lease ?? { perSaleMinor: "5000", sumMinor: "20000", countMax: 50 };
+    const lease = this.#options.lease ?? { perSaleMinor: 5_000, sumMinor: 20_000, countMax: 50 };
     const { https, mqtts } = this.#hubPorts;
     writeFileSync(
       this.hubConfig,
       [
         `dataDir: ${join(this.folder, "hub")}`,
-        `https: { port: ${https} }`,
-        `mqtts: { port: ${mqtts} }`,
-        `lease: { perSaleMinor: "${lease.perSaleMinor}", sumMinor: "${lease.sumMinor}", countMax: ${lease.countMax}, hours: 24, currency: EUR }`,
+        `listen: { httpsPort: ${https}, mqttPort: ${mqtts} }`,
+        `lease: { perSaleMinor: ${lease.perSaleMinor}, sumMinor: ${lease.sumMinor}, countMax: ${lease.countMax}, hours: 24, currency: EUR }`,
         "",
       ].join("\n"),
     );
-    const ready = await this.#startReady("hub", ["hub", "--config", this.hubConfig]);
+    const ready = await this.#startReady("hub", ["hub", "run", "--config", this.hubConfig]);
     this.#hubPorts = { https: Number(ready["https"]), mqtts: Number(ready["mqtts"]) };
   }
 
@@ -194,6 +193,19 @@ export class Counter implements AsyncDisposable {
     return answer;
   }
 
+  /** A sale with the card left to the caller, its whole time, and what the agent says of where it went. */
+  async timedSale(
+    id: string,
+    minor: number,
+  ): Promise<{ answer: Answer<Payment>; elapsedMs: number; serverTiming: string }> {
+    const body = JSON.stringify({ id, amount: { minor: String(minor), currency: "EUR" } });
+    const headers = { authorization: `Bearer ${this.token}`, "content-type": "application/json" };
+    const began = performance.now();
+    const response = await fetch(`${this.api}/v1/payments`, { method: "POST", headers, body });
+    const answer = { status: response.status, body: (await response.json()) as Payment };
+    return { answer, elapsedMs: performance.now() - began, serverTiming: response.headers.get("server-timing") ?? "" };
+  }
+
   async payment(id: string): Promise<Payment> {
     return (await this.call<Payment>("GET", `/v1/payments/${id}`)).body;
   }
@@ -205,15 +217,20 @@ export class Counter implements AsyncDisposable {
     });
   }
 
-  /** Until the agent says that it sells online. */
-  async online(): Promise<void> {
+  async linked(): Promise<void> {
     await until(
-      "the agent to be online",
+      "the link to the hub",
       async () => ((await this.#status()).hub?.state === "up" ? true : undefined),
       20_000,
     );
+  }
+
+  /** Until the agent sells online, and holds a lease for when it cannot. */
+  async online(): Promise<void> {
+    await this.linked();
     await until("an offline lease", async () => ((await this.#status()).lease ? true : undefined), 20_000);
   }
+
   async offline(): Promise<void> {
     await until(
       "the agent to notice that the hub is away",

@@ -33,7 +33,7 @@ const POINTS: readonly { readonly stage: PaymentStage; readonly hub: HubIs }[] =
 ];
 
 const folder = mkdtempSync(join(tmpdir(), "kill-"));
-const counter = new Counter({ folder, lease: { perSaleMinor: "5000", sumMinor: "100000", countMax: 100 } });
+const counter = new Counter({ folder, lease: { perSaleMinor: 5_000, sumMinor: 100_000, countMax: 100 } });
 const sold = new Map<string, number>();
 
 beforeAll(async () => await counter.start(), 120_000);

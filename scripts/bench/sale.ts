@@ -1,0 +1,73 @@
+/** How long an offline sale takes from POST to answer, and whose time it is: the card's, the journal's disk's, or ours. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Counter } from "../lib/counter.ts";
+import { type Figure, percentile } from "./figures.ts";
+
+export interface SaleBenchOptions {
+  /** How many sales are timed; a card has to be put in and taken out for each, which takes most of a second. */
+  readonly sales: number;
+  readonly onProgress?: (text: string) => void;
+}
+
+export const SALES_DEFAULT = 100;
+const WARM_UP_SALES = 5;
+const LEASE = { perSaleMinor: 5_000, sumMinor: 900_000_000, countMax: 100_000 };
+
+interface Timed {
+  readonly ours: number;
+  readonly card: number;
+  readonly journal: number;
+}
+
+export async function benchSale({ sales, onProgress = () => {} }: SaleBenchOptions): Promise<Figure[]> {
+  const folder = mkdtempSync(join(tmpdir(), "sale-"));
+  await using counter = new Counter({ folder, lease: LEASE, onStep: (step) => onProgress(`starting ${step}`) });
+  await counter.start();
+  await counter.program("hub").stop("SIGKILL");
+  await counter.offline();
+  const timed: Timed[] = [];
+  for (let index = 0; index < WARM_UP_SALES + sales; index += 1) {
+    const one = await timeSale(counter, `B-${index}`);
+    if (index >= WARM_UP_SALES) timed.push(one);
+    if (index % 20 === 0) onProgress(`sale ${index} of ${WARM_UP_SALES + sales}`);
+  }
+  rmSync(folder, { recursive: true, force: true });
+  const figure = (name: string, part: keyof Timed, share: number): Figure => ({
+    figure: name,
+    value: Number(
+      percentile(
+        timed.map((one) => one[part]),
+        share,
+      ).toFixed(2),
+    ),
+    unit: "ms",
+    runs: timed.length,
+  });
+  return [
+    figure("sale.ours.p50", "ours", 0.5),
+    figure("sale.ours.p99", "ours", 0.99),
+    figure("sale.card.p50", "card", 0.5),
+    figure("sale.journal.p50", "journal", 0.5),
+  ];
+}
+
+async function timeSale(counter: Counter, id: string): Promise<Timed> {
+  const posted = counter.timedSale(id, 100);
+  await counter.card({ do: "insert" });
+  const { answer, elapsedMs, serverTiming } = await posted;
+  if (answer.body.status !== "approved") throw new Error(`${id} is ${answer.body.status}: ${answer.body.detail ?? ""}`);
+  await counter.card({ do: "pull" });
+  await counter.ticketOf(id, "printed");
+  const card = durationOf(serverTiming, "card");
+  const journal = durationOf(serverTiming, "journal");
+  return { card, journal, ours: elapsedMs - card - journal };
+}
+
+/** Milliseconds of one part in a Server-Timing header (W3C). */
+function durationOf(header: string, part: string): number {
+  const found = new RegExp(`(?:^|,\\s*)${part};dur=([\\d.]+)`).exec(header);
+  if (!found) throw new Error(`the answer does not say how long the ${part} took: "${header}"`);
+  return Number(found[1]);
+}
