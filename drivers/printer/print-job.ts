@@ -32,7 +32,7 @@ async function makeReady({ dialogue, options }: PrintJob): Promise<PrintRefusal 
   try {
     if (options.signal.aborted) return "no-answer";
     const refusal = refusalOf(await dialogue.status());
-    
+    if (refusal) return refusal;
     if (!(await dialogue.synchronise(options.signal))) return refusalOf(await dialogue.status()) ?? "no-answer";
     // Synchronising may have let the printer work off what an earlier ticket left, to the end of its paper.
     return refusalOf(await dialogue.status());

@@ -142,8 +142,8 @@ describe("RM3 a receipt printer that cannot print", () => {
     const options = printing();
     expect(await printerOf(device).print(receipt(1), options)).toEqual(NOTHING(why));
     expect(options.announced()).toBe(0);
-    fixture.sim.change({ paper: "ok", coverOpen: false, offline: false, jammed: false });
     expect(fixture.sim.status()).toMatchObject({ bufferedBytes: 0, uncut: "", tickets: 0 });
+    fixture.sim.change({ paper: "ok", coverOpen: false, offline: false, jammed: false });
     expect(await printerOf(device).print(receipt(2), printing())).toEqual({ ok: true });
     expect(fixture.sim.tickets().map((ticket) => ticket.text.includes("Receipt 2"))).toEqual([true]);
   });
