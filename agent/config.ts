@@ -93,5 +93,8 @@ export const loadAgentConfig = (path: string, env: Environment): AgentConfig =>
 export const tokenFileOf = (config: Pick<AgentConfig, "dataDir" | "api">): string =>
   config.api.tokenFile ?? join(config.dataDir, "api-token");
 
+/** Where a running agent leaves the address of its API. */
+export const addressFileOf = (config: Pick<AgentConfig, "dataDir">): string => join(config.dataDir, "api-address");
+
 /** For editors: `tillway agent schema`. */
 export const agentConfigJsonSchema = (): Record<string, unknown> => configJsonSchema(AgentConfigSchema);

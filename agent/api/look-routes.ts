@@ -3,27 +3,23 @@ import type { FastifyInstance } from "fastify";
 import type { Devices } from "../devices/devices.ts";
 import type { Health } from "../health/health.ts";
 import type { Journal } from "../journal/journal.ts";
+import type { Forwarder } from "../saf/forwarder.ts";
 import { formatError, refuse } from "./api-errors.ts";
 import { QueueQuerySchema, queueEntryJson } from "./api-schemas.ts";
 import { CLIENTS_MAX, type EventStream } from "./event-stream.ts";
 import { METRICS_TYPE, metricsText, type PaymentCounter } from "./metrics.ts";
 
-/** The queue as people look at it. */
-export interface QueueView extends Pick<Journal, "queue"> {
-  /** Tries the hub now rather than at the end of the backoff. */
-  forwardNow?(): void;
-}
-
 export interface LookRoutesOptions {
   readonly devices: Pick<Devices, "list">;
   readonly health: Health;
-  readonly queue: QueueView;
+  readonly journal: Pick<Journal, "queue">;
+  readonly forwarder: Pick<Forwarder, "retry">;
   readonly events: EventStream;
   readonly counter: PaymentCounter;
 }
 
 export function lookRoutes(app: FastifyInstance, options: LookRoutesOptions): void {
-  const { devices, health, queue, events, counter } = options;
+  const { devices, health, journal, forwarder, events, counter } = options;
   app.get("/v1/health", () => ({ ok: true }));
   app.get("/v1/status", () => health.status());
   app.get("/v1/devices", () => ({ devices: devices.list() }));
@@ -32,10 +28,10 @@ export function lookRoutes(app: FastifyInstance, options: LookRoutesOptions): vo
     if (!query.success) return refuse(reply, formatError(query.error));
     const { state, paymentId, limit } = query.data;
     const filter = { limit, ...(state && { state }), ...(paymentId && { paymentId }) };
-    return { entries: queue.queue(filter).map(queueEntryJson) };
+    return { entries: journal.queue(filter).map(queueEntryJson) };
   });
   app.post("/v1/queue/retry", (_request, reply) => {
-    queue.forwardNow?.();
+    forwarder.retry();
     reply.status(202);
     return { depth: health.status().queue.depth };
   });

@@ -69,6 +69,13 @@ function paymentPaths(): Json {
     "/v1/payments/{id}": {
       get: { summary: "One payment.", parameters: [path("id")], responses: responses(PAYMENT, 404) },
     },
+    "/v1/payments/{id}/timings": {
+      get: {
+        summary: "Where the time of a recent sale went: cardMs, journalMs, hubMs.",
+        parameters: [path("id")],
+        responses: responses({ 200: answer("milliseconds", { type: "object" }) }, 404),
+      },
+    },
     "/v1/payments/{id}/cancel": act("Cancel while the card is waited for."),
     "/v1/payments/{id}/void": act("Take back an approved payment that the hub has not got yet.", {
       requestBody: { content: json(ref("VoidRequest")) },

@@ -67,6 +67,11 @@ export function paymentRoutes(app: FastifyInstance, options: PaymentRoutesOption
     const view = payments.get(params.id);
     return view ? paymentJson(view) : refuse(reply, unknownPayment(params.id));
   });
+  app.get("/v1/payments/:id/timings", (request, reply) => {
+    const params = parse(reply, PaymentParamsSchema, request.params);
+    if (params === undefined) return reply;
+    return payments.timingsOf(params.id) ?? refuse(reply, unknownPayment(params.id));
+  });
   actionRoutes(app, payments);
 }
 

@@ -1,19 +1,19 @@
 import { once } from "node:events";
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { createServer, request as httpRequest, type IncomingMessage } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { abortable, systemClock } from "../../base/clock.ts";
-import { type PaymentId, systemRandom } from "../../base/ids.ts";
+import type { PaymentId } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { currencyOf, money } from "../../base/money.ts";
 import { fail, ok } from "../../base/result.ts";
 import type { Status } from "../health/health.ts";
 import type { PaymentEvent, Payments, PaymentView, PurchaseRequest, StartRefusal } from "../payment/payments.ts";
+import { type RunningApi, startApi } from "./api.ts";
 import { readApiToken } from "./api-token.ts";
 import { CLIENTS_MAX } from "./event-stream.ts";
-import { type RunningApi, startApi } from "./server.ts";
 
 const STATUS = {
   selling: "online",
@@ -90,23 +90,22 @@ let token: string;
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), "tillway-api-"));
   payments = new FakePayments();
-  const tokenFile = join(folder, "api-token");
-  api = await start(0, tokenFile);
-  token = readApiToken(tokenFile);
+  api = await start(0);
+  token = readApiToken(join(folder, "api-token"));
 });
 afterEach(async () => {
   await api[Symbol.asyncDispose]();
   rmSync(folder, { recursive: true });
 });
 
-function start(port: number, tokenFile: string) {
+let retries = 0;
+function start(port: number) {
   return startApi({
-    config: { host: "127.0.0.1", port, tokenFile },
-    currency: currencyOf("EUR"),
+    config: { dataDir: folder, api: { host: "127.0.0.1", port }, site: { currency: currencyOf("EUR") } },
     payments,
     devices: { lend: () => undefined, list: () => STATUS.devices, onChange: () => () => undefined },
     health: { status: () => STATUS },
-    queue: {
+    journal: {
       queue: (filter) => [
         {
           sequence: 3,
@@ -120,8 +119,12 @@ function start(port: number, tokenFile: string) {
         },
       ],
     },
+    forwarder: {
+      retry: () => {
+        retries += 1;
+      },
+    },
     clock: systemClock,
-    random: systemRandom,
     log: silentLog,
   });
 }
@@ -274,7 +277,7 @@ test("nothing is told without the token, which only its owner can read", async (
 });
 
 test("a second start keeps the token, and a port in use is a Fault that names it", async () => {
-  await expect(start(api.port, join(folder, "api-token"))).rejects.toThrow(
+  await expect(start(api.port)).rejects.toThrow(
     `127.0.0.1:${api.port} is in use; stop what listens there or change api.port`,
   );
   expect(readApiToken(join(folder, "api-token"))).toBe(token);
@@ -287,6 +290,9 @@ test("status, devices, queue, metrics and the API's description can be read", as
   expect((await call("GET", "/v1/queue?state=quarantined")).json.entries).toMatchObject([
     { state: "quarantined", amount: { minor: "1234", currency: "EUR" } },
   ]);
+  expect((await call("POST", "/v1/queue/retry")).status).toBe(202);
+  expect(retries).toBe(1);
+  expect(readFileSync(join(folder, "api-address"), "utf8")).toBe(`http://127.0.0.1:${api.port}\n`);
   const { json } = await call("GET", "/v1/openapi.json");
   expect(Object.keys(json.paths)).toContain("/v1/payments/{id}/void");
   expect(json.components.schemas.PaymentRequest.required).toEqual(["id", "amount"]);
@@ -338,6 +344,6 @@ test("an unrelated server on the port is named too", async () => {
   const other = createServer().listen(0, "127.0.0.1");
   await once(other, "listening");
   const { port } = other.address() as { port: number };
-  await expect(start(port, join(folder, "api-token"))).rejects.toThrow(/is in use/);
+  await expect(start(port)).rejects.toThrow(/is in use/);
   other.close();
 });

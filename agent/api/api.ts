@@ -1,33 +1,35 @@
 /** The local API: HTTP on loopback with a bearer token, for the till, the command line and Prometheus. */
+import { rmSync, writeFileSync } from "node:fs";
 import { type FastifyRequest, fastify } from "fastify";
 import type { Clock } from "../../base/clock.ts";
 import { Fault, reasonOf } from "../../base/fault.ts";
-import type { RandomBytes } from "../../base/ids.ts";
+import { systemRandom } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
-import type { Currency } from "../../base/money.ts";
+import { type AgentConfig, addressFileOf, tokenFileOf } from "../config.ts";
 import type { Devices } from "../devices/devices.ts";
 import type { Health } from "../health/health.ts";
+import type { Journal } from "../journal/journal.ts";
 import type { Payments } from "../payment/payments.ts";
+import type { Forwarder } from "../saf/forwarder.ts";
 import type { Hub } from "../uplink/hub.ts";
 import { refuse, thrownError } from "./api-errors.ts";
 import { paymentEventJson } from "./api-schemas.ts";
 import { bearerCheck, ensureApiToken } from "./api-token.ts";
 import { EventStream } from "./event-stream.ts";
-import { lookRoutes, type QueueView } from "./look-routes.ts";
+import { lookRoutes } from "./look-routes.ts";
 import { PaymentCounter } from "./metrics.ts";
 import { paymentRoutes } from "./payment-routes.ts";
 
 export interface ApiOptions {
-  /** `port` 0 takes any free one. */
-  readonly config: { readonly host: "127.0.0.1"; readonly port: number; readonly tokenFile: string };
-  readonly currency: Currency;
+  /** `api.port` 0 takes any free one. */
+  readonly config: Pick<AgentConfig, "dataDir" | "api"> & { readonly site: Pick<AgentConfig["site"], "currency"> };
   readonly payments: Payments;
   readonly devices: Devices;
   readonly health: Health;
-  readonly queue: QueueView;
+  readonly journal: Pick<Journal, "queue">;
+  readonly forwarder: Pick<Forwarder, "retry">;
   readonly hub?: Pick<Hub, "onState">;
   readonly clock: Clock;
-  readonly random: RandomBytes;
   readonly log: Log;
 }
 
@@ -42,7 +44,8 @@ const REQUEST_LIMIT_MS = 10_000;
 /** Listens, or throws a Fault that names the port. Disposing answers those who wait with the payment as it is. */
 export async function startApi(options: ApiOptions): Promise<RunningApi> {
   const { config, payments, devices, clock, log } = options;
-  const authorised = bearerCheck(ensureApiToken(config.tokenFile, options.random));
+  const tokenFile = tokenFileOf(config);
+  const authorised = bearerCheck(ensureApiToken(tokenFile, systemRandom));
   const stopping = new AbortController();
   using stack = new DisposableStack();
   const events = stack.use(new EventStream(clock));
@@ -56,7 +59,7 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
   app.server.maxConnections = CONNECTIONS_MAX;
   app.addHook("onRequest", (request, reply, done) => {
     if (authorised(request.headers.authorization)) return done();
-    const message = `the bearer token is missing or wrong; it lies in ${config.tokenFile}`;
+    const message = `the bearer token is missing or wrong; it lies in ${tokenFile}`;
     void reply.send(refuse(reply, { status: 401, code: "E_DENIED", message }));
   });
   app.setNotFoundHandler((request, reply) =>
@@ -66,7 +69,7 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
   );
   app.setErrorHandler((error, _request, reply) => reply.send(refuse(reply, thrownError(error, log))));
   acceptEmptyJson(app);
-  paymentRoutes(app, { payments, clock, currency: options.currency, stopping: stopping.signal });
+  paymentRoutes(app, { payments, clock, currency: config.site.currency, stopping: stopping.signal });
   lookRoutes(app, { ...options, events, counter });
   stack.defer(
     payments.onEvent((event) => {
@@ -76,8 +79,9 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
   );
   stack.defer(devices.onChange((device) => events.send("device.changed", device)));
   if (options.hub) stack.defer(options.hub.onState((state) => events.send("hub.state", { state })));
-  const port = await listen(app, config);
-  log.info("local API listens", { host: config.host, port });
+  const port = await listen(app, config.api);
+  stack.defer(publishAddress(addressFileOf(config), `http://${config.api.host}:${port}`));
+  log.info("local API listens", { host: config.api.host, port });
   const owned = stack.move();
   return {
     port,
@@ -108,7 +112,7 @@ function acceptEmptyJson(app: App): void {
 
 const pathOf = (url: string): string => url.split("?")[0] ?? url;
 
-async function listen(app: App, { host, port }: ApiOptions["config"]): Promise<number> {
+async function listen(app: App, { host, port }: AgentConfig["api"]): Promise<number> {
   try {
     await app.listen({ host, port });
   } catch (error) {
@@ -122,4 +126,10 @@ async function listen(app: App, { host, port }: ApiOptions["config"]): Promise<n
   }
   const address = app.server.address();
   return typeof address === "object" && address !== null ? address.port : port;
+}
+
+/** With `api.port` 0 nobody could know the port: the command line reads it here. */
+function publishAddress(path: string, address: string): () => void {
+  writeFileSync(path, `${address}\n`, { mode: 0o600 });
+  return () => rmSync(path, { force: true });
 }
