@@ -1,6 +1,6 @@
 /** A hub in memory with one enrolled terminal and one customer, and the words to say to it what an agent would. */
 import { createHash } from "node:crypto";
-import { ManualClock } from "../../base/clock.ts";
+import { type Clock, ManualClock } from "../../base/clock.ts";
 import {
   type Epoch,
   newEpoch,
@@ -88,19 +88,35 @@ export function hubFixture({ balanceMinor = 10_000n, seed = "hub" } = {}): HubFi
   };
 }
 
-interface TerminalOptions {
+interface EnrolOptions {
   readonly hub: HubCore;
-  readonly clock: ManualClock;
+  readonly clock: Clock;
   readonly random: RandomBytes;
   readonly terminalId: TerminalId;
 }
 
-export function enrolTerminal(options: TerminalOptions): FakeTerminal {
-  const claim = options.hub.terminals.createClaim({ terminalId: options.terminalId, validMs: 60 * MINUTE_MS });
+export function enrolTerminal({ hub, clock, random, terminalId }: EnrolOptions): FakeTerminal {
+  const claim = hub.terminals.createClaim({ terminalId, validMs: 60 * MINUTE_MS });
   const keys = newSigningKeys();
-  const enrolled = options.hub.terminals.enrol({ ...claim, signingKey: publicKeyText(keys.publicKey) });
+  const enrolled = hub.terminals.enrol({ ...claim, signingKey: publicKeyText(keys.publicKey) });
   if (!enrolled.ok) throw new Error(enrolled.error.detail);
-  return new FakeTerminal(options, keys);
+  return new FakeTerminal({
+    terminalId,
+    clock,
+    random,
+    keys,
+    sealingKey: hub.sealingKey,
+    receive: (envelope) => hub.receive(envelope),
+  });
+}
+
+export interface FakeTerminalOptions {
+  readonly terminalId: TerminalId;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly keys: SigningKeys;
+  readonly sealingKey: HubCore["sealingKey"];
+  receive(envelope: UpEnvelope): Promise<readonly DownEnvelope[]>;
 }
 
 /** What a purchase of 10.00 asks for when a test does not say. */
@@ -109,15 +125,13 @@ const ANSWER_WITHIN_MS = 5_000;
 
 export class FakeTerminal {
   readonly epoch: Epoch;
-  readonly #options: TerminalOptions;
-  readonly #keys: SigningKeys;
+  readonly #options: FakeTerminalOptions;
   #sequence = 0;
   #forward = 0;
   #hash = GENESIS_HASH;
 
-  constructor(options: TerminalOptions, keys: SigningKeys) {
+  constructor(options: FakeTerminalOptions) {
     this.#options = options;
-    this.#keys = keys;
     this.epoch = newEpoch(options.random);
   }
 
@@ -136,7 +150,7 @@ export class FakeTerminal {
     };
   }
 
-  seal(paymentId: string, pan = TEST_PAN, sealingKey = this.#sealingKey): SealedCardData {
+  seal(paymentId: string, pan = TEST_PAN, sealingKey = this.#options.sealingKey): SealedCardData {
     return sealCardData({
       data: { pan, expiry: TEST_EXPIRY },
       terminalId: this.terminalId,
@@ -191,7 +205,7 @@ export class FakeTerminal {
     };
   }
 
-  /** The next entry of this terminal's journal; `skip` leaves unforwarded entries before it. */
+  /** The next entry of this terminal's journal. */
   entry(body: EntryBody, { sealed, forward }: { sealed?: SealedCardData; forward?: number } = {}): ForwardedEntry {
     this.#sequence += 1;
     this.#forward = forward ?? this.#forward + 1;
@@ -213,20 +227,16 @@ export class FakeTerminal {
 
   batch(entries: readonly ForwardedEntry[]): UpEnvelope {
     const unsigned = { epoch: this.epoch, entries: [...entries], chainHead: entries.at(-1)?.hash ?? this.#hash };
-    const { signature } = signText("batch", batchText(this.terminalId, unsigned), this.#keys.privateKey);
+    const { signature } = signText("batch", batchText(this.terminalId, unsigned), this.#options.keys.privateKey);
     return { ...this.head(), type: "advice.batch", body: { ...unsigned, signature } };
   }
 
   async ask(envelope: UpEnvelope): Promise<AuthorisationResponse> {
-    return only(await this.#options.hub.receive(envelope), "authorisation.response").body;
+    return only(await this.#options.receive(envelope), "authorisation.response").body;
   }
 
   async tell(...entries: readonly ForwardedEntry[]): Promise<readonly EntryReceipt[]> {
-    return only(await this.#options.hub.receive(this.batch(entries)), "receipt").body.results;
-  }
-
-  get #sealingKey() {
-    return this.#options.hub.sealingKey;
+    return only(await this.#options.receive(this.batch(entries)), "receipt").body.results;
   }
 }
 
