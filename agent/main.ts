@@ -9,10 +9,11 @@ import { type PaymentId, systemRandom } from "../base/ids.ts";
 import { takeLock } from "../base/lock-file.ts";
 import { createLog, type Log } from "../base/log.ts";
 import { deviceCatalogue } from "../drivers/catalogue.ts";
-import { startApi } from "./api/api.ts";
+import { TILLWAY_VERSION } from "../wire/version.ts";
+import { type RunningApi, startApi } from "./api/api.ts";
 import { type AgentConfig, loadAgentConfig } from "./config.ts";
 import { DeviceManager } from "./devices/device-manager.ts";
-import { createHealth } from "./health/health.ts";
+import { createHealth, type Health } from "./health/health.ts";
 import { type Identity, loadIdentity } from "./identity.ts";
 import type { Journal } from "./journal/journal.ts";
 import { openJournal } from "./journal/sqlite-journal.ts";
@@ -26,7 +27,6 @@ import { abortInterrupted } from "./payment/recovery.ts";
 import { TicketPrinter } from "./payment/ticket-printer.ts";
 import { startForwarder } from "./saf/forwarder.ts";
 import { createHubLink, type HubLink } from "./uplink/hub-link.ts";
-import { AGENT_VERSION } from "./version.ts";
 
 /** Runs until a signal ends it. */
 export function runAgent({ configPath }: { readonly configPath: string }): Promise<never> {
@@ -70,36 +70,9 @@ async function startAgent(config: AgentConfig, signal: AbortSignal): Promise<Run
     now: wallOf(link, clock),
     businessDate: dayIn(config.site.timeZone),
   });
-  const ending = new AbortController();
-  const forwarder = startForwarder({
-    journal,
-    hub: link.hub,
-    clock,
-    random: systemRandom,
-    log: log.for("saf"),
-    signal: ending.signal,
-  });
-  const health = createHealth({
-    version: AGENT_VERSION,
-    timeZone: config.site.timeZone,
-    clock,
-    devices,
-    payments: desk,
-    journal,
-    hub: link.hub,
-    hubClock: link.clock,
-    lease: () => link.leases.view(),
-    disk: diskOf(config),
-    draining: () => desk.draining,
-  });
-  const parts = { payments: desk, devices, health, journal, forwarder, config, clock, log: log.for("api") };
-  const api = stack.use(await startApi(parts));
+  const health = healthOf({ config, link, devices, desk, journal, clock });
+  const api = stack.use(await joinUp(stack, { config, link, devices, desk, journal, clock, log, health }));
   tickets.start();
-  const linked = link.start(ending.signal).catch((error: unknown) => endBecause(log, error));
-  stack.defer(async () => {
-    ending.abort();
-    await linked;
-  });
   signal.throwIfAborted();
   process.stdout.write(`${JSON.stringify({ ready: true, api: api.port })}\n`);
   const owned = stack.move();
@@ -112,6 +85,65 @@ async function startAgent(config: AgentConfig, signal: AbortSignal): Promise<Run
       await owned.disposeAsync();
     },
   };
+}
+
+/** Starts what speaks: store-and-forward, the link to the hub, and last the local API. */
+async function joinUp(
+  stack: AsyncDisposableStack,
+  parts: Joined & { readonly health: Health; readonly log: Log },
+): Promise<RunningApi> {
+  const { config, link, devices, desk, journal, clock, health, log } = parts;
+  const ending = new AbortController();
+  const { signal } = ending;
+  const forwarder = startForwarder({
+    journal,
+    hub: link.hub,
+    clock,
+    random: systemRandom,
+    log: log.for("saf"),
+    signal,
+  });
+  const linked = link.start(signal).catch((error: unknown) => endBecause(log, error));
+  stack.defer(async () => {
+    ending.abort();
+    await linked;
+  });
+  return await startApi({
+    payments: desk,
+    devices,
+    health,
+    journal,
+    forwarder,
+    hub: link.hub,
+    config,
+    clock,
+    log: log.for("api"),
+  });
+}
+
+interface Joined {
+  readonly config: AgentConfig;
+  readonly link: HubLink;
+  readonly devices: DeviceManager;
+  readonly desk: PaymentDesk;
+  readonly journal: Journal;
+  readonly clock: Clock;
+}
+
+function healthOf({ config, link, devices, desk, journal, clock }: Joined): Health {
+  return createHealth({
+    version: TILLWAY_VERSION,
+    timeZone: config.site.timeZone,
+    clock,
+    devices,
+    payments: desk,
+    journal,
+    hub: link.hub,
+    hubClock: link.clock,
+    lease: () => link.leases.view(),
+    disk: diskOf(config),
+    draining: () => desk.draining,
+  });
 }
 
 interface Parts {
@@ -132,7 +164,7 @@ function linkToHub({ config, identity, journal, clock, log }: Parts): HubLink {
     random: systemRandom,
     boot: thisBoot(),
     options: {
-      version: AGENT_VERSION,
+      version: TILLWAY_VERSION,
       prefer,
       ...(mqttUrl === undefined ? {} : { mqttUrl }),
       ...(httpsUrl === undefined ? {} : { httpsUrl }),

@@ -62,7 +62,7 @@ const CURRENCIES: Readonly<Record<string, readonly [numeric: number, exponent: n
   VND: [704, 0],
   XOF: [952, 0],
   ZAR: [710, 2],
-}; // prettier-ignore
+};
 
 /** The largest amount a message carries: twelve digits, as EMV tag 9F02 and ISO 8583 DE 4 hold. */
 export const AMOUNT_MINOR_MAX = 999_999_999_999n;

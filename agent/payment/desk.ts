@@ -148,7 +148,7 @@ export class PaymentDesk implements Payments {
     const entries = this.#entries(id);
     if (entries.length === 0) return fail({ why: "not-found", detail: `no payment ${id} here` });
     const target = entries.find(isForwardedApproval);
-    if (!target || target.body.operation !== "purchase") {
+    if (target?.body.operation !== "purchase") {
       return fail({ why: "not-approved", detail: "only an approved sale can be voided" });
     }
     const voided = await this.#options.journal.appendVoid({

@@ -24,22 +24,22 @@ export interface Line {
 interface TransactionPage {
   readonly transactions: readonly {
     readonly paymentId: string;
-    readonly amount: { readonly minor: string };
+    readonly postedMinor: string;
     readonly status: string;
   }[];
-  readonly next?: string;
+  readonly cursor?: string;
 }
 
-/** Every posted purchase in the hub's ledger. */
+/** Every payment for which money moved in the hub's ledger, with all that moved for it. */
 export async function readLedger(counter: Counter): Promise<readonly Posting[]> {
   const postings: Posting[] = [];
-  let path: string | undefined = "/v1/transactions?limit=500";
-  while (path !== undefined) {
-    const page: TransactionPage = await counter.hubGet<TransactionPage>(path);
-    for (const { paymentId, amount, status } of page.transactions) {
-      if (status === "posted") postings.push({ paymentId, minor: amount.minor, status });
+  let cursor: string | undefined = "0";
+  while (cursor !== undefined) {
+    const page: TransactionPage = await counter.hubGet<TransactionPage>(`/v1/transactions?limit=100&cursor=${cursor}`);
+    for (const { paymentId, postedMinor, status } of page.transactions) {
+      if (postedMinor !== "0" || status === "confirmed") postings.push({ paymentId, minor: postedMinor, status });
     }
-    path = page.next === undefined ? undefined : `/v1/transactions?limit=500&cursor=${encodeURIComponent(page.next)}`;
+    cursor = page.cursor;
   }
   return postings;
 }

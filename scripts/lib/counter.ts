@@ -140,8 +140,12 @@ export class Counter implements AsyncDisposable {
         "",
       ].join("\n"),
     );
-    const ready = await this.#startReady("hub", ["hub", "run", "--config", this.hubConfig]);
-    this.#hubPorts = { https: Number(ready["https"]), mqtts: Number(ready["mqtts"]) };
+    await this.#startReady("hub", ["hub", "run", "--config", this.hubConfig]);
+    const endpoints = JSON.parse(readFileSync(join(this.folder, "hub/endpoints.json"), "utf8")) as Record<
+      string,
+      number
+    >;
+    this.#hubPorts = { https: endpoints["httpsPort"] ?? 0, mqtts: endpoints["mqttPort"] ?? 0 };
   }
 
   async startAgent(options: { readonly killAt?: KillPoint } = {}): Promise<void> {
@@ -252,7 +256,7 @@ export class Counter implements AsyncDisposable {
 
   /** The hub's operator API, over TLS checked against the hub's own authority. */
   hubGet<T>(path: string): Promise<T> {
-    const ca = readFileSync(join(this.folder, "hub/ca.pem"));
+    const ca = readFileSync(join(this.folder, "hub/tls/ca-certificate.pem"));
     const token = readFileSync(join(this.folder, "hub/operator-token"), "utf8").trim();
     return new Promise((resolve, reject) => {
       const options = {

@@ -69,21 +69,23 @@ function programOf(child: ChildProcess, name: string): Program {
   };
 }
 
-/** Starts a program that says it is ready with one line of JSON on standard output, and gives that object. */
+const READY = /^(?:\{|hub ready)/;
+
+/** Starts a program that says on standard output that it is ready, and gives the object if it says so in JSON. */
 export async function startReady(
   options: StartOptions,
   withinMs = 30_000,
 ): Promise<{ program: Program; ready: Record<string, unknown> }> {
   const line = Promise.withResolvers<string>();
   const program = startProgram(options, (text) => {
-    if (text.startsWith("{")) line.resolve(text);
+    if (READY.test(text)) line.resolve(text);
   });
   const why = await Promise.race([line.promise, program.ended, delay(withinMs, "nothing", { ref: false })]);
-  if (typeof why !== "string" || !why.startsWith("{")) {
+  if (typeof why !== "string" || !READY.test(why)) {
     await program.stop("SIGKILL");
     throw new Error(`${options.name} did not get ready (${String(why)}):\n${tail(options.logFile)}`);
   }
-  return { program, ready: JSON.parse(why) as Record<string, unknown> };
+  return { program, ready: why.startsWith("{") ? (JSON.parse(why) as Record<string, unknown>) : {} };
 }
 
 /** Runs a program to its end and gives what it printed. */

@@ -1,0 +1,164 @@
+/**
+ * How many durable entries a second the agent's journal takes, beside a bare SQLite loop: one row of the same size per
+ * commit, WAL and `synchronous=FULL` as well, with no chain, no queue and no promise. Entries are sealed beforehand;
+ * sealing is a figure of its own.
+ */
+import { generateKeyPairSync } from "node:crypto";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Journal, NewEntry } from "../../agent/journal/journal.ts";
+import { openJournal } from "../../agent/journal/sqlite-journal.ts";
+import { systemClock } from "../../base/clock.ts";
+import { type PaymentId, systemRandom, type TerminalId } from "../../base/ids.ts";
+import { silentLog } from "../../base/log.ts";
+import { currencyOf } from "../../base/money.ts";
+import { openSqlite } from "../../base/sqlite.ts";
+import { type SealedCardData, sealCardData } from "../../wire/card-data.ts";
+import { compared, type Figure, measured, type Pair, rate } from "./figures.ts";
+
+const RUNS = 5;
+const RUN_MS = 1_000;
+const CONCURRENT_SALES = 16;
+const TERMINAL = "bench-1" as TerminalId;
+/** Sales of the probe that tells the size of a row. */
+const PROBE_SALES = 50;
+/** Sealed data are taken in turn from this many. */
+const SEALED_POOL = 64;
+
+export async function benchJournal(): Promise<Figure[]> {
+  // On many machines /tmp is memory, where an fsync costs nothing and says nothing.
+  const folder = mkdtempSync(join(existsSync("/var/tmp") ? "/var/tmp" : tmpdir(), "tillway-bench-"));
+  try {
+    const sealing = sealer();
+    const seals: number[] = [];
+    const single: Pair[] = [];
+    const concurrent: Pair[] = [];
+    const sale = saleMaker(Array.from({ length: SEALED_POOL }, sealing));
+    const rowBytes = await sizeOfRow(join(folder, "probe.db"), sale);
+    for (let run = 0; run < RUNS; run += 1) {
+      const path = (name: string) => join(folder, `${name}-${run}.db`);
+      seals.push(await rate(RUN_MS / 2, sealing));
+      const reference = bareRate(path("bare"), rowBytes);
+      single.push({ ours: await journalRate(path("single"), sale, 1), reference });
+      concurrent.push({ ours: await journalRate(path("concurrent"), sale, CONCURRENT_SALES), reference });
+    }
+    const against = { unit: "entries/s", reference: "bare-sqlite-full" };
+    return [
+      measured({ figure: "journal.seal", unit: "seals/s" }, seals),
+      compared({ figure: "journal.single", ...against }, single),
+      compared({ figure: "journal.concurrent16", ...against }, concurrent),
+    ];
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+type Sale = { readonly intent: NewEntry; readonly decision: NewEntry };
+
+function sealer(): () => SealedCardData {
+  const { publicKey } = generateKeyPairSync("x25519");
+  return () =>
+    sealCardData({
+      data: { pan: "5413330000000014", expiry: "2912", sequenceNumber: "0" },
+      terminalId: TERMINAL,
+      paymentId: "bench-payment",
+      key: { keyId: "hub-1", publicKey },
+      random: systemRandom,
+    });
+}
+
+/** An offline sale as the agent journals it: an intent, then an approval that enters the queue with its sealed card. */
+function saleMaker(sealed: readonly SealedCardData[]): () => Sale {
+  let count = 0;
+  return () => {
+    count += 1;
+    const paymentId = `0198c0de-7000-7000-8000-${String(count).padStart(12, "0")}` as PaymentId;
+    const head = { paymentId, at: "2026-01-05T09:00:00.000Z", operation: "purchase" } as const;
+    const amount = { minor: String(100 + (count % 9_000)), currency: currencyOf("EUR") };
+    const seal = sealed[count % sealed.length];
+    return {
+      intent: { body: { ...head, kind: "intent", amount } },
+      decision: {
+        forward: true,
+        ...(seal === undefined ? {} : { sealed: seal }),
+        body: {
+          ...head,
+          kind: "decision",
+          outcome: "approved",
+          mode: "offline",
+          amount,
+          responseCode: "Y1",
+          attempts: [],
+          leaseId: "lease-000001",
+          card: {
+            entryMode: "chip",
+            maskedPan: "541333******0014",
+            cardToken: "5a".repeat(32),
+            aid: "a0000000041010",
+            label: "MASTERCARD",
+            cryptogramType: "TC",
+            iccData: "9f2608".padEnd(220, "0"),
+          },
+          businessDate: "2026-01-05",
+        },
+      },
+    };
+  };
+}
+
+const openBench = (path: string): Journal =>
+  openJournal({ path, terminalId: TERMINAL, clock: systemClock, random: systemRandom, log: silentLog });
+
+async function runSale(journal: Journal, { intent, decision }: Sale): Promise<void> {
+  await journal.append([intent]);
+  await journal.append([decision]);
+}
+
+/** Entries a second, with so many sales under way at one time, each awaiting both of its commits. */
+async function journalRate(path: string, sale: () => Sale, sales: number): Promise<number> {
+  await using journal = openBench(path);
+  const before = performance.now();
+  const lanes = Array.from({ length: sales }, () => rate(RUN_MS, () => runSale(journal, sale())));
+  await Promise.all(lanes);
+  return (journal.head.sequence / (performance.now() - before)) * 1_000;
+}
+
+/** The mean number of bytes that the journal's tables hold for an entry: its row, and its share of queue and sealed rows. */
+async function sizeOfRow(path: string, sale: () => Sale): Promise<number> {
+  {
+    await using journal = openBench(path);
+    for (let count = 0; count < PROBE_SALES; count += 1) await runSale(journal, sale());
+  }
+  const database = openSqlite(path, { migrations: [], readonly: true });
+  const bytes = database
+    .prepare<[], number>(
+      `SELECT (
+         (SELECT sum(length(text) + length(payment_id) + length(kind) + length(hash) + length(previous_hash)
+                     + coalesce(length(sealed_digest), 0)) FROM journal__entry)
+         + (SELECT sum(length(sealed)) FROM journal__sealed)
+         + (SELECT sum(length(state) + 8) FROM queue__entry)
+       ) / (SELECT count(*) FROM journal__entry)`,
+    )
+    .pluck()
+    .get();
+  database.close();
+  return Math.round(bytes ?? 0);
+}
+
+/** Commits a second of a loop that inserts one row of `rowBytes` and does nothing else. */
+function bareRate(path: string, rowBytes: number): number {
+  const sql = "CREATE TABLE bench__row (sequence INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT";
+  const database = openSqlite(path, { migrations: [{ id: "bench-1", sql }] });
+  const insert = database.prepare("INSERT INTO bench__row (text) VALUES (?)");
+  const text = "x".repeat(rowBytes);
+  const start = performance.now();
+  let count = 0;
+  while (performance.now() - start < RUN_MS) {
+    insert.run(text);
+    count += 1;
+  }
+  const perSecond = (count / (performance.now() - start)) * 1_000;
+  database.close();
+  return perSecond;
+}
