@@ -50,7 +50,7 @@ test("RM3 a card that was offered is not offered again before it was out", async
   const waiting = cards.awaitCard(never).then(() => {
     offered += 1;
   });
-  await Promise.resolve();
+  await new Promise((turn) => setImmediate(turn));
   expect(offered).toBe(0);
   cards.handle({ on: "card-out", card: 1 });
   cards.handle({ on: "card-in", card: 2, atr: ATR });

@@ -30,8 +30,8 @@ export interface HostedDriver extends AsyncDisposable {
 
 const OPEN_WITHIN_MS = 10_000;
 const CLOSE_WITHIN_MS = 1_500;
-/** A reader and its driver need little; the default young generation alone would cost more than they do. */
-const LEAN_NODE = ["--max-semi-space-size=1", "--max-old-space-size=64", "--disable-warning=DEP0005"];
+/** A driver needs little: one that leaks ends in its own process, early. nfc-pcsc still uses `new Buffer`. */
+const NODE_OPTIONS = ["--max-semi-space-size=1", "--max-old-space-size=64", "--disable-warning=DEP0005"];
 
 /** Beside this chunk in the bundle, a source file in a checkout. */
 const entry = (): string =>
@@ -81,7 +81,7 @@ class DeviceHost implements HostedDriver {
     this.#child = fork(entry(), [], {
       serialization: "advanced",
       env: { ...options.environment },
-      execArgv: LEAN_NODE,
+      execArgv: NODE_OPTIONS,
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
     this.#exited = new Promise((resolve) => {
