@@ -1,0 +1,80 @@
+/** A journal in a folder of its own, and entries to put into it, for the tests beside it. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ManualClock } from "../../base/clock.ts";
+import { type PaymentId, systemRandom, type TerminalId } from "../../base/ids.ts";
+import { silentLog } from "../../base/log.ts";
+import { currencyOf } from "../../base/money.ts";
+import type { EntryReceipt } from "../../wire/advice.ts";
+import type { SealedCardData } from "../../wire/card-data.ts";
+import type { EntryOf, StoredEntry } from "../../wire/journal-entry.ts";
+import type { Journal, NewEntry } from "./journal.ts";
+import { openJournal } from "./sqlite-journal.ts";
+
+export const TERMINAL = "shop-1" as TerminalId;
+export const AT = "2026-01-05T09:00:00.000Z";
+export const id = (text: string): PaymentId => text as PaymentId;
+
+export class JournalFolder implements Disposable {
+  readonly clock = new ManualClock();
+  readonly folder = mkdtempSync(join(tmpdir(), "journal-"));
+  readonly path = join(this.folder, "journal.db");
+
+  open(terminalId = TERMINAL): Journal {
+    return openJournal({ path: this.path, terminalId, clock: this.clock, random: systemRandom, log: silentLog });
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+export const intent = (payment: string, minor = "1250"): EntryOf<"intent"> => ({
+  kind: "intent",
+  paymentId: id(payment),
+  at: AT,
+  operation: "purchase",
+  amount: { minor, currency: currencyOf("EUR") },
+});
+export const decision = (payment: string, more: Partial<EntryOf<"decision">> = {}): EntryOf<"decision"> => ({
+  kind: "decision",
+  paymentId: id(payment),
+  at: AT,
+  outcome: "approved",
+  mode: "offline",
+  operation: "purchase",
+  amount: { minor: "1250", currency: currencyOf("EUR") },
+  attempts: [],
+  businessDate: "2026-01-05",
+  ...more,
+});
+export const sealedFor = (filler: number): SealedCardData => ({
+  keyId: "hub-1",
+  enc: Buffer.alloc(32, filler).toString("base64"),
+  ciphertext: Buffer.from(systemRandom(90)).toString("base64"),
+});
+export const advice = (payment: string, sealed = sealedFor(1)): NewEntry => ({
+  body: decision(payment),
+  forward: true,
+  sealed,
+});
+export const voiding = (target: StoredEntry, payment: string): EntryOf<"void"> => ({
+  kind: "void",
+  paymentId: id(payment),
+  at: AT,
+  voidedSequence: target.sequence,
+  voidedForward: target.forward ?? 0,
+  amount: { minor: "1250", currency: currencyOf("EUR") },
+  attempts: [],
+});
+export const receipt = (entry: StoredEntry, status: EntryReceipt["status"] = "processed"): EntryReceipt => ({
+  sequence: entry.sequence,
+  hash: entry.hash,
+  status,
+});
+export const one = async (journal: Journal, entry: NewEntry): Promise<StoredEntry> => {
+  const [stored] = await journal.append([entry]);
+  if (!stored) throw new Error("nothing was stored");
+  return stored;
+};
