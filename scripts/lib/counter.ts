@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:https";
 import { join } from "node:path";
+import type { SaleTimings } from "../../agent/payment/payments.ts";
 import type { ControlAnswer, ControlCommand } from "../../sim/control.ts";
 import { control } from "../../sim/control.ts";
 import { type Program, runTillway, startReady, tail, until } from "./processes.ts";
@@ -33,6 +34,12 @@ export interface Payment {
 export interface Answer<T> {
   readonly status: number;
   readonly body: T;
+}
+
+export interface TimedSale {
+  readonly payment: Payment;
+  readonly elapsedMs: number;
+  readonly timings: SaleTimings;
 }
 
 export class Counter implements AsyncDisposable {
@@ -198,16 +205,15 @@ export class Counter implements AsyncDisposable {
   }
 
   /** A sale with the card left to the caller, its whole time, and what the agent says of where it went. */
-  async timedSale(
-    id: string,
-    minor: number,
-  ): Promise<{ answer: Answer<Payment>; elapsedMs: number; serverTiming: string }> {
-    const body = JSON.stringify({ id, amount: { minor: String(minor), currency: "EUR" } });
-    const headers = { authorization: `Bearer ${this.token}`, "content-type": "application/json" };
+  async timedSale(id: string, minor: number): Promise<TimedSale> {
     const began = performance.now();
-    const response = await fetch(`${this.api}/v1/payments`, { method: "POST", headers, body });
-    const answer = { status: response.status, body: (await response.json()) as Payment };
-    return { answer, elapsedMs: performance.now() - began, serverTiming: response.headers.get("server-timing") ?? "" };
+    const { body } = await this.call<Payment>("POST", "/v1/payments", {
+      id,
+      amount: { minor: String(minor), currency: "EUR" },
+    });
+    const elapsedMs = performance.now() - began;
+    const timings = await this.call<SaleTimings>("GET", `/v1/payments/${id}/timings`);
+    return { payment: body, elapsedMs, timings: timings.body };
   }
 
   async payment(id: string): Promise<Payment> {
