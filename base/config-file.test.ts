@@ -93,6 +93,7 @@ test("the environment overrides keys at any depth, in the type of the key", () =
     TILLWAY_PAYMENT_CARD_TIMEOUT_SEC: "5",
     HOME: "/root",
     TILLWAY_BENCH_RUNS: "5",
+    TILLWAY_ROOT: "/opt/tillway",
   };
   expect(load(GOOD, env)).toMatchObject({
     api: { port: 0 },

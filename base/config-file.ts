@@ -99,10 +99,9 @@ function applyEnvironment(content: Record<string, unknown>, source: ConfigSource
 
 /** A variable that belongs to no key may be another program's; one that nearly names a key is a slip. */
 function refuseNearMiss(name: string, { prefix, schema }: { prefix: string; schema: Record<string, unknown> }): void {
-  const names = leafNames(schema, prefix);
-  const close = closest(name, names);
+  const close = closest(name.slice(prefix.length), leafNames(schema, ""));
   if (close !== undefined) {
-    throw new Fault("config.invalid", `${name}: this variable sets no key; did you mean ${close}?`);
+    throw new Fault("config.invalid", `${name}: this variable sets no key; did you mean ${prefix}${close}?`);
   }
 }
 
@@ -263,11 +262,11 @@ function knownKeys(schema: z.ZodType, path: Path): string[] {
   return at.flatMap(branches).flatMap((branch) => childrenOf(branch).map(([name]) => name));
 }
 
-/** The candidate that a slip of at most a third of its letters away makes of the text. */
+/** The candidate that a slip of the finger makes of the text: at most a quarter of its letters, one at least. */
 export function closest(text: string, candidates: readonly string[]): string | undefined {
   const ranked = candidates
     .map((candidate) => ({ candidate, distance: editDistance(text.toLowerCase(), candidate.toLowerCase()) }))
-    .filter(({ candidate, distance }) => distance <= Math.max(1, Math.floor(candidate.length / 3)))
+    .filter(({ candidate, distance }) => distance <= Math.max(1, Math.floor(candidate.length / 4)))
     .sort((a, b) => a.distance - b.distance);
   return ranked[0]?.candidate;
 }

@@ -146,3 +146,15 @@ export function watchLanes({ lanes, clock, systemd, log }: Watch): () => void {
   }
   return () => cancel();
 }
+
+/** Wraps the action of a command: a failure is one line on standard error and the exit code that says whose it is. */
+export const guarded =
+  <Args extends unknown[]>(work: (...args: Args) => Promise<void> | void) =>
+  async (...args: Args): Promise<void> => {
+    try {
+      await work(...args);
+    } catch (error) {
+      process.stderr.write(`${failureText(error)}\n`);
+      process.exitCode = exitCodeOf(error);
+    }
+  };

@@ -1,0 +1,118 @@
+/** Looks at everything that a terminal needs to sell and says, one line each, what is wrong and what to do. */
+import { accessSync, constants, existsSync, statfsSync, statSync } from "node:fs";
+import { type Clock, deadline } from "../base/clock.ts";
+import type { Environment } from "../base/config-file.ts";
+import { isFault, reasonOf } from "../base/fault.ts";
+import type { OpenDevice } from "../drivers/capability.ts";
+import { ApiClient, findApi } from "./client.ts";
+import { type AgentConfig, loadAgentConfig } from "./config.ts";
+import { examineDevice, toldDevice } from "./doctor/device-checks.ts";
+import type { Finding } from "./doctor/finding.ts";
+import { examineHub } from "./doctor/hub-checks.ts";
+import { type Status, StatusSchema } from "./health/health.ts";
+import { type Identity, loadIdentity } from "./identity.ts";
+
+export interface DoctorOptions {
+  readonly configPath: string;
+  readonly env: Environment;
+  readonly clock: Clock;
+  readonly open: OpenDevice;
+}
+
+const AGENT_ANSWER_LIMIT_MS = 3_000;
+const OTHERS_MASK = 0o077;
+const BYTES_PER_MB = 1_048_576;
+
+/** `ok|warn|FAIL name: what; mend` */
+export const findingText = ({ level, name, what }: Finding): string => `${level.padEnd(4)} ${name}: ${what}`;
+
+export async function* examine(options: DoctorOptions): AsyncGenerator<Finding, void> {
+  const { configPath, env, clock, open } = options;
+  let config: AgentConfig;
+  try {
+    config = loadAgentConfig(configPath, env);
+  } catch (error) {
+    yield { level: "FAIL", name: "config", what: reasonOf(error) };
+    return;
+  }
+  yield { level: "ok", name: "config", what: configPath };
+  yield examineFolder(config.dataDir);
+  yield examineDisk(config);
+  const { identity, finding } = examineIdentity(config.dataDir);
+  yield finding;
+  const status = await askAgent(options);
+  yield agentFinding(status, configPath);
+  if (config.devices.length === 0) {
+    yield { level: "FAIL", name: "devices", what: "none are configured; add a card reader such as pcsc:* to devices" };
+  }
+  for (const spec of config.devices) {
+    const told = status?.devices.find(({ id }) => id === spec.id);
+    yield told ? toldDevice(told) : await examineDevice(spec, { open, clock });
+  }
+  if (status?.hub.state === "up") yield { level: "ok", name: "hub", what: `linked by ${status.hub.via}` };
+  else if (identity) yield* examineHub({ identity, urls: config.uplink, clock });
+}
+
+function examineFolder(dataDir: string): Finding {
+  const name = "data";
+  if (!existsSync(dataDir)) {
+    return { level: "warn", name, what: `${dataDir} is not there yet; the agent makes it at its first start` };
+  }
+  try {
+    accessSync(dataDir, constants.W_OK | constants.R_OK | constants.X_OK);
+  } catch {
+    return { level: "FAIL", name, what: `${dataDir} cannot be written by this user; run: chown -R USER ${dataDir}` };
+  }
+  const mode = statSync(dataDir).mode & 0o777;
+  if ((mode & OTHERS_MASK) === 0) return { level: "ok", name, what: dataDir };
+  return {
+    level: "warn",
+    name,
+    what: `${dataDir} is open to others (mode ${mode.toString(8)}); run: chmod 700 ${dataDir}`,
+  };
+}
+
+function examineDisk({ dataDir, reserve }: AgentConfig): Finding {
+  const name = "disk";
+  try {
+    const { bavail, bsize } = statfsSync(existsSync(dataDir) ? dataDir : "/");
+    const freeMb = Math.floor((bavail * bsize) / BYTES_PER_MB);
+    if (freeMb >= reserve.diskMb) return { level: "ok", name, what: `${freeMb} MB free` };
+    const what = `${freeMb} MB free, under the reserve of ${reserve.diskMb} MB, so nothing is sold offline; free some`;
+    return { level: "FAIL", name, what };
+  } catch (error) {
+    return { level: "warn", name, what: `free space is not known: ${reasonOf(error)}` };
+  }
+}
+
+function examineIdentity(dataDir: string): { readonly identity?: Identity; readonly finding: Finding } {
+  const name = "identity";
+  try {
+    const identity = loadIdentity(dataDir);
+    return { identity, finding: { level: "ok", name, what: `enrolled as ${identity.terminalId}` } };
+  } catch (error) {
+    return { finding: { level: "FAIL", name, what: reasonOf(error) } };
+  }
+}
+
+/** The running agent's own word; undefined when none answers. */
+async function askAgent({ configPath, env, clock }: DoctorOptions): Promise<Status | undefined> {
+  using limit = deadline(clock, AGENT_ANSWER_LIMIT_MS);
+  try {
+    const client = new ApiClient(findApi({ config: configPath }, env), clock);
+    const answer = await client.call({ method: "GET", path: "/v1/status" }, limit.signal);
+    return answer.ok ? StatusSchema.safeParse(answer.value).data : undefined;
+  } catch (error) {
+    if (isFault(error)) return undefined;
+    throw error;
+  }
+}
+
+function agentFinding(status: Status | undefined, configPath: string): Finding {
+  const name = "agent";
+  if (status === undefined) {
+    return { level: "warn", name, what: `is not running; start it with: tillway agent --config ${configPath}` };
+  }
+  const level = status.selling.startsWith("stopped") ? "FAIL" : "ok";
+  return { level, name, what: `running, selling ${status.selling}` };
+}

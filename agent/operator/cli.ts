@@ -1,0 +1,205 @@
+/** The commands of cashier and operator: they act and look through the local API of a running agent. */
+import type { Command } from "commander";
+import { z } from "zod";
+import { systemClock } from "../../base/clock.ts";
+import { guarded } from "../../base/daemon.ts";
+import { Fault } from "../../base/fault.ts";
+import { newMessageId, systemRandom } from "../../base/ids.ts";
+import { parseDecimal, toDecimal } from "../../base/money.ts";
+import { type PaymentJson, PaymentViewSchema, QueueEntrySchema } from "../api/api-schemas.ts";
+import { ApiClient, type ApiTarget, findApi, type TargetOptions } from "../client.ts";
+import { StatusSchema } from "../health/health.ts";
+import { accepted, followPayment } from "./sale.ts";
+import { devicesText, eventText, outcomeText, queueText, statusText } from "./words.ts";
+
+interface Shared extends TargetOptions {
+  readonly json?: true;
+}
+
+/** Not approved: neither a failure of the program nor a success of the sale. */
+const EXIT_NOT_APPROVED = 3;
+
+const withTarget = (command: Command): Command =>
+  command
+    .option("--config <file>", "the agent's configuration (default: $TILLWAY_CONFIG or /etc/tillway/agent.yaml)")
+    .option("--api <address>", "the agent's address or port, instead of the configured one")
+    .option("--token <token>", "the API's token, instead of the one in the data folder (also $TILLWAY_TOKEN)")
+    .option("--json", "prints JSON");
+
+export function registerOperator(program: Command): void {
+  registerLooks(program);
+  registerActs(program);
+  registerQueue(program);
+}
+
+function registerLooks(program: Command): void {
+  withTarget(program.command("status").description("how the terminal is, and whether it sells")).action(
+    guarded((options: Shared) =>
+      show(options, { path: "/v1/status", read: (json) => statusText(StatusSchema.parse(json)) }),
+    ),
+  );
+  const Devices = StatusSchema.pick({ devices: true });
+  withTarget(program.command("devices").description("lists the configured devices and what is wrong with them")).action(
+    guarded((options: Shared) =>
+      show(options, { path: "/v1/devices", read: (json) => devicesText(Devices.parse(json).devices) }),
+    ),
+  );
+  withTarget(program.command("tail").description("prints events as they happen, until it is stopped")).action(
+    guarded(tail),
+  );
+}
+
+function registerActs(program: Command): void {
+  withTarget(program.command("sale <amount>").description("takes a payment, such as: tillway sale 12.34"))
+    .option("--id <id>", "the payment's id; the same id again never pays twice")
+    .option("--reference <text>", "printed on the receipt")
+    .option("--currency <code>", "where no configuration tells it")
+    .action(guarded(sale));
+  withTarget(
+    program
+      .command("refund <original> [amount]")
+      .description("gives money back for a payment; all of it without an amount"),
+  )
+    .option("--id <id>", "the refund's own id; the same id again never refunds twice")
+    .option("--currency <code>", "where no configuration tells it")
+    .action(guarded(refund));
+  withTarget(program.command("void <id>").description("takes back a payment that the hub has not got yet"))
+    .option("--reason <text>", "kept in the journal")
+    .action(
+      guarded((id: string, { reason, ...options }: Shared & { reason?: string }) =>
+        act(options, { id, verb: "void", body: reason === undefined ? {} : { reason } }),
+      ),
+    );
+  withTarget(program.command("cancel <id>").description("ends a payment while the card is waited for")).action(
+    guarded((id: string, options: Shared) => act(options, { id, verb: "cancel" })),
+  );
+  withTarget(program.command("receipt <id>").description("prints a copy of a receipt, marked as one")).action(
+    guarded((id: string, options: Shared) => act(options, { id, verb: "reprint" })),
+  );
+}
+
+function registerQueue(program: Command): void {
+  const queue = program.command("queue").description("the store-and-forward queue");
+  const Entries = z.object({ entries: z.array(QueueEntrySchema) });
+  const read = (json: unknown) => queueText(Entries.parse(json).entries);
+  withTarget(queue.command("list", { isDefault: true }).description("lists entries, oldest first"))
+    .option("--state <state>", "eligible, forwarding, processed, declined, quarantined or voided")
+    .option("--limit <count>", "the newest so many, at most 1000", "100")
+    .action(
+      guarded(({ state, limit, ...options }: Shared & { state?: string; limit: string }) => {
+        const query = new URLSearchParams({ limit, ...(state !== undefined && { state }) });
+        return show(options, { path: `/v1/queue?${query}`, read });
+      }),
+    );
+  withTarget(queue.command("show <id>").description("shows the entries of one payment")).action(
+    guarded((id: string, options: Shared) =>
+      show(options, { path: `/v1/queue?${new URLSearchParams({ paymentId: id })}`, read }),
+    ),
+  );
+  withTarget(queue.command("retry").description("tries the hub now rather than at the next turn")).action(
+    guarded(async (options: Shared) => {
+      const { client } = connect(options);
+      const json = accepted(await client.call({ method: "POST", path: "/v1/queue/retry" }));
+      const { depth } = z.object({ depth: z.int() }).parse(json);
+      console.log(options.json ? JSON.stringify(json) : `trying now, ${depth} waiting`);
+    }),
+  );
+}
+
+function connect(options: TargetOptions): { client: ApiClient; target: ApiTarget } {
+  const target = findApi(options, process.env);
+  return { client: new ApiClient(target, systemClock), target };
+}
+
+interface Look {
+  readonly path: string;
+  read(json: unknown): string;
+}
+
+async function show(options: Shared, { path, read }: Look): Promise<void> {
+  const json = accepted(await connect(options).client.call({ method: "GET", path }));
+  console.log(options.json ? JSON.stringify(json) : read(json));
+}
+
+async function tail(options: Shared): Promise<void> {
+  const stopping = new AbortController();
+  process.once("SIGINT", () => stopping.abort());
+  for await (const event of await connect(options).client.events(stopping.signal)) {
+    console.log(options.json ? JSON.stringify(event) : eventText(event));
+  }
+}
+
+interface Act {
+  readonly id: string;
+  readonly verb: "void" | "cancel" | "reprint";
+  readonly body?: unknown;
+}
+
+async function act(options: Shared, { id, verb, body }: Act): Promise<void> {
+  const path = `/v1/payments/${encodeURIComponent(id)}/${verb}`;
+  const json = accepted(await connect(options).client.call({ method: "POST", path, body }));
+  print(options, PaymentViewSchema.parse(json));
+}
+
+const print = (options: Shared, payment: PaymentJson): void =>
+  console.log(options.json ? JSON.stringify(payment) : outcomeText(payment));
+
+interface PayOptions extends Shared {
+  readonly id?: string;
+  readonly reference?: string;
+  readonly currency?: string;
+}
+
+async function sale(amount: string, options: PayOptions): Promise<void> {
+  const { client, target } = connect(options);
+  const { reference } = options;
+  const body = { amount: amountBody(amount, target, options), ...(reference !== undefined && { reference }) };
+  await pay(options, { client, path: "/v1/payments", body, prefix: "sale" });
+}
+
+async function refund(originalId: string, amount: string | undefined, options: PayOptions): Promise<void> {
+  const { client, target } = connect(options);
+  const body = { originalId, ...(amount !== undefined && { amount: amountBody(amount, target, options) }) };
+  await pay(options, { client, path: "/v1/refunds", body, prefix: "refund" });
+}
+
+function amountBody(text: string, target: ApiTarget, { currency }: PayOptions): { minor: string; currency: string } {
+  const code = currency ?? target.currency;
+  if (code === undefined)
+    throw new Fault("config.invalid", "the currency is not known; name it with --currency or --config");
+  const amount = parseDecimal(text, code);
+  if (amount.minor === 0n) throw new Fault("codec.invalid", `an amount of ${toDecimal(amount)} cannot be paid`);
+  return { minor: amount.minor.toString(), currency: amount.currency };
+}
+
+interface Pay {
+  readonly client: ApiClient;
+  readonly path: string;
+  readonly body: Readonly<Record<string, unknown>>;
+  readonly prefix: "sale" | "refund";
+}
+
+/** Interrupted once, it cancels the payment and waits for its end; twice, it leaves it running. */
+async function pay(options: PayOptions, { client, path, body, prefix }: Pay): Promise<void> {
+  const id = options.id ?? `${prefix}-${newMessageId(systemRandom)}`;
+  const leaving = new AbortController();
+  const onInterrupt = () => {
+    process.once("SIGINT", () => leaving.abort(new Fault("aborted", `payment ${id} goes on; see tillway status`)));
+    const cancel = { method: "POST", path: `/v1/payments/${encodeURIComponent(id)}/cancel` } as const;
+    client.call(cancel, leaving.signal).then(
+      (answer) => console.error(answer.ok ? "cancelled" : `not cancelled: ${answer.error.message}`),
+      () => console.error("not cancelled: the agent does not answer"),
+    );
+  };
+  process.once("SIGINT", onInterrupt);
+  const payment = await followPayment({
+    client,
+    start: { method: "POST", path, body: { id, ...body } },
+    id,
+    signal: leaving.signal,
+    onStage: (words) => console.error(words),
+  });
+  process.off("SIGINT", onInterrupt);
+  print(options, payment);
+  if (payment.status !== "approved") process.exitCode = EXIT_NOT_APPROVED;
+}

@@ -1,0 +1,72 @@
+/** One payment from the command line: shows where it is, and ends with its outcome. */
+import { Fault, isFault } from "../../base/fault.ts";
+import { type PaymentJson, PaymentViewSchema } from "../api/api-schemas.ts";
+import type { ApiCall, ApiClient, ApiRefusal } from "../client.ts";
+import { stageWords } from "./words.ts";
+
+/** The API answers "still running" after two minutes at most; nobody holds a card out for longer than this many of them. */
+const WAITS_MAX = 10;
+
+export interface FollowOptions {
+  readonly client: ApiClient;
+  /** The call that starts the payment, and that attaches to it when it is made again. */
+  readonly start: ApiCall;
+  readonly id: string;
+  /** Ends the watching; the payment itself goes on. */
+  readonly signal: AbortSignal;
+  onStage(words: string): void;
+}
+
+/** The payment when it has ended. Throws a Fault for a refusal. */
+export async function followPayment({ client, start, id, signal, onStage }: FollowOptions): Promise<PaymentJson> {
+  const watching = new AbortController();
+  const watched = watchStages(client, { id, onStage, signal: AbortSignal.any([watching.signal, signal]) });
+  try {
+    await watched.open;
+    for (let wait = 0; wait < WAITS_MAX; wait += 1) {
+      const payment = PaymentViewSchema.parse(accepted(await client.call(start, signal)));
+      if (payment.status !== "processing") return payment;
+    }
+    throw new Fault("transport.timeout", `payment ${id} does not end; look at tillway status and cancel it`);
+  } finally {
+    watching.abort();
+    await watched.ended;
+  }
+}
+
+interface Watch {
+  readonly id: string;
+  readonly signal: AbortSignal;
+  onStage(words: string): void;
+}
+
+/** The stream is a comfort: without it the payment runs the same, only in silence. */
+function watchStages(client: ApiClient, { id, signal, onStage }: Watch): { open: Promise<void>; ended: Promise<void> } {
+  const stream = client.events(signal);
+  const open = stream.then(
+    () => undefined,
+    (error: unknown) => {
+      if (!isFault(error)) throw error;
+    },
+  );
+  const ended = (async () => {
+    try {
+      for await (const event of await stream) {
+        const { id: of, stage } = event.data as { id?: string; stage?: string };
+        const words =
+          event.type === "payment.stage" && of === id && stage !== undefined ? stageWords(stage) : undefined;
+        if (words !== undefined) onStage(words);
+      }
+    } catch (error) {
+      if (!isFault(error)) throw error;
+    }
+  })();
+  return { open, ended };
+}
+
+/** The value; a refusal becomes the line that is printed of it. */
+export function accepted<T>(result: { ok: true; value: T } | { ok: false; error: ApiRefusal }): T {
+  if (result.ok) return result.value;
+  const { path, message } = result.error;
+  throw new Fault("message.invalid", path ? `${path}: ${message}` : message);
+}

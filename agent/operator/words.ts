@@ -1,0 +1,118 @@
+/** What the command line prints of the local API's answers: plain, aligned, amounts in the currency's own decimals. */
+import { isCurrency, toDecimal } from "../../base/money.ts";
+import type { PaymentJson, QueueEntryJson } from "../api/api-schemas.ts";
+import type { Status } from "../health/health.ts";
+import type { PaymentStage } from "../payment/payments.ts";
+
+interface Amount {
+  readonly minor: string;
+  readonly currency: string;
+}
+
+export const amountText = ({ minor, currency }: Amount): string =>
+  isCurrency(currency) ? `${toDecimal({ minor: BigInt(minor), currency })} ${currency}` : `${minor} ${currency}`;
+
+/** Columns as wide as their widest cell, two spaces apart; the last one runs free. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows
+    .map((row) =>
+      row.map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column] ?? 0))).join("  "),
+    )
+    .map((line) => line.trimEnd())
+    .join("\n");
+}
+
+/** What the cashier should know while the payment runs; most stages are not worth a word. */
+const STAGE_WORDS: Partial<Record<PaymentStage, string>> = {
+  "intent-stored": "present card",
+  "card-presented": "reading the card, leave it in",
+  "online-request-sent": "going online",
+  "online-unknown-stored": "no answer from the hub, deciding offline",
+  "print-started": "printing",
+};
+export const stageWords = (stage: string): string | undefined =>
+  Object.hasOwn(STAGE_WORDS, stage) ? STAGE_WORDS[stage as PaymentStage] : undefined;
+
+const TICKET_WORDS: Readonly<Record<PaymentJson["ticket"], string | undefined>> = {
+  none: undefined,
+  pending: "receipt pending",
+  printed: "receipt printed",
+  "possibly-printed": "receipt possibly printed",
+};
+
+/** The one line at the end of a payment. */
+export function outcomeText(payment: PaymentJson): string {
+  const what = payment.operation === "refund" ? "refund " : "";
+  const parts = [
+    `${what}${payment.status} ${amountText(payment.amount)}`,
+    payment.mode,
+    payment.card && `${payment.card.label} ${payment.card.maskedPan}`,
+    payment.approvalCode && `code ${payment.approvalCode}`,
+    payment.detail ?? payment.reason,
+    TICKET_WORDS[payment.ticket],
+    `id ${payment.id}`,
+  ];
+  return parts.filter((part) => part !== undefined && part !== "").join(", ");
+}
+
+export function devicesText(devices: Status["devices"]): string {
+  if (devices.length === 0) return "no devices are configured";
+  return table(devices.map(({ id, state, uri, detail }) => [id, state, uri, detail]));
+}
+
+export function statusText(status: Status): string {
+  const { queue, lease, hub, journal, disk, clock } = status;
+  const rows = [
+    ["selling", status.selling],
+    ["terminal", `${status.terminalId}, version ${status.version}, up ${durationText(status.uptimeSec)}`],
+    ["hub", `${hub.state} (${hub.via})`],
+    ["lease", lease ? leaseText(lease) : "none"],
+    ["queue", queueSummary(queue)],
+    ["journal", `entry ${journal.sequence} of ${journal.epoch}`],
+    ["disk", `${disk.freeMb} MB free, ${disk.reserveMb} MB kept`],
+    ["clock", clock.aheadOfHubMs === undefined ? `${clock.now}, not compared with the hub` : clockText(clock)],
+    ...status.devices.map(({ id, state, detail }) => [id, `${state}: ${detail}`]),
+  ];
+  return table(rows);
+}
+
+const leaseText = (lease: NonNullable<Status["lease"]>): string =>
+  `${amountText(lease.remaining)} or ${lease.remainingCount} sales left, ${amountText(lease.perSale)} each, until ${lease.expiresAt}`;
+
+function queueSummary(queue: Status["queue"]): string {
+  const waiting = queue.depth === 0 ? "empty" : `${queue.depth} waiting, oldest ${durationText(queue.oldestAgeSec)}`;
+  return queue.quarantined === 0 ? waiting : `${waiting}, ${queue.quarantined} quarantined`;
+}
+
+const clockText = ({ now, aheadOfHubMs = 0 }: Status["clock"]): string =>
+  `${now}, ${Math.abs(aheadOfHubMs / 1_000).toFixed(1)} s ${aheadOfHubMs < 0 ? "behind" : "ahead of"} the hub`;
+
+export function durationText(seconds: number): string {
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3_600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.floor(seconds / 3_600)} h`;
+  return `${Math.floor(seconds / 86_400)} days`;
+}
+
+export function queueText(entries: readonly QueueEntryJson[]): string {
+  if (entries.length === 0) return "the queue is empty";
+  const rows = entries.map((entry) => [
+    String(entry.sequence),
+    entry.state,
+    entry.kind,
+    entry.paymentId,
+    entry.amount ? amountText(entry.amount) : "",
+    `sent ${entry.attempts}x`,
+    entry.at,
+    [entry.reason, entry.detail].filter((word) => word !== undefined).join(" "),
+  ]);
+  return table(rows);
+}
+
+/** One line of `tillway tail`. */
+export function eventText({ type, data }: { readonly type: string; readonly data: unknown }): string {
+  const fields = data as { id?: string; stage?: string; state?: string; detail?: string; payment?: PaymentJson };
+  if (fields.payment) return `${type}  ${outcomeText(fields.payment)}`;
+  return [type, fields.id, fields.stage ?? fields.state, fields.detail].filter((word) => word !== undefined).join("  ");
+}

@@ -1,0 +1,42 @@
+/** The one program: `tillway <command>`. Only the part that a command needs is loaded. */
+import { Command, type CommanderError } from "commander";
+import packageJson from "../package.json" with { type: "json" };
+
+const EXIT_USAGE = 2;
+
+/** First words that load a part of their own; every other word is the agent's. */
+const PARTS: Readonly<Record<string, (program: Command) => Promise<void>>> = {
+  hub: async (program) => (await import("../hub/cli.ts")).registerHub(program),
+  sim: async (program) => (await import("../sim/cli.ts")).registerSim(program),
+};
+const registerAgent = async (program: Command): Promise<void> =>
+  (await import("../agent/cli.ts")).registerAgent(program);
+
+const program = new Command("tillway")
+  .description("Takes money at the counter, with or without a network.")
+  .version(packageJson.version)
+  .showHelpAfterError(false)
+  .configureOutput({ outputError: (text, write) => write(usageLine(text)) })
+  .exitOverride((error: CommanderError) => process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE));
+
+const word = process.argv[2] ?? "";
+const part = Object.hasOwn(PARTS, word) ? PARTS[word] : undefined;
+if (part) {
+  await part(program);
+} else {
+  await registerAgent(program);
+  // Help and suggestions speak of everything.
+  if (!program.commands.some((command) => command.name() === word)) {
+    for (const register of Object.values(PARTS)) await register(program);
+  }
+}
+await program.parseAsync();
+
+/** Commander writes its reason and its suggestion on two lines, we write one and where to find help. */
+function usageLine(text: string): string {
+  const line = text
+    .replace(/^error: /, "")
+    .trim()
+    .replace(/\s*\n\s*/g, " ");
+  return `tillway: ${line}; see tillway ${part ? `${word} ` : ""}--help\n`;
+}
