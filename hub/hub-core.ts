@@ -52,6 +52,8 @@ export interface HubCore {
   readonly authorisation: Authorisation;
   readonly ingest: Ingest;
   readonly metrics: Metrics;
+  /** Checks leases and hub time. */
+  readonly signingKey: KeyObject;
   /** What terminals seal card data to. */
   readonly sealingKey: { readonly keyId: string; readonly publicKey: KeyObject };
   /**
@@ -110,6 +112,7 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     authorisation,
     ingest,
     metrics,
+    signingKey: keys.signing.publicKey,
     sealingKey: { keyId: keys.sealing.keyId, publicKey: keys.sealing.publicKey },
     receive: (envelope) => receive(parts, envelope),
     expireHolds() {

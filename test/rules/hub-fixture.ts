@@ -60,13 +60,16 @@ export interface HubFixture {
   readonly terminal: FakeTerminal;
   readonly customer: string;
   readonly merchant: string;
+  /** Every row of every table, as text. */
+  dump(): string;
 }
 
 export function hubFixture({ balanceMinor = 10_000n, seed = "hub" } = {}): HubFixture {
   const clock = new ManualClock();
   const random = seededRandom(seed);
+  const database = openHubDatabase(":memory:");
   const hub = createHubCore({
-    database: openHubDatabase(":memory:"),
+    database,
     keys: newHubKeys(random),
     policy: TEST_POLICY,
     clock,
@@ -85,6 +88,10 @@ export function hubFixture({ balanceMinor = 10_000n, seed = "hub" } = {}): HubFi
     terminal: enrolTerminal({ hub, clock, random, terminalId: "T1" as TerminalId }),
     customer: opened.value.id,
     merchant: "merchant:shop:EUR",
+    dump() {
+      const tables = database.prepare<[], string>("SELECT name FROM sqlite_schema WHERE type = 'table'").pluck().all();
+      return JSON.stringify(tables.map((table) => database.prepare(`SELECT * FROM ${table}`).raw().all()));
+    },
   };
 }
 
@@ -124,7 +131,7 @@ export const DEFAULT_MINOR = "1000";
 const ANSWER_WITHIN_MS = 5_000;
 
 export class FakeTerminal {
-  readonly epoch: Epoch;
+  epoch: Epoch;
   readonly #options: FakeTerminalOptions;
   #sequence = 0;
   #forward = 0;
@@ -137,6 +144,13 @@ export class FakeTerminal {
 
   get terminalId(): TerminalId {
     return this.#options.terminalId;
+  }
+
+  /** The same identity and epoch on another disk, from the first entry on. */
+  twin(): FakeTerminal {
+    const twin = new FakeTerminal(this.#options);
+    twin.epoch = this.epoch;
+    return twin;
   }
 
   head() {
