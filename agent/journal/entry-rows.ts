@@ -1,5 +1,5 @@
 /** How entries lie in their table, and back. */
-import { fromHex, toHex } from "../../base/bytes.ts";
+import { toHex } from "../../base/bytes.ts";
 import { Fault } from "../../base/fault.ts";
 import { fromWireMoney } from "../../wire/common.ts";
 import { type EntryBody, EntryBodySchema, type StoredEntry } from "../../wire/journal-entry.ts";
@@ -37,9 +37,9 @@ export function toColumns(entry: StoredEntry, body: EntryBody): unknown[] {
     entry.forward ?? null,
     body.paymentId,
     body.kind,
-    fromHex(entry.previousHash),
-    fromHex(entry.hash),
-    entry.sealedDigest === undefined ? null : fromHex(entry.sealedDigest),
+    Buffer.from(entry.previousHash, "hex"),
+    Buffer.from(entry.hash, "hex"),
+    entry.sealedDigest === undefined ? null : Buffer.from(entry.sealedDigest, "hex"),
     entry.text,
   ];
 }
