@@ -1,11 +1,12 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PAYMENT_STAGES, type PaymentStage } from "../../agent/payment/payments.ts";
 import { countTickets, readLedger } from "../../scripts/lib/account.ts";
-import { Counter, type Payment } from "../../scripts/lib/counter.ts";
+import { Counter, type Payment, TEST_CARD } from "../../scripts/lib/counter.ts";
 import { until } from "../../scripts/lib/processes.ts";
+import { sweepForCardNumbers } from "../tidy/pan-sweep.ts";
 
 /** What the hub does while the agent is killed: answers, is silent after taking the request, or is known to be away. */
 type HubIs = "answering" | "silent" | "away";
@@ -77,6 +78,25 @@ describe("an agent killed by SIGKILL", () => {
     },
   );
 
+  test("RM3 in the middle of the paper owes a ticket that says it may be a copy", async () => {
+    const id = "K-mid-ticket";
+    const minor = 100 + sold.size;
+    sold.set(id, minor);
+    await counter.printer({ do: "jam", afterBytes: 200 });
+    expect((await counter.sale(id, minor))?.body.status).toBe("approved");
+    await until("the ticket to be begun", async () =>
+      (await counter.payment(id)).ticket === "possibly-printed" ? true : undefined,
+    );
+    await counter.program("agent").stop("SIGKILL");
+    await counter.printer({ do: "jam", on: false });
+    await counter.startAgent();
+    await counter.online();
+    await settled(id);
+    const paper = countTickets(id, await counter.tickets());
+    expect(paper.unmarked).toBeLessThanOrEqual(1);
+    expect(paper.all).toBeGreaterThan(paper.unmarked);
+  });
+
   test("RM1 leaves the customer's account debited by exactly the approved sales, with nothing pending", async () => {
     const approved = await Promise.all(
       [...sold].map(async ([id, minor]) => ((await counter.payment(id)).status === "approved" ? minor : 0)),
@@ -88,6 +108,18 @@ describe("an agent killed by SIGKILL", () => {
       debitsPendingMinor: "0",
     });
     expect(spent).toBeGreaterThan(0);
+  });
+
+  test("RM5 leaves no card number in any database, log, ticket or socket folder of agent and hub", () => {
+    const files = readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .filter((path) => !path.endsWith("card-state.json"));
+    expect(files.filter((path) => /\.(db|db-wal|log|txt)$/.test(path)).length).toBeGreaterThan(5);
+    const found = files.flatMap((path) =>
+      sweepForCardNumbers(readFileSync(path), [TEST_CARD.pan]).map((finding) => ({ path, ...finding })),
+    );
+    expect(found).toEqual([]);
   });
 });
 
