@@ -8,6 +8,7 @@ const EXIT_USAGE = 2;
 const PARTS: Readonly<Record<string, (program: Command) => Promise<void>>> = {
   hub: async (program) => (await import("../hub/cli.ts")).registerHub(program),
   sim: async (program) => (await import("../sim/cli.ts")).registerSim(program),
+  bench: async (program) => (await import("./bench/cli.ts")).registerBench(program),
 };
 const registerAgent = async (program: Command): Promise<void> =>
   (await import("../agent/cli.ts")).registerAgent(program);
@@ -26,11 +27,15 @@ if (part) {
 } else {
   await registerAgent(program);
   // Help and suggestions speak of everything.
-  if (!program.commands.some((command) => command.name() === word)) {
+  if (!isCommand()) {
     for (const register of Object.values(PARTS)) await register(program);
   }
 }
 await program.parseAsync();
+
+function isCommand(): boolean {
+  return program.commands.some((command) => command.name() === word);
+}
 
 /** Commander writes its reason and its suggestion on two lines, we write one and where to find help. */
 function usageLine(text: string): string {
@@ -38,5 +43,5 @@ function usageLine(text: string): string {
     .replace(/^error: /, "")
     .trim()
     .replace(/\s*\n\s*/g, " ");
-  return `tillway: ${line}; see tillway ${part ? `${word} ` : ""}--help\n`;
+  return `tillway: ${line}; see tillway ${isCommand() ? `${word} ` : ""}--help\n`;
 }

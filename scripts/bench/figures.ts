@@ -33,7 +33,7 @@ export function percentile(values: readonly number[], share: number): number {
 }
 
 export function measured(name: { readonly figure: string; readonly unit: string }, values: readonly number[]): Figure {
-  return { ...name, value: rounded(median(values)), runs: values.length };
+  return { figure: name.figure, value: rounded(median(values)), unit: name.unit, runs: values.length };
 }
 
 export function compared(

@@ -4,8 +4,10 @@ import { createWriteStream, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 
-export const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/dist\/?$/, "").replace(/\/$/, "");
+/** The checkout: two folders up from this source, one from the bundle in dist/. */
+const ROOT = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "../.." : "..", import.meta.url));
 const TILLWAY = join(ROOT, "scripts/tillway");
 
 export interface Program {
