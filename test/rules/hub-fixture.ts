@@ -62,18 +62,24 @@ export interface HubFixture {
   readonly merchant: string;
   /** Every row of every table, as text. */
   dump(): string;
+  /** Called whenever the hub draws this many random bytes. */
+  onChance: (length: number) => void;
 }
 
 export function hubFixture({ balanceMinor = 10_000n, seed = "hub" } = {}): HubFixture {
   const clock = new ManualClock();
   const random = seededRandom(seed);
   const database = openHubDatabase(":memory:");
+  const fixture = { onChance: (_length: number) => {} };
   const hub = createHubCore({
     database,
     keys: newHubKeys(random),
     policy: TEST_POLICY,
     clock,
-    random,
+    random: (length) => {
+      fixture.onChance(length);
+      return random(length);
+    },
     log: silentLog,
   });
   const opened = hub.authorisation.openAccount({
@@ -82,7 +88,7 @@ export function hubFixture({ balanceMinor = 10_000n, seed = "hub" } = {}): HubFi
     balance: money(balanceMinor, "EUR"),
   });
   if (!opened.ok) throw new Error(opened.error);
-  return {
+  return Object.assign(fixture, {
     hub,
     clock,
     terminal: enrolTerminal({ hub, clock, random, terminalId: "T1" as TerminalId }),
@@ -92,7 +98,7 @@ export function hubFixture({ balanceMinor = 10_000n, seed = "hub" } = {}): HubFi
       const tables = database.prepare<[], string>("SELECT name FROM sqlite_schema WHERE type = 'table'").pluck().all();
       return JSON.stringify(tables.map((table) => database.prepare(`SELECT * FROM ${table}`).raw().all()));
     },
-  };
+  });
 }
 
 interface EnrolOptions {

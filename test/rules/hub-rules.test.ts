@@ -67,6 +67,29 @@ test("RM2 a request whose time ends between its receipt and the commit is stale 
   expect(hub.ledger.account(customer)?.debitsPending).toBe(1_000n);
 });
 
+test("RM2 a request that was late on receipt is stale, even when the clock is set back before the commit", async () => {
+  const { hub, clock, terminal } = hubFixture();
+  const request = terminal.request("sale-1");
+  const sentAt = clock.now();
+  clock.setWall(sentAt + 5_001);
+  const answer = hub.receive(request);
+  clock.setWall(sentAt);
+  expect(only(await answer, "authorisation.response").body.outcome).toBe("stale");
+});
+
+test("RM2 a request whose time ends while it is decided is taken back before the commit", async () => {
+  const fixture = hubFixture();
+  const { clock, terminal, hub, customer } = fixture;
+  fixture.onChance = (length) => {
+    // The approval code is drawn when the hold stands already; here that takes long.
+    if (length === 6) clock.setWall(clock.now() + 5_001);
+  };
+  expect((await terminal.ask(terminal.request("sale-1"))).outcome).toBe("stale");
+  expect(list(fixture)).toEqual([]);
+  expect(hub.ledger.account(customer)?.debitsPending).toBe(0n);
+  expect(hub.ledger.transfersUnder("T1/", 10)).toEqual([]);
+});
+
 test("RM2 the repeat of an attempt that was decided in time gets its first answer, however late it comes", async () => {
   const { clock, terminal } = hubFixture();
   const request = terminal.request("sale-1");

@@ -1,0 +1,26 @@
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { loadConfig } from "../base/config-file.ts";
+import type { TerminalId } from "../base/ids.ts";
+import { HUB_ENV_PREFIX, HubConfigSchema, policyOf } from "./config.ts";
+
+const path = join(import.meta.dirname, "..", "config", "hub.yaml");
+const load = (env: Record<string, string> = {}) =>
+  loadConfig({ path, schema: HubConfigSchema, env, envPrefix: HUB_ENV_PREFIX });
+
+test("the file that is shipped says the defaults", () => {
+  expect(load()).toEqual(HubConfigSchema.parse({}));
+});
+
+test("the environment overrides a key, and a wrong value names it", () => {
+  expect(load({ TILLWAY_HUB_LISTEN_HTTPS_PORT: "0" }).listen.httpsPort).toBe(0);
+  expect(() => load({ TILLWAY_HUB_LISTEN_HTTPS_PORT: "x" })).toThrow(/TILLWAY_HUB_LISTEN_HTTPS_PORT|listen\.httpsPort/);
+});
+
+test("a terminal with a lease of its own gets that one, and none where it is off", () => {
+  const config = HubConfigSchema.parse({ leases: { T1: { perSaleMinor: 1 }, T2: { enabled: false } } });
+  const policy = policyOf(config);
+  expect(policy.leaseOf("T1" as TerminalId)?.perSaleMinor).toBe(1n);
+  expect(policy.leaseOf("T2" as TerminalId)).toBeUndefined();
+  expect(policy.leaseOf("toString" as TerminalId)?.perSaleMinor).toBe(5_000n);
+});
