@@ -50,13 +50,14 @@ export function compared(
   };
 }
 
-/** How often per second `step` runs, over about `durationMs`. */
-export async function rate(durationMs: number, step: () => unknown): Promise<number> {
+/** How often per second `step` runs, over about `durationMs`. What is no promise is not awaited. */
+export async function rate(durationMs: number, step: () => Promise<unknown> | unknown): Promise<number> {
   const start = performance.now();
   let count = 0;
   let elapsedMs = 0;
   while (elapsedMs < durationMs) {
-    await step();
+    const running = step();
+    if (running instanceof Promise) await running;
     count += 1;
     elapsedMs = performance.now() - start;
   }
