@@ -53,6 +53,10 @@ test.each([
     `${GOOD}devices: [{id: a, urii: x, uri: y}]`,
     'config.invalid FILE: key "devices[0].urii" is not known; did you mean "uri"?',
   ],
+  [
+    `${GOOD}devices: [{id: a, urii: x}]`,
+    'config.invalid FILE: key "devices[0].urii" is not known; did you mean "uri"?',
+  ],
   [`${GOOD}zebra: 1`, 'config.invalid FILE: key "zebra" is not known; remove it'],
   [`${GOOD}api: {port: abc}`, 'config.invalid FILE: key "api.port" must be a number, found the text "abc"'],
   [`${GOOD}api: {port: 1.5}`, 'config.invalid FILE: key "api.port" must be a whole number, found 1.5'],

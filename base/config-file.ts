@@ -23,7 +23,9 @@ export function loadConfig<Schema extends z.ZodType>(source: ConfigSource<Schema
   const overrides = applyEnvironment(content, source);
   const parsed = source.schema.safeParse(content);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
+  // A key misspelt is also a key missing: the first is the one to tell.
+  const { issues } = parsed.error;
+  const issue = issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0];
   throw new Fault(
     "config.invalid",
     issue === undefined ? source.path : describeIssue(issue, { source, content, overrides }),

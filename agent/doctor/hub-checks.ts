@@ -1,6 +1,7 @@
 /** The way to the hub, step by step: its name, its port, its certificate, its word on this terminal, its clock. */
 import { lookup } from "node:dns/promises";
-import { request as httpsRequest, type IncomingMessage } from "node:https";
+import type { IncomingMessage } from "node:http";
+import { request as httpsRequest } from "node:https";
 import { connect } from "node:net";
 import { abortable, abortFault, type Clock, deadline } from "../../base/clock.ts";
 import { Fault, isFault, reasonOf } from "../../base/fault.ts";

@@ -1,0 +1,158 @@
+import { generateKeyPairSync } from "node:crypto";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { systemClock } from "../base/clock.ts";
+import { Fault } from "../base/fault.ts";
+import type { TerminalId } from "../base/ids.ts";
+import type { Device, OpenDevice, PrinterStatus } from "../drivers/capability.ts";
+import { newSigningKeys, privateKeyText, publicKeyText } from "../wire/signing.ts";
+import { examine, findingText } from "./doctor.ts";
+import { storeIdentity } from "./identity.ts";
+
+let folder: string;
+let dataDir: string;
+let configPath: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "tillway-doctor-"));
+  dataDir = mkdtempSync(join(folder, "data-"));
+  configPath = join(folder, "agent.yaml");
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const DEVICES = "devices: [{id: reader, uri: 'pcsc:*'}, {id: printer, uri: 'serial:/dev/ttyUSB9'}]";
+function configure(extra = DEVICES) {
+  writeFileSync(
+    configPath,
+    `dataDir: ${dataDir}\napi: {port: 0}\nsite: {merchantName: A, timeZone: UTC, currency: EUR}\n${extra}\n`,
+  );
+}
+
+/** An identity that names a port of this machine as its hub. */
+function enrolAt(port: number) {
+  const sealing = generateKeyPairSync("x25519");
+  const keys = newSigningKeys();
+  storeIdentity(dataDir, {
+    v: 1,
+    terminalId: "till-1" as TerminalId,
+    bearer: "b".repeat(40),
+    caCertificate: "-----BEGIN CERTIFICATE-----",
+    mqttUrl: `mqtts://127.0.0.1:${port}`,
+    httpsUrl: `https://127.0.0.1:${port}`,
+    hubSigningKey: publicKeyText(keys.publicKey),
+    sealingKey: { keyId: "k1", publicKey: publicKeyText(sealing.publicKey) },
+    cardTokenKey: Buffer.alloc(32, 7).toString("base64"),
+    signingPrivateKey: privateKeyText(keys.privateKey),
+  });
+}
+
+const HEALTHY: PrinterStatus = { online: true, paper: "ok", coverOpen: false };
+function device(id: string, status: PrinterStatus = HEALTHY): Device {
+  const printer = { status: () => Promise.resolve(status), print: () => Promise.reject(new Error("never printed on")) };
+  return {
+    id,
+    lost: new AbortController().signal,
+    description: `the ${id}`,
+    capability: (name) => (id === "printer" && name === "receipt-printer" ? (printer as never) : undefined),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
+const good: OpenDevice = ({ id }) => Promise.resolve(device(id));
+
+async function lines(open: OpenDevice = good, env = {}): Promise<string[]> {
+  const found: string[] = [];
+  for await (const finding of examine({ configPath, env, clock: systemClock, open })) found.push(findingText(finding));
+  return found;
+}
+
+/** A port on which nothing listens any more. */
+async function deadPort(): Promise<number> {
+  const server = createServer();
+  const port = await new Promise<number>((resolve) =>
+    server.listen(0, "127.0.0.1", () => resolve((server.address() as { port: number }).port)),
+  );
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+test("a bad configuration is the first and last thing said", async () => {
+  writeFileSync(configPath, "site: {}\nzebra: 1");
+  const found = await lines();
+  expect(found).toHaveLength(1);
+  expect(found[0]).toMatch(/^FAIL config: .*agent\.yaml: key /);
+});
+
+test("planted: a missing reader is explained, the printer is fine", async () => {
+  configure();
+  const found = await lines((spec) =>
+    spec.id === "reader"
+      ? Promise.reject(
+          new Fault("device.absent", "no card reader is connected: plug one in, and see that pcscd has its driver"),
+        )
+      : good(spec, AbortSignal.abort()),
+  );
+  expect(found).toContain("FAIL reader: no card reader is connected: plug one in, and see that pcscd has its driver");
+  expect(found).toContain("ok   printer: the printer");
+});
+
+test("planted: a missing printer is explained, the reader is fine", async () => {
+  configure();
+  const found = await lines((spec) =>
+    spec.id === "printer"
+      ? Promise.reject(new Fault("device.absent", "/dev/ttyUSB9: no such port; is the printer plugged in?"))
+      : good(spec, AbortSignal.abort()),
+  );
+  expect(found).toContain("FAIL printer: /dev/ttyUSB9: no such port; is the printer plugged in?");
+  expect(found).toContain("ok   reader: the reader");
+});
+
+test.each<[Partial<PrinterStatus>, string]>([
+  [{ paper: "out" }, "warn printer: the paper is out; put in a new roll"],
+  [{ coverOpen: true }, "warn printer: the cover is open; close it"],
+  [{ online: false }, "warn printer: the printer is offline; press its feed button"],
+  [{ paper: "near-end" }, "warn printer: the paper is near its end; have a new roll ready"],
+])("a printer with %j is told with its mend", async (status, line) => {
+  configure();
+  expect(await lines(({ id }) => Promise.resolve(device(id, { ...HEALTHY, ...status })))).toContain(line);
+});
+
+test("a printer that does not answer is told to be switched on", async () => {
+  configure("devices: [{id: printer, uri: 'serial:/dev/ttyUSB9'}]");
+  const found = await lines(() => Promise.reject(new Fault("device.hung", "no answer within 1000 ms")));
+  expect(found).toContain(
+    "FAIL printer: does not answer (no answer within 1000 ms); switch it on, and check its cable and its speed",
+  );
+});
+
+test("planted: an unreachable hub is explained by what is wrong with the way to it", async () => {
+  configure();
+  const port = await deadPort();
+  enrolAt(port);
+  const found = await lines();
+  expect(found).toContain("ok   identity: enrolled as till-1");
+  for (const name of ["hub mqtt", "hub https"]) {
+    expect(found).toContain(`FAIL ${name}: nothing listens on 127.0.0.1:${port}; start the hub, or check the port`);
+  }
+});
+
+test("a hub whose name is not found points to the network", async () => {
+  configure(`${DEVICES}\nuplink: {mqttUrl: 'mqtts://hub.invalid:8883'}`);
+  enrolAt(await deadPort());
+  const found = await lines();
+  expect(found.find((line) => line.includes("hub mqtt"))).toMatch(
+    /^FAIL hub mqtt: the name hub\.invalid is not found; check the network/,
+  );
+});
+
+test("no devices, no enrolment, an open folder and a full disk are each one line with the mend", async () => {
+  configure("reserve: {diskMb: 1000000}");
+  chmodSync(dataDir, 0o755);
+  const found = await lines();
+  expect(found).toContain(`warn data: ${dataDir} is open to others (mode 755); run: chmod 700 ${dataDir}`);
+  expect(found.find((line) => line.startsWith("FAIL disk"))).toMatch(/under the reserve of 1000000 MB/);
+  expect(found.find((line) => line.startsWith("FAIL identity"))).toMatch(/run tillway agent enrol CLAIM/);
+  expect(found.find((line) => line.startsWith("FAIL devices"))).toMatch(/none are configured/);
+  expect(found.find((line) => line.startsWith("warn agent"))).toMatch(/is not running; start it with/);
+});

@@ -1,0 +1,88 @@
+import { createServer, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, expect, test } from "vitest";
+import { systemClock } from "../../base/clock.ts";
+import { ApiClient } from "../client.ts";
+import { followPayment } from "./sale.ts";
+
+const VIEW = {
+  id: "p-1",
+  operation: "purchase",
+  status: "processing",
+  amount: { minor: "100", currency: "EUR" },
+  ticket: "none",
+  startedAt: "2026-01-05T09:00:00.000Z",
+};
+
+const servers: (() => void)[] = [];
+afterEach(() => {
+  for (const close of servers.splice(0)) close();
+});
+
+/** An API of two routes: answers to the post in turn, and an event stream that the test writes to. */
+async function api(answers: { status: number; body: unknown }[]) {
+  const streams: ServerResponse[] = [];
+  const posts: string[] = [];
+  const server = createServer((request, response) => {
+    if (request.url === "/v1/events") {
+      response.writeHead(200, { "content-type": "text/event-stream" }).write(": tillway events\n\n");
+      streams.push(response);
+      return;
+    }
+    let text = "";
+    request.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    request.on("end", () => {
+      posts.push(text);
+      // One event comes in two pieces, as networks cut where they like.
+      streams[0]?.write('event: payment.stage\ndata: {"id":"p-1","sta');
+      streams[0]?.write(
+        'ge":"intent-stored"}\n\nevent: payment.stage\ndata: {"id":"other","stage":"online-request-sent"}\n\n',
+      );
+      const answer = answers.shift();
+      response.writeHead(answer?.status ?? 500).end(JSON.stringify(answer?.body));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  servers.push(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return { client: new ApiClient({ address, token: "t" }, systemClock), posts };
+}
+
+function follow(client: ApiClient, words: string[] = []) {
+  return followPayment({
+    client,
+    start: { method: "POST", path: "/v1/payments", body: { id: "p-1" } },
+    id: "p-1",
+    signal: new AbortController().signal,
+    onStage: (stage) => words.push(stage),
+  });
+}
+
+test("RM4 a payment that outlasts one wait is attached to again under the same id, and its stages are told", async () => {
+  const { client, posts } = await api([
+    { status: 202, body: VIEW },
+    { status: 200, body: { ...VIEW, status: "approved" } },
+  ]);
+  const words: string[] = [];
+  expect((await follow(client, words)).status).toBe("approved");
+  expect(posts).toEqual(['{"id":"p-1"}', '{"id":"p-1"}']);
+  expect(words[0]).toBe("present card");
+  expect(words).not.toContain("going online");
+});
+
+test("a refusal is one line with the field", async () => {
+  const { client } = await api([
+    { status: 409, body: { error: { code: "E_CONFLICT", path: "amount.minor", message: "another amount" } } },
+  ]);
+  await expect(follow(client)).rejects.toThrow("amount.minor: another amount");
+});
+
+test("what is no agent is named as such", async () => {
+  const { client } = await api([{ status: 500, body: { oops: 1 } }]);
+  await expect(follow(client)).rejects.toThrow(/answered 500: is that an agent\?/);
+});

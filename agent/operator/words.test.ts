@@ -1,0 +1,102 @@
+import { expect, test } from "vitest";
+import type { PaymentJson } from "../api/api-schemas.ts";
+import { PAYMENT_STAGES } from "../payment/payments.ts";
+import {
+  amountText,
+  devicesText,
+  durationText,
+  eventText,
+  outcomeText,
+  queueText,
+  stageWords,
+  statusText,
+  table,
+} from "./words.ts";
+
+const PAYMENT: PaymentJson = {
+  id: "p-1",
+  operation: "purchase",
+  status: "approved",
+  amount: { minor: "1234", currency: "EUR" },
+  mode: "offline",
+  approvalCode: "123456",
+  card: { entryMode: "chip", maskedPan: "************0010", label: "VISA", aid: "a0" },
+  ticket: "printed",
+  startedAt: "2026-01-05T09:00:00.000Z",
+};
+
+test("amounts have the decimals of their currency", () => {
+  expect(amountText({ minor: "1234", currency: "EUR" })).toBe("12.34 EUR");
+  expect(amountText({ minor: "1234", currency: "JPY" })).toBe("1234 JPY");
+  expect(amountText({ minor: "5", currency: "KWD" })).toBe("0.005 KWD");
+});
+
+test("a payment ends in one line", () => {
+  expect(outcomeText(PAYMENT)).toBe(
+    "approved 12.34 EUR, offline, VISA ************0010, code 123456, receipt printed, id p-1",
+  );
+  const { card: _card, approvalCode: _code, mode: _mode, ...bare } = PAYMENT;
+  expect(outcomeText({ ...bare, operation: "refund", status: "aborted", ticket: "none", detail: "no card came" })).toBe(
+    "refund aborted 12.34 EUR, no card came, id p-1",
+  );
+});
+
+test("only stages that matter to the cashier have words", () => {
+  expect(PAYMENT_STAGES.flatMap((stage) => stageWords(stage) ?? [])).toEqual([
+    "present card",
+    "reading the card, leave it in",
+    "going online",
+    "no answer from the hub, deciding offline",
+    "printing",
+  ]);
+  expect(stageWords("toString")).toBeUndefined();
+});
+
+test("tables are aligned and end without blanks", () => {
+  expect(
+    table([
+      ["a", "bbb", "c"],
+      ["aaa", "b", ""],
+    ]),
+  ).toBe("a    bbb  c\naaa  b");
+  expect(devicesText([])).toBe("no devices are configured");
+  expect(queueText([])).toBe("the queue is empty");
+});
+
+test("the status leads with whether it sells", () => {
+  const text = statusText({
+    selling: "offline until 2026-01-05 14:30, 12 sales or 340.00 EUR left",
+    version: "0.1.0",
+    terminalId: "till-1",
+    uptimeSec: 3_700,
+    running: 0,
+    hub: { state: "down", via: "mqtt" },
+    queue: { depth: 3, oldestAgeSec: 90, quarantined: 1, outstandingCount: 3, outstandingMinor: "1" },
+    journal: { epoch: "e", sequence: 9, hash: "h" },
+    devices: [{ id: "reader", uri: "pcsc:*", state: "ready", detail: "a reader", since: "now" }],
+    disk: { freeMb: 900, reserveMb: 64 },
+    clock: { now: "2026-01-05T09:00:00.000Z", aheadOfHubMs: -1_500 },
+  });
+  expect(text.split("\n")).toEqual([
+    "selling   offline until 2026-01-05 14:30, 12 sales or 340.00 EUR left",
+    "terminal  till-1, version 0.1.0, up 1 h",
+    "hub       down (mqtt)",
+    "lease     none",
+    "queue     3 waiting, oldest 1 min, 1 quarantined",
+    "journal   entry 9 of e",
+    "disk      900 MB free, 64 MB kept",
+    "clock     2026-01-05T09:00:00.000Z, 1.5 s behind the hub",
+    "reader    ready: a reader",
+  ]);
+  expect(durationText(200_000)).toBe("2 days");
+});
+
+test("events are one line each", () => {
+  expect(eventText({ type: "payment.stage", data: { id: "p-1", stage: "accepted" } })).toBe(
+    "payment.stage  p-1  accepted",
+  );
+  expect(eventText({ type: "hub.state", data: { state: "down" } })).toBe("hub.state  down");
+  expect(eventText({ type: "payment.ended", data: { payment: PAYMENT } })).toMatch(
+    /^payment\.ended {2}approved 12\.34 EUR/,
+  );
+});

@@ -1,0 +1,171 @@
+/** The real program with wrong input: one line that names the key, file or port, the exit code that says whose fault it is, no stack trace. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { storeIdentity } from "../../agent/identity.ts";
+import type { TerminalId } from "../../base/ids.ts";
+import { takeLock } from "../../base/lock-file.ts";
+import { newSigningKeys, privateKeyText, publicKeyText } from "../../wire/signing.ts";
+import { hubKeys, sealingKeys } from "../rules/lease-fixture.ts";
+import { newAuthority } from "./uplink-hub.ts";
+
+const PROGRAM = join(import.meta.dirname, "../../scripts/tillway.ts");
+
+async function tillway(args: readonly string[], env: Record<string, string> = {}) {
+  const child = spawn(process.execPath, [PROGRAM, ...args], {
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let [out, err] = ["", ""];
+  child.stdout.on("data", (chunk: Buffer) => {
+    out += chunk.toString();
+  });
+  child.stderr.on("data", (chunk: Buffer) => {
+    err += chunk.toString();
+  });
+  const [code] = (await once(child, "close")) as [number | null];
+  return { code, out, err };
+}
+
+let folder: string;
+let dataDir: string;
+let config: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "tillway-cli-"));
+  dataDir = join(folder, "data");
+  config = join(folder, "agent.yaml");
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+function configure(extra = "", port = 0): void {
+  writeFileSync(
+    config,
+    `dataDir: ${dataDir}\napi: {port: ${port}}\nsite: {merchantName: A, timeZone: UTC, currency: EUR}\n${extra}\n`,
+  );
+}
+
+async function enrol(): Promise<void> {
+  mkdirSync(dataDir, { mode: 0o700 });
+  storeIdentity(dataDir, {
+    v: 1,
+    terminalId: "till-1" as TerminalId,
+    bearer: "b".repeat(40),
+    caCertificate: (await newAuthority()).certificate,
+    mqttUrl: "mqtts://127.0.0.1:1",
+    httpsUrl: "https://127.0.0.1:1",
+    hubSigningKey: publicKeyText(hubKeys.publicKey),
+    sealingKey: { keyId: "k1", publicKey: publicKeyText(sealingKeys.publicKey) },
+    cardTokenKey: Buffer.alloc(32, 7).toString("base64"),
+    signingPrivateKey: privateKeyText(newSigningKeys().privateKey),
+  });
+}
+
+/** One line, and it is the reason. */
+function line(err: string): string {
+  expect(err.trimEnd().split("\n")).toHaveLength(1);
+  expect(err).not.toMatch(/\n\s+at /);
+  return err.trimEnd().replaceAll(folder, "");
+}
+
+test("an unknown key, a wrong type and a missing file stop the agent with 2", async () => {
+  configure("devices: [{id: reader, urii: 'pcsc:*'}]");
+  const unknown = await tillway(["agent", "--config", config]);
+  expect(unknown.code).toBe(2);
+  expect(line(unknown.err)).toBe('tillway: /agent.yaml: key "devices[0].urii" is not known; did you mean "uri"?');
+
+  configure("payment: {cardTimeoutSec: soon}");
+  const wrong = await tillway(["agent", "--config", config, "--check"]);
+  expect(wrong.code).toBe(2);
+  expect(line(wrong.err)).toBe(
+    'tillway: /agent.yaml: key "payment.cardTimeoutSec" must be a number, found the text "soon"',
+  );
+
+  const missing = await tillway(["agent", "--config", join(folder, "none.yaml")]);
+  expect(missing.code).toBe(2);
+  expect(line(missing.err)).toMatch(/^tillway: \/none\.yaml: there is no such file; /);
+});
+
+test("a variable of the environment overrides a key, and a wrong one is named", async () => {
+  configure();
+  expect(await tillway(["agent", "--config", config, "--check"])).toMatchObject({ code: 0, out: `${config}: ok\n` });
+  const wrong = await tillway(["agent", "--config", config, "--check"], { TILLWAY_API_PORT: "many" });
+  expect(wrong.code).toBe(2);
+  expect(line(wrong.err)).toBe('tillway: TILLWAY_API_PORT: key "api.port" must be a number, found the text "many"');
+});
+
+test("a terminal that is not enrolled says how to enrol it", async () => {
+  configure();
+  const { code, err } = await tillway(["agent", "--config", config]);
+  expect(code).toBe(1);
+  expect(line(err)).toMatch(/^tillway: not enrolled: run tillway agent enrol CLAIM/);
+});
+
+test("a port in use is named, with 1", async () => {
+  await enrol();
+  const other = createServer().listen(0, "127.0.0.1");
+  await once(other, "listening");
+  const { port } = other.address() as AddressInfo;
+  configure("log: {level: silent}", port);
+  const { code, err } = await tillway(["agent", "--config", config]);
+  other.close();
+  expect(code).toBe(1);
+  expect(line(err)).toBe(`tillway: 127.0.0.1:${port} is in use; stop what listens there or change api.port`);
+});
+
+test("a data folder in use names the process that has it, with 1", async () => {
+  await enrol();
+  configure();
+  using _ = takeLock({ folder: dataDir, what: "agent" });
+  const { code, err } = await tillway(["agent", "--config", config]);
+  expect(code).toBe(1);
+  expect(line(err)).toBe(`tillway: another agent (pid ${process.pid}) runs on /data; stop it first`);
+});
+
+test("commands for a running agent say how to start one", async () => {
+  configure();
+  const noToken = await tillway(["status", "--config", config]);
+  expect(noToken.code).not.toBe(0);
+  line(noToken.err);
+  const other = createServer().listen(0, "127.0.0.1");
+  await once(other, "listening");
+  const { port } = other.address() as AddressInfo;
+  await new Promise((resolve) => other.close(resolve));
+  const nobody = await tillway(["sale", "12.34", "--currency", "EUR", "--api", String(port), "--token", "x"]);
+  expect(nobody.code).toBe(1);
+  expect(line(nobody.err)).toBe(
+    `tillway: the agent is not running (nothing listens on http://127.0.0.1:${port}); start it with: tillway agent --config FILE`,
+  );
+});
+
+test.each([
+  [["stauts"], /^tillway: unknown command 'stauts' \(Did you mean status\?\); see tillway --help$/],
+  [["sale"], /^tillway: missing required argument 'amount'; see tillway sale --help$/],
+  [["sale", "1", "--tip", "2"], /^tillway: unknown option '--tip'/],
+  [["agent", "enroll", "x"], /^tillway: .*; see tillway agent --help$/],
+])("usage: %j is one line and 2", async (args, expected) => {
+  const { code, err } = await tillway(args);
+  expect(line(err)).toMatch(expected);
+  expect(code).toBe(2);
+});
+
+test("an amount that is none is refused before anything is asked", async () => {
+  const { code, err } = await tillway(["sale", "12.345", "--currency", "EUR", "--api", "1", "--token", "x"]);
+  expect(code).toBe(1);
+  expect(line(err)).toBe('tillway: "12.345" is not an amount in EUR, which has 2 decimal places');
+});
+
+test("--version is that of the package, and the schema is JSON Schema", async () => {
+  const { version } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8")) as {
+    version: string;
+  };
+  expect((await tillway(["--version"])).out).toBe(`${version}\n`);
+  expect(JSON.parse((await tillway(["agent", "schema"])).out)).toMatchObject({
+    type: "object",
+    additionalProperties: false,
+  });
+});
