@@ -1,4 +1,2 @@
-/** The version that this agent tells its hub and its operator. */
-import packageJson from "../package.json" with { type: "json" };
-
-export const AGENT_VERSION: string = packageJson.version;
+/** The version that this agent tells its hub and its operator: that of the package. */
+export const AGENT_VERSION = "0.1.0";
