@@ -66,6 +66,8 @@ export interface HubCore {
   expireHolds(): number;
   /** Messages that wait for a commit. */
   readonly waiting: number;
+  /** `clock.monotonic()` at the last commit, or at the start. */
+  readonly lastCommitMs: number;
   /** Resolves when everything received is committed. */
   idle(): Promise<void>;
 }
@@ -99,7 +101,9 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     log: log.for("ingest"),
     openCard: ({ sealed }, paymentId, terminalId) => openCard(sealed, paymentId, terminalId),
   });
+  let lastCommitMs = clock.monotonic();
   const commits = createGroupCommit(database, (works) => {
+    lastCommitMs = clock.monotonic();
     metrics.count("tillway_hub_commits_total");
     metrics.count("tillway_hub_committed_messages_total", {}, works);
   });
@@ -122,6 +126,9 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     },
     get waiting() {
       return commits.waiting;
+    },
+    get lastCommitMs() {
+      return lastCommitMs;
     },
     idle: () => commits.idle(),
   };

@@ -9,7 +9,7 @@ import { takeLock } from "../base/lock-file.ts";
 import { createLog, type Log } from "../base/log.ts";
 import { publicKeyText } from "../wire/signing.ts";
 import { type HubConfig, policyOf } from "./config.ts";
-import type { TerminalRouteParts } from "./core/terminals/routes.ts";
+import type { TerminalRouteParts } from "./core/terminals/index.ts";
 import { openHttpGateway } from "./http-gateway.ts";
 import { createHubCore, type HubCore, openHubDatabase } from "./hub-core.ts";
 import { type HubKeys, keyFile, loadHubKeys } from "./keys.ts";
@@ -114,7 +114,14 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
   const running = stack.move();
   const status = `hub ready: ${endpoints.httpsUrl} and ${endpoints.mqttUrl}; operator token in ${paths.operatorToken}`;
   log.info("ready", { ...endpoints, hubEpoch: core.hubEpoch });
-  return { core, endpoints, log, status, lanes: () => [], drain: () => running.disposeAsync() };
+  return {
+    core,
+    endpoints,
+    log,
+    status,
+    lanes: () => [{ name: "commits", lastProgressMs: core.lastCommitMs, idle: core.waiting === 0 }],
+    drain: () => running.disposeAsync(),
+  };
 }
 
 const bracketed = (host: string): string => (host.includes(":") ? `[${host}]` : host);

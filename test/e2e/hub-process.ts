@@ -73,7 +73,7 @@ export class HubProcess {
 
   /** `tillway hub …` as a process. */
   spawn(...args: readonly string[]): ChildProcess {
-    return spawn(process.execPath, [join(import.meta.dirname, "hub-runner.ts"), "hub", ...args], {
+    return spawn(process.execPath, [join(import.meta.dirname, "..", "..", "scripts", "tillway.ts"), "hub", ...args], {
       stdio: ["ignore", "pipe", "pipe"],
     });
   }

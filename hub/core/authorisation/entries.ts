@@ -2,7 +2,7 @@
 import { fromWireMoney, type ReasonCode } from "../../../wire/common.ts";
 import type { EntryOf } from "../../../wire/journal-entry.ts";
 import type { Postings } from "./postings.ts";
-import type { Presented } from "./request.ts";
+import type { Answer, Presented } from "./request.ts";
 import type { AttemptRecord, AuthorisationStore, PaymentKey, PaymentRecord } from "./store.ts";
 
 export interface EntryOutcome {
@@ -68,9 +68,7 @@ function confirmPurchase(parts: EntryParts, input: AdviceInput, payment: Payment
     end(parts, input, payment);
     return PROCESSED;
   }
-  const party = attempts.some((attempt) => attempt.state === "declined")
-    ? parts.riskParties.declined
-    : parts.riskParties.offline;
+  const party = attempts.some(wasDeclinedOnMerit) ? parts.riskParties.declined : parts.riskParties.offline;
   const remainder = postings.honour({
     key: input.key,
     currency: amount.currency,
@@ -83,6 +81,13 @@ function confirmPurchase(parts: EntryParts, input: AdviceInput, payment: Payment
   return remainder > 0n
     ? { status: "processed", detail: `${remainder} minor units are exposure of ${party}` }
     : PROCESSED;
+}
+
+/** Declined for the card or its account; not for coming out of order or with other content. */
+function wasDeclinedOnMerit({ state, answer }: AttemptRecord): boolean {
+  if (state !== "declined" || answer === undefined) return false;
+  const { reason } = JSON.parse(answer) as Answer;
+  return reason !== "E_STATE" && reason !== "E_CONFLICT";
 }
 
 /** A refund needs the hub: without an attempt that it approved there is nothing to confirm. */

@@ -23,8 +23,6 @@ export interface ClaimRow {
   readonly usedAt: number | null;
 }
 
-export type TerminalStore = ReturnType<typeof createTerminalStore>;
-
 const TERMINAL_COLUMNS = `id, signing_key AS signingKey, bearer_hash AS bearerHash, card_token_key AS cardTokenKey,
   lease_counter AS leaseCounter, enrolled_at AS enrolledAt, last_seen_at AS lastSeenAt, presence, health`;
 
