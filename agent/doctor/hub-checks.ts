@@ -8,9 +8,10 @@ import { Fault, isFault, reasonOf } from "../../base/fault.ts";
 import { newMessageId, systemRandom } from "../../base/ids.ts";
 import type { UpEnvelope } from "../../wire/envelope.ts";
 import { UPLINK_PATH } from "../../wire/topics.ts";
+import { TILLWAY_VERSION } from "../../wire/version.ts";
 import type { Identity } from "../identity.ts";
 import { connectTls, targetOf } from "../uplink/tls-connect.ts";
-import { AGENT_VERSION } from "../version.ts";
+
 import type { Finding } from "./finding.ts";
 
 export interface HubChecks {
@@ -163,7 +164,7 @@ function postPresence({ identity, url, now, signal }: Post): Promise<IncomingMes
     epoch: "0000000000000000" as UpEnvelope["epoch"],
     sequence: 0,
     sentAt: new Date(now).toISOString(),
-    body: { status: "offline", version: AGENT_VERSION, clock: new Date(now).toISOString() },
+    body: { status: "offline", version: TILLWAY_VERSION, clock: new Date(now).toISOString() },
   };
   return new Promise((resolve, reject) => {
     const request = httpsRequest(new URL(UPLINK_PATH, url), {
