@@ -3,6 +3,7 @@ import { copyFileSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { systemRandom } from "../../base/ids.ts";
 import type { SealedCardData } from "../../wire/card-data.ts";
 import type { StoredEntry } from "../../wire/journal-entry.ts";
 import { ERASED_WITHIN_MS } from "./erasure.ts";
@@ -41,6 +42,33 @@ test("RM5 sealed card data leave every file within the bound after the receipt",
   await here.clock.advance(ERASED_WITHIN_MS);
   expect(found(sealed)).toBe(0);
   expect(journal.verify().ok).toBe(true);
+});
+
+test("RM5 rows of many lengths, added and receipted in any order, leave nothing in the gaps of SQLite's pages", async () => {
+  await using journal = open();
+  const waiting = new Map<StoredEntry, SealedCardData>();
+  const gone: SealedCardData[] = [];
+  let choice = 1;
+  const random = (below: number): number => {
+    choice = (choice * 48_271) % 2_147_483_647;
+    return choice % below;
+  };
+  for (let round = 0; round < 25; round += 1) {
+    const entries = Array.from({ length: 30 }, () => {
+      const ciphertext = Buffer.from(systemRandom(60 + random(300))).toString("base64");
+      return { ciphertext, keyId: "hub-1", enc: "AAAA" };
+    });
+    const stored = await journal.append(entries.map((sealed, at) => advice(`p-${round}-${at}`, sealed)));
+    for (const [at, entry] of stored.entries()) waiting.set(entry, entries[at] ?? sealedFor(0));
+    const receipted = [...waiting].filter(() => random(10) < 4);
+    await journal.settle(receipted.map(([entry]) => receipt(entry)));
+    for (const [entry, sealed] of receipted) {
+      gone.push(sealed);
+      waiting.delete(entry);
+    }
+    await here.clock.advance(ERASED_WITHIN_MS);
+    expect([found(gone), found([...waiting.values()])]).toEqual([0, waiting.size]);
+  }
 });
 
 test("RM5 a voided entry's card data are erased as well, those of its neighbour stay until their receipt", async () => {

@@ -2,8 +2,9 @@
  * The store-and-forward queue: each entry's state beside it, and its sealed card data until the receipt. Every change
  * of a state goes through the pure machine. All writes here run inside the journal's transactions.
  *
- * Sealed bytes are overwritten in place, and their rows go only all together once nothing waits: SQLite moves rows
- * between pages when it removes single ones, and `secure_delete` does not promise to clear the gaps that leaves (RM5).
+ * Sealed bytes are overwritten in place, and their rows go only all together once nothing waits: where single
+ * ones are removed SQLite moves others between its pages, and copies of them were seen to stay in the gaps that leaves,
+ * whatever `secure_delete` says (RM5).
  */
 import { assert } from "../../base/assert.ts";
 import { toHex } from "../../base/bytes.ts";
