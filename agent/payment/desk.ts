@@ -217,7 +217,8 @@ export class PaymentDesk implements Payments {
         resolve();
         this.#emitEnded(id);
         this.#options.onStage(id, "answered");
-        this.#options.tickets.wake();
+        // The caller's answer leaves before the ticket is made.
+        setImmediate(() => this.#options.tickets.wake());
       },
       (error: unknown) => {
         reject(error);

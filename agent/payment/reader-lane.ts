@@ -14,15 +14,17 @@ export class ReaderLane {
 
   /**
    * Lends the next card to `work`, which has the reader to itself. A reader that is absent or lost while waiting is waited
-   * for. Throws the signal's Fault when it aborts first; `seen()` of the handle tells whether there was a reader at all.
+   * for; `seen` is called when there is one. Throws the signal's Fault when it aborts first. The result does not wait for
+   * the card's release, which takes the reader a while; the next customer does.
    */
   withCard<T>(signal: AbortSignal, seen: () => void, work: (session: CardSession) => Promise<T>): Promise<T> {
-    const turn = this.#lane.then(async () => {
+    const result = Promise.withResolvers<T>();
+    const turn = async (): Promise<void> => {
       await using session = await this.#await(signal, seen);
-      return await work(session);
-    });
-    this.#lane = turn.catch(() => undefined);
-    return turn;
+      await work(session).then(result.resolve, result.reject);
+    };
+    this.#lane = this.#lane.then(turn).catch(result.reject);
+    return result.promise;
   }
 
   async #await(signal: AbortSignal, seen: () => void): Promise<CardSession> {

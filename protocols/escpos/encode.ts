@@ -59,12 +59,11 @@ export function encodeTicket(document: ReceiptDocument, model: PrinterModel): En
 class Typesetter {
   readonly #model: PrinterModel;
   readonly #encoder: ReceiptPrinterEncoder;
-  readonly #printable = new Map<string, boolean>();
   replaced = 0;
 
   constructor(model: PrinterModel) {
     this.#model = model;
-    this.#encoder = newEncoder(model).initialize().codepage("auto");
+    this.#encoder = newEncoder(model).initialize();
   }
 
   pulse(): void {
@@ -81,7 +80,7 @@ class Typesetter {
         this.#encoder.newline();
         return;
       case "rule":
-        this.#encoder.line("─".repeat(this.#model.columns));
+        this.#line("─".repeat(this.#model.columns));
         return;
       case "qr":
         this.#qr(line.text);
@@ -92,7 +91,7 @@ class Typesetter {
       case "pair":
         this.#encoder.bold(line.bold === true);
         for (const part of pairLines(this.#clean(line.label), this.#clean(line.value), this.#model.columns)) {
-          this.#encoder.line(part);
+          this.#line(part);
         }
         this.#encoder.bold(false);
         return;
@@ -109,7 +108,7 @@ class Typesetter {
     this.#encoder.align(line.align ?? "left").bold(line.bold === true);
     this.#encoder.size(scale, scale);
     for (const paragraph of line.text.split(/\r\n|\r|\n/)) {
-      for (const part of wrap(this.#clean(paragraph), this.#model.columns / scale)) this.#encoder.line(part);
+      for (const part of wrap(this.#clean(paragraph), this.#model.columns / scale)) this.#line(part);
     }
     this.#encoder.size(1, 1).bold(false).align("left");
   }
@@ -122,7 +121,7 @@ class Typesetter {
     let clean = "";
     for (const character of text.normalize("NFC")) {
       const equal = EQUALS.get(character) ?? character;
-      if (this.#prints(equal)) clean += equal;
+      if (pageOf(equal, this.#model.codepages) !== undefined) clean += equal;
       else {
         clean += "?";
         this.replaced += 1;
@@ -131,16 +130,54 @@ class Typesetter {
     return clean;
   }
 
-  #prints(character: string): boolean {
-    if (character >= " " && character <= "~") return true;
-    if (/\p{Cc}/u.test(character)) return false;
-    const known = this.#printable.get(character);
-    if (known !== undefined) return known;
-    const prints = !newEncoder(this.#model).codepage("auto").text(character).encode().includes(QUESTION_MARK);
-    this.#printable.set(character, prints);
-    return prints;
+  /**
+   * One line in runs of one code page each. The package can choose pages itself, but copies a whole page for each
+   * character while it does, which held up a terminal for tens of milliseconds a ticket.
+   */
+  #line(text: string): void {
+    let run = "";
+    let runPage: Candidate | undefined;
+    for (const character of text) {
+      const page = pageOf(character, this.#model.codepages);
+      if (runPage !== undefined && page !== runPage) {
+        this.#encoder.codepage(runPage).text(run);
+        run = "";
+      }
+      runPage = page ?? runPage;
+      run += character;
+    }
+    if (runPage !== undefined) this.#encoder.codepage(runPage).text(run);
+    this.#encoder.newline();
   }
 }
+
+type Candidate = (typeof CANDIDATES)[CodepageSet][number];
+
+/** Characters whose page is remembered: more than any shop's alphabet has, few enough to bound the memory. */
+const PAGES_KEPT_MAX = 2_000;
+const pages = new Map<string, Candidate | undefined>();
+
+/** The first candidate page that has the character; undefined for one that does not print. */
+function pageOf(character: string, set: CodepageSet): Candidate | undefined {
+  if (character >= " " && character <= "~") return CANDIDATES[set][0];
+  if (/\p{Cc}/u.test(character)) return undefined;
+  const key = `${set} ${character}`;
+  if (!pages.has(key)) {
+    if (pages.size >= PAGES_KEPT_MAX) pages.clear();
+    pages.set(
+      key,
+      CANDIDATES[set].find((page) => !probe(character, page).includes(QUESTION_MARK)),
+    );
+  }
+  return pages.get(key);
+}
+
+const PROBE_COLUMNS = 42;
+const probe = (character: string, codepage: Candidate): Uint8Array =>
+  new ReceiptPrinterEncoder({ language: "esc-pos", columns: PROBE_COLUMNS, codepageMapping: "epson" })
+    .codepage(codepage)
+    .text(character)
+    .encode();
 
 /** What the package writes for a character that none of the candidate pages has. */
 const QUESTION_MARK = 0x3f;
@@ -161,7 +198,6 @@ function newEncoder(model: PrinterModel): ReceiptPrinterEncoder {
     language: "esc-pos",
     columns: model.columns,
     codepageMapping: "epson",
-    codepageCandidates: [...CANDIDATES[model.codepages]],
     newline: "\n",
   });
 }
