@@ -37,6 +37,19 @@ test("a person's message is committed before the queue that came first", async (
   expect(words(database)).toHaveLength(41);
 });
 
+test("a queue is committed in parts of limited weight, between which a person who comes meanwhile is served", async () => {
+  const { database, commits, group } = world();
+  const first = group.submit(put(database, "q0", { lane: "queue", weight: 500 }));
+  const others = Array.from({ length: 5 }, (_, n) =>
+    group.submit(put(database, `q${n + 1}`, { lane: "queue", weight: 50 })),
+  );
+  await first;
+  const person = group.submit(put(database, "person"));
+  await Promise.all([...others, person]);
+  expect(commits).toEqual([1, 1, 4, 1]);
+  expect(words(database).slice(0, 2)).toEqual(["q0", "person"]);
+});
+
 test("a work that throws is undone alone", async () => {
   const { database, group } = world();
   const bad = put(database, "bad", {

@@ -11,6 +11,8 @@ export type Lane = "person" | "queue";
 
 export interface Work<Result> {
   readonly lane: Lane;
+  /** How much work it is, in journal entries; 1 when not said. */
+  readonly weight?: number;
   /** Within the transaction; a throw undoes this work alone. */
   apply(): Result;
   /** Asked just before the commit: true takes the work back (RM2). */
@@ -35,8 +37,8 @@ type Outcome = { readonly value: unknown } | { readonly error: unknown };
 
 /** At the limit a sender is refused and sends again later. */
 const WAITING_MAX = 10_000;
-/** A batch holds up to 50 entries: some 80 ms of work, so that a person never waits long behind a queue. */
-const QUEUE_WORKS_PER_COMMIT = 16;
+/** Journal entries in one commit: some 100 ms of work, so that a person never waits long behind a queue. */
+const QUEUE_WEIGHT_PER_COMMIT = 200;
 
 class TooLate extends Error {
   readonly items: ReadonlySet<Item>;
@@ -61,7 +63,7 @@ export function createGroupCommit(database: Sqlite, onCommit: (works: number) =>
   function flush(): void {
     scheduled = false;
     commit(lanes.person.splice(0));
-    commit(lanes.queue.splice(0, QUEUE_WORKS_PER_COMMIT));
+    commit(lanes.queue.splice(0, fitting(lanes.queue)));
     if (waiting() > 0) schedule();
     else for (const wake of idlers.splice(0)) wake();
   }
@@ -99,6 +101,16 @@ export function createGroupCommit(database: Sqlite, onCommit: (works: number) =>
     },
     idle: () => (waiting() === 0 ? Promise.resolve() : new Promise((resolve) => idlers.push(resolve))),
   };
+}
+
+/** How many of the first items one commit takes: at least one. */
+function fitting(items: readonly Item[]): number {
+  let weight = 0;
+  const end = items.findIndex((item) => {
+    weight += item.work.weight ?? 1;
+    return weight > QUEUE_WEIGHT_PER_COMMIT;
+  });
+  return end === -1 ? items.length : Math.max(end, 1);
 }
 
 /** Throws TooLate, undoing all, when the time of some is over before the commit; the rest is then done again. */

@@ -170,10 +170,12 @@ async function receive(parts: Parts, envelope: UpEnvelope): Promise<readonly Dow
     case "authorisation.request":
       return [await authorise(parts, envelope)];
     case "advice.batch": {
-      const batch = parts.ingest.check(envelope.terminalId, envelope.body, signingKey);
       const applied = await parts.commits.submit({
         lane: "queue",
+        weight: envelope.body.entries.length,
         apply() {
+          // Signature and seals are checked here and not on arrival, so that a burst of batches keeps no person waiting.
+          const batch = parts.ingest.check(envelope.terminalId, envelope.body, signingKey);
           parts.terminals.markSeen(envelope.terminalId);
           return parts.ingest.apply(batch, parts.clock.now());
         },

@@ -250,6 +250,11 @@ test("SIGKILL under a load of advices loses none and doubles none after they are
   await again.until(() => again.received.length === batches.length, 30_000);
   note(again.received);
   expect(receipted.size).toBe(1_000);
+  const statuses = again.received.flatMap((one) =>
+    one.type === "receipt" ? one.body.results.map((r) => r.status) : [],
+  );
+  expect(statuses.filter((status) => status === "duplicate").length).toBeGreaterThanOrEqual(before.size);
+  expect(statuses.filter((status) => status !== "duplicate" && status !== "processed")).toEqual([]);
   const after = await transactionsOf("K1");
   expect(after).toHaveLength(1_000);
   expect(after.every((one) => one.status === "confirmed" && one.postings === 1 && one.postedMinor === "1000")).toBe(
