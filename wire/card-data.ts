@@ -5,7 +5,7 @@ import { fromBase64, toBase64 } from "../base/bytes.ts";
 import { Fault, reasonOf } from "../base/fault.ts";
 import type { RandomBytes, TerminalId } from "../base/ids.ts";
 import { Base64Schema } from "./common.ts";
-import { seal, unseal } from "./hpke.ts";
+import { prepareSeal, unseal } from "./hpke.ts";
 import { parseJson } from "./signing.ts";
 
 /** What only the hub may read. */
@@ -51,25 +51,33 @@ const INFO = Buffer.from("tillway/v1/card-data", "utf8");
 const aadFor = (terminalId: TerminalId, paymentId: string): Buffer =>
   Buffer.from(`${terminalId}\n${paymentId}`, "utf8");
 
-export interface SealCardInput {
-  readonly data: CardData;
-  readonly terminalId: TerminalId;
-  /** Bound into the seal: sealed data cannot be moved to another payment. */
-  readonly paymentId: string;
+export interface SealingInput {
   readonly key: { readonly keyId: string; readonly publicKey: KeyObject };
   readonly random: RandomBytes;
 }
 
-export function sealCardData(input: SealCardInput): SealedCardData {
-  const sealed = seal({
-    recipient: input.key.publicKey,
-    info: INFO,
-    aad: aadFor(input.terminalId, input.paymentId),
-    plaintext: Buffer.from(JSON.stringify(input.data), "utf8"),
-    random: input.random,
-  });
-  return { keyId: input.key.keyId, enc: toBase64(sealed.enc), ciphertext: toBase64(sealed.ciphertext) };
+export interface CardContent {
+  readonly data: CardData;
+  readonly terminalId: TerminalId;
+  /** Bound into the seal: sealed data cannot be moved to another payment. */
+  readonly paymentId: string;
 }
+
+/** Seals one card's data, once. */
+export type CardSealer = (content: CardContent) => SealedCardData;
+
+/** Does the slow part of sealing ahead, while the card is still on its way. */
+export function prepareCardSealer({ key, random }: SealingInput): CardSealer {
+  const prepared = prepareSeal({ recipient: key.publicKey, info: INFO, random });
+  return ({ data, terminalId, paymentId }) => {
+    const plaintext = Buffer.from(JSON.stringify(data), "utf8");
+    const sealed = prepared.seal({ aad: aadFor(terminalId, paymentId), plaintext });
+    return { keyId: key.keyId, enc: toBase64(sealed.enc), ciphertext: toBase64(sealed.ciphertext) };
+  };
+}
+
+export type SealCardInput = SealingInput & CardContent;
+export const sealCardData = (input: SealCardInput): SealedCardData => prepareCardSealer(input)(input);
 
 export interface OpenCardInput {
   readonly sealed: SealedCardData;

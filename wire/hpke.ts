@@ -22,15 +22,19 @@ export interface Sealed {
   readonly ciphertext: Uint8Array;
 }
 
-export interface SealInput {
+export interface PrepareInput {
   readonly recipient: KeyObject;
   readonly info: Uint8Array;
-  readonly aad: Uint8Array;
-  readonly plaintext: Uint8Array;
   readonly random: RandomBytes;
 }
 
-export function seal(input: SealInput): Sealed {
+/** A seal whose key agreement is done; takes one plaintext, as its nonce may serve once only. */
+export interface PreparedSeal {
+  seal(content: { readonly aad: Uint8Array; readonly plaintext: Uint8Array }): Sealed;
+}
+
+/** Everything of a seal that does not depend on what is sealed: by far the most of its cost. */
+export function prepareSeal(input: PrepareInput): PreparedSeal {
   const ephemeral = createPrivateKey({
     key: Buffer.from(concat(PKCS8_X25519, input.random(KEY_BYTES))),
     format: "der",
@@ -39,11 +43,24 @@ export function seal(input: SealInput): Sealed {
   const enc = rawPublicKey(createPublicKey(ephemeral));
   const shared = sharedSecret(ephemeral, input.recipient, { enc, recipient: rawPublicKey(input.recipient) });
   const { key, nonce } = keySchedule(shared, input.info);
-  const cipher = createCipheriv(AEAD, key, nonce);
-  cipher.setAAD(input.aad);
-  const ciphertext = concat(cipher.update(input.plaintext), cipher.final(), cipher.getAuthTag());
-  return { enc, ciphertext };
+  let used = false;
+  return {
+    seal({ aad, plaintext }) {
+      assert(!used, "a prepared seal serves once");
+      used = true;
+      const cipher = createCipheriv(AEAD, key, nonce);
+      cipher.setAAD(aad);
+      return { enc, ciphertext: concat(cipher.update(plaintext), cipher.final(), cipher.getAuthTag()) };
+    },
+  };
 }
+
+export interface SealInput extends PrepareInput {
+  readonly aad: Uint8Array;
+  readonly plaintext: Uint8Array;
+}
+
+export const seal = (input: SealInput): Sealed => prepareSeal(input).seal(input);
 
 export interface UnsealInput {
   readonly recipient: KeyObject;

@@ -32,6 +32,7 @@ import { buildDol, decodeDol } from "../../protocols/emv/dol.ts";
 import { decodeCompressed, decodeNumeric, encodeNumeric } from "../../protocols/emv/numeric.ts";
 import type { CardData } from "../../wire/card-data.ts";
 import type { CardFacts } from "../../wire/journal-entry.ts";
+import { localTime } from "./local-time.ts";
 import type { Cryptogram } from "./purchase-machine.ts";
 
 export interface EmvTerminal {
@@ -164,7 +165,7 @@ function keepOnce(values: Map<Tag, Uint8Array>, tag: Tag, value: Uint8Array): vo
 }
 
 function terminalValues(terminal: EmvTerminal): Map<Tag, Uint8Array> {
-  const local = new Date(terminal.atMs).toLocaleString("sv-SE", { timeZone: terminal.timeZone }).replace(/\D/g, "");
+  const local = localTime(terminal.atMs, terminal.timeZone).replace(/\D/g, "");
   const numeric = (value: bigint | number, bytes: number) => encodeNumeric(BigInt(value), bytes);
   return new Map<Tag, Uint8Array>([
     [0x9f02, numeric(terminal.amount.minor, 6)],

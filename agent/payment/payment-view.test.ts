@@ -3,8 +3,9 @@ import { describe, expect, test } from "vitest";
 import type { PaymentId } from "../../base/ids.ts";
 import { currencyOf } from "../../base/money.ts";
 import type { EntryBody } from "../../wire/journal-entry.ts";
+import { localTime } from "./local-time.ts";
 import { nextMarking, nextPrint, viewOf } from "./payment-view.ts";
-import { localTime, receiptOf } from "./receipt.ts";
+import { receiptOf } from "./receipt.ts";
 
 const paymentId = "P-1" as PaymentId;
 const at = "2026-01-05T09:00:00.000Z";
@@ -101,7 +102,7 @@ describe("a receipt", () => {
   });
 
   test("shows local time across a change to summer time", () => {
-    expect(localTime("2026-03-29T00:59:59Z", site)).toBe("2026-03-29 01:59:59");
-    expect(localTime("2026-03-29T01:00:00Z", site)).toBe("2026-03-29 03:00:00");
+    expect(localTime(Date.parse("2026-03-29T00:59:59Z"), site.timeZone)).toBe("2026-03-29 01:59:59");
+    expect(localTime(Date.parse("2026-03-29T01:00:00Z"), site.timeZone)).toBe("2026-03-29 03:00:00");
   });
 });

@@ -1,29 +1,28 @@
 /** The shell of one purchase: carries out what the machine decides, and hands back what came of it. */
 import { assert, present, unreachable } from "../../base/assert.ts";
 import { type Clock, deadline } from "../../base/clock.ts";
-import { Fault, isFault, reasonOf } from "../../base/fault.ts";
+import { isFault } from "../../base/fault.ts";
 import type { PaymentId, RandomBytes } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import type { Money } from "../../base/money.ts";
 import type { Result } from "../../base/result.ts";
 import type { CardSession } from "../../drivers/capability.ts";
-import { type SealedCardData, sealCardData } from "../../wire/card-data.ts";
+import { type CardSealer, prepareCardSealer, type SealedCardData } from "../../wire/card-data.ts";
 import { type EntryMode, type ReasonCode, toWireMoney } from "../../wire/common.ts";
 import type { EntryBody } from "../../wire/journal-entry.ts";
 import type { Journal, NewEntry } from "../journal/journal.ts";
 import type { Reservation, SealingKey } from "../lease/lease-keeper.ts";
 import type { Hub, LeaseRefusal } from "../uplink/hub.ts";
-import { CardRefusal, type EmvCard, type EmvTerminal } from "./emv-session.ts";
+import type { EmvCard, EmvTerminal } from "./emv-session.ts";
 import type { PaymentStage, PurchaseRequest, SaleTimings } from "./payments.ts";
 import {
-  type CardFailure,
   type HubAnswer,
   type PurchaseDecision,
   type PurchaseEffect,
   type PurchaseEvent,
   purchaseMachine,
-  type Refusal,
 } from "./purchase-machine.ts";
+import { cardFailure, LEASE_REFUSALS } from "./purchase-refusals.ts";
 import type { ReaderLane } from "./reader-lane.ts";
 
 export interface Leases {
@@ -79,6 +78,8 @@ class PurchaseRun {
   #readerSeen = false;
   #session: CardSession | undefined;
   #card: EmvCard | undefined;
+  /** Made while the card is on its way; what it seals is the advice's. */
+  #sealer: CardSealer | undefined;
   #sealed: SealedCardData | undefined;
   #reservation: Reservation | undefined;
 
@@ -105,7 +106,9 @@ class PurchaseRun {
       this.#readerSeen = true;
     };
     try {
-      return await this.#deps.lane.withCard(limit.signal, seen, dialogue);
+      const decided = this.#deps.lane.withCard(limit.signal, seen, dialogue);
+      this.#sealer = this.#prepareSealer();
+      return await decided;
     } catch (error) {
       if (this.#session || !isFault(error, "transport.timeout", "aborted")) throw error;
       return await this.#run(purchaseMachine(step.state, this.#nobody()));
@@ -183,7 +186,7 @@ class PurchaseRun {
       };
       const card = await this.#deps.readCard(session, terminal, signal);
       this.#card = card;
-      this.#sealed = this.#seal(card.data);
+      this.#sealed = this.#seal(card.data, this.#sealer ?? this.#prepareSealer());
       return { on: "card-read", hub: this.#deps.hub.state } as const;
     });
     if (event.on === "card-read") this.#stage("records-read");
@@ -228,7 +231,7 @@ class PurchaseRun {
         attempt,
         kind: "purchase",
         amount: toWireMoney(amount),
-        card: this.#seal(data),
+        card: this.#seal(data, this.#prepareSealer()),
         entryMode: card.facts.entryMode,
         iccData: card.iccData(),
       },
@@ -314,15 +317,12 @@ class PurchaseRun {
       : { on: "card-failed", why: "no-reader", detail: "no card reader is ready; run `tillway doctor`" };
   }
 
-  #seal(data: EmvCard["data"]): SealedCardData {
-    const { journal, leases, random } = this.#deps;
-    return sealCardData({
-      data,
-      terminalId: journal.terminalId,
-      paymentId: this.#request.id,
-      key: leases.sealingKey,
-      random,
-    });
+  #prepareSealer(): CardSealer {
+    return prepareCardSealer({ key: this.#deps.leases.sealingKey, random: this.#deps.random });
+  }
+
+  #seal(data: EmvCard["data"], sealer: CardSealer): SealedCardData {
+    return sealer({ data, terminalId: this.#deps.journal.terminalId, paymentId: this.#request.id });
   }
 
   #at(): string {
@@ -367,30 +367,3 @@ function answerOf(answer: {
     ...(answer.reason === undefined ? {} : { reason: answer.reason }),
   };
 }
-
-function cardFailure(error: unknown): { why: CardFailure; detail: string } {
-  if (error instanceof CardRefusal) return { why: error.why, detail: error.message };
-  if (isFault(error, "card.removed")) return { why: "removed", detail: "the card was taken out too early" };
-  if (isFault(error, "card.mute", "transport.timeout")) return { why: "mute", detail: "the card does not answer" };
-  if (isFault(error, "codec.invalid", "codec.truncated", "codec.too-long")) {
-    return { why: "refused-command", detail: `the card's answer makes no sense: ${error.message}` };
-  }
-  if (error instanceof Fault) return { why: "removed", detail: `the reader failed: ${error.message}` };
-  throw new Error(`unexpected: ${reasonOf(error)}`, { cause: error });
-}
-
-const LEASE_REFUSALS: Readonly<Record<LeaseRefusal, Refusal>> = {
-  "no-lease": { reason: "E_UNAVAILABLE", detail: "the hub cannot be reached and this terminal holds no offline lease" },
-  expired: { reason: "E_EXPIRED", detail: "the hub cannot be reached and the offline lease has expired" },
-  "time-unproven": {
-    reason: "E_EXPIRED",
-    detail: "the hub must be seen once after a restart of the machine before selling offline",
-  },
-  "per-sale": { reason: "E_LIMIT", detail: "above the offline limit for one sale" },
-  sum: { reason: "E_LIMIT", detail: "above what may still be sold offline" },
-  count: { reason: "E_LIMIT", detail: "as many offline sales as the lease allows are waiting to be sent" },
-  currency: { reason: "E_LIMIT", detail: "the offline lease is for another currency" },
-  means: { reason: "E_LIMIT", detail: "the offline lease does not allow this way of reading a card" },
-  "denied-card": { reason: "E_DENIED", detail: "this card is on the deny list" },
-  "disk-reserve": { reason: "E_UNAVAILABLE", detail: "the disk is nearly full; no offline sales until space is free" },
-};

@@ -1,6 +1,7 @@
 /** A receipt as a value: what the customer is owed on paper. Printing is the printer's affair. */
 import { type Money, toDecimal } from "../../base/money.ts";
 import type { ReceiptDocument, ReceiptLine } from "../../protocols/escpos/document.ts";
+import { localTime } from "./local-time.ts";
 import type { Marking } from "./payment-view.ts";
 import type { PaymentView } from "./payments.ts";
 
@@ -105,7 +106,11 @@ export function receiptOf({ payment, site, terminalId, marking }: ReceiptInput):
     { kind: "rule" },
     ...mark(marking, words),
     { kind: "text", text: words[payment.operation], align: "center", bold: true },
-    { kind: "pair", label: words.date, value: localTime(payment.decidedAt ?? payment.startedAt, site) },
+    {
+      kind: "pair",
+      label: words.date,
+      value: localTime(Date.parse(payment.decidedAt ?? payment.startedAt), site.timeZone),
+    },
     { kind: "pair", label: words.terminal, value: terminalId },
     { kind: "pair", label: words.payment, value: payment.id },
     ...optionalPair(words.original, payment.originalId),
@@ -147,15 +152,6 @@ function cardLines(payment: PaymentView, words: Words): ReceiptLine[] {
     { kind: "pair", label: "Cryptogram", value: card.cryptogramType },
   ];
 }
-
-/** `2026-01-05 10:00:00` in the site's zone: the same digits in every language, so that tills can read it. */
-export function localTime(iso: string, site: Pick<Site, "timeZone">): string {
-  return new Date(iso).toLocaleString("sv-SE", { timeZone: site.timeZone });
-}
-
-/** The day that the site's books count, YYYY-MM-DD (RM17). */
-export const businessDate = (atMs: number, timeZone: string): string =>
-  new Date(atMs).toLocaleDateString("sv-SE", { timeZone });
 
 function localAmount(amount: Money, site: Site): string {
   const decimal = toDecimal(amount);

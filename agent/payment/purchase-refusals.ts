@@ -1,0 +1,32 @@
+/** What the card, the reader or the lease said no to, in the machine's terms and in one sentence for the cashier. */
+import { Fault, isFault, reasonOf } from "../../base/fault.ts";
+import type { LeaseRefusal } from "../uplink/hub.ts";
+import { CardRefusal } from "./emv-session.ts";
+import type { CardFailure, Refusal } from "./purchase-machine.ts";
+
+export function cardFailure(error: unknown): { why: CardFailure; detail: string } {
+  if (error instanceof CardRefusal) return { why: error.why, detail: error.message };
+  if (isFault(error, "card.removed")) return { why: "removed", detail: "the card was taken out too early" };
+  if (isFault(error, "card.mute", "transport.timeout")) return { why: "mute", detail: "the card does not answer" };
+  if (isFault(error, "codec.invalid", "codec.truncated", "codec.too-long")) {
+    return { why: "refused-command", detail: `the card's answer makes no sense: ${error.message}` };
+  }
+  if (error instanceof Fault) return { why: "removed", detail: `the reader failed: ${error.message}` };
+  throw new Error(`unexpected: ${reasonOf(error)}`, { cause: error });
+}
+
+export const LEASE_REFUSALS: Readonly<Record<LeaseRefusal, Refusal>> = {
+  "no-lease": { reason: "E_UNAVAILABLE", detail: "the hub cannot be reached and this terminal holds no offline lease" },
+  expired: { reason: "E_EXPIRED", detail: "the hub cannot be reached and the offline lease has expired" },
+  "time-unproven": {
+    reason: "E_EXPIRED",
+    detail: "the hub must be seen once after a restart of the machine before selling offline",
+  },
+  "per-sale": { reason: "E_LIMIT", detail: "above the offline limit for one sale" },
+  sum: { reason: "E_LIMIT", detail: "above what may still be sold offline" },
+  count: { reason: "E_LIMIT", detail: "as many offline sales as the lease allows are waiting to be sent" },
+  currency: { reason: "E_LIMIT", detail: "the offline lease is for another currency" },
+  means: { reason: "E_LIMIT", detail: "the offline lease does not allow this way of reading a card" },
+  "denied-card": { reason: "E_DENIED", detail: "this card is on the deny list" },
+  "disk-reserve": { reason: "E_UNAVAILABLE", detail: "the disk is nearly full; no offline sales until space is free" },
+};
