@@ -1,11 +1,12 @@
 /** The payments of one terminal: starts them, lets repeats attach (RM4), ends them, and shows them. */
+import { present } from "../../base/assert.ts";
 import { abortable } from "../../base/clock.ts";
 import { Fault, reasonOf } from "../../base/fault.ts";
 import type { PaymentId } from "../../base/ids.ts";
 import type { Money } from "../../base/money.ts";
 import { fail, ok, type Result } from "../../base/result.ts";
 import { fromWireMoney } from "../../wire/common.ts";
-import type { EntryOf } from "../../wire/journal-entry.ts";
+import type { EntryBody, EntryOf } from "../../wire/journal-entry.ts";
 import type { JournalEntry, QueueState } from "../journal/journal.ts";
 import { viewOf } from "./payment-view.ts";
 import type {
@@ -45,7 +46,7 @@ interface Running {
   readonly asked: Asked;
   readonly startedAt: string;
   readonly cancel: AbortController;
-  readonly done: Promise<void>;
+  readonly done: Promise<PaymentView>;
   stage: PaymentStage;
 }
 
@@ -92,7 +93,8 @@ export class PaymentDesk implements Payments {
       ...(request.reference === undefined ? {} : { reference: request.reference }),
     };
     return this.#start(request.id, asked, async (cancel) => {
-      await runPurchase({ ...this.#options, onStage: this.#onStage, onTimings: this.#onTimings }, request, cancel);
+      const deps = { ...this.#options, onStage: this.#onStage, onTimings: this.#onTimings };
+      return viewOfStored(await runPurchase(deps, request, cancel));
     });
   }
 
@@ -100,15 +102,15 @@ export class PaymentDesk implements Payments {
     const amount = this.#refundable(request);
     if (!amount.ok) return amount;
     const asked: Asked = { operation: "refund", amount: amount.value, originalId: request.originalId };
-    return this.#start(request.id, asked, (cancel) =>
-      runRefund({ ...this.#options, onStage: this.#onStage }, { ...request, amount: amount.value }, cancel),
-    );
+    return this.#start(request.id, asked, async (cancel) => {
+      await runRefund({ ...this.#options, onStage: this.#onStage }, { ...request, amount: amount.value }, cancel);
+      return viewOfStored(bodies(this.#entries(request.id)));
+    });
   }
 
   async ended(id: PaymentId, signal: AbortSignal): Promise<PaymentView> {
     const running = this.#running.get(id);
-    if (running) await abortable(running.done, signal);
-    const view = this.get(id);
+    const view = running ? await abortable(running.done, signal) : this.get(id);
     if (!view) throw new Fault("aborted", `no payment ${id} here`);
     return view;
   }
@@ -197,7 +199,11 @@ export class PaymentDesk implements Payments {
     await abortable(all, signal);
   }
 
-  #start(id: PaymentId, asked: Asked, work: (cancel: AbortSignal) => Promise<void>): Result<PaymentView, StartRefusal> {
+  #start(
+    id: PaymentId,
+    asked: Asked,
+    work: (cancel: AbortSignal) => Promise<PaymentView>,
+  ): Result<PaymentView, StartRefusal> {
     const known = this.#running.get(id)?.asked ?? askedBefore(this.#entries(id));
     if (known) {
       const field = differingField(known, asked);
@@ -207,18 +213,20 @@ export class PaymentDesk implements Payments {
     if (this.#running.size >= RUNNING_MAX)
       return fail({ why: "busy", detail: `${RUNNING_MAX} payments are running already` });
     const cancel = new AbortController();
-    const { promise: done, resolve, reject } = Promise.withResolvers<void>();
+    const { promise: done, resolve, reject } = Promise.withResolvers<PaymentView>();
     done.catch(() => undefined);
     this.#running.set(id, { asked, startedAt: this.#at(), cancel, done, stage: "accepted" });
     this.#onStage(id, "accepted");
     void work(cancel.signal).then(
-      () => {
+      (view) => {
         this.#running.delete(id);
-        resolve();
-        this.#emitEnded(id);
-        this.#options.onStage(id, "answered");
-        // The caller's answer leaves before the ticket is made.
-        setImmediate(() => this.#options.tickets.wake());
+        resolve(view);
+        // The caller's answer leaves before others are told and the ticket is made.
+        setImmediate(() => {
+          this.#options.onStage(id, "answered");
+          this.#emit({ type: "payment.ended", payment: view });
+          this.#options.tickets.wake();
+        });
       },
       (error: unknown) => {
         reject(error);
@@ -288,6 +296,12 @@ export class PaymentDesk implements Payments {
   #at(): string {
     return new Date(this.#options.now()).toISOString();
   }
+}
+
+/** What was just stored, as its caller sees it: an approval waits for the hub, nothing else does. */
+function viewOfStored(stored: readonly EntryBody[]): PaymentView {
+  const approved = stored.some((body) => body.kind === "decision" && body.outcome === "approved");
+  return present(viewOf(stored, approved ? "eligible" : undefined), "the view of a decided payment");
 }
 
 const bodies = (entries: readonly JournalEntry[]) => entries.map((entry) => entry.body);

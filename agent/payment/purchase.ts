@@ -57,16 +57,19 @@ export interface PurchaseDeps {
 /** The whole card dialogue has this long; the customer stands there all the while. */
 const DIALOGUE_WITHIN_MS = 30_000;
 
-/** Runs to the decision on disk. Only a Fault of the journal is thrown: everything else is a decision. */
+/**
+ * Runs to the decision on disk, and gives what was stored on the way. Only a Fault of the journal is thrown: everything
+ * else is a decision.
+ */
 export async function runPurchase(
   deps: PurchaseDeps,
   request: PurchaseRequest,
   cancel: AbortSignal,
-): Promise<PurchaseDecision> {
+): Promise<readonly EntryBody[]> {
   const run = new PurchaseRun(deps, request, cancel);
-  const decision = await run.toDecision();
+  await run.toDecision();
   deps.onTimings(request.id, run.timings);
-  return decision;
+  return run.stored;
 }
 
 class PurchaseRun {
@@ -75,6 +78,8 @@ class PurchaseRun {
   readonly #cancel: AbortSignal;
   /** Measured around each wait, so that what is left of the whole is the agent's own. */
   readonly timings = { cardMs: 0, journalMs: 0, hubMs: 0 };
+  /** The payment's own entries, in order. */
+  readonly stored: EntryBody[] = [];
   #readerSeen = false;
   #session: CardSession | undefined;
   #card: EmvCard | undefined;
@@ -331,6 +336,7 @@ class PurchaseRun {
 
   async #append(entries: readonly NewEntry[]): Promise<void> {
     await this.#timed("journalMs", () => this.#deps.journal.append(entries));
+    this.stored.push(...entries.map((entry) => entry.body));
   }
 
   #measured(session: CardSession): CardSession {

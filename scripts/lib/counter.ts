@@ -1,12 +1,12 @@
 /** A whole shop counter of real processes: pcscd with a virtual reader, a card, a printer on a pty, a hub and an agent. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { Agent, type RequestOptions, request as requestPlain } from "node:http";
 import { request } from "node:https";
 import { join } from "node:path";
 import type { SaleTimings } from "../../agent/payment/payments.ts";
 import type { ControlAnswer, ControlCommand } from "../../sim/control.ts";
 import { control } from "../../sim/control.ts";
 import { type Program, runTillway, startReady, tail, until } from "./processes.ts";
+import { openTill } from "./till-line.ts";
 
 export const TERMINAL = "till-1";
 /** The `standard` card of the simulator. */
@@ -208,10 +208,11 @@ export class Counter implements AsyncDisposable {
   /** A sale with the card left to the caller, its whole time, and what the agent says of where it went. */
   async timedSale(id: string, minor: number): Promise<TimedSale> {
     const body = JSON.stringify({ id, amount: { minor: String(minor), currency: "EUR" } });
-    const headers = { authorization: `Bearer ${this.token}`, "content-type": "application/json" };
+    const till = await openTill(this.#apiPort, this.token);
     const began = performance.now();
-    const text = await post({ port: this.#apiPort, path: "/v1/payments", headers, agent: KEPT_ALIVE }, body);
+    const text = await till.post("/v1/payments", body);
     const elapsedMs = performance.now() - began;
+    till.close();
     const timings = await this.call<SaleTimings>("GET", `/v1/payments/${id}/timings`);
     return { payment: JSON.parse(text) as Payment, elapsedMs, timings: timings.body };
   }
@@ -342,21 +343,4 @@ export class Counter implements AsyncDisposable {
   #step(step: string): void {
     this.#options.onStep?.(step);
   }
-}
-
-/** One connection, as a till that stands beside its terminal keeps it. */
-const KEPT_ALIVE = new Agent({ keepAlive: true });
-
-function post(options: RequestOptions, body: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const asking = requestPlain({ ...options, host: "127.0.0.1", method: "POST" }, (response) => {
-      let text = "";
-      response.on("data", (chunk: Buffer) => {
-        text += chunk.toString("utf8");
-      });
-      response.on("end", () => resolve(text));
-    });
-    asking.on("error", reject);
-    asking.end(body);
-  });
 }
