@@ -1,10 +1,9 @@
-/** `tillway agent …` and the commands that speak to a running one. What a command needs is loaded when it runs. */
+/** `tillway agent …` and `tillway doctor`. What a command needs is loaded when it runs: an agent starts on a small box. */
 import type { Command } from "commander";
 import { systemClock } from "../base/clock.ts";
 import { guarded } from "../base/daemon.ts";
 import { silentLog } from "../base/log.ts";
 import { agentConfigJsonSchema, DEFAULT_CONFIG_PATH, loadAgentConfig } from "./config.ts";
-import { registerOperator } from "./operator/cli.ts";
 
 interface WithConfig {
   readonly config: string;
@@ -38,7 +37,6 @@ export function registerAgent(program: Command): void {
   )
     .option("--json", "prints one JSON object per check")
     .action(guarded(doctor));
-  registerOperator(program);
 }
 
 async function run({ config, check }: WithConfig & { readonly check?: true }): Promise<void> {

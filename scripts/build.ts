@@ -57,6 +57,19 @@ const latePackages: Plugin = {
   },
 };
 
+/**
+ * zod carries its messages in fifty languages and loads them all at every start. English is set by zod itself; the
+ * others are reached only by a name that nobody here speaks.
+ */
+const englishOnly: Plugin = {
+  name: "english-only",
+  setup({ onLoad }) {
+    onLoad({ filter: /node_modules\/zod\/v4\/locales\/index\.js$/ }, () => ({
+      contents: 'export { default as en } from "./en.js";',
+    }));
+  },
+};
+
 const entryPoints = Object.fromEntries(
   Object.entries(ENTRIES)
     .map(([name, source]) => [name, join(root, source)] as const)
@@ -81,9 +94,12 @@ try {
     platform: "node",
     target: "node24",
     external: EXTERNAL,
-    plugins: [latePackages],
+    plugins: [latePackages, englishOnly],
     banner: { js: COMMONJS_NAMES },
     chunkNames: "chunk-[hash]",
+    // Less to read and to hold; names stay, for the stack of a bug.
+    minifyWhitespace: true,
+    minifySyntax: true,
     legalComments: "none",
     sourcemap: "linked",
     logLevel: "warning",

@@ -4,14 +4,18 @@ import packageJson from "../package.json" with { type: "json" };
 
 const EXIT_USAGE = 2;
 
-/** First words that load a part of their own; every other word is the agent's. */
-const PARTS: Readonly<Record<string, (program: Command) => Promise<void>>> = {
+type Register = (program: Command) => Promise<void>;
+const agent: Register = async (program) => (await import("../agent/cli.ts")).registerAgent(program);
+const operator: Register = async (program) => (await import("../agent/operator/cli.ts")).registerOperator(program);
+
+/** First words that load a part of their own; every other word is the operator's. */
+const PARTS: Readonly<Record<string, Register>> = {
+  agent,
+  doctor: agent,
   hub: async (program) => (await import("../hub/cli.ts")).registerHub(program),
   sim: async (program) => (await import("../sim/cli.ts")).registerSim(program),
   bench: async (program) => (await import("./bench/cli.ts")).registerBench(program),
 };
-const registerAgent = async (program: Command): Promise<void> =>
-  (await import("../agent/cli.ts")).registerAgent(program);
 
 const program = new Command("tillway")
   .description("Takes money at the counter, with or without a network.")
@@ -25,11 +29,9 @@ const part = Object.hasOwn(PARTS, word) ? PARTS[word] : undefined;
 if (part) {
   await part(program);
 } else {
-  await registerAgent(program);
+  await operator(program);
   // Help and suggestions speak of everything.
-  if (!isCommand()) {
-    for (const register of Object.values(PARTS)) await register(program);
-  }
+  if (!isCommand()) for (const register of new Set(Object.values(PARTS))) await register(program);
 }
 await program.parseAsync();
 

@@ -2,7 +2,6 @@
 # Sets TILLWAY_ROOT and TILLWAY_NODE_HOME; returns 1 when scripts/setup has not run yet.
 
 TILLWAY_ROOT=$(dirname "$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")")
-export TILLWAY_ROOT
 
 # The folder that scripts/setup found or installed: it holds bin/node and the headers of that same Node.
 TILLWAY_NODE_HOME=""
@@ -13,7 +12,6 @@ if [ ! -x "$TILLWAY_NODE_HOME/bin/node" ]; then
   echo "tillway: no Node is set up for this checkout; run $TILLWAY_ROOT/scripts/setup" >&2
   return 1
 fi
-export TILLWAY_NODE_HOME
 export PATH="$TILLWAY_NODE_HOME/bin:$TILLWAY_ROOT/node_modules/.bin:$PATH"
 # Addons are compiled against these headers. A user's npm configuration may name those of another Node, and an addon
 # built with them crashes at the first call. This spelling outranks npm_config_nodedir, and npm does not warn of it.
