@@ -121,12 +121,13 @@ async function mustSucceed(send: Send, command: CommandApdu, complaint: string):
   return data;
 }
 
-/** The directory of a contact card, else that of a contactless one; the first application that we support. */
+/** The first application that we support: by the directory of a contact card, else by that of a contactless one. */
 async function chooseApplication(send: Send): Promise<Uint8Array> {
-  const entries = [...(await directoryEntries(send, PSE_NAME)), ...(await directoryEntries(send, PPSE_NAME))];
-  for (const entry of entries) {
-    const aid = findValue([entry], 0x4f);
-    if (aid && SUPPORTED_AIDS.has(toHex(aid))) return aid;
+  for (const directory of [PSE_NAME, PPSE_NAME]) {
+    for (const entry of await directoryEntries(send, directory)) {
+      const aid = findValue([entry], 0x4f);
+      if (aid && SUPPORTED_AIDS.has(toHex(aid))) return aid;
+    }
   }
   throw new CardRefusal("unsupported", "this card has no application that can pay here");
 }

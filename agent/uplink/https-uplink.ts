@@ -12,7 +12,7 @@ import { DownEnvelopeSchema, encodeEnvelope, MESSAGE_BYTES_MAX, type UpEnvelope 
 import { firstIssue, parseJson } from "../../wire/signing.ts";
 import { UPLINK_PATH } from "../../wire/topics.ts";
 import { LinkEvents, type MessageListener, type StateListener } from "./link-events.ts";
-import { connectFault, type TlsTarget, targetOf } from "./tls-connect.ts";
+import { connectFault, contextOf, type TlsTarget, targetOf } from "./tls-connect.ts";
 import type { LinkState, RunningUplink } from "./uplink.ts";
 
 const HTTPS_PORT = 443;
@@ -57,7 +57,11 @@ export class HttpsUplink implements RunningUplink {
   constructor(options: HttpsUplinkOptions) {
     this.#options = options;
     this.#target = targetOf(options.url, HTTPS_PORT);
-    this.#agent = new Agent({ keepAlive: true, ca: options.caCertificate, maxSockets: CONNECTIONS_MAX });
+    this.#agent = new Agent({
+      keepAlive: true,
+      secureContext: contextOf(options.caCertificate),
+      maxSockets: CONNECTIONS_MAX,
+    });
   }
 
   get state(): LinkState {

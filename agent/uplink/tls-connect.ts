@@ -1,5 +1,5 @@
 /** TLS connections that are proven before anyone can write a secret into them. */
-import { connect, type TLSSocket } from "node:tls";
+import { connect, createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
 import { abortFault } from "../../base/clock.ts";
 import { Fault, reasonOf } from "../../base/fault.ts";
 
@@ -20,6 +20,16 @@ export interface TlsOptions extends TlsTarget {
   readonly signal: AbortSignal;
 }
 
+let kept: { readonly caCertificate: string; readonly context: SecureContext } | undefined;
+
+/** One context for the terminal's one authority: making it anew for each try would hold up a sale for milliseconds. */
+export function contextOf(caCertificate: string): SecureContext {
+  if (kept?.caCertificate !== caCertificate) {
+    kept = { caCertificate, context: createSecureContext({ ca: caCertificate, minVersion: "TLSv1.2" }) };
+  }
+  return kept.context;
+}
+
 /**
  * Resolves when the handshake is done and, with an authority given, chain and host name fit it. Throws Fault
  * `uplink.down`, or what the signal was aborted with.
@@ -27,7 +37,8 @@ export interface TlsOptions extends TlsTarget {
 export function connectTls({ host, port, caCertificate, signal }: TlsOptions): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(abortFault(signal));
-    const trust = caCertificate === undefined ? { rejectUnauthorized: false } : { ca: caCertificate };
+    const trust =
+      caCertificate === undefined ? { rejectUnauthorized: false } : { secureContext: contextOf(caCertificate) };
     const socket = connect({ host, port, ...trust, minVersion: "TLSv1.2" });
     socket.setNoDelay(true);
     const end = () => {
