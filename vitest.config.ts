@@ -7,7 +7,11 @@ export default defineConfig({
       {
         test: {
           name: "unit",
-          include: ["{base,protocols,wire,drivers,agent,hub,sim,scripts}/**/*.test.ts", "test/tidy/**/*.test.ts", "test/rules/**/*.test.ts"],
+          include: [
+            "{base,protocols,wire,drivers,agent,hub,sim,scripts}/**/*.test.ts",
+            "test/tidy/**/*.test.ts",
+            "test/rules/**/*.test.ts",
+          ],
           testTimeout: 20_000,
         },
       },

@@ -82,13 +82,6 @@ export function money(minor: bigint, code: string): Money {
   return { minor, currency: currencyOf(code) };
 }
 
-export function add(a: Money, b: Money): Money {
-  if (a.currency !== b.currency) {
-    throw new Fault("codec.invalid", `cannot add ${b.currency} to ${a.currency}`);
-  }
-  return { minor: a.minor + b.minor, currency: a.currency };
-}
-
 /** Decimal text with the currency's own number of places: 1234 JPY -> "1234", 1234 EUR -> "12.34". */
 export function toDecimal(amount: Money): string {
   const places = exponentOf(amount.currency);

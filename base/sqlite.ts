@@ -5,7 +5,6 @@ import Database from "better-sqlite3";
 import { Fault, reasonOf } from "./fault.ts";
 
 export type Sqlite = Database.Database;
-export type Statement<P extends unknown[] = unknown[], R = unknown> = Database.Statement<P, R>;
 
 /** A step of a schema; ids are applied once each, in the order given, and remembered in `base__migration`. */
 export interface Migration {

@@ -60,4 +60,3 @@ export const ReceiptSchema = z.strictObject({
   watermark: z.int().min(0),
   time: SignedSchema,
 });
-export type Receipt = z.infer<typeof ReceiptSchema>;

@@ -1,7 +1,7 @@
 /** Field shapes that several messages share. Amounts are decimal strings of minor units, times ISO 8601 UTC. */
 import { z } from "zod";
 import { type Epoch, ID_PATTERN, type PaymentId, type TerminalId } from "../base/ids.ts";
-import { AMOUNT_MINOR_MAX, type Currency, isCurrency, type Money } from "../base/money.ts";
+import { type Currency, isCurrency, type Money } from "../base/money.ts";
 
 export const TerminalIdSchema = z
   .string()
@@ -42,7 +42,6 @@ export const toWireMoney = (amount: Money): WireMoney => ({
   currency: amount.currency,
 });
 export const fromWireMoney = (amount: WireMoney): Money => ({ minor: BigInt(amount.minor), currency: amount.currency });
-export { AMOUNT_MINOR_MAX };
 
 /** Reason codes on the wire, for refusals of all kinds. */
 export const REASON_CODES = [

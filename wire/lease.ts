@@ -43,4 +43,3 @@ export const LeaseMessageSchema = z.strictObject({
   lease: SignedSchema.optional(),
   time: SignedSchema,
 });
-export type LeaseMessage = z.infer<typeof LeaseMessageSchema>;

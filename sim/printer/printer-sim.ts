@@ -1,7 +1,13 @@
 /** A receipt printer on a pty: what a driver opens by its path, and what tests and people break by the control socket. */
 import { type Clock, systemClock } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
-import { type ControlCommand, type ControlHandlers, type ControlValue, serveControl } from "../control.ts";
+import {
+  type ControlAnswer,
+  type ControlCommand,
+  type ControlHandlers,
+  type ControlValue,
+  serveControl,
+} from "../control.ts";
 import { openPty, type Pty } from "../pty.ts";
 import { type PaperSupply, PrinterMechanism, type PrinterState } from "./mechanism.ts";
 import type { Ticket } from "./paper.ts";
@@ -154,25 +160,30 @@ class PtyPrinter implements PrinterSim {
 const PAPER: readonly PaperSupply[] = ["ok", "near-end", "out"];
 const AFTER_BYTES_MAX = 1_000_000;
 
+/** A command that changes something and has nothing to tell. */
+const acting =
+  (act: (command: ControlCommand) => void | Promise<void>) =>
+  async (command: ControlCommand): Promise<ControlAnswer> => {
+    await act(command);
+    return {};
+  };
+
 function handlersOf(sim: PtyPrinter): ControlHandlers {
-  const done = (work: void): Record<string, never> => ({ ...(work ?? {}) });
   return {
-    paper: (command) => done(sim.change({ paper: choice(command, "state", PAPER) })),
-    cover: (command) => done(sim.change({ coverOpen: flag(command, "open") })),
-    hang: (command) => done(sim.change({ hung: flag(command, "on") })),
-    offline: (command) => done(sim.change({ offline: flag(command, "on") })),
-    slow: (command) => done(sim.change({ pace: count(command, "bytesPerSecond") })),
-    jam: (command) =>
-      done(
-        command["on"] === false
-          ? sim.change({ jammed: false })
-          : sim.breakDown({ what: "jam", afterBytes: count(command, "afterBytes") }),
-      ),
-    "paper-after": (command) => done(sim.breakDown({ what: "paper-out", afterBytes: count(command, "bytes") })),
-    gone: async () => done(await sim.gone()),
-    back: async () => done(await sim.back()),
-    "power-cycle": () => done(sim.powerCycle()),
-    clear: () => done(sim.clear()),
+    paper: acting((command) => sim.change({ paper: choice(command, "state", PAPER) })),
+    cover: acting((command) => sim.change({ coverOpen: flag(command, "open") })),
+    hang: acting((command) => sim.change({ hung: flag(command, "on") })),
+    offline: acting((command) => sim.change({ offline: flag(command, "on") })),
+    slow: acting((command) => sim.change({ pace: count(command, "bytesPerSecond") })),
+    jam: acting((command) => {
+      if (command["on"] === false) sim.change({ jammed: false });
+      else sim.breakDown({ what: "jam", afterBytes: count(command, "afterBytes") });
+    }),
+    "paper-after": acting((command) => sim.breakDown({ what: "paper-out", afterBytes: count(command, "bytes") })),
+    gone: acting(() => sim.gone()),
+    back: acting(() => sim.back()),
+    "power-cycle": acting(() => sim.powerCycle()),
+    clear: acting(() => sim.clear()),
     status: () => ({ ...sim.status() }),
     tickets: () => ({ tickets: sim.tickets().map(withoutPicture) }),
     last: () => {

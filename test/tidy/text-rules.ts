@@ -4,7 +4,6 @@ import { inLayers, isTypeScript, lineOf, type SourceFile, scan, type Violation }
 /** The whole of base/, each with the reason why no layer above could hold it. */
 export const BASE_FILES: Readonly<Record<string, string>> = {
   assert: "every layer states invariants",
-  "bounded-queue": "the one queue, so that each has a limit",
   bytes: "every codec reads and writes bytes",
   clock: "the one source of time",
   "config-file": "agent and hub read their YAML in one way, with one form of refusal",
