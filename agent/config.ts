@@ -51,9 +51,6 @@ const PaymentSchema = z.strictObject({
   /** How long a customer may take to present a card. */
   cardTimeoutSec: z.int().min(5).max(600).default(60),
   onlineTimeoutMs: z.int().min(ONLINE_TIMEOUT_MIN_MS).max(30_000).default(5_000),
-  /** RM1: who bears the loss when the card declined what the issuer, late, had approved. */
-  declinedThenApprovedRisk: z.enum(["merchant", "acquirer"]).default("merchant"),
-  printMerchantCopy: z.boolean().default(false),
 });
 
 const UplinkSchema = z.strictObject({

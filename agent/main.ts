@@ -3,7 +3,7 @@ import { readFileSync, statfsSync } from "node:fs";
 import { uptime } from "node:os";
 import { join } from "node:path";
 import { type Clock, systemClock } from "../base/clock.ts";
-import { type Lane, type RunningDaemon, runDaemon } from "../base/daemon.ts";
+import { type RunningDaemon, runDaemon } from "../base/daemon.ts";
 import { reasonOf } from "../base/fault.ts";
 import { type PaymentId, systemRandom } from "../base/ids.ts";
 import { takeLock } from "../base/lock-file.ts";
@@ -26,7 +26,7 @@ import { ReaderLane } from "./payment/reader-lane.ts";
 import type { Site } from "./payment/receipt.ts";
 import { abortInterrupted } from "./payment/recovery.ts";
 import { TicketPrinter } from "./payment/ticket-printer.ts";
-import { startForwarder } from "./saf/forwarder.ts";
+import { type Forwarder, startForwarder } from "./saf/forwarder.ts";
 import { createHubLink, type HubLink } from "./uplink/hub-link.ts";
 
 /** Runs until a signal ends it. */
@@ -72,7 +72,7 @@ async function startAgent(config: AgentConfig, signal: AbortSignal): Promise<Run
     businessDate: dayIn(config.site.timeZone),
   });
   const health = healthOf({ config, link, devices, desk, journal, clock });
-  const api = stack.use(await joinUp(stack, { config, link, devices, desk, journal, clock, log, health }));
+  const { api, forwarder } = await joinUp(stack, { config, link, devices, desk, journal, clock, log, health });
   tickets.start();
   signal.throwIfAborted();
   process.stdout.write(`${JSON.stringify({ ready: true, api: api.port })}\n`);
@@ -80,7 +80,7 @@ async function startAgent(config: AgentConfig, signal: AbortSignal): Promise<Run
   return {
     log,
     status: `local API on 127.0.0.1:${api.port}`,
-    lanes: () => lanesOf(clock),
+    lanes: () => [desk.lane, tickets.lane, forwarder.lane],
     async drain(limit) {
       await desk.drain(limit);
       await owned.disposeAsync();
@@ -92,7 +92,7 @@ async function startAgent(config: AgentConfig, signal: AbortSignal): Promise<Run
 async function joinUp(
   stack: AsyncDisposableStack,
   parts: Joined & { readonly health: Health; readonly log: Log },
-): Promise<RunningApi> {
+): Promise<{ readonly api: RunningApi; readonly forwarder: Forwarder }> {
   const { config, link, devices, desk, journal, clock, health, log } = parts;
   const ending = new AbortController();
   const { signal } = ending;
@@ -109,7 +109,7 @@ async function joinUp(
     ending.abort();
     await linked;
   });
-  return await startApi({
+  const starting = startApi({
     payments: desk,
     devices,
     health,
@@ -120,6 +120,7 @@ async function joinUp(
     clock,
     log: log.for("api"),
   });
+  return { api: stack.use(await starting), forwarder };
 }
 
 interface Joined {
@@ -250,6 +251,3 @@ const diskOf = (config: AgentConfig) => ({
   },
   reserveBytes: config.reserve.diskMb * BYTES_PER_MB,
 });
-
-/** The event loop shows itself by answering at all; a sale or a queue that waits for the world outside is no standstill. */
-const lanesOf = (clock: Clock): readonly Lane[] => [{ name: "event-loop", lastProgressMs: clock.monotonic() }];

@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { z } from "zod";
 import { loadConfig } from "../base/config-file.ts";
-import { exitCodeOf, failureText, runDaemon } from "../base/daemon.ts";
+import { guarded, runDaemon } from "../base/daemon.ts";
 import { Fault } from "../base/fault.ts";
 import { ID_PATTERN } from "../base/ids.ts";
 import { exponentOf, isCurrency, parseDecimal, toDecimal } from "../base/money.ts";
@@ -34,18 +34,6 @@ function clientOf(options: Shared): OperatorClient {
     signal,
   });
 }
-
-/** A failure is one line and the exit code that says whose it is. */
-const guarded =
-  <Args extends unknown[]>(work: (...args: Args) => Promise<void> | void) =>
-  async (...args: Args): Promise<void> => {
-    try {
-      await work(...args);
-    } catch (error) {
-      process.stderr.write(`${failureText(error)}\n`);
-      process.exitCode = exitCodeOf(error);
-    }
-  };
 
 export function registerHub(program: Command): void {
   const hub = program.command("hub").description("the hub: authorisation, ledger, terminals");

@@ -8,6 +8,7 @@ import { type RandomBytes, systemRandom } from "../base/ids.ts";
 import { takeLock } from "../base/lock-file.ts";
 import { createLog, type Log } from "../base/log.ts";
 import { publicKeyText } from "../wire/signing.ts";
+import { TILLWAY_VERSION } from "../wire/version.ts";
 import { type HubConfig, policyOf } from "./config.ts";
 import type { TerminalRouteParts } from "./core/terminals/index.ts";
 import { openHttpGateway } from "./http-gateway.ts";
@@ -15,8 +16,6 @@ import { createHubCore, type HubCore, openHubDatabase } from "./hub-core.ts";
 import { type HubKeys, keyFile, loadHubKeys } from "./keys.ts";
 import { type MqttGateway, openMqttGateway } from "./mqtt-gateway.ts";
 import { loadHubTls } from "./tls.ts";
-
-export const HUB_VERSION = "0.1.0";
 
 export interface Endpoints {
   readonly httpsUrl: string;
@@ -102,7 +101,7 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
       host,
       port: config.listen.httpsPort,
       operatorToken,
-      version: HUB_VERSION,
+      version: TILLWAY_VERSION,
       terminalParts: parts,
       clock,
       log,

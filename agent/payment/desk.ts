@@ -1,6 +1,7 @@
 /** The payments of one terminal: starts them, lets repeats attach (RM4), ends them, and shows them. */
 import { present } from "../../base/assert.ts";
 import { abortable } from "../../base/clock.ts";
+import type { Lane } from "../../base/daemon.ts";
 import { Fault, reasonOf } from "../../base/fault.ts";
 import type { PaymentId } from "../../base/ids.ts";
 import type { Money } from "../../base/money.ts";
@@ -29,6 +30,8 @@ import type { TicketPrinter } from "./ticket-printer.ts";
 
 /** Tills beside one terminal; more waiting customers than this are turned away. */
 const RUNNING_MAX = 16;
+/** More than the dialogue with a card and the wait for the hub may take together. */
+const AFTER_CARD_MS = 120_000;
 /** For whom the timings of a sale are kept: who asks right after it. */
 const TIMINGS_MAX = 64;
 
@@ -48,6 +51,8 @@ interface Running {
   readonly cancel: AbortController;
   readonly done: Promise<PaymentView>;
   stage: PaymentStage;
+  /** On the monotonic clock: when it reached its stage. */
+  movedMs: number;
 }
 
 /** What the caller asked for, to compare a repeat with. */
@@ -79,6 +84,14 @@ export class PaymentDesk implements Payments {
 
   get running(): number {
     return this.#running.size;
+  }
+
+  /** A payment that moves no further, though its customer, its card and the hub all have limits, stands still. */
+  get lane(): Lane {
+    const moved = [...this.#running.values()].map((running) => running.movedMs);
+    const lastProgressMs = Math.min(this.#options.clock.monotonic(), ...moved);
+    const limitMs = this.#options.cardTimeoutMs + AFTER_CARD_MS;
+    return { name: "payments", lastProgressMs, idle: moved.length === 0, limitMs };
   }
 
   /** Stopping: nothing new is taken. */
@@ -215,7 +228,14 @@ export class PaymentDesk implements Payments {
     const cancel = new AbortController();
     const { promise: done, resolve, reject } = Promise.withResolvers<PaymentView>();
     done.catch(() => undefined);
-    this.#running.set(id, { asked, startedAt: this.#at(), cancel, done, stage: "accepted" });
+    this.#running.set(id, {
+      asked,
+      startedAt: this.#at(),
+      cancel,
+      done,
+      stage: "accepted",
+      movedMs: this.#options.clock.monotonic(),
+    });
     this.#onStage(id, "accepted");
     void work(cancel.signal).then(
       (view) => {
@@ -263,7 +283,10 @@ export class PaymentDesk implements Payments {
 
   readonly #onStage = (id: PaymentId, stage: PaymentStage): void => {
     const running = this.#running.get(id);
-    if (running) running.stage = stage;
+    if (running) {
+      running.stage = stage;
+      running.movedMs = this.#options.clock.monotonic();
+    }
     this.#options.onStage(id, stage);
     this.#emit({ type: "payment.stage", id, stage });
   };

@@ -1,5 +1,6 @@
 /** Prints what is owed on paper: one ticket at a time, the journal as its queue, the intent on disk before the first byte (RM3). */
 import { type Clock, deadline } from "../../base/clock.ts";
+import type { Lane } from "../../base/daemon.ts";
 import { isFault, reasonOf } from "../../base/fault.ts";
 import type { PaymentId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
@@ -39,6 +40,8 @@ export class TicketPrinter implements AsyncDisposable {
   #lane: Promise<unknown> = Promise.resolve();
   #loop: Promise<void> | undefined;
   #failures = 0;
+  /** When the ticket that is being printed was begun. */
+  #printingSinceMs: number | undefined;
   #lastTrouble = "";
 
   constructor(options: TicketPrinterOptions) {
@@ -47,6 +50,13 @@ export class TicketPrinter implements AsyncDisposable {
 
   start(): void {
     this.#loop ??= this.#run().catch(this.#options.onFatal);
+  }
+
+  /** A ticket that neither ends nor fails within its own limit stands still. */
+  get lane(): Lane {
+    const since = this.#printingSinceMs;
+    const lastProgressMs = since ?? this.#options.clock.monotonic();
+    return { name: "tickets", lastProgressMs, idle: since === undefined, limitMs: 2 * TICKET_WITHIN_MS };
   }
 
   /** Something may be due: a sale was decided, or a printer came back. */
@@ -120,7 +130,10 @@ export class TicketPrinter implements AsyncDisposable {
       onStage(id, "print-started");
     };
     const document = receiptOf({ payment, site, terminalId: journal.terminalId, marking });
-    const ended = await this.#send(printer, document, begin);
+    this.#printingSinceMs = this.#options.clock.monotonic();
+    const ended = await this.#send(printer, document, begin).finally(() => {
+      this.#printingSinceMs = undefined;
+    });
     if (ended.begun) {
       onStage(id, "print-finished");
       await this.#append({

@@ -328,3 +328,18 @@ test("stops with its signal: no sending, no timer left", async () => {
   await turn();
   expect(hub.batches).toHaveLength(1);
 });
+
+test("its lane is idle with the link down or nothing waiting, and moves with every try", async () => {
+  hub.answer = () => [];
+  const forwarder = start();
+  expect(forwarder.lane.idle).toBe(true);
+  await appended(1);
+  await turn();
+  const sent = forwarder.lane.lastProgressMs;
+  expect(forwarder.lane.idle).toBe(false);
+  await clock.advance(RECEIPT_TIMEOUT_MS + 2_000);
+  expect(forwarder.lane.lastProgressMs).toBeGreaterThan(sent);
+  expect(clock.monotonic() - forwarder.lane.lastProgressMs).toBeLessThan(forwarder.lane.limitMs ?? 0);
+  hub.link("down");
+  expect(forwarder.lane.idle).toBe(true);
+});

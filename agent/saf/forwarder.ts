@@ -3,6 +3,7 @@
  * names it. A repeat is harmless at the hub; nothing but a receipt, by sequence and hash, takes an entry off the queue.
  */
 import type { Clock } from "../../base/clock.ts";
+import type { Lane } from "../../base/daemon.ts";
 import { Fault, isFault } from "../../base/fault.ts";
 import type { RandomBytes } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
@@ -17,6 +18,8 @@ export const BATCHES_IN_FLIGHT_MAX = 4;
 export const SUSPECTS_MAX = 16;
 /** How long a receipt may take before the batch is sent again. */
 export const RECEIPT_TIMEOUT_MS = 10_000;
+/** Longer than the longest pause between two tries. */
+const STANDSTILL_MS = 180_000;
 
 export interface ForwarderOptions {
   readonly journal: Journal;
@@ -42,6 +45,8 @@ export interface ForwarderStats {
 
 export interface Forwarder {
   readonly stats: ForwarderStats;
+  /** Stands still when entries wait, the link is up, and nothing is sent or receipted for longer than any pause between tries. */
+  readonly lane: Lane;
   /** Sends now what rests between two tries. */
   retry(): void;
 }
@@ -74,9 +79,17 @@ class Drain implements Forwarder {
   #filling = false;
   #wokenMeanwhile = false;
   #lastError: string | undefined;
+  #progressMs: number;
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
+    this.#progressMs = options.clock.monotonic();
+  }
+
+  get lane(): Lane {
+    const { hub, journal } = this.#options;
+    const idle = hub.state !== "up" || journal.backlog().depth === 0;
+    return { name: "store-and-forward", lastProgressMs: this.#progressMs, idle, limitMs: STANDSTILL_MS };
   }
 
   get stats(): ForwarderStats {
@@ -90,6 +103,7 @@ class Drain implements Forwarder {
   }
 
   wake(): void {
+    if (this.lane.idle) this.#progressMs = this.#options.clock.monotonic();
     this.#wokenMeanwhile = true;
     if (!this.#filling) void this.#fill();
   }
@@ -105,6 +119,7 @@ class Drain implements Forwarder {
 
   async receipted(receipt: { readonly epoch: string; readonly results: readonly EntryReceipt[] }): Promise<void> {
     const { journal, log } = this.#options;
+    this.#progressMs = this.#options.clock.monotonic();
     if (receipt.epoch !== journal.epoch) {
       log.warn("a receipt speaks of another journal", { epoch: receipt.epoch });
       return;
@@ -158,6 +173,7 @@ class Drain implements Forwarder {
     const { journal, clock } = this.#options;
     batch.stopTimer();
     batch.resting = false;
+    this.#progressMs = clock.monotonic();
     try {
       const marked = await journal.markForwarding(batch.sequences);
       if (!this.#batches.has(batch)) return;

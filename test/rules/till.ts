@@ -83,6 +83,8 @@ export class TillHub implements Hub {
 }
 
 export class Paper {
+  /** A print waits for it in the middle. */
+  hold: Promise<void> = Promise.resolve();
   readonly documents: ReceiptDocument[] = [];
   /** What the next prints do; `ok` when there is nothing. */
   failures: (PrintFailure & { readonly begun: boolean })[] = [];
@@ -217,6 +219,7 @@ export class Till implements AsyncDisposable {
         const failure = paper.failures.shift();
         if (failure && !failure.begun) return fail(failure);
         await beforeFirstByte();
+        await paper.hold;
         if (failure?.printed !== "nothing") paper.documents.push(document);
         return failure ? fail(failure) : ok(undefined);
       },
