@@ -1,8 +1,7 @@
 /** Starts the product's programs as their own processes and ends them by process id, for the demo, the benches and the tests. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { createWriteStream, existsSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
@@ -23,25 +22,19 @@ export interface Program {
 export interface StartOptions {
   readonly name: string;
   readonly args: readonly string[];
+  /** Takes both outputs: a program that outlives its starter must not write into a closed pipe. */
   readonly logFile: string;
   readonly env?: Readonly<Record<string, string>>;
 }
 
 const STOP_WITHIN_MS = 10_000;
 
-/** Runs `tillway ARGS`; standard output goes to `onLine`, everything to the log file. */
-export function startProgram(options: StartOptions, onLine: (line: string) => void = () => {}): Program {
-  const child = spawn(TILLWAY, options.args, {
-    stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, ...options.env },
-  });
-  const log = createWriteStream(options.logFile, { flags: "a" });
-  child.stderr.pipe(log, { end: false });
-  createInterface({ input: child.stdout }).on("line", (line) => {
-    log.write(`${line}\n`);
-    onLine(line);
-  });
-  return programOf(child, options.name);
+/** Runs `tillway ARGS`, everything it prints going to the log file. */
+function startProgram({ name, args, logFile, env }: StartOptions): Program {
+  const log = openSync(logFile, "a");
+  const child = spawn(TILLWAY, args, { stdio: ["ignore", log, log], env: { ...process.env, ...env } });
+  closeSync(log);
+  return programOf(child, name);
 }
 
 function programOf(child: ChildProcess, name: string): Program {
@@ -71,24 +64,27 @@ function programOf(child: ChildProcess, name: string): Program {
   };
 }
 
-const READY = /^(?:\{|hub ready)/;
+const READY = /^(?:\{"(?:ready|event)"|hub ready).*$/m;
 
 /** Starts a program that says on standard output that it is ready, and gives the object if it says so in JSON. */
 export async function startReady(
   options: StartOptions,
   withinMs = 30_000,
 ): Promise<{ program: Program; ready: Record<string, unknown> }> {
-  const line = Promise.withResolvers<string>();
-  const program = startProgram(options, (text) => {
-    if (READY.test(text)) line.resolve(text);
-  });
-  const why = await Promise.race([line.promise, program.ended, delay(withinMs, "nothing", { ref: false })]);
-  if (typeof why !== "string" || !READY.test(why)) {
-    await program.stop("SIGKILL");
-    throw new Error(`${options.name} did not get ready (${String(why)}):\n${tail(options.logFile)}`);
+  const from = existsSync(options.logFile) ? statSync(options.logFile).size : 0;
+  const program = startProgram(options);
+  const end = Date.now() + withinMs;
+  for (;;) {
+    const said = READY.exec(readFileSync(options.logFile).subarray(from).toString("utf8"))?.[0];
+    if (said !== undefined)
+      return { program, ready: said.startsWith("{") ? (JSON.parse(said) as Record<string, unknown>) : {} };
+    if (program.hasEnded || Date.now() > end) break;
+    await delay(READY_POLL_MS);
   }
-  return { program, ready: why.startsWith("{") ? (JSON.parse(why) as Record<string, unknown>) : {} };
+  const how = await program.stop("SIGKILL");
+  throw new Error(`${options.name} did not get ready (${how}):\n${tail(options.logFile)}`);
 }
+const READY_POLL_MS = 5;
 
 /** Runs a program to its end and gives what it printed. */
 export function runTillway(
