@@ -23,6 +23,8 @@ export interface OpenOptions {
 export function openSqlite(path: string, options: OpenOptions): Sqlite {
   let database: Sqlite;
   try {
+    // Before SQLite makes it by the umask: the files beside it, which hold the same data, take over its mode.
+    if (!options.readonly && path !== ":memory:") closeSync(openSync(path, "a", 0o600));
     database = new Database(path, { readonly: options.readonly ?? false, timeout: BUSY_TIMEOUT_MS });
   } catch (error) {
     throw new Fault(
@@ -98,7 +100,7 @@ export function sqliteFault(error: unknown, path: string): Fault {
     return new Fault("journal.full", `${why}; free space on its disk`, { cause: error });
   }
   if (code.startsWith("SQLITE_CORRUPT") || code.startsWith("SQLITE_NOTADB")) {
-    return new Fault("journal.corrupt", `${why}; keep the file for recovery and restore from the hub`, {
+    return new Fault("journal.corrupt", `${why}; keep the file for recovery and restore it from a backup`, {
       cause: error,
     });
   }
