@@ -25,7 +25,12 @@ export function takeLock({ folder, what }: LockOptions): Disposable {
     throw new Fault("lock.held", `${who} runs on ${folder}; stop it first`, { details: { pid, folder } });
   }
   const pidPath = join(folder, PID_NAME);
-  writeFileSync(pidPath, `${process.pid}\n`, { mode: 0o600 });
+  try {
+    writeFileSync(pidPath, `${process.pid}\n`, { mode: 0o600 });
+  } catch (error) {
+    release();
+    throw new Fault("store.failed", `${pidPath}: ${reasonOf(error)}; check the folder's owner and free space`);
+  }
   return {
     [Symbol.dispose]() {
       rmSync(pidPath, { force: true });

@@ -1,7 +1,7 @@
 /** The hub's own keys: what it signs with, what cards are sealed to, and what its card tokens are keyed with. */
 import { createPublicKey, generateKeyPairSync, hash, type KeyObject } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { fromBase64, toBase64 } from "../base/bytes.ts";
 import { Fault, reasonOf } from "../base/fault.ts";
 import type { RandomBytes } from "../base/ids.ts";
@@ -36,14 +36,27 @@ export const newHubKeys = (random: RandomBytes): HubKeys => ({
   tokenKey: random(TOKEN_KEY_BYTES),
 });
 
-/** Reads the keys under `folder`, or makes them at the first start; files are readable by their owner alone. */
+/**
+ * Reads the keys under `folder`, or makes them at the first start; files are readable by their owner alone. Throws Fault
+ * `identity.invalid` for one that is not such a key: an empty token key would make tokens that anybody can compute.
+ */
 export function loadHubKeys(folder: string, random: RandomBytes): HubKeys {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const signing = readPrivateKey(keyFile(folder, "signing.key", () => privateKeyText(newSigningKeys().privateKey)));
-  const sealing = readPrivateKey(
-    keyFile(folder, "sealing.key", () => privateKeyText(generateKeyPairSync("x25519").privateKey)),
-  );
-  const tokenKey = fromBase64(keyFile(folder, "token.key", () => toBase64(random(TOKEN_KEY_BYTES))));
+  const signing = keyFile({
+    path: join(folder, "signing.key"),
+    make: () => privateKeyText(newSigningKeys().privateKey),
+    read: (text) => privateKeyOf(text, "ed25519"),
+  });
+  const sealing = keyFile({
+    path: join(folder, "sealing.key"),
+    make: () => privateKeyText(generateKeyPairSync("x25519").privateKey),
+    read: (text) => privateKeyOf(text, "x25519"),
+  });
+  const tokenKey = keyFile({
+    path: join(folder, "token.key"),
+    make: () => toBase64(random(TOKEN_KEY_BYTES)),
+    read: tokenKeyOf,
+  });
   return {
     signing: { privateKey: signing, publicKey: createPublicKey(signing) },
     sealing: sealingKeys(sealing),
@@ -51,19 +64,57 @@ export function loadHubKeys(folder: string, random: RandomBytes): HubKeys {
   };
 }
 
-/** The file's text, written first where it is missing. */
-export function keyFile(folder: string, name: string, make: () => string): string {
-  const path = join(folder, name);
+const OPERATOR_TOKEN_BYTES = 24;
+const OPERATOR_TOKEN_LENGTH_MIN = 16;
+
+/** The secret of the operator's API, made at the first start. */
+export const loadOperatorToken = (path: string, random: RandomBytes): string =>
+  keyFile({
+    path,
+    make: () => Buffer.from(random(OPERATOR_TOKEN_BYTES)).toString("base64url"),
+    read(text) {
+      if (text.length >= OPERATOR_TOKEN_LENGTH_MIN) return text;
+      throw new Fault("identity.invalid", `an operator's token has at least ${OPERATOR_TOKEN_LENGTH_MIN} characters`);
+    },
+  });
+
+function privateKeyOf(text: string, kind: "ed25519" | "x25519"): KeyObject {
+  const key = readPrivateKey(text);
+  if (key.asymmetricKeyType !== kind) throw new Fault("identity.invalid", `not an ${kind} key`);
+  return key;
+}
+
+function tokenKeyOf(text: string): Uint8Array {
+  const key = fromBase64(text);
+  if (key.length !== TOKEN_KEY_BYTES) throw new Fault("identity.invalid", `not ${TOKEN_KEY_BYTES} bytes`);
+  return key;
+}
+
+interface KeyFile<Key> {
+  readonly path: string;
+  make(): string;
+  read(text: string): Key;
+}
+
+/** What the file holds, written first where it is missing; a crash leaves it whole or absent. */
+function keyFile<Key>({ path, make, read }: KeyFile<Key>): Key {
+  let text: string;
   try {
     if (!existsSync(path)) {
-      writeFileSync(path, make(), { mode: 0o600, flag: "wx", flush: true });
-      syncFolder(folder);
+      writeFileSync(`${path}.new`, make(), { mode: 0o600, flush: true });
+      renameSync(`${path}.new`, path);
+      syncFolder(dirname(path));
     }
-    return readFileSync(path, "utf8").trim();
+    text = readFileSync(path, "utf8").trim();
   } catch (error) {
     throw new Fault(
       "identity.invalid",
       `${path}: ${reasonOf(error)}; give it to the user that runs the hub, mode 0600`,
     );
+  }
+  try {
+    return read(text);
+  } catch (error) {
+    throw new Fault("identity.invalid", `${path}: not the key that was kept here: ${reasonOf(error)}; restore it`);
   }
 }

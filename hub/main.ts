@@ -3,7 +3,7 @@ import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type Clock, systemClock } from "../base/clock.ts";
 import type { RunningDaemon } from "../base/daemon.ts";
-import { Fault, reasonOf } from "../base/fault.ts";
+import { Fault, isFault, reasonOf } from "../base/fault.ts";
 import { type RandomBytes, systemRandom } from "../base/ids.ts";
 import { takeLock } from "../base/lock-file.ts";
 import { createLog, type Log } from "../base/log.ts";
@@ -13,7 +13,7 @@ import { type HubConfig, policyOf } from "./config.ts";
 import type { TerminalRouteParts } from "./core/terminals/index.ts";
 import { openHttpGateway } from "./http-gateway.ts";
 import { createHubCore, type HubCore, openHubDatabase } from "./hub-core.ts";
-import { type HubKeys, keyFile, loadHubKeys } from "./keys.ts";
+import { type HubKeys, loadHubKeys, loadOperatorToken } from "./keys.ts";
 import { type MqttGateway, openMqttGateway } from "./mqtt-gateway.ts";
 import { loadHubTls } from "./tls.ts";
 
@@ -46,7 +46,6 @@ export interface StartOptions {
   readonly log?: Log;
 }
 
-const OPERATOR_TOKEN_BYTES = 24;
 const SWEEP_EVERY_MS = 60_000;
 
 export async function startHub(options: StartOptions): Promise<RunningHub> {
@@ -58,9 +57,14 @@ export async function startHub(options: StartOptions): Promise<RunningHub> {
     return await bringUp({ config, clock, random, log, dataDir, lock });
   } catch (error) {
     lock[Symbol.dispose]();
-    throw error;
+    throw isFileTrouble(error)
+      ? new Fault("store.failed", `${dataDir}: ${reasonOf(error)}; check the folder's owner and free space`)
+      : error;
   }
 }
+
+/** A system call that failed: a full disk, a missing right, a file where a folder should be. */
+const isFileTrouble = (error: unknown): boolean => error instanceof Error && !isFault(error) && "syscall" in error;
 
 interface BringUp {
   readonly config: HubConfig;
@@ -80,9 +84,7 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
     now: clock.now(),
     random,
   });
-  const operatorToken = keyFile(dataDir, "operator-token", () =>
-    Buffer.from(random(OPERATOR_TOKEN_BYTES)).toString("base64url"),
-  );
+  const operatorToken = loadOperatorToken(paths.operatorToken, random);
   await using stack = new AsyncDisposableStack();
   stack.use(lock);
   const database = stack.adopt(openHubDatabase(paths.database), (open) => void open.close());

@@ -1,0 +1,42 @@
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { systemRandom } from "../base/ids.ts";
+import { loadHubKeys, loadOperatorToken } from "./keys.ts";
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "tillway-keys-"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+const load = () => loadHubKeys(folder, systemRandom);
+
+test("keys and token are made once, for their owner alone, and kept over restarts", () => {
+  const first = load();
+  const token = loadOperatorToken(join(folder, "operator-token"), systemRandom);
+  expect(load().tokenKey).toEqual(first.tokenKey);
+  expect(load().sealing.keyId).toBe(first.sealing.keyId);
+  expect(loadOperatorToken(join(folder, "operator-token"), systemRandom)).toBe(token);
+  const files = readdirSync(folder);
+  expect(files.sort()).toEqual(["operator-token", "sealing.key", "signing.key", "token.key"]);
+  for (const file of files) expect(statSync(join(folder, file)).mode & 0o777).toBe(0o600);
+});
+
+test.each(["signing.key", "sealing.key", "token.key"])("an emptied %s is refused by its name", (name) => {
+  load();
+  writeFileSync(join(folder, name), "");
+  expect(load).toThrow(expect.objectContaining({ code: "identity.invalid", message: expect.stringContaining(name) }));
+});
+
+test("a key of another kind is refused", () => {
+  load();
+  writeFileSync(join(folder, "signing.key"), "bm90IGEga2V5");
+  expect(load).toThrow(expect.objectContaining({ code: "identity.invalid" }));
+});
+
+test("an emptied operator's token is refused instead of locking everybody out", () => {
+  const path = join(folder, "operator-token");
+  writeFileSync(path, "\n");
+  expect(() => loadOperatorToken(path, systemRandom)).toThrow(expect.objectContaining({ code: "identity.invalid" }));
+});
