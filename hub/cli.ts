@@ -23,12 +23,13 @@ const configOf = ({ config }: Shared): HubConfig =>
   loadConfig({ path: config, schema: HubConfigSchema, env: process.env, envPrefix: HUB_ENV_PREFIX });
 
 function clientOf(options: Shared): OperatorClient {
-  const { dataDir } = configOf(options);
+  const { dataDir, listen } = configOf(options);
   const { httpsPort } = readEndpoints(dataDir);
   const paths = hubPaths(dataDir);
   const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
   return operatorClient({
-    url: `https://localhost:${httpsPort}`,
+    listenHost: listen.host,
+    port: httpsPort,
     tokenPath: paths.operatorToken,
     caPath: paths.caCertificate,
     signal,

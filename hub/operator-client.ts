@@ -1,6 +1,7 @@
 /** How the command line speaks to a running hub: its operator API, by the files that the hub left in its data folder. */
 import { readFileSync } from "node:fs";
 import { request } from "node:https";
+import { isIPv6 } from "node:net";
 import { Fault, reasonOf } from "../base/fault.ts";
 
 export interface OperatorClient {
@@ -9,7 +10,9 @@ export interface OperatorClient {
 }
 
 export interface OperatorAccess {
-  readonly url: string;
+  /** Where the hub listens, as its configuration says. */
+  readonly listenHost: string;
+  readonly port: number;
   readonly tokenPath: string;
   readonly caPath: string;
   readonly signal: AbortSignal;
@@ -17,7 +20,14 @@ export interface OperatorAccess {
 
 const ANSWER_BYTES_MAX = 8_388_608;
 
-export function operatorClient({ url, tokenPath, caPath, signal }: OperatorAccess): OperatorClient {
+/** In every server certificate of a hub, whatever address it is reached at. */
+const CERTIFIED_NAME = "localhost";
+/** Listening on every address is listening on the loopback one. */
+const LOOPBACK_OF: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
+
+export function operatorClient({ listenHost, port, tokenPath, caPath, signal }: OperatorAccess): OperatorClient {
+  const host = LOOPBACK_OF[listenHost] ?? listenHost;
+  const url = `https://${isIPv6(host) ? `[${host}]` : host}:${port}`;
   const token = readText(tokenPath);
   const ca = readText(caPath);
   const send = (method: string, path: string, body?: unknown): Promise<unknown> =>
@@ -29,7 +39,8 @@ export function operatorClient({ url, tokenPath, caPath, signal }: OperatorAcces
           ? {}
           : { "content-type": "application/json", "content-length": Buffer.byteLength(text) }),
       };
-      const call = request(new URL(path, url), { method, ca, headers, signal, agent: false }, (response) => {
+      const options = { method, ca, headers, signal, agent: false as const, servername: CERTIFIED_NAME };
+      const call = request(new URL(path, url), options, (response) => {
         const chunks: Buffer[] = [];
         let size = 0;
         response.on("data", (chunk: Buffer) => {

@@ -1,0 +1,47 @@
+/** The hub's start where its machine is not as usual: another address, a data folder that cannot be used. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { silentLog } from "../../base/log.ts";
+import { HubConfigSchema } from "../../hub/config.ts";
+import { hubPaths, startHub } from "../../hub/main.ts";
+import { operatorClient } from "../../hub/operator-client.ts";
+
+let dataDir: string;
+beforeEach(() => {
+  dataDir = mkdtempSync(join(tmpdir(), "tillway-start-"));
+});
+afterEach(() => rmSync(dataDir, { recursive: true, force: true }));
+
+const start = (host: string) =>
+  startHub({
+    config: HubConfigSchema.parse({ dataDir, listen: { host, httpsPort: 0, mqttPort: 0 } }),
+    log: silentLog,
+  });
+
+test.each(["127.0.0.2", "0.0.0.0", "127.0.0.1"])(
+  "the operator's commands reach a hub that listens on %s, which its certificate need not name",
+  async (host) => {
+    const hub = await start(host);
+    const { operatorToken: tokenPath, caCertificate: caPath } = hubPaths(dataDir);
+    const port = hub.endpoints.httpsPort;
+    const signal = AbortSignal.timeout(10_000);
+    const client = operatorClient({ listenHost: host, port, tokenPath, caPath, signal });
+    try {
+      expect(await client.get("/v1/terminals")).toEqual({ terminals: [] });
+    } finally {
+      await hub.drain(signal);
+    }
+  },
+);
+
+test("a data folder that cannot be used is one refusal that names it, and its lock is given back", async () => {
+  writeFileSync(join(dataDir, "tls"), "a file where a folder should be");
+  const refusal = { code: "store.failed", message: expect.stringContaining(dataDir) };
+  await expect(start("127.0.0.1")).rejects.toMatchObject(refusal);
+  await expect(start("127.0.0.1")).rejects.toMatchObject(refusal);
+  rmSync(join(dataDir, "tls"));
+  mkdirSync(join(dataDir, "pid"), { recursive: true });
+  await expect(start("127.0.0.1")).rejects.toMatchObject(refusal);
+});
