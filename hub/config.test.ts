@@ -24,3 +24,9 @@ test("a terminal with a lease of its own gets that one, and none where it is off
   expect(policy.leaseOf("T2" as TerminalId)).toBeUndefined();
   expect(policy.leaseOf("toString" as TerminalId)?.perSaleMinor).toBe(5_000n);
 });
+
+test("names and addresses of both kinds are taken, and what is neither is refused by its key", () => {
+  const listen = (host: string) => load({ TILLWAY_HUB_LISTEN_HOST: host }).listen.host;
+  for (const host of ["::", "::1", "fd00::7", "0.0.0.0", "10.0.0.7", "hub.shop.test"]) expect(listen(host)).toBe(host);
+  for (const host of ["10.0.0.7:8743", "https://hub", "-hub", ""]) expect(() => listen(host)).toThrow(/listen\.host/);
+});

@@ -1,4 +1,5 @@
 /** What a person may configure of the hub, with its defaults. */
+import { isIP } from "node:net";
 import { z } from "zod";
 import type { TerminalId } from "../base/ids.ts";
 import { LOG_LEVELS } from "../base/log.ts";
@@ -7,7 +8,9 @@ import type { LeasePolicy } from "./core/terminals/index.ts";
 import type { HubPolicy } from "./hub-core.ts";
 
 const PortSchema = z.int().min(0).max(65_535);
-const NameSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9.:-]{0,252}$/, "not a host name or address");
+const NameSchema = z
+  .string()
+  .refine((name) => isIP(name) !== 0 || /^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$/.test(name), "a host name or address");
 /** Part of account ids. */
 const PartySchema = z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/, "lower-case letters, digits and dashes, at most 32");
 const MinorSchema = z.int().min(0).max(999_999_999_999);
