@@ -5,6 +5,7 @@ import { z } from "zod";
 import {
   newSigningKeys,
   openSigned,
+  parseJson,
   privateKeyText,
   publicKeyText,
   readPrivateKey,
@@ -58,4 +59,10 @@ test("keys survive as text", () => {
   expect(openSigned("lease", signed, readPublicKey(publicKeyText(keys.publicKey)), Thing)).toBeDefined();
   const { publicKey } = generateKeyPairSync("x25519");
   expect(readPublicKey(publicKeyText(publicKey)).asymmetricKeyType).toBe("x25519");
+});
+
+test("RM5 what is not JSON is refused without a quotation from it", () => {
+  for (const text of ["9999990000000015x", '{"pan":9999990000000015x}', '{"pan":"9999990000000015']) {
+    expect(() => parseJson(text)).toThrow(/^not JSON(?:: wrong at position \d+)?$/);
+  }
 });

@@ -33,12 +33,13 @@ export function openSigned<T>(domain: SigningDomain, signed: Signed, key: KeyObj
   return parsed.data;
 }
 
-/** JSON from outside: a Fault `message.invalid` instead of a SyntaxError. */
+/** JSON from outside: a Fault `message.invalid` instead of a SyntaxError, whose words quote what was sent (RM5). */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new Fault("message.invalid", `not JSON: ${reasonOf(error)}`);
+    const at = /at position \d+/.exec(reasonOf(error))?.[0];
+    throw new Fault("message.invalid", `not JSON${at === undefined ? "" : `: wrong ${at}`}`);
   }
 }
 
