@@ -47,7 +47,7 @@ export async function openHttpGateway(options: HttpGatewayOptions): Promise<Http
   // Zod checks what comes in and names the path; the schemas of the routes are for the documents.
   app.setValidatorCompiler(() => () => true);
   app.setSerializerCompiler(() => (value) => JSON.stringify(value));
-  handleErrors(app, log);
+  handleErrors(app, { log, refusals });
   await app.register(swagger, {
     openapi: {
       info: { title: "Tillway hub", version: options.version },
@@ -93,7 +93,7 @@ async function listen(app: FastifyInstance, { host, port }: HttpGatewayOptions):
   }
 }
 
-function handleErrors(app: FastifyInstance, log: Log): void {
+function handleErrors(app: FastifyInstance, { log, refusals }: { log: Log; refusals: Refusals }): void {
   app.setNotFoundHandler((request, reply) =>
     reply.code(404).send({ code: "E_UNKNOWN", message: `there is no ${request.method} ${request.url}; see /docs` }),
   );
@@ -104,7 +104,8 @@ function handleErrors(app: FastifyInstance, log: Log): void {
     }
     const status = statusOf(error);
     if (status < 500) return reply.code(status).send({ code: "E_FORMAT", message: reasonOf(error), path: "(whole)" });
-    log.error("a request failed", { route: request.routeOptions.url, reason: reasonOf(error) });
+    if (isFault(error)) refusals.trouble(error);
+    else log.error("a request failed", { route: request.routeOptions.url, reason: reasonOf(error) });
     return reply.code(status).send({ code: "E_UNAVAILABLE", message: "the hub cannot do this now; try again later" });
   });
 }

@@ -34,6 +34,8 @@ const CONNECTIONS_MAX = 10_000;
 const CONNECT_WITHIN_MS = 10_000;
 /** A message of full size with its topic and headers; what is longer ends the connection. */
 const PACKET_BYTES_MAX = MESSAGE_BYTES_MAX + 65_536;
+/** Return codes of CONNACK (MQTT 3.1.1, 3.2.2.3). */
+const SERVER_UNAVAILABLE = 3;
 const BAD_CREDENTIALS = 4;
 
 interface Gateway {
@@ -107,9 +109,17 @@ function wire(broker: Aedes, gateway: Gateway): void {
     done(null, true);
   };
   broker.authenticate = (client, username, password, done) => {
-    if (username !== undefined && password && hub.terminals.authenticate(username, password.toString("utf8"))) {
-      identities.set(client, username as TerminalId);
-      return done(null, true);
+    try {
+      if (username !== undefined && password && hub.terminals.authenticate(username, password.toString("utf8"))) {
+        identities.set(client, username as TerminalId);
+        return done(null, true);
+      }
+    } catch (error) {
+      refusals.trouble(error);
+      return done(
+        Object.assign(new Error("the hub cannot tell who this is"), { returnCode: SERVER_UNAVAILABLE }),
+        null,
+      );
     }
     refusals.note(addressOf(client), "identity", { username });
     const refusal: AuthenticateError = Object.assign(new Error("unknown terminal or wrong secret"), {
@@ -129,7 +139,7 @@ function wire(broker: Aedes, gateway: Gateway): void {
     void take(gateway, client, packet).then(
       () => done(null),
       (error: unknown) => {
-        log.error("a message could not be stored; its sender will send it again", { reason: reasonOf(error) });
+        refusals.trouble(error);
         done(error instanceof Error ? error : new Error(reasonOf(error)));
       },
     );
@@ -138,7 +148,7 @@ function wire(broker: Aedes, gateway: Gateway): void {
   broker.authorizeForward = (_client, packet) => ("clientId" in packet && packet.clientId ? null : packet);
 
   broker.on("client", (client) => {
-    if (sessions.has(client.id)) log.warn("a terminal's new connection took over its session", { terminal: client.id });
+    if (sessions.has(client.id)) refusals.note(client.id, "taken-over");
     sessions.set(client.id, client);
     hub.metrics.count("tillway_hub_connections_total", { event: "opened" });
   });
