@@ -241,6 +241,15 @@ test("RM16 an advice with a card that nobody knows, or with none any more, is po
   expect(hub.ledger.account("exposure:operator:EUR")?.debitsPosted).toBe(2_000n);
 });
 
+test("RM16 an advice of what the hub authorised posts even when its sealed card cannot be opened", async () => {
+  const { hub, terminal, merchant } = hubFixture();
+  expect(await terminal.ask(terminal.request("sale-1"))).toMatchObject({ outcome: "approved" });
+  const decision = terminal.decision("sale-1", { mode: "online", attempts: [1] });
+  const advice = terminal.entry(decision, { sealed: terminal.seal("another") });
+  expect(await terminal.tell(advice)).toMatchObject([{ status: "processed" }]);
+  expect(hub.ledger.account(merchant)).toMatchObject({ creditsPosted: 1_000n, creditsPending: 0n });
+});
+
 test("RM16 an advice that comes after its hold has expired is posted directly", async () => {
   const fixture = hubFixture();
   const { hub, clock, terminal, customer } = fixture;

@@ -34,8 +34,11 @@ const quarantined = (reason: ReasonCode, detail: string): EntryOutcome => ({ sta
 export function applyAdvice(parts: EntryParts, input: AdviceInput): EntryOutcome {
   const { body, key, now } = input;
   if (body.outcome !== "approved") return { status: "processed", detail: "not an approval: nothing to post" };
-  if (input.card === "unreadable") return quarantined("E_FORMAT", "the sealed card data cannot be opened");
-  const payment = parts.store.payment(key) ?? parts.store.insertPayment(key, now);
+  const known = parts.store.payment(key);
+  // An advice of what this hub authorised needs no card: whose it was is known since then (RM16).
+  if (input.card === "unreadable" && known?.content?.accountId === undefined)
+    return quarantined("E_FORMAT", "the sealed card data cannot be opened");
+  const payment = known ?? parts.store.insertPayment(key, now);
   const field = differingField(payment, body);
   if (field !== undefined)
     return quarantined("E_CONFLICT", `${field} differs from what came under this payment's id before`);
