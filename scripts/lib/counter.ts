@@ -6,7 +6,7 @@ import type { SaleTimings } from "../../agent/payment/payments.ts";
 import type { ControlAnswer, ControlCommand } from "../../sim/control.ts";
 import { control } from "../../sim/control.ts";
 import { type Program, runTillway, startReady, tail, until } from "./processes.ts";
-import { openTill } from "./till-line.ts";
+import { openTill, type TillLine } from "./till-line.ts";
 
 export const TERMINAL = "till-1";
 /** The `standard` card of the simulator. */
@@ -50,6 +50,8 @@ export class Counter implements AsyncDisposable {
   #pcsc = { socket: "", port: 0 };
   #hubPorts = { https: 0, mqtts: 0 };
   #apiPort = 0;
+  /** Open from the first timed sale on, as a till keeps it. */
+  #till: TillLine | undefined;
 
   constructor(options: CounterOptions) {
     this.#options = options;
@@ -208,11 +210,10 @@ export class Counter implements AsyncDisposable {
   /** A sale with the card left to the caller, its whole time, and what the agent says of where it went. */
   async timedSale(id: string, minor: number): Promise<TimedSale> {
     const body = JSON.stringify({ id, amount: { minor: String(minor), currency: "EUR" } });
-    const till = await openTill(this.#apiPort, this.token);
+    this.#till ??= await openTill(this.#apiPort, this.token);
     const began = performance.now();
-    const text = await till.post("/v1/payments", body);
+    const text = await this.#till.post("/v1/payments", body);
     const elapsedMs = performance.now() - began;
-    till.close();
     const timings = await this.call<SaleTimings>("GET", `/v1/payments/${id}/timings`);
     return { payment: JSON.parse(text) as Payment, elapsedMs, timings: timings.body };
   }
@@ -290,6 +291,7 @@ export class Counter implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#till?.close();
     for (const name of ["agent", "hub", "printer", "card", "pcscd"]) {
       await this.#programs.get(name)?.stop();
     }

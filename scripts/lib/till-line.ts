@@ -13,19 +13,32 @@ export async function openTill(port: number, token: string): Promise<TillLine> {
   return {
     post(path, body) {
       const head = `POST ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer ${token}\r\ncontent-type: application/json\r\n`;
-      return new Promise((resolve, reject) => {
-        let answer = "";
-        socket.on("data", (chunk) => {
-          answer += chunk.toString("utf8");
-          const end = answer.indexOf("\r\n\r\n");
-          const length = /content-length: (\d+)/i.exec(answer)?.[1];
-          const content = Buffer.from(answer.slice(end + 4), "utf8");
-          if (end >= 0 && length !== undefined && content.length >= Number(length)) resolve(content.toString("utf8"));
-        });
-        socket.once("close", () => reject(new Error("the agent closed the line")));
-        socket.write(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+      const answer = new Promise<string>((resolve, reject) => {
+        let received = "";
+        const onData = (chunk: Buffer) => {
+          received += chunk.toString("utf8");
+          const content = contentOf(received);
+          if (content === undefined) return;
+          socket.off("data", onData);
+          socket.off("close", onClose);
+          resolve(content);
+        };
+        const onClose = () => reject(new Error("the agent closed the line"));
+        socket.on("data", onData);
+        socket.once("close", onClose);
       });
+      socket.write(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+      return answer;
     },
     close: () => void socket.destroy(),
   };
+}
+
+/** The body, once all of it is there. */
+function contentOf(received: string): string | undefined {
+  const end = received.indexOf("\r\n\r\n");
+  const length = Number(/content-length: (\d+)/i.exec(received)?.[1] ?? Number.NaN);
+  if (end < 0) return undefined;
+  const content = received.slice(end + 4);
+  return Buffer.byteLength(content) >= length ? content : undefined;
 }
