@@ -1,0 +1,64 @@
+import { describe, expect, test } from "vitest";
+import { abortable, deadline, ManualClock, sleep } from "./clock.ts";
+import { Fault } from "./fault.ts";
+
+describe("a clock that tests advance", () => {
+  test("fires timers in the order of their time, each at its own", async () => {
+    const clock = new ManualClock(0);
+    const fired: string[] = [];
+    clock.after(20, () => fired.push(`b@${clock.monotonic()}`));
+    clock.after(10, () => fired.push(`a@${clock.monotonic()}`));
+    clock.after(30, () => fired.push("never"));
+    await clock.advance(25);
+    expect(fired).toEqual(["a@10", "b@20"]);
+    expect(clock.monotonic()).toBe(25);
+  });
+
+  test("moves its wall clock alone when it is set, as a person or NTP would", async () => {
+    const clock = new ManualClock(1_000);
+    clock.setWall(50);
+    await clock.advance(5);
+    expect([clock.now(), clock.monotonic()]).toEqual([55, 5]);
+  });
+});
+
+describe("a wait", () => {
+  test("ends at its time, or at once with the signal's Fault, and leaves no timer behind", async () => {
+    const clock = new ManualClock(0);
+    const stop = new AbortController();
+    const long = sleep(clock, 1_000, stop.signal);
+    stop.abort(new Fault("device.absent", "gone"));
+    await expect(long).rejects.toMatchObject({ code: "device.absent" });
+    await expect(sleep(clock, 10, stop.signal)).rejects.toMatchObject({ code: "device.absent" });
+  });
+
+  test("that cannot be cancelled is left behind when its signal aborts", async () => {
+    const stop = new AbortController();
+    const never = abortable(new Promise(() => {}), stop.signal);
+    stop.abort();
+    await expect(never).rejects.toMatchObject({ code: "aborted" });
+  });
+});
+
+describe("a deadline", () => {
+  test("aborts by its time with transport.timeout", async () => {
+    const clock = new ManualClock(0);
+    using limit = deadline(clock, 100);
+    await clock.advance(99);
+    expect(limit.signal.aborted).toBe(false);
+    await clock.advance(1);
+    expect(limit.signal.reason).toMatchObject({ code: "transport.timeout" });
+  });
+
+  test("aborts with its parent's reason, and no more once it is disposed of", async () => {
+    const clock = new ManualClock(0);
+    const parent = new AbortController();
+    const first = deadline(clock, 100, parent.signal);
+    const second = deadline(clock, 100, parent.signal);
+    second[Symbol.dispose]();
+    parent.abort(new Fault("card.removed", "pulled"));
+    await clock.advance(200);
+    expect(first.signal.reason).toMatchObject({ code: "card.removed" });
+    expect(second.signal.aborted).toBe(false);
+  });
+});
