@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { createServer, request as httpRequest, type IncomingMessage } from "node:http";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -11,7 +12,7 @@ import { currencyOf, money } from "../../base/money.ts";
 import { fail, ok } from "../../base/result.ts";
 import type { Status } from "../health/health.ts";
 import type { PaymentEvent, Payments, PaymentView, PurchaseRequest, StartRefusal } from "../payment/payments.ts";
-import { type RunningApi, startApi } from "./api.ts";
+import { CLOSE_LIMIT_MS, type RunningApi, startApi } from "./api.ts";
 import { readApiToken } from "./api-token.ts";
 import { CLIENTS_MAX } from "./event-stream.ts";
 
@@ -97,6 +98,20 @@ afterEach(async () => {
   await api[Symbol.asyncDispose]();
   rmSync(folder, { recursive: true });
 });
+
+test("a client that never ends its request holds up the stop for a moment only", async () => {
+  const stuck = connect(api.port, "127.0.0.1");
+  stuck.on("error", () => undefined);
+  stuck.write(`POST /v1/payments HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${token}\r\ncontent-length: 9\r\n\r\n{`);
+  const answered = await fetch(`http://127.0.0.1:${api.port}/v1/health`, {
+    headers: { authorization: `Bearer ${token}` },
+  });
+  await answered.text();
+  const began = performance.now();
+  await api[Symbol.asyncDispose]();
+  expect(performance.now() - began).toBeLessThan(2 * CLOSE_LIMIT_MS);
+  stuck.destroy();
+}, 30_000);
 
 let retries = 0;
 function start(port: number) {

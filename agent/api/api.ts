@@ -40,6 +40,8 @@ export interface RunningApi extends AsyncDisposable {
 export const BODY_BYTES_MAX = 16_384;
 const CONNECTIONS_MAX = 256;
 const REQUEST_LIMIT_MS = 10_000;
+/** What is still being answered when the API stops gets this long; the rest of the agent must stop in order too. */
+export const CLOSE_LIMIT_MS = 3_000;
 
 /** Listens, or throws a Fault that names the port. Disposing answers those who wait with the payment as it is. */
 export async function startApi(options: ApiOptions): Promise<RunningApi> {
@@ -88,7 +90,9 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
     async [Symbol.asyncDispose]() {
       stopping.abort(new Fault("aborted", "the agent is stopping"));
       owned.dispose();
+      const cancel = clock.after(CLOSE_LIMIT_MS, () => app.server.closeAllConnections());
       await app.close();
+      cancel();
     },
   };
 }
