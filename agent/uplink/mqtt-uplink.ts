@@ -176,6 +176,7 @@ class MqttConnection {
       throw new Fault("uplink.down", `${IN_FLIGHT_MAX} messages wait for the hub already; nothing was sent`);
     }
     const topic = upTopic(envelope.terminalId, UP_STREAM_OF[envelope.type]);
+    const text = encodeEnvelope(envelope);
     return new Promise((resolve, reject) => {
       const settle = (fault: Fault | undefined) => {
         this.#inFlight.delete(settle);
@@ -189,7 +190,7 @@ class MqttConnection {
       );
       this.#inFlight.add(settle);
       signal.addEventListener("abort", onAbort, { once: true });
-      this.#client.publish(topic, encodeEnvelope(envelope), { qos: 1 }, (error) => {
+      this.#client.publish(topic, text, { qos: 1 }, (error) => {
         cancelLimit();
         settle(error ? unknownFate(reasonOf(error)) : undefined);
       });
