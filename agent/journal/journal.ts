@@ -1,10 +1,14 @@
 /** What the agent's parts ask of the journal: append durably, read back, and keep the store-and-forward queue beside it. */
+import type { FaultCode } from "../../base/fault.ts";
 import type { Epoch, PaymentId, TerminalId } from "../../base/ids.ts";
 import type { Money } from "../../base/money.ts";
 import type { Result } from "../../base/result.ts";
 import type { EntryReceipt } from "../../wire/advice.ts";
 import type { SealedCardData } from "../../wire/card-data.ts";
 import type { EntryBody, EntryOf, StoredEntry } from "../../wire/journal-entry.ts";
+
+/** Faults of an append that certainly stored nothing; a later one may succeed. */
+export const NOTHING_TAKEN = ["journal.full", "journal.busy", "queue.full"] as const satisfies readonly FaultCode[];
 
 export interface NewEntry {
   readonly body: EntryBody;

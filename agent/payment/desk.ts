@@ -2,13 +2,13 @@
 import { present } from "../../base/assert.ts";
 import { abortable } from "../../base/clock.ts";
 import type { Lane } from "../../base/daemon.ts";
-import { Fault, reasonOf } from "../../base/fault.ts";
+import { Fault, isFault, reasonOf } from "../../base/fault.ts";
 import type { PaymentId } from "../../base/ids.ts";
 import type { Money } from "../../base/money.ts";
 import { fail, ok, type Result } from "../../base/result.ts";
 import { fromWireMoney } from "../../wire/common.ts";
 import type { EntryBody, EntryOf } from "../../wire/journal-entry.ts";
-import type { JournalEntry, QueueState } from "../journal/journal.ts";
+import { type JournalEntry, NOTHING_TAKEN, type QueueState } from "../journal/journal.ts";
 import { viewOf } from "./payment-view.ts";
 import type {
   CancelRefusal,
@@ -176,7 +176,8 @@ export class PaymentDesk implements Payments {
       attempts: target.body.attempts,
       ...(reason === undefined ? {} : { reason }),
     });
-    if (!voided.ok) return fail(voidRefusal(voided.error));
+    // The same void again, or two at once: there is one, and both get its answer.
+    if (!voided.ok) return voided.error === "voided" ? this.#viewed(id) : fail(voidRefusal(voided.error));
     this.#emitEnded(id);
     return this.#viewed(id);
   }
@@ -184,7 +185,8 @@ export class PaymentDesk implements Payments {
   async reprint(id: PaymentId): Promise<Result<PaymentView, ReprintRefusal>> {
     const view = this.get(id);
     if (!view) return fail({ why: "not-found", detail: `no payment ${id} here` });
-    if (view.ticket === "none") return fail({ why: "nothing-to-print", detail: `payment ${id} is ${view.status}` });
+    if (view.ticket === "none" || view.status === "voided")
+      return fail({ why: "nothing-to-print", detail: `payment ${id} is ${view.status}` });
     const printed = await this.#options.tickets.copy(id);
     if (printed === "printed") return this.#viewed(id);
     return fail({ why: "no-printer", detail: "the printer is not ready; run `tillway doctor`" });
@@ -251,16 +253,25 @@ export class PaymentDesk implements Payments {
       (error: unknown) => {
         reject(error);
         this.#options.log.error("a payment could not be stored", { paymentId: id, why: reasonOf(error) });
-        this.#options.onFatal(error);
+        if (this.#neverBegan(id, error)) this.#running.delete(id);
+        else this.#options.onFatal(error);
       },
     );
     return this.#viewed(id);
   }
 
+  /** The disk took not even the intent, and said so: no card was asked for, and the next payment may go better. */
+  #neverBegan(id: PaymentId, error: unknown): boolean {
+    return isFault(error, ...NOTHING_TAKEN) && this.#entries(id).length === 0;
+  }
+
   /** What may be given back, as far as this terminal knows; the hub has the last word. */
   #refundable({ id, originalId, amount }: RefundRequest): Result<Money, StartRefusal> {
-    const again = askedBefore(this.#entries(id));
-    if (again && amount === undefined) return ok(again.amount);
+    // A repeat is judged by what was asked first, whatever became of the original since (RM4).
+    const known = this.#running.get(id)?.asked ?? askedBefore(this.#entries(id));
+    if (known) return ok(amount ?? known.amount);
+    if (id === originalId)
+      return fail({ why: "not-allowed", detail: "a refund needs an id of its own, not that of its original" });
     const original = this.get(originalId);
     if (!original) {
       if (amount) return ok(amount);

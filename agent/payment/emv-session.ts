@@ -30,7 +30,7 @@ import {
 } from "../../protocols/emv/commands.ts";
 import { buildDol, decodeDol } from "../../protocols/emv/dol.ts";
 import { decodeCompressed, decodeNumeric, encodeNumeric } from "../../protocols/emv/numeric.ts";
-import type { CardData } from "../../wire/card-data.ts";
+import { type CardData, CardDataSchema } from "../../wire/card-data.ts";
 import type { CardFacts } from "../../wire/journal-entry.ts";
 import { localTime } from "./local-time.ts";
 import type { Cryptogram } from "./purchase-machine.ts";
@@ -218,6 +218,9 @@ class ReadCard implements EmvCard {
       ...(sequenceNumber ? { sequenceNumber: decodeNumeric(sequenceNumber).toString() } : {}),
     };
     if (track2) this.track2 = toHex(track2);
+    // The hub could not read them, and would find out only after the goods are gone.
+    if (!CardDataSchema.safeParse({ ...this.data, ...(track2 && { track2: this.track2 }) }).success)
+      throw new CardRefusal("unsupported", "the card's number or track is of a form that cannot pay here");
     this.facts = {
       entryMode: "chip",
       maskedPan: mask(pan),

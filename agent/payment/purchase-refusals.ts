@@ -4,7 +4,15 @@ import type { LeaseRefusal } from "../uplink/hub.ts";
 import { CardRefusal } from "./emv-session.ts";
 import type { CardFailure, Refusal } from "./purchase-machine.ts";
 
+/** As long as the journal takes; drivers report what others wrote, which may be pages. */
+const DETAIL_CHARACTERS_MAX = 200;
+
 export function cardFailure(error: unknown): { why: CardFailure; detail: string } {
+  const { why, detail } = causeOf(error);
+  return { why, detail: detail.slice(0, DETAIL_CHARACTERS_MAX) };
+}
+
+function causeOf(error: unknown): { why: CardFailure; detail: string } {
   if (error instanceof CardRefusal) return { why: error.why, detail: error.message };
   if (isFault(error, "card.removed")) return { why: "removed", detail: "the card was taken out too early" };
   if (isFault(error, "card.mute", "transport.timeout")) return { why: "mute", detail: "the card does not answer" };

@@ -14,12 +14,17 @@ export class ReaderLane {
 
   /**
    * Lends the next card to `work`, which has the reader to itself. A reader that is absent or lost while waiting is waited
-   * for; `seen` is called when there is one. Throws the signal's Fault when it aborts first. The result does not wait for
-   * the card's release, which takes the reader a while; the next customer does.
+   * for; `seen` is called when there is one. Throws the signal's Fault when it aborts first, also while others still have
+   * the reader. The result does not wait for the card's release, which takes the reader a while; the next customer does.
    */
   withCard<T>(signal: AbortSignal, seen: () => void, work: (session: CardSession) => Promise<T>): Promise<T> {
+    if (this.#devices.lend("card-reader")) seen();
     const result = Promise.withResolvers<T>();
+    const onAbort = () => result.reject(abortFault(signal));
+    signal.addEventListener("abort", onAbort, { once: true });
     const turn = async (): Promise<void> => {
+      // From here on the wait for the card ends by the signal, and work with a card does not.
+      signal.removeEventListener("abort", onAbort);
       await using session = await this.#await(signal, seen);
       await work(session).then(result.resolve, result.reject);
     };

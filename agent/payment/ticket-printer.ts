@@ -7,7 +7,7 @@ import type { Log } from "../../base/log.ts";
 import type { PrintFailure, ReceiptPrinter } from "../../drivers/capability.ts";
 import type { EntryBody, EntryOf } from "../../wire/journal-entry.ts";
 import type { Devices } from "../devices/devices.ts";
-import type { Journal } from "../journal/journal.ts";
+import { type Journal, NOTHING_TAKEN } from "../journal/journal.ts";
 import { nextMarking, nextPrint, viewOf } from "./payment-view.ts";
 import type { PaymentStage } from "./payments.ts";
 import { receiptOf, type Site } from "./receipt.ts";
@@ -80,14 +80,23 @@ export class TicketPrinter implements AsyncDisposable {
     const unsubscribe = this.#options.devices.onChange(() => this.wake());
     try {
       while (!this.#stop.signal.aborted) {
-        const due = this.#next();
-        const outcome = due === undefined ? "nothing-due" : await this.#inLane(() => this.#print(due));
+        if (this.#next() === undefined) {
+          await this.#rest(undefined);
+          continue;
+        }
+        const outcome = await this.#inLane(() => this.#printDue());
         this.#failures = outcome === "failed" ? this.#failures + 1 : 0;
-        if (outcome !== "printed") await this.#rest(outcome === "nothing-due" ? undefined : RETRY_AFTER_MS);
+        if (outcome === "failed" || outcome === "no-printer") await this.#rest(RETRY_AFTER_MS);
       }
     } finally {
       unsubscribe();
     }
+  }
+
+  /** Looks anew when it has the lane: while a copy was printed, what was due may have become void or have been printed. */
+  async #printDue(): Promise<Outcome | "nothing-due"> {
+    const due = this.#next();
+    return due === undefined ? "nothing-due" : await this.#print(due);
   }
 
   /** The oldest ticket that is due; after a failure the next one, so that none that cannot be printed blocks the rest. */
@@ -136,13 +145,14 @@ export class TicketPrinter implements AsyncDisposable {
     });
     if (ended.begun) {
       onStage(id, "print-finished");
-      await this.#append({
-        kind: "printed",
-        paymentId: id,
-        at: this.#options.timestamp(),
-        print,
-        result: ended.result,
-      });
+      const { result } = ended;
+      try {
+        await this.#append({ kind: "printed", paymentId: id, at: this.#options.timestamp(), print, result });
+      } catch (error) {
+        // A print with no stored end may be on paper, so the next ticket is marked as a possible copy.
+        if (!isFault(error, ...NOTHING_TAKEN)) throw error;
+        return this.#trouble(id, "failed", error.message);
+      }
       onStage(id, "print-stored");
       onTicket(id);
     }
@@ -169,7 +179,7 @@ export class TicketPrinter implements AsyncDisposable {
       if (printed.ok) return { begun, result: "proven", why: "" };
       return { begun, result: onPaper(printed.error), why: printed.error.why };
     } catch (error) {
-      if (isFault(error, "journal.failed", "journal.full", "journal.busy")) throw error;
+      if (isFault(error, "journal.failed")) throw error;
       return { begun, result: "unproven", why: reasonOf(error) };
     }
   }

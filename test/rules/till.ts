@@ -24,7 +24,7 @@ import { fail, ok } from "../../base/result.ts";
 import type { CapabilityMap, CapabilityName, CardSession, PrintFailure } from "../../drivers/capability.ts";
 import type { ReceiptDocument } from "../../protocols/escpos/document.ts";
 import { EmvCard } from "../../sim/card/emv-card.ts";
-import { cardProfile } from "../../sim/card/profiles.ts";
+import { type CardProfile, cardProfile } from "../../sim/card/profiles.ts";
 import type { AuthorisationResponse } from "../../wire/authorisation.ts";
 
 const SITE = { merchantName: "Shop", addressLines: [], timeZone: "Europe/Berlin", language: "en" } as const;
@@ -32,13 +32,17 @@ const time = { text: "{}", signature: "" };
 
 /** A card in a slot; `pullAfter` takes it out after so many commands. */
 export class Slot {
-  profile = "standard";
+  /** By name, or as the test made it. */
+  profile: string | CardProfile = "standard";
+  /** What the reader does with a command instead of passing it on. */
+  fault: Fault | undefined;
   pullAfter = Number.POSITIVE_INFINITY;
   mute = false;
   commands: Uint8Array[] = [];
 
   session(): CardSession {
-    const card = new EmvCard({ profile: cardProfile(this.profile), atc: 1, saveAtc: () => {} });
+    const profile = typeof this.profile === "string" ? cardProfile(this.profile) : this.profile;
+    const card = new EmvCard({ profile, atc: 1, saveAtc: () => {} });
     const removed = new AbortController();
     this.commands = [];
     return {
@@ -49,6 +53,7 @@ export class Slot {
           removed.abort(new Fault("card.removed", "pulled"));
           throw new Fault("card.removed", "pulled");
         }
+        if (this.fault) throw this.fault;
         if (this.mute) throw new Fault("card.mute", "no answer");
         this.commands.push(command);
         return card.respond(command);
@@ -109,6 +114,8 @@ export class Till implements AsyncDisposable {
   readonly desk: PaymentDesk;
   readonly tickets: TicketPrinter;
   readonly sealing: { readonly publicKey: KeyObject; readonly privateKey: KeyObject } = generateKeyPairSync("x25519");
+  /** So many of the next appends find the disk full. */
+  appendsRefused = 0;
   /** Whether a card is presented when one is awaited. */
   cardComes = true;
 
@@ -122,6 +129,12 @@ export class Till implements AsyncDisposable {
       random: systemRandom,
       log: silentLog,
     });
+    const append = this.journal.append.bind(this.journal);
+    this.journal.append = (entries) => {
+      if (this.appendsRefused === 0) return append(entries);
+      this.appendsRefused -= 1;
+      return Promise.reject(new Fault("journal.full", "no space left"));
+    };
     const devices = this.#devices();
     const common = {
       journal: this.journal,
