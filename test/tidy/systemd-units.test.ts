@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { ROOT } from "./source-tree.ts";
 
@@ -81,6 +82,25 @@ test("the agent reaches serial ports, the hub no device at all", () => {
   expect(service("agent")?.get("SupplementaryGroups")).toEqual(["dialout"]);
   expect(service("agent")?.get("DeviceAllow")).toContain("char-ttyUSB rw");
   expect(service("hub")?.get("PrivateDevices")).toEqual(["yes"]);
+});
+
+test("polkit's rule lets the agent's own user, and nobody else, reach the readers", () => {
+  const rules: ((action: { id: string }, subject: { user: string }) => unknown)[] = [];
+  const polkit = {
+    addRule: (rule: (typeof rules)[number]) => rules.push(rule),
+    Result: { YES: "yes", NOT_HANDLED: null },
+  };
+  runInNewContext(readFileSync(join(ROOT, "config", "polkit", "50-tillway.rules"), "utf8"), { polkit });
+  const user =
+    parseUnit(readFileSync(pathOf("agent"), "utf8"))
+      .get("Service")
+      ?.get("User")?.[0] ?? "";
+  const answer = (id: string, who: string) => rules.map((rule) => rule({ id }, { user: who }));
+  for (const id of ["org.debian.pcsc-lite.access_pcsc", "org.debian.pcsc-lite.access_card"]) {
+    expect(answer(id, user)).toEqual(["yes"]);
+    expect(answer(id, "nobody")).toEqual([null]);
+  }
+  expect(answer("org.freedesktop.systemd1.manage-units", user)).toEqual([null]);
 });
 
 /** systemd's own opinion, where the machine has systemd: anything but the program missing from /opt is a fault of ours. */
