@@ -17,7 +17,7 @@ import { createHealth, type Health } from "./health/health.ts";
 import { type Identity, loadIdentity } from "./identity.ts";
 import type { Journal } from "./journal/journal.ts";
 import { openJournal } from "./journal/sqlite-journal.ts";
-import type { Boot } from "./lease/hub-clock.ts";
+import { type Boot, wallTime } from "./lease/hub-clock.ts";
 import { PaymentDesk } from "./payment/desk.ts";
 import { readCard } from "./payment/emv-session.ts";
 import { businessDate } from "./payment/local-time.ts";
@@ -51,6 +51,7 @@ async function startAgent(config: AgentConfig, signal: AbortSignal): Promise<Run
       clock,
       random: systemRandom,
       log: log.for("journal"),
+      onFailed: (fault) => endBecause(log, fault),
     }),
   );
   const link = stack.use(linkToHub({ config, identity, journal, clock, log }));
@@ -213,11 +214,7 @@ function createPayments(parts: Parts & { readonly link: HubLink; readonly device
 
 const dayIn = (timeZone: string) => (atMs: number) => businessDate(atMs, timeZone);
 
-/** Hub time where it is proven, else the box's own clock: entries made at a wrong wall clock still say when. */
-const wallOf = (link: HubLink, clock: Clock) => (): number => {
-  const hub = link.clock.now();
-  return hub.proven ? hub.at : clock.now();
-};
+const wallOf = (link: HubLink, clock: Clock) => (): number => wallTime(link.clock, clock);
 
 function killHere(id: PaymentId, stage: PaymentStage): void {
   if (KILL_AT !== undefined && (KILL_AT === stage || KILL_AT === `${stage}:${id}`))

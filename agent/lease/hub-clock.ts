@@ -4,6 +4,7 @@
  */
 import type { KeyObject } from "node:crypto";
 import { z } from "zod";
+import type { Clock } from "../../base/clock.ts";
 import { isFault, reasonOf } from "../../base/fault.ts";
 import type { TerminalId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
@@ -128,6 +129,15 @@ export class SignedHubClock implements HubClock {
       return undefined;
     }
   }
+}
+
+/**
+ * When it is, for entries and for people: hub time where it is proven, else the box's own clock, but never before what hub
+ * time is known to have reached, as a box without a battery starts in 1970 (RM8).
+ */
+export function wallTime(hubClock: HubClock, clock: Pick<Clock, "now">): number {
+  const { at, proven } = hubClock.now();
+  return proven ? at : Math.max(at, clock.now());
 }
 
 /** A damaged note counts as none: then the hub must be heard first, which is the safe side. */

@@ -207,7 +207,7 @@ class ReadCard implements EmvCard {
     const pan = decodeCompressed(this.#need(0x5a));
     const expiry = decodeNumeric(this.#need(0x5f24)).toString().padStart(6, "0");
     const today = decodeNumeric(this.#need(0x9a)).toString().padStart(6, "0");
-    if (expiry < today) throw new CardRefusal("unsupported", "the card has expired");
+    if (withCentury(expiry) < withCentury(today)) throw new CardRefusal("unsupported", "the card has expired");
     this.#need(0x8c);
     this.#need(0x8d);
     const sequenceNumber = values.get(0x5f34);
@@ -275,6 +275,9 @@ class ReadCard implements EmvCard {
     return value;
   }
 }
+
+/** Years from 50 on are of the last century (Book 4, 6.7.3), so that an unset clock, in 1970, does not call every card expired. */
+const withCentury = (yymmdd: string): string => `${yymmdd < "50" ? "20" : "19"}${yymmdd}`;
 
 /** First six and last four digits, the most that may be shown. */
 const mask = (pan: string): string => `${pan.slice(0, 6)}${"*".repeat(Math.max(1, pan.length - 10))}${pan.slice(-4)}`;

@@ -1,7 +1,7 @@
 /** RM8: time is hub time, carried on by the time since boot, and never goes back. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { SignedHubClock } from "../../agent/lease/hub-clock.ts";
+import { SignedHubClock, wallTime } from "../../agent/lease/hub-clock.ts";
 import type { TerminalId } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { HandBoot, HOUR, hubKeys, MemoryJournal, NINE, signedTime, strangerKeys, TERMINAL } from "./lease-fixture.ts";
@@ -126,4 +126,16 @@ test("RM8 whatever comes in whatever order, time never goes back and never runs 
       }
     }),
   );
+});
+
+test("RM8 after a reboot in 1970 entries are dated no earlier than the high-water, and by the box's clock once that is later", () => {
+  const journal = new MemoryJournal();
+  const boot = new HandBoot();
+  clockOver(journal, boot).hear(signedTime(NINE));
+  boot.reboot();
+  const clock = clockOver(journal, boot);
+  expect(wallTime(clock, { now: () => 0 })).toBe(NINE + boot.uptime);
+  expect(wallTime(clock, { now: () => NINE + 9 * HOUR })).toBe(NINE + 9 * HOUR);
+  clock.hear(signedTime(NINE + HOUR));
+  expect(wallTime(clock, { now: () => NINE + 9 * HOUR })).toBe(NINE + HOUR);
 });

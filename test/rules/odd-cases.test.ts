@@ -32,6 +32,20 @@ describe("a card or reader that is out of the ordinary ends one sale, not the ag
   });
 });
 
+describe("the expiry of a card", () => {
+  test("is not over for a terminal whose clock was never set", async () => {
+    await using till = new Till();
+    till.clock.setWall(0);
+    expect(await till.sell("P-1")).toMatchObject({ status: "approved" });
+  });
+
+  test("is over for a card of the last century", async () => {
+    await using till = new Till();
+    till.slot.profile = { ...standard, expiry: "9912" };
+    expect(await till.sell("P-1")).toMatchObject({ status: "aborted", detail: "the card has expired" });
+  });
+});
+
 describe("a customer behind another one", () => {
   test("is let go at once when cancelled, while the first still looks for the card", async () => {
     await using till = new Till();
