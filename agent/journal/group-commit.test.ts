@@ -11,6 +11,7 @@ let folder: string;
 let database: Sqlite;
 let commits: GroupCommit;
 let committed: number;
+let failures: Fault[];
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "commit-"));
@@ -21,7 +22,14 @@ beforeEach(() => {
   const counted = () => {
     committed += 1;
   };
-  commits = new GroupCommit({ database, path, begun: () => {}, committed: counted });
+  failures = [];
+  commits = new GroupCommit({
+    database,
+    path,
+    begun: () => {},
+    committed: counted,
+    failed: (fault) => failures.push(fault),
+  });
 });
 afterEach(() => {
   database.close();
@@ -58,6 +66,7 @@ test("after a commit that failed otherwise nothing more is taken, and the senten
   await expect(failing).rejects.toMatchObject({ code: "journal.failed", message: expect.stringContaining("open") });
   await expect(beside).rejects.toMatchObject({ code: "journal.failed" });
   await expect(commits.submit(1, write("b"))).rejects.toMatchObject({ code: "journal.failed" });
+  expect(failures).toMatchObject([{ code: "journal.failed" }]);
   expect([rows(), committed]).toEqual([0, 0]);
 });
 

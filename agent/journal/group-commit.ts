@@ -23,6 +23,8 @@ export interface GroupCommitOptions {
   readonly begun: () => void;
   /** What the jobs did is on disk; runs before their promises resolve. */
   readonly committed: () => void;
+  /** A commit failed and nothing more is taken; runs once, before anyone is told. */
+  readonly failed?: (fault: Fault) => void;
 }
 
 export class GroupCommit {
@@ -89,8 +91,10 @@ export class GroupCommit {
       // A full or busy disk is known to have taken nothing: the next write may go better.
       if (fault.code === "journal.full" || fault.code === "journal.busy") return fault;
       const why = `${this.#options.path}: a commit failed (${reasonOf(error)}); what it held is unknown, open the journal again`;
-      this.#ended = new Fault("journal.failed", why, { cause: error });
-      return this.#ended;
+      const failure = new Fault("journal.failed", why, { cause: error });
+      this.#ended = failure;
+      this.#options.failed?.(failure);
+      return failure;
     }
   }
 }

@@ -42,6 +42,8 @@ export interface OpenJournalOptions {
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly log: Log;
+  /** Told once when a commit failed, whoever asked for it: the file must be opened again before anything more is taken. */
+  readonly onFailed?: (fault: Fault) => void;
 }
 
 /** The longest text of one entry, in characters, that the hub takes (`StoredEntrySchema`). */
@@ -115,6 +117,7 @@ class SqliteJournal implements Journal {
       path: options.path,
       begun: () => this.#begun(),
       committed: () => this.#committed(),
+      ...(options.onFailed === undefined ? {} : { failed: options.onFailed }),
     });
   }
 
