@@ -8,7 +8,8 @@ TILLWAY_NODE_HOME=""
 if [ -r "$TILLWAY_ROOT/.cache/node-home" ]; then
   TILLWAY_NODE_HOME=$(<"$TILLWAY_ROOT/.cache/node-home")
 fi
-if [ ! -x "$TILLWAY_NODE_HOME/bin/node" ]; then
+# Without the first test, no folder at all would pass for the machine's own /bin/node.
+if [ -z "$TILLWAY_NODE_HOME" ] || [ ! -x "$TILLWAY_NODE_HOME/bin/node" ]; then
   echo "tillway: no Node is set up for this checkout; run $TILLWAY_ROOT/scripts/setup" >&2
   return 1
 fi
