@@ -1,5 +1,6 @@
 /** HTTPS: the terminals' second way in, enrolment, and the operator's API with its documents and metrics. */
 
+import type { Server as HttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import swagger from "@fastify/swagger";
 import swaggerUi from "@fastify/swagger-ui";
@@ -14,11 +15,12 @@ import { registerAuthorisationRoutes } from "./core/authorisation/index.ts";
 import { registerEnrolRoute, registerTerminalRoutes, type TerminalRouteParts } from "./core/terminals/index.ts";
 import { bearerOf, ErrorSchema, HttpRefusal, jsonSchema, parseInput, sameSecret } from "./http.ts";
 import type { HubCore } from "./hub-core.ts";
+import type { ServerTls } from "./mqtt-gateway.ts";
 import { createRefusals, type Refusals, refusalOf } from "./refusals.ts";
 
 export interface HttpGatewayOptions {
   readonly hub: HubCore;
-  readonly tls: { readonly key: string; readonly chain: string };
+  readonly tls: ServerTls;
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
@@ -31,19 +33,23 @@ export interface HttpGatewayOptions {
 
 export interface HttpGateway extends AsyncDisposable {
   readonly port: number;
+  /** The certificate of connections from now on. */
+  renewTls(tls: ServerTls): void;
 }
 
 const REQUEST_WITHIN_MS = 10_000;
+const CONNECTIONS_MAX = 10_000;
 
 export async function openHttpGateway(options: HttpGatewayOptions): Promise<HttpGateway> {
   const log = options.log.for("https");
   const refusals = createRefusals({ clock: options.clock, log, metrics: options.hub.metrics });
   const app: FastifyInstance = Fastify({
-    https: { key: options.tls.key, cert: options.tls.chain },
+    https: { key: options.tls.key, cert: options.tls.chain, handshakeTimeout: REQUEST_WITHIN_MS },
     bodyLimit: MESSAGE_BYTES_MAX,
     requestTimeout: REQUEST_WITHIN_MS,
     forceCloseConnections: true,
   }) as unknown as FastifyInstance;
+  app.server.maxConnections = CONNECTIONS_MAX;
   // Zod checks what comes in and names the path; the schemas of the routes are for the documents.
   app.setValidatorCompiler(() => () => true);
   app.setSerializerCompiler(() => (value) => JSON.stringify(value));
@@ -78,6 +84,7 @@ export async function openHttpGateway(options: HttpGatewayOptions): Promise<Http
   await listen(app, options);
   return {
     port: (app.server.address() as AddressInfo).port,
+    renewTls: ({ key, chain }) => (app.server as unknown as HttpsServer).setSecureContext({ key, cert: chain }),
     [Symbol.asyncDispose]: () => app.close(),
   };
 }

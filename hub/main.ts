@@ -15,7 +15,7 @@ import { openHttpGateway } from "./http-gateway.ts";
 import { createHubCore, type HubCore, openHubDatabase } from "./hub-core.ts";
 import { type HubKeys, loadHubKeys, loadOperatorToken } from "./keys.ts";
 import { type MqttGateway, openMqttGateway } from "./mqtt-gateway.ts";
-import { loadHubTls } from "./tls.ts";
+import { type HubTls, loadHubTls } from "./tls.ts";
 
 export interface Endpoints {
   readonly httpsUrl: string;
@@ -47,6 +47,7 @@ export interface StartOptions {
 }
 
 const SWEEP_EVERY_MS = 60_000;
+const CERTIFICATE_CHECK_MS = 24 * 3_600_000;
 
 export async function startHub(options: StartOptions): Promise<RunningHub> {
   const { config, clock = systemClock, random = systemRandom } = options;
@@ -78,12 +79,9 @@ interface BringUp {
 async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): Promise<RunningHub> {
   const paths = hubPaths(dataDir);
   const keys = loadHubKeys(paths.keys, random);
-  const tls = await loadHubTls({
-    folder: paths.tls,
-    names: [config.public.host, ...config.public.names],
-    now: clock.now(),
-    random,
-  });
+  const names = [config.public.host, ...config.public.names];
+  const loadTls = () => loadHubTls({ folder: paths.tls, names, now: clock.now(), random });
+  const tls = await loadTls();
   const operatorToken = loadOperatorToken(paths.operatorToken, random);
   await using stack = new AsyncDisposableStack();
   stack.use(lock);
@@ -110,6 +108,7 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
     }),
   );
   ports.httpsPort = http.port;
+  stack.defer(keepCertificate({ gateways: [mqtt, http], first: tls, loadTls, clock, log }));
   const endpoints: Endpoints = { ...urlsOf(config, ports), ...ports };
   writeEndpoints(paths.endpoints, endpoints);
   const running = stack.move();
@@ -163,6 +162,36 @@ function sweep({ core, clock, log }: { core: HubCore; clock: Clock; log: Log }):
     cancel = clock.after(SWEEP_EVERY_MS, run);
   };
   run();
+  return () => cancel();
+}
+
+interface KeptCertificate {
+  readonly gateways: readonly { renewTls(tls: HubTls): void }[];
+  readonly first: HubTls;
+  loadTls(): Promise<HubTls>;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Looks every day whether the server's certificate ends soon: a hub may run for longer than it. Returns how to stop. */
+function keepCertificate({ gateways, first, loadTls, clock, log }: KeptCertificate): () => void {
+  let chain = first.chain;
+  let cancel = clock.after(CERTIFICATE_CHECK_MS, check);
+  function check(): void {
+    cancel = clock.after(CERTIFICATE_CHECK_MS, check);
+    loadTls().then(
+      (tls) => {
+        if (tls.chain === chain) return;
+        chain = tls.chain;
+        for (const gateway of gateways) gateway.renewTls(tls);
+        log.info("the server's certificate was renewed");
+      },
+      (error: unknown) =>
+        log.error("the server's certificate cannot be renewed; it is tried again tomorrow", {
+          reason: reasonOf(error),
+        }),
+    );
+  }
   return () => cancel();
 }
 

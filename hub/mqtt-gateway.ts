@@ -15,9 +15,15 @@ import type { HubCore } from "./hub-core.ts";
 import { MqttSizeGuard } from "./mqtt-size-guard.ts";
 import { createRefusals, type Refusals, refusalOf } from "./refusals.ts";
 
+/** PEM. */
+export interface ServerTls {
+  readonly key: string;
+  readonly chain: string;
+}
+
 export interface MqttGatewayOptions {
   readonly hub: HubCore;
-  readonly tls: { readonly key: string; readonly chain: string };
+  readonly tls: ServerTls;
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
@@ -27,11 +33,15 @@ export interface MqttGatewayOptions {
 
 export interface MqttGateway extends AsyncDisposable {
   readonly port: number;
+  /** The certificate of connections from now on. */
+  renewTls(tls: ServerTls): void;
   isConnected(terminalId: TerminalId): boolean;
 }
 
 const CONNECTIONS_MAX = 10_000;
 const CONNECT_WITHIN_MS = 10_000;
+/** Messages of QoS 2 are kept in memory until they are released; terminals send none. */
+const QOS_2_KEPT_MAX = 1;
 /** A message of full size with its topic and headers; what is longer ends the connection. */
 const PACKET_BYTES_MAX = MESSAGE_BYTES_MAX + 65_536;
 /** Return codes of CONNACK (MQTT 3.1.1, 3.2.2.3). */
@@ -52,11 +62,12 @@ export async function openMqttGateway(options: MqttGatewayOptions): Promise<Mqtt
   const log = options.log.for("mqtt");
   const refusals = createRefusals({ clock, log, metrics: hub.metrics });
   const gateway: Gateway = { hub, log, refusals, identities: new WeakMap(), sessions: new Map() };
-  const broker = await Aedes.createBroker({ connectTimeout: CONNECT_WITHIN_MS });
+  const broker = await Aedes.createBroker({ connectTimeout: CONNECT_WITHIN_MS, maxInflightInbound: QOS_2_KEPT_MAX });
   wire(broker, gateway);
   hub.metrics.gauge("tillway_hub_connected_terminals", () => gateway.sessions.size);
 
-  const server = createServer({ key: options.tls.key, cert: options.tls.chain }, (socket) => {
+  const { key, chain } = options.tls;
+  const server = createServer({ key, cert: chain, handshakeTimeout: CONNECT_WITHIN_MS }, (socket) => {
     const guard = new MqttSizeGuard(PACKET_BYTES_MAX);
     socket.on("data", (chunk: Buffer) => {
       if (guard.accepts(chunk)) return;
@@ -72,6 +83,7 @@ export async function openMqttGateway(options: MqttGatewayOptions): Promise<Mqtt
   const port = await listen(server, options);
   return {
     port,
+    renewTls: (tls) => server.setSecureContext({ key: tls.key, cert: tls.chain }),
     isConnected: (terminalId) => gateway.sessions.has(terminalId),
     async [Symbol.asyncDispose]() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));

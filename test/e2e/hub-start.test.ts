@@ -1,21 +1,26 @@
 /** The hub's start where its machine is not as usual: another address, a data folder that cannot be used. */
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect } from "node:tls";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { type Clock, ManualClock, systemClock } from "../../base/clock.ts";
 import { silentLog } from "../../base/log.ts";
 import { HubConfigSchema } from "../../hub/config.ts";
 import { hubPaths, startHub } from "../../hub/main.ts";
 import { operatorClient } from "../../hub/operator-client.ts";
 
+const DAY_MS = 86_400_000;
 let dataDir: string;
 beforeEach(() => {
   dataDir = mkdtempSync(join(tmpdir(), "tillway-start-"));
 });
 afterEach(() => rmSync(dataDir, { recursive: true, force: true }));
 
-const start = (host: string) =>
+const start = (host: string, clock: Clock = systemClock) =>
   startHub({
+    clock,
     config: HubConfigSchema.parse({ dataDir, listen: { host, httpsPort: 0, mqttPort: 0 } }),
     log: silentLog,
   });
@@ -44,4 +49,29 @@ test("a data folder that cannot be used is one refusal that names it, and its lo
   rmSync(join(dataDir, "tls"));
   mkdirSync(join(dataDir, "pid"), { recursive: true });
   await expect(start("127.0.0.1")).rejects.toMatchObject(refusal);
+});
+
+async function servedUntil(port: number): Promise<number> {
+  const socket = connect({ port, host: "127.0.0.1", rejectUnauthorized: false });
+  await once(socket, "secureConnect");
+  const { valid_to: until } = socket.getPeerCertificate();
+  socket.destroy();
+  return Date.parse(until);
+}
+
+test("a hub that runs for longer than its certificate serves a new one in time, without a restart", async () => {
+  const clock = new ManualClock();
+  const hub = await start("127.0.0.1", clock);
+  const { httpsPort, mqttPort } = hub.endpoints;
+  try {
+    const first = await servedUntil(httpsPort);
+    expect(await servedUntil(mqttPort)).toBe(first);
+    clock.setWall(first - 20 * DAY_MS);
+    await clock.advance(DAY_MS);
+    for (const port of [httpsPort, mqttPort]) {
+      await expect.poll(() => servedUntil(port), { timeout: 10_000 }).toBeGreaterThan(first + 300 * DAY_MS);
+    }
+  } finally {
+    await hub.drain(AbortSignal.timeout(10_000));
+  }
 });
