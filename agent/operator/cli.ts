@@ -182,20 +182,18 @@ interface Pay {
 /** Interrupted once, it cancels the payment and waits for its end; twice, it leaves it running. */
 async function pay(options: PayOptions, { client, path, body, prefix }: Pay): Promise<void> {
   const id = options.id ?? `${prefix}-${newMessageId(systemRandom)}`;
+  const interrupt = new AbortController();
   const leaving = new AbortController();
   const onInterrupt = () => {
     process.once("SIGINT", () => leaving.abort(new Fault("aborted", `payment ${id} goes on; see tillway status`)));
-    const cancel = { method: "POST", path: `/v1/payments/${encodeURIComponent(id)}/cancel` } as const;
-    client.call(cancel, leaving.signal).then(
-      (answer) => console.error(answer.ok ? "cancelled" : `not cancelled: ${answer.error.message}`),
-      () => console.error("not cancelled: the agent does not answer"),
-    );
+    interrupt.abort();
   };
   process.once("SIGINT", onInterrupt);
   const payment = await followPayment({
     client,
     start: { method: "POST", path, body: { id, ...body } },
     id,
+    interrupt: interrupt.signal,
     signal: leaving.signal,
     onStage: (words) => console.error(words),
   });

@@ -19,11 +19,24 @@ afterEach(() => {
   for (const close of servers.splice(0)) close();
 });
 
-/** An API of two routes: answers to the post in turn, and an event stream that the test writes to. */
-async function api(answers: { status: number; body: unknown }[]) {
+interface Answer {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+/** An API of three routes: answers to the post in turn, or after the answer to a cancellation, and an event stream. */
+async function api(answers: Answer[], cancel?: Answer) {
   const streams: ServerResponse[] = [];
   const posts: string[] = [];
+  const begun = Promise.withResolvers<void>();
+  const cancelled = Promise.withResolvers<void>();
+  if (!cancel) cancelled.resolve();
   const server = createServer((request, response) => {
+    if (request.url === "/v1/payments/p-1/cancel") {
+      response.writeHead(cancel?.status ?? 500).end(JSON.stringify(cancel?.body));
+      response.once("close", () => cancelled.resolve());
+      return;
+    }
     if (request.url === "/v1/events") {
       response.writeHead(200, { "content-type": "text/event-stream" }).write(": tillway events\n\n");
       streams.push(response);
@@ -40,8 +53,9 @@ async function api(answers: { status: number; body: unknown }[]) {
       streams[0]?.write(
         'ge":"intent-stored"}\n\nevent: payment.stage\ndata: {"id":"other","stage":"online-request-sent"}\n\n',
       );
+      begun.resolve();
       const answer = answers.shift();
-      response.writeHead(answer?.status ?? 500).end(JSON.stringify(answer?.body));
+      void cancelled.promise.then(() => response.writeHead(answer?.status ?? 500).end(JSON.stringify(answer?.body)));
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -50,14 +64,15 @@ async function api(answers: { status: number; body: unknown }[]) {
     server.close();
   });
   const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return { client: new ApiClient({ address, token: "t" }, systemClock), posts };
+  return { client: new ApiClient({ address, token: "t" }, systemClock), posts, begun: begun.promise };
 }
 
-function follow(client: ApiClient, words: string[] = []) {
+function follow(client: ApiClient, words: string[] = [], interrupt = new AbortController().signal) {
   return followPayment({
     client,
     start: { method: "POST", path: "/v1/payments", body: { id: "p-1" } },
     id: "p-1",
+    interrupt,
     signal: new AbortController().signal,
     onStage: (stage) => words.push(stage),
   });
@@ -85,4 +100,37 @@ test("a refusal is one line with the field", async () => {
 test("what is no agent is named as such", async () => {
   const { client } = await api([{ status: 500, body: { oops: 1 } }]);
   await expect(follow(client)).rejects.toThrow(/answered 500: is that an agent\?/);
+});
+
+test("an interrupt asks the agent to cancel, and the payment's end says what came of it", async () => {
+  const aborted = { ...VIEW, status: "aborted", detail: "cancelled before a card came" };
+  const { client, begun } = await api([{ status: 200, body: aborted }], { status: 200, body: VIEW });
+  const words: string[] = [];
+  const interrupt = new AbortController();
+  const ended = follow(client, words, interrupt.signal);
+  await begun;
+  interrupt.abort();
+  expect(await ended).toMatchObject({ status: "aborted", detail: "cancelled before a card came" });
+  expect(words).toContain("cancelling");
+});
+
+test("an interrupt that comes too late is told as such, and the payment is followed to its approval", async () => {
+  const refusal = { error: { code: "E_STATE", message: "the card is being worked with" } };
+  const { client, begun } = await api([{ status: 200, body: { ...VIEW, status: "approved" } }], {
+    status: 409,
+    body: refusal,
+  });
+  const words: string[] = [];
+  const interrupt = new AbortController();
+  const ended = follow(client, words, interrupt.signal);
+  await begun;
+  interrupt.abort();
+  expect((await ended).status).toBe("approved");
+  expect(words).toContain("not cancelled: the card is being worked with");
+});
+
+test("an interrupt before anything was asked of the agent begins no payment", async () => {
+  const { client, posts } = await api([]);
+  await expect(follow(client, [], AbortSignal.abort())).rejects.toThrow("payment p-1 was not begun");
+  expect(posts).toEqual([]);
 });

@@ -1,5 +1,5 @@
 /** One payment from the command line: shows where it is, and ends with its outcome. */
-import { Fault, isFault } from "../../base/fault.ts";
+import { Fault, isFault, reasonOf } from "../../base/fault.ts";
 import { type PaymentJson, PaymentViewSchema } from "../api/api-schemas.ts";
 import type { ApiCall, ApiClient, ApiRefusal } from "../client.ts";
 import { stageWords } from "./words.ts";
@@ -12,25 +12,43 @@ export interface FollowOptions {
   /** The call that starts the payment, and that attaches to it when it is made again. */
   readonly start: ApiCall;
   readonly id: string;
+  /** Asks the agent to cancel the payment, which is then followed to its end all the same: it may have been too late. */
+  readonly interrupt: AbortSignal;
   /** Ends the watching; the payment itself goes on. */
   readonly signal: AbortSignal;
   onStage(words: string): void;
 }
 
-/** The payment when it has ended. Throws a Fault for a refusal. */
-export async function followPayment({ client, start, id, signal, onStage }: FollowOptions): Promise<PaymentJson> {
+/** The payment when it has ended. Throws a Fault for a refusal, or when it was interrupted before it was begun. */
+export async function followPayment(options: FollowOptions): Promise<PaymentJson> {
+  const { client, start, id, interrupt, signal, onStage } = options;
   const watching = new AbortController();
+  const onInterrupt = () => void askToCancel(options).then(onStage);
   const watched = watchStages(client, { id, onStage, signal: AbortSignal.any([watching.signal, signal]) });
   try {
     await watched.open;
+    if (interrupt.aborted) throw new Fault("aborted", `interrupted; payment ${id} was not begun`);
+    interrupt.addEventListener("abort", onInterrupt, { once: true });
     for (let wait = 0; wait < WAITS_MAX; wait += 1) {
       const payment = PaymentViewSchema.parse(accepted(await client.call(start, signal)));
       if (payment.status !== "processing") return payment;
     }
     throw new Fault("transport.timeout", `payment ${id} does not end; look at tillway status and cancel it`);
   } finally {
+    interrupt.removeEventListener("abort", onInterrupt);
     watching.abort();
     await watched.ended;
+  }
+}
+
+/** What came of the wish; never rejects. The payment's own end follows and has the last word. */
+async function askToCancel({ client, id, signal }: FollowOptions): Promise<string> {
+  try {
+    const path = `/v1/payments/${encodeURIComponent(id)}/cancel`;
+    const answer = await client.call({ method: "POST", path }, signal);
+    return answer.ok ? "cancelling" : `not cancelled: ${answer.error.message}`;
+  } catch (error) {
+    return `not cancelled: ${reasonOf(error)}`;
   }
 }
 

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Fault } from "../../base/fault.ts";
 import type { PaymentId } from "../../base/ids.ts";
@@ -30,6 +31,31 @@ describe("a card or reader that is out of the ordinary ends one sale, not the ag
     expect(sale).toMatchObject({ status: "aborted" });
     expect(till.journal.queue()).toEqual([]);
   });
+});
+
+test("RM3 whatever a card answers, the sale ends with a decision and the agent goes on", async () => {
+  const harm = fc.record({ at: fc.nat(12), byte: fc.nat(80), value: fc.nat(255), cut: fc.option(fc.nat(60)) });
+  const harms = fc.array(harm, { minLength: 1, maxLength: 3 });
+  await fc.assert(
+    fc.asyncProperty(harms, fc.constantFrom("up", "down"), async (list, state) => {
+      await using till = new Till();
+      till.hub.state = state;
+      till.slot.garble = (response, index) => {
+        const bytes = Uint8Array.from(response);
+        for (const { at, byte, value, cut } of list) {
+          if (at !== index) continue;
+          bytes[byte % bytes.length] = value;
+          if (cut !== null) return bytes.slice(0, Math.max(2, cut % (bytes.length + 1)));
+        }
+        return bytes;
+      };
+      const sale = till.sell("P-1");
+      await Promise.race([sale, till.clock.advance(50)]);
+      expect(till.fatal).toEqual([]);
+      expect((await sale).status).toMatch(/approved|declined|aborted/);
+    }),
+    { numRuns: 60 },
+  );
 });
 
 describe("the expiry of a card", () => {

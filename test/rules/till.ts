@@ -39,6 +39,8 @@ export class Slot {
   pullAfter = Number.POSITIVE_INFINITY;
   mute = false;
   commands: Uint8Array[] = [];
+  /** What becomes of each answer on its way from the card, by the number of its command. */
+  garble: (response: Uint8Array, index: number) => Uint8Array = (response) => response;
 
   session(): CardSession {
     const profile = typeof this.profile === "string" ? cardProfile(this.profile) : this.profile;
@@ -56,7 +58,7 @@ export class Slot {
         if (this.fault) throw this.fault;
         if (this.mute) throw new Fault("card.mute", "no answer");
         this.commands.push(command);
-        return card.respond(command);
+        return this.garble(await card.respond(command), this.commands.length - 1);
       },
       async [Symbol.asyncDispose]() {},
     };
