@@ -11,6 +11,7 @@ import {
 } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { currencyOf, money } from "../../base/money.ts";
+import type { Sqlite } from "../../base/sqlite.ts";
 import { createHubCore, type HubCore, type HubPolicy, openHubDatabase } from "../../hub/hub-core.ts";
 import { newHubKeys } from "../../hub/keys.ts";
 import { batchText, type EntryReceipt, type ForwardedEntry } from "../../wire/advice.ts";
@@ -56,6 +57,7 @@ export const TEST_POLICY: HubPolicy = {
 
 export interface HubFixture {
   readonly hub: HubCore;
+  readonly database: Sqlite;
   readonly clock: ManualClock;
   readonly terminal: FakeTerminal;
   readonly customer: string;
@@ -90,6 +92,7 @@ export function hubFixture({ balanceMinor = 10_000n, seed = "hub" } = {}): HubFi
   if (!opened.ok) throw new Error(opened.error);
   return Object.assign(fixture, {
     hub,
+    database,
     clock,
     terminal: enrolTerminal({ hub, clock, random, terminalId: "T1" as TerminalId }),
     customer: opened.value.id,
