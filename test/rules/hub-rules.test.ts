@@ -1,6 +1,6 @@
 /** The hub's share of the rules of money, below its gateways. */
 import { expect, test } from "vitest";
-import type { TerminalId } from "../../base/ids.ts";
+import type { PaymentId, TerminalId } from "../../base/ids.ts";
 import type { UpEnvelope } from "../../wire/envelope.ts";
 import { GENESIS_HASH } from "../../wire/journal-entry.ts";
 import { HubTimeSchema, LeaseSchema } from "../../wire/lease.ts";
@@ -199,6 +199,31 @@ test("RM12 a refund needs a confirmed original, goes to the same account, and al
   expect((await terminal.ask(refund("r6", "400"))).outcome).toBe("approved");
   const account = hub.ledger.account(customer);
   expect([account?.debitsPosted, account?.creditsPosted]).toEqual([1_000n, 10_600n]);
+});
+
+test("RM12 a refund makes good what exposure bore of the original before the customer gets back what his account gave", async () => {
+  const fixture = hubFixture({ balanceMinor: 300n });
+  const { hub, terminal, customer } = fixture;
+  await terminal.tell(terminal.advice("sale-1"));
+  const exposure = () => {
+    const account = hub.ledger.account("exposure:operator:EUR");
+    return (account?.debitsPosted ?? 0n) - (account?.creditsPosted ?? 0n);
+  };
+  expect([exposure(), hub.ledger.available(customer)]).toEqual([700n, 0n]);
+  for (const [id, minor, bears, has] of [
+    ["back-1", "600", 100n, 0n],
+    ["back-2", "300", 0n, 200n],
+    ["back-3", "100", 0n, 300n],
+  ] as const) {
+    const originalPaymentId = "sale-1" as PaymentId;
+    const request = terminal.request(id, { kind: "refund", originalPaymentId, amount: eur(minor) });
+    expect(await terminal.ask(request)).toMatchObject({ outcome: "approved" });
+    const decision = terminal.decision(id, { operation: "refund", mode: "online", attempts: [1], amount: eur(minor) });
+    expect(await terminal.tell(terminal.entry(decision))).toMatchObject([{ status: "processed" }]);
+    expect([exposure(), hub.ledger.available(customer)]).toEqual([bears, has]);
+    expect(list(fixture, id)[0]?.postedMinor).toBe(-BigInt(minor));
+  }
+  expect(hub.ledger.account("merchant:shop:EUR")).toMatchObject({ debitsPending: 0n, debitsPosted: 1_000n });
 });
 
 test("RM12 a refund that this hub never authorised is set aside", async () => {

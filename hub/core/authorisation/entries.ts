@@ -3,7 +3,7 @@ import { fromWireMoney, type ReasonCode } from "../../../wire/common.ts";
 import type { EntryOf } from "../../../wire/journal-entry.ts";
 import type { Postings } from "./postings.ts";
 import type { Answer, Presented } from "./request.ts";
-import type { AttemptRecord, AuthorisationStore, PaymentKey, PaymentRecord } from "./store.ts";
+import type { AttemptRecord, AuthorisationStore, PaymentContent, PaymentKey, PaymentRecord } from "./store.ts";
 
 export interface EntryOutcome {
   readonly status: "processed" | "declined" | "duplicate" | "quarantined";
@@ -100,37 +100,54 @@ function confirmRefund(parts: EntryParts, input: AdviceInput, payment: PaymentRe
   const attempts = store.attempts(payment.number);
   if (!content || content.accountId === undefined || content.originalNumber === undefined)
     return quarantined("E_UNKNOWN", "a refund that this hub never authorised");
-  if (!postNewestHold(parts, { input, payment, attempts })) {
+  const debitAccount = postings.merchantAccount(parts.merchantId, content.currency);
+  const exposed = exposedPart(parts, { ...content, originalNumber: content.originalNumber });
+  const minor = content.minor - (exposed?.minor ?? 0n);
+  if (!postNewestHold(parts, { input, payment, attempts, minor })) {
     if (!attempts.some((attempt) => attempt.state === "expired"))
       return quarantined("E_STATE", "no authorisation of this refund stands");
     const original = store.paymentByNumber(content.originalNumber);
     const left = (original?.content?.minor ?? 0n) - store.refundedMinor(content.originalNumber, payment.number);
     if (content.minor > left) return quarantined("E_LIMIT", `of the original ${left} minor units are left to refund`);
-    postings.refundDirectly({
-      key: input.key,
-      debitAccount: postings.merchantAccount(parts.merchantId, content.currency),
-      creditAccount: content.accountId,
-      minor: content.minor,
-    });
+    if (minor > 0n) postings.refundDirectly({ key: input.key, debitAccount, creditAccount: content.accountId, minor });
   }
-  end(parts, input, payment);
+  if (exposed)
+    postings.refundExposure({ key: input.key, debitAccount, creditAccount: exposed.account, minor: exposed.minor });
+  end(parts, input, payment, exposed ? { exposureMinor: exposed.minor, exposureParty: exposed.party } : {});
   return PROCESSED;
+}
+
+/** A customer gets back no more than his account gave: what an exposure account bore of the original is made good first. */
+function exposedPart(
+  { store, postings }: EntryParts,
+  { originalNumber, accountId, currency, minor }: PaymentContent & { readonly originalNumber: number },
+): { readonly minor: bigint; readonly account: string; readonly party: string } | undefined {
+  const original = store.paymentByNumber(originalNumber);
+  if (original?.exposureMinor === undefined || original.exposureParty === undefined) return undefined;
+  const account = postings.exposureAccount(original.exposureParty, currency);
+  const open = original.exposureMinor - store.madeGoodMinor(originalNumber);
+  if (account === accountId || open <= 0n) return undefined;
+  return { minor: open < minor ? open : minor, account, party: original.exposureParty };
 }
 
 interface Confirming {
   readonly input: AdviceInput;
   readonly payment: PaymentRecord;
   readonly attempts: readonly AttemptRecord[];
+  /** How much of the hold; all of it when not said. */
+  readonly minor?: bigint;
 }
 
 /** Posts the newest hold and gives any other back. False when there is none left to post. */
-function postNewestHold({ store, postings }: EntryParts, { input, payment, attempts }: Confirming): boolean {
+function postNewestHold({ store, postings }: EntryParts, confirming: Confirming): boolean {
+  const { input, payment, attempts, minor } = confirming;
   const held = attempts.filter((attempt) => attempt.state === "approved");
   const newest = held.at(-1);
   let posted = false;
   for (const attempt of held) {
     if (attempt === newest) {
-      posted = postings.post(input.key, attempt.attempt, input.body.operation);
+      const hold = { key: input.key, attempt: attempt.attempt, operation: input.body.operation };
+      posted = postings.post(minor === undefined ? hold : { ...hold, minor });
       store.moveAttempt(payment.number, attempt.attempt, posted ? "posted" : "expired");
     } else {
       postings.release(input.key, attempt.attempt, "superseded");

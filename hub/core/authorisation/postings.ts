@@ -61,14 +61,15 @@ export function createPostings(ledger: Ledger) {
     ...standingAccounts(ledger),
     hold: (hold: Hold) => createHold(ledger, hold),
 
-    /** Makes a hold final. False when the hold has expired. */
-    post(key: PaymentKey, attempt: number, operation: Operation): boolean {
+    /** Makes a hold final: all of it, or `minor` of it while the rest goes free. False when the hold has expired. */
+    post({ key, attempt, operation, minor }: PostedHold): boolean {
       const [status] = ledger.createTransfers([
         {
           id: `${prefixOf(key)}post/${attempt}`,
           kind: "post-pending",
           pendingId: holdId(key, attempt),
           code: TRANSFER_CODES[operation],
+          ...(minor === undefined ? {} : { amount: minor }),
         },
       ]);
       if (status === "pending-transfer-expired") return false;
@@ -98,6 +99,13 @@ export function createPostings(ledger: Ledger) {
       mustCreate(ledger, [{ id, kind: "single", debitAccount, creditAccount, amount: minor, code }]);
     },
 
+    /** The part of a refund that makes good what an exposure account bore of the original. */
+    refundExposure({ key, debitAccount, creditAccount, minor }: DirectRefund): void {
+      const id = `${prefixOf(key)}exposure/0`;
+      const code = TRANSFER_CODES.refund;
+      mustCreate(ledger, [{ id, kind: "single", debitAccount, creditAccount, amount: minor, code }]);
+    },
+
     /** Money into a new customer's account, from equity. */
     fund(account: { readonly id: string; readonly currency: Currency }, minor: bigint): void {
       const debitAccount = ensureAccount(ledger, {
@@ -114,6 +122,7 @@ export function createPostings(ledger: Ledger) {
   };
 }
 
+type PostedHold = Pick<Hold, "key" | "attempt" | "operation"> & { readonly minor?: bigint };
 type DirectRefund = Omit<Hold, "attempt" | "operation" | "timeoutMs">;
 
 function mustCreate(ledger: Ledger, transfers: readonly NewTransfer[]): void {

@@ -180,6 +180,13 @@ function paymentSql(database: Sqlite) {
     )
     .pluck()
     .safeIntegers(true);
+  const madeGood = database
+    .prepare<[number], bigint>(
+      `SELECT coalesce(sum(exposure_minor), 0) FROM authorisation__payment
+       WHERE original_number = ? AND state = 'confirmed'`,
+    )
+    .pluck()
+    .safeIntegers(true);
   const list = prepare<[Record<string, unknown>]>(
     `SELECT * FROM authorisation__payment WHERE number > @afterNumber AND ${FILTER} ORDER BY number LIMIT @limit`,
   );
@@ -212,6 +219,8 @@ function paymentSql(database: Sqlite) {
       ),
     /** What other refunds of the original took or hold. */
     refundedMinor: (originalNumber: number, except: number): bigint => refunded.get(originalNumber, except) ?? 0n,
+    /** What confirmed refunds of the original gave back to the exposure account that bore a part of it. */
+    madeGoodMinor: (originalNumber: number): bigint => madeGood.get(originalNumber) ?? 0n,
     payments: (filter: PaymentFilter): readonly PaymentRecord[] =>
       list
         .all({
