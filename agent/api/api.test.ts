@@ -243,6 +243,16 @@ test.each<[string, unknown, string]>([
   expect(payments.requests).toEqual([]);
 });
 
+test("RM4 a known payment in another currency is a conflict that names the field", async () => {
+  await call("POST", "/v1/payments?wait=0", PAYMENT);
+  payments.refusal = { why: "conflict", field: "amount.currency" };
+  const again = { ...PAYMENT, amount: { minor: 1, currency: "USD" } };
+  expect(await call("POST", "/v1/payments?wait=0", again)).toMatchObject({
+    status: 409,
+    json: { error: { code: "E_CONFLICT", path: "amount.currency" } },
+  });
+});
+
 test("a currency that the shop does not take, a big body, a wrong type and a wrong query are refused", async () => {
   expect(await call("POST", "/v1/payments", { ...PAYMENT, amount: { minor: 1, currency: "USD" } })).toMatchObject({
     status: 422,

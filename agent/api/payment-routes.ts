@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { z } from "zod";
 import { type Clock, deadline } from "../../base/clock.ts";
 import { isFault } from "../../base/fault.ts";
+import type { PaymentId } from "../../base/ids.ts";
 import type { Currency, Money } from "../../base/money.ts";
 import type { Result } from "../../base/result.ts";
 import type { Payments, PaymentView, ReprintRefusal, StartRefusal, VoidRefusal } from "../payment/payments.ts";
@@ -41,6 +42,7 @@ export function paymentRoutes(app: FastifyInstance, options: PaymentRoutesOption
       request,
       reply,
       options,
+      id: body.id,
       amount: body.amount,
       begin: () => payments.begin({ ...rest, ...(reference !== undefined && { reference }) }),
     });
@@ -53,6 +55,7 @@ export function paymentRoutes(app: FastifyInstance, options: PaymentRoutesOption
       request,
       reply,
       options,
+      id: body.id,
       amount,
       begin: () => payments.beginRefund({ ...rest, ...(amount && { amount }) }),
     });
@@ -117,14 +120,16 @@ interface Start {
   readonly request: FastifyRequest;
   readonly reply: FastifyReply;
   readonly options: PaymentRoutesOptions;
+  readonly id: PaymentId;
   readonly amount: Money | undefined;
   begin(): Result<PaymentView, StartRefusal>;
 }
 
-async function start({ request, reply, options, amount, begin }: Start): Promise<Answer | FastifyReply> {
+async function start({ request, reply, options, id, amount, begin }: Start): Promise<Answer | FastifyReply> {
   const query = parse(reply, WaitQuerySchema, request.query);
   if (query === undefined) return reply;
-  if (amount && amount.currency !== options.currency) {
+  // A payment that is known is never begun anew: there another currency is a conflict with what was asked first (RM4).
+  if (amount && amount.currency !== options.currency && !options.payments.get(id)) {
     const message = `this terminal takes ${options.currency} only`;
     return refuse(reply, { status: 422, code: "E_DENIED", path: "amount.currency", message });
   }
