@@ -105,11 +105,9 @@ async function joinUp(
     log: log.for("saf"),
     signal,
   });
-  const linked = link.start(signal).catch((error: unknown) => endBecause(log, error));
-  stack.defer(async () => {
-    ending.abort();
-    await linked;
-  });
+  // The link outlives what uses it, and says goodbye to the hub where it is disposed of.
+  link.start(new AbortController().signal).catch((error: unknown) => endBecause(log, error));
+  stack.defer(() => ending.abort());
   const starting = startApi({
     payments: desk,
     devices,

@@ -110,13 +110,17 @@ export class MqttUplink implements RunningUplink {
     this.#connection = connection;
     this.#refusal = undefined;
     this.#events.set("up", `MQTT to ${this.#options.url}`);
-    const onAbort = () => void connection.close();
+    let closed: Promise<void> | undefined;
+    const onAbort = () => {
+      closed = connection.close();
+    };
     signal.addEventListener("abort", onAbort, { once: true });
     if (signal.aborted) onAbort();
     const why = await connection.ended;
     signal.removeEventListener("abort", onAbort);
     this.#connection = undefined;
     this.#events.set("down", why);
+    await closed;
     return why;
   }
 
@@ -197,13 +201,15 @@ class MqttConnection {
     });
   }
 
-  /** Says DISCONNECT, so that the hub does not take this for a loss, and closes. */
+  /** Says DISCONNECT, so that the hub does not take this for a loss, and waits until that has left and all is closed. */
   async close(): Promise<void> {
     if (this.#over) return;
+    const closed = new Promise<void>((resolve) => this.#socket.once("close", () => resolve()));
     this.#client.end(this.#inFlight.size > 0);
-    this.#options.clock.after(CLOSE_LIMIT_MS, () => this.#socket.destroy());
+    const cancel = this.#options.clock.after(CLOSE_LIMIT_MS, () => this.#socket.destroy());
     this.#fail("closed by this side");
-    await this.ended;
+    await closed;
+    cancel();
   }
 
   /** CONNACK, then the subscription: only then can answers come. */
