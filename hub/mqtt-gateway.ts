@@ -44,6 +44,8 @@ const CONNECT_WITHIN_MS = 10_000;
 const QOS_2_KEPT_MAX = 1;
 /** A message of full size with its topic and headers; what is longer ends the connection. */
 const PACKET_BYTES_MAX = MESSAGE_BYTES_MAX + 65_536;
+/** What a stranger may have the hub keep: a CONNECT with its Last Will. */
+const STRANGERS_PACKET_BYTES_MAX = 16_384;
 /** Return codes of CONNACK (MQTT 3.1.1, 3.2.2.3). */
 const SERVER_UNAVAILABLE = 3;
 const BAD_CREDENTIALS = 4;
@@ -55,23 +57,32 @@ interface Gateway {
   /** Who each connection has proven to be. */
   readonly identities: WeakMap<Client, TerminalId>;
   readonly sessions: Map<string, Client>;
+  readonly guards: WeakMap<object, MqttSizeGuard>;
 }
 
 export async function openMqttGateway(options: MqttGatewayOptions): Promise<MqttGateway> {
   const { hub, clock } = options;
   const log = options.log.for("mqtt");
   const refusals = createRefusals({ clock, log, metrics: hub.metrics });
-  const gateway: Gateway = { hub, log, refusals, identities: new WeakMap(), sessions: new Map() };
+  const gateway: Gateway = {
+    hub,
+    log,
+    refusals,
+    identities: new WeakMap(),
+    sessions: new Map(),
+    guards: new WeakMap(),
+  };
   const broker = await Aedes.createBroker({ connectTimeout: CONNECT_WITHIN_MS, maxInflightInbound: QOS_2_KEPT_MAX });
   wire(broker, gateway);
   hub.metrics.gauge("tillway_hub_connected_terminals", () => gateway.sessions.size);
 
   const { key, chain } = options.tls;
   const server = createServer({ key, cert: chain, handshakeTimeout: CONNECT_WITHIN_MS }, (socket) => {
-    const guard = new MqttSizeGuard(PACKET_BYTES_MAX);
+    const guard = new MqttSizeGuard(STRANGERS_PACKET_BYTES_MAX);
+    gateway.guards.set(socket, guard);
     socket.on("data", (chunk: Buffer) => {
       if (guard.accepts(chunk)) return;
-      refusals.note(sourceOf(socket), "too-long", { limit: PACKET_BYTES_MAX });
+      refusals.note(sourceOf(socket), "too-long", { limit: guard.limit });
       socket.destroy();
     });
     broker.handle(socket);
@@ -124,6 +135,7 @@ function wire(broker: Aedes, gateway: Gateway): void {
     try {
       if (username !== undefined && password && hub.terminals.authenticate(username, password.toString("utf8"))) {
         identities.set(client, username as TerminalId);
+        gateway.guards.get(client.conn)?.raise(PACKET_BYTES_MAX);
         return done(null, true);
       }
     } catch (error) {

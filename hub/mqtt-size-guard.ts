@@ -5,7 +5,7 @@
 const LENGTH_BYTES_MAX = 4;
 
 export class MqttSizeGuard {
-  readonly #limit: number;
+  #limit: number;
   /** Bytes of the present packet that are still to come. */
   #skip = 0;
   #length = 0;
@@ -13,6 +13,15 @@ export class MqttSizeGuard {
   #inLength = false;
 
   constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  get limit(): number {
+    return this.#limit;
+  }
+
+  /** For packets from now on, such as those of a peer who has said who he is. */
+  raise(limit: number): void {
     this.#limit = limit;
   }
 
