@@ -58,7 +58,7 @@ export class Slot {
         if (this.fault) throw this.fault;
         if (this.mute) throw new Fault("card.mute", "no answer");
         this.commands.push(command);
-        return this.garble(await card.respond(command), this.commands.length - 1);
+        return this.garble(card.respond(command), this.commands.length - 1);
       },
       async [Symbol.asyncDispose]() {},
     };
