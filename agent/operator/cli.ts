@@ -10,7 +10,7 @@ import { type PaymentJson, PaymentViewSchema, QueueEntrySchema } from "../api/ap
 import { ApiClient, type ApiTarget, findApi, type TargetOptions } from "../client.ts";
 import { StatusSchema } from "../health/health.ts";
 import { accepted, followPayment } from "./sale.ts";
-import { devicesText, eventText, outcomeText, queueText, statusText } from "./words.ts";
+import { devicesText, eventText, outcomeText, queueText, refundStageWords, stageWords, statusText } from "./words.ts";
 
 interface Shared extends TargetOptions {
   readonly json?: true;
@@ -195,6 +195,7 @@ async function pay(options: PayOptions, { client, path, body, prefix }: Pay): Pr
     id,
     interrupt: interrupt.signal,
     signal: leaving.signal,
+    words: prefix === "refund" ? refundStageWords : stageWords,
     onStage: (words) => console.error(words),
   });
   process.off("SIGINT", onInterrupt);

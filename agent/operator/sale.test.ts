@@ -4,6 +4,7 @@ import { afterEach, expect, test } from "vitest";
 import { systemClock } from "../../base/clock.ts";
 import { ApiClient } from "../client.ts";
 import { followPayment } from "./sale.ts";
+import { stageWords } from "./words.ts";
 
 const VIEW = {
   id: "p-1",
@@ -74,6 +75,7 @@ function follow(client: ApiClient, words: string[] = [], interrupt = new AbortCo
     id: "p-1",
     interrupt,
     signal: new AbortController().signal,
+    words: stageWords,
     onStage: (stage) => words.push(stage),
   });
 }

@@ -2,7 +2,6 @@
 import { Fault, isFault, reasonOf } from "../../base/fault.ts";
 import { type PaymentJson, PaymentViewSchema } from "../api/api-schemas.ts";
 import type { ApiCall, ApiClient, ApiRefusal } from "../client.ts";
-import { stageWords } from "./words.ts";
 
 /** The API answers "still running" after two minutes at most; nobody holds a card out for longer than this many of them. */
 const WAITS_MAX = 10;
@@ -16,15 +15,17 @@ export interface FollowOptions {
   readonly interrupt: AbortSignal;
   /** Ends the watching; the payment itself goes on. */
   readonly signal: AbortSignal;
+  /** What the cashier is told of a stage, if anything. */
+  words(stage: string): string | undefined;
   onStage(words: string): void;
 }
 
 /** The payment when it has ended. Throws a Fault for a refusal, or when it was interrupted before it was begun. */
 export async function followPayment(options: FollowOptions): Promise<PaymentJson> {
-  const { client, start, id, interrupt, signal, onStage } = options;
+  const { client, start, id, interrupt, signal, words, onStage } = options;
   const watching = new AbortController();
   const onInterrupt = () => void askToCancel(options).then(onStage);
-  const watched = watchStages(client, { id, onStage, signal: AbortSignal.any([watching.signal, signal]) });
+  const watched = watchStages(client, { id, words, onStage, signal: AbortSignal.any([watching.signal, signal]) });
   try {
     await watched.open;
     if (interrupt.aborted) throw new Fault("aborted", `interrupted; payment ${id} was not begun`);
@@ -55,11 +56,15 @@ async function askToCancel({ client, id, signal }: FollowOptions): Promise<strin
 interface Watch {
   readonly id: string;
   readonly signal: AbortSignal;
+  words(stage: string): string | undefined;
   onStage(words: string): void;
 }
 
 /** The stream is a comfort: without it the payment runs the same, only in silence. */
-function watchStages(client: ApiClient, { id, signal, onStage }: Watch): { open: Promise<void>; ended: Promise<void> } {
+function watchStages(
+  client: ApiClient,
+  { id, signal, words, onStage }: Watch,
+): { open: Promise<void>; ended: Promise<void> } {
   const stream = client.events(signal);
   const open = stream.then(
     () => undefined,
@@ -71,9 +76,8 @@ function watchStages(client: ApiClient, { id, signal, onStage }: Watch): { open:
     try {
       for await (const event of await stream) {
         const { id: of, stage } = event.data as { id?: string; stage?: string };
-        const words =
-          event.type === "payment.stage" && of === id && stage !== undefined ? stageWords(stage) : undefined;
-        if (words !== undefined) onStage(words);
+        const told = event.type === "payment.stage" && of === id && stage !== undefined ? words(stage) : undefined;
+        if (told !== undefined) onStage(told);
       }
     } catch (error) {
       if (!isFault(error)) throw error;

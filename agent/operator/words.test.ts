@@ -8,6 +8,7 @@ import {
   eventText,
   outcomeText,
   queueText,
+  refundStageWords,
   stageWords,
   statusText,
   table,
@@ -50,6 +51,8 @@ test("only stages that matter to the cashier have words", () => {
     "printing",
   ]);
   expect(stageWords("toString")).toBeUndefined();
+  expect(PAYMENT_STAGES.flatMap((stage) => refundStageWords(stage) ?? [])).not.toContain("present card");
+  expect(refundStageWords("online-request-sent")).toBe("going online");
 });
 
 test("tables are aligned and end without blanks", () => {

@@ -33,6 +33,9 @@ const STAGE_WORDS: Partial<Record<PaymentStage, string>> = {
 };
 export const stageWords = (stage: string): string | undefined =>
   Object.hasOwn(STAGE_WORDS, stage) ? STAGE_WORDS[stage as PaymentStage] : undefined;
+/** A refund goes back to the card of its original, which nobody has to present. */
+export const refundStageWords = (stage: string): string | undefined =>
+  stage === "intent-stored" || stage === "online-unknown-stored" ? undefined : stageWords(stage);
 
 const TICKET_WORDS: Readonly<Record<PaymentJson["ticket"], string | undefined>> = {
   none: undefined,

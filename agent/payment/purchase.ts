@@ -54,8 +54,8 @@ export interface PurchaseDeps {
   readonly onTimings: (id: PaymentId, timings: SaleTimings) => void;
 }
 
-/** The whole card dialogue has this long; the customer stands there all the while. */
-const DIALOGUE_WITHIN_MS = 30_000;
+/** Each step with the card has this long: reading it, and each cryptogram. The customer stands there all the while. */
+const CARD_STEP_WITHIN_MS = 30_000;
 
 /**
  * Runs to the decision on disk, and gives what was stored on the way. Only a Fault of the journal is thrown: everything
@@ -307,7 +307,7 @@ class PurchaseRun {
     work: (session: CardSession, signal: AbortSignal) => Promise<E>,
   ): Promise<E | Extract<PurchaseEvent, { on: "card-failed" }>> {
     const session = present(this.#session, "the card session");
-    using limit = deadline(this.#deps.clock, DIALOGUE_WITHIN_MS, session.removed);
+    using limit = deadline(this.#deps.clock, CARD_STEP_WITHIN_MS, session.removed);
     try {
       return await work(session, limit.signal);
     } catch (error) {
