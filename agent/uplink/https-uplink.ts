@@ -50,6 +50,7 @@ export class HttpsUplink implements RunningUplink {
   readonly #target: TlsTarget;
   readonly #agent: Agent;
   readonly #events = new LinkEvents();
+  #ended = false;
   #lastAnswerAt = Number.NEGATIVE_INFINITY;
   /** Messages from the hub that could not be read. */
   unreadable = 0;
@@ -76,12 +77,14 @@ export class HttpsUplink implements RunningUplink {
 
   async run(signal: AbortSignal): Promise<void> {
     const { clock, chance } = this.#options;
+    this.#ended = false;
     let delays = retrySchedule(RECONNECT_POLICY, chance);
     while (!signal.aborted) {
       if (this.state === "down" || clock.monotonic() - this.#lastAnswerAt >= IDLE_MS) await this.#probe(signal);
       if (this.state === "up") delays = retrySchedule(RECONNECT_POLICY, chance);
       await this.#rest(this.state === "up" ? IDLE_MS : delays.next().value, signal);
     }
+    this.#ended = true;
     this.#events.set("down", "not in use");
   }
 
@@ -100,7 +103,8 @@ export class HttpsUplink implements RunningUplink {
     }
     this.#judge(answer.status);
     this.#lastAnswerAt = this.#options.clock.monotonic();
-    this.#events.set("up", `HTTPS to ${this.#options.url}`);
+    // An answer that comes after this way was given up must not show it as up again.
+    if (!this.#ended) this.#events.set("up", `HTTPS to ${this.#options.url}`);
     for (const message of this.#messagesOf(answer.body)) this.#deliver(message);
   }
 

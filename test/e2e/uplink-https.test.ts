@@ -1,0 +1,45 @@
+import { expect, test } from "vitest";
+import { HttpsUplink } from "../../agent/uplink/https-uplink.ts";
+import { untilState } from "../../agent/uplink/link-events.ts";
+import { systemClock } from "../../base/clock.ts";
+import { silentLog } from "../../base/log.ts";
+import type { UpEnvelope } from "../../wire/envelope.ts";
+import { EPOCH, TERMINAL } from "../rules/lease-fixture.ts";
+import { LOOPBACK, newAuthority, TestHub } from "./uplink-hub.ts";
+
+const BEARER = "test-bearer-of-forty-characters-0123456789";
+const presence: UpEnvelope = {
+  v: 1,
+  id: "0".repeat(24),
+  terminalId: TERMINAL,
+  epoch: EPOCH,
+  sequence: 0,
+  sentAt: new Date(0).toISOString(),
+  type: "presence",
+  body: { status: "online", version: "test", clock: new Date(0).toISOString() },
+};
+
+test("an answer over HTTPS that comes after this way was given up does not show it as up", async () => {
+  const authority = await newAuthority();
+  await using server = await new TestHub(BEARER).start(await authority.issue(LOOPBACK));
+  await using uplink = new HttpsUplink({
+    caCertificate: authority.certificate,
+    bearer: BEARER,
+    clock: systemClock,
+    chance: () => 0,
+    log: silentLog,
+    url: `https://127.0.0.1:${server.httpsPort}`,
+    probe: () => presence,
+  });
+  const ending = new AbortController();
+  const limit = AbortSignal.timeout(10_000);
+  const run = uplink.run(ending.signal);
+  await untilState(uplink, "up", limit);
+  server.reply = () => {
+    ending.abort();
+    return [];
+  };
+  await uplink.send(presence, limit);
+  await run;
+  expect(uplink.state).toBe("down");
+});
