@@ -205,7 +205,6 @@ function createPayments(parts: Parts & { readonly link: HubLink; readonly device
     terminal: { timeZone, countryCode, cardTokenKey: identity.cardTokenKey },
     cardTimeoutMs: config.payment.cardTimeoutSec * 1_000,
     tickets,
-    queueStateOf: (id) => journal.queue({ paymentId: id, limit: 1 }).at(-1)?.state,
   });
   return { desk, tickets };
 }

@@ -56,7 +56,7 @@ test("a signed text of another form is message.invalid and names the field", () 
 
 test("keys survive as text", () => {
   const signed = signText("lease", text, readPrivateKey(privateKeyText(keys.privateKey)));
-  expect(openSigned("lease", signed, readPublicKey(publicKeyText(keys.publicKey)), Thing)).toBeDefined();
+  expect(openSigned("lease", signed, readPublicKey(publicKeyText(keys.publicKey)), Thing)).toEqual(JSON.parse(text));
   const { publicKey } = generateKeyPairSync("x25519");
   expect(readPublicKey(publicKeyText(publicKey)).asymmetricKeyType).toBe("x25519");
 });

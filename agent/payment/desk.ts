@@ -37,8 +37,6 @@ const TIMINGS_MAX = 64;
 
 export interface DeskOptions extends Omit<PurchaseDeps, "onStage" | "onTimings"> {
   readonly tickets: TicketPrinter;
-  /** The queue state of a payment's forwarded entry. */
-  readonly queueStateOf: (id: PaymentId) => QueueState | undefined;
   /** Sees every stage before anything later happens. */
   readonly onStage: (id: PaymentId, stage: PaymentStage) => void;
   /** The journal failed: what is on disk is unknown, so the agent must stop and read it again. */
@@ -131,7 +129,8 @@ export class PaymentDesk implements Payments {
   get(id: PaymentId): PaymentView | undefined {
     const running = this.#running.get(id);
     if (running) return runningView(id, running);
-    return viewOf(bodies(this.#entries(id)), this.#options.queueStateOf(id));
+    const [queued] = this.#options.journal.queue({ paymentId: id, limit: 1 });
+    return viewOf(bodies(this.#entries(id)), queued?.state);
   }
 
   timingsOf(id: PaymentId): SaleTimings | undefined {

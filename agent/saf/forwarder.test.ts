@@ -127,7 +127,7 @@ test("drains in order, at most 50 in a batch, the stored text to the byte", asyn
     for (const entry of batch.entries) {
       expect(entry.text).toBe(stored[entry.sequence - 1]?.text);
       expect(hashEntry({ terminalId: "shop-1", epoch: batch.epoch, ...entry })).toBe(entry.hash);
-      expect(entry.sealed).toBeDefined();
+      expect(entry.sealed).toEqual({ keyId: "hub-1", enc: "AAAA", ciphertext: "BBBB" });
     }
   }
 });

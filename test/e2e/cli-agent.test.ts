@@ -1,19 +1,15 @@
 /** The real agent with no hub and no devices, looked at by the real commands, and stopped as systemd stops it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { StatusSchema } from "../../agent/health/health.ts";
-import { storeIdentity } from "../../agent/identity.ts";
-import type { TerminalId } from "../../base/ids.ts";
-import { newSigningKeys, privateKeyText, publicKeyText } from "../../wire/signing.ts";
-import { hubKeys, sealingKeys } from "../rules/lease-fixture.ts";
+import { enrolInto } from "./test-terminal.ts";
 import { type Authority, LOOPBACK, newAuthority, TestHub } from "./uplink-hub.ts";
 
 const PROGRAM = join(import.meta.dirname, "../../scripts/tillway.ts");
-const BEARER = "b".repeat(40);
 
 let folder: string;
 let config: string;
@@ -27,19 +23,7 @@ beforeAll(async () => {
   // Another secret than the terminal's: the hub is there and refuses it.
   hub = await new TestHub("another".repeat(6)).start(await authority.issue(LOOPBACK));
   const dataDir = join(folder, "data");
-  mkdirSync(dataDir, { mode: 0o700 });
-  storeIdentity(dataDir, {
-    v: 1,
-    terminalId: "till-1" as TerminalId,
-    bearer: BEARER,
-    caCertificate: authority.certificate,
-    mqttUrl: `mqtts://127.0.0.1:${hub.mqttPort}`,
-    httpsUrl: `https://127.0.0.1:${hub.httpsPort}`,
-    hubSigningKey: publicKeyText(hubKeys.publicKey),
-    sealingKey: { keyId: "k1", publicKey: publicKeyText(sealingKeys.publicKey) },
-    cardTokenKey: Buffer.alloc(32, 7).toString("base64"),
-    signingPrivateKey: privateKeyText(newSigningKeys().privateKey),
-  });
+  enrolInto(dataDir, { authority, hub });
   writeFileSync(
     config,
     `dataDir: ${dataDir}\napi: {port: 0}\nsite: {merchantName: A, timeZone: UTC, currency: EUR}\nlog: {level: silent}\n` +

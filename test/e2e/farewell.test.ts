@@ -1,38 +1,22 @@
 /** An agent that is stopped in order says goodbye to its hub, which else would learn of it by a lease that runs out. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { storeIdentity } from "../../agent/identity.ts";
-import type { TerminalId } from "../../base/ids.ts";
-import { newSigningKeys, privateKeyText, publicKeyText } from "../../wire/signing.ts";
-import { hubKeys, sealingKeys } from "../rules/lease-fixture.ts";
+import { enrolInto, TERMINAL_BEARER } from "./test-terminal.ts";
 import { LOOPBACK, newAuthority, TestHub } from "./uplink-hub.ts";
 
 const PROGRAM = join(import.meta.dirname, "../../scripts/tillway.ts");
-const BEARER = "b".repeat(40);
 const folder = mkdtempSync(join(tmpdir(), "tillway-farewell-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 test("an agent that is stopped tells its hub that it goes", async () => {
   const authority = await newAuthority();
-  await using hub = await new TestHub(BEARER).start(await authority.issue(LOOPBACK));
+  await using hub = await new TestHub(TERMINAL_BEARER).start(await authority.issue(LOOPBACK));
   const dataDir = join(folder, "data");
-  mkdirSync(dataDir, { mode: 0o700 });
-  storeIdentity(dataDir, {
-    v: 1,
-    terminalId: "till-1" as TerminalId,
-    bearer: BEARER,
-    caCertificate: authority.certificate,
-    mqttUrl: `mqtts://127.0.0.1:${hub.mqttPort}`,
-    httpsUrl: `https://127.0.0.1:${hub.httpsPort}`,
-    hubSigningKey: publicKeyText(hubKeys.publicKey),
-    sealingKey: { keyId: "k1", publicKey: publicKeyText(sealingKeys.publicKey) },
-    cardTokenKey: Buffer.alloc(32, 7).toString("base64"),
-    signingPrivateKey: privateKeyText(newSigningKeys().privateKey),
-  });
+  enrolInto(dataDir, { authority, hub });
   const config = join(folder, "agent.yaml");
   const site = "site: {merchantName: A, timeZone: UTC, currency: EUR}";
   writeFileSync(config, `dataDir: ${dataDir}\napi: {port: 0}\n${site}\nlog: {level: silent}\n`);

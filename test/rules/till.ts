@@ -167,7 +167,6 @@ export class Till implements AsyncDisposable {
       terminal: { timeZone: SITE.timeZone, countryCode: 276, cardTokenKey: new Uint8Array(32) },
       cardTimeoutMs: 60_000,
       tickets: this.tickets,
-      queueStateOf: (id) => this.journal.queue({ paymentId: id }).at(0)?.state,
     });
     this.tickets.start();
   }
