@@ -74,14 +74,11 @@ export class ReaderLane {
 
 /** The card, or undefined when the reader failed under us. */
 async function takeCard(reader: CardReader, signal: AbortSignal): Promise<CardSession | undefined> {
-  for (;;) {
-    try {
-      return await reader.awaitCard(signal);
-    } catch (error) {
-      if (signal.aborted) throw abortFault(signal);
-      if (isFault(error, "card.removed", "card.mute")) continue;
-      if (isFault(error)) return undefined;
-      throw error;
-    }
+  try {
+    return await reader.awaitCard(signal);
+  } catch (error) {
+    if (signal.aborted) throw abortFault(signal);
+    if (isFault(error)) return undefined;
+    throw error;
   }
 }
