@@ -30,8 +30,8 @@ export function toStored(row: EntryRow): StoredEntry {
 
 export const toEntry = (row: EntryRow): JournalEntry => ({ ...toStored(row), body: readBody(row) });
 
-/** The columns in the order of `ENTRY_INSERT`. */
-export function toColumns(entry: StoredEntry, body: EntryBody): unknown[] {
+/** The columns in the order of `ENTRY_INSERT`; `sealed` is the text of the sealed card data. */
+export function toColumns(entry: StoredEntry, body: EntryBody, sealed: string | undefined): unknown[] {
   return [
     entry.sequence,
     entry.forward ?? null,
@@ -40,10 +40,12 @@ export function toColumns(entry: StoredEntry, body: EntryBody): unknown[] {
     Buffer.from(entry.previousHash, "hex"),
     Buffer.from(entry.hash, "hex"),
     entry.sealedDigest === undefined ? null : Buffer.from(entry.sealedDigest, "hex"),
+    (entry.forward === undefined ? undefined : heldBy(body)) ?? null,
     entry.text,
+    sealed === undefined ? null : Buffer.from(sealed, "utf8"),
   ];
 }
-export const ENTRY_INSERT = "INSERT INTO journal__entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+export const ENTRY_INSERT = "INSERT INTO journal__entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 /** What an entry says. Throws Fault `journal.corrupt` for text that no version of this program wrote. */
 export function readBody(row: { readonly sequence: number; readonly text: string }): EntryBody {

@@ -17,6 +17,8 @@ export const OPENING_CHECK_ENTRIES = 10_000;
 const LOG_PAGES_MAX = 4_000;
 /** The name of the snapshot of open payments in the table of facts. */
 export const OPEN_PAYMENTS = "open-payments";
+/** The name of the sequence below which no entry waits for the hub. */
+export const QUEUE_FLOOR = "queue-floor";
 
 export interface JournalFile {
   readonly database: Sqlite;
@@ -44,7 +46,7 @@ function prepareJournal(database: Sqlite) {
       `SELECT ${ENTRY_COLUMNS} FROM journal__entry e ORDER BY e.sequence DESC LIMIT 1`,
     ),
     newestForward: database.prepare<[], { readonly forward: number }>(
-      "SELECT forward FROM queue__entry ORDER BY sequence DESC LIMIT 1",
+      "SELECT forward FROM journal__entry WHERE forward IS NOT NULL ORDER BY sequence DESC LIMIT 1",
     ),
     recentPayments: database.prepare<[number], { readonly payment_id: PaymentId }>(
       "SELECT payment_id FROM journal__entry WHERE kind = 'intent' ORDER BY sequence DESC LIMIT ?",

@@ -39,49 +39,60 @@ export interface TotalsRow {
   readonly minor: bigint;
 }
 
-// CROSS JOIN fixes the order: SQLite would otherwise walk the entries, which are many, to find the few that are queued.
-const JOINED = "FROM queue__entry q CROSS JOIN journal__entry e ON e.sequence = q.sequence";
-const LIST = "SELECT q.sequence, q.forward, q.state, q.attempts, q.reason, q.detail, e.text";
-const LISTED = `${LIST} ${JOINED}`;
-const OPEN = "state IN ('eligible', 'forwarding')";
+// CROSS JOIN fixes the order: where a state is looked for, the rows of states are fewer than those of entries.
+const STATED = "FROM queue__state q CROSS JOIN journal__entry e ON e.sequence = q.sequence";
+const QUEUED = "FROM journal__entry e LEFT JOIN queue__state q ON q.sequence = e.sequence";
+const IS_QUEUED = "e.forward IS NOT NULL";
+const UNTOUCHED = "NOT EXISTS (SELECT 1 FROM queue__state q WHERE q.sequence = e.sequence)";
+const IS_OPEN = "(q.state IS NULL OR q.state = 'forwarding')";
+const STATE = "coalesce(q.state, 'eligible') AS state, coalesce(q.attempts, 0) AS attempts";
+const LIST = `SELECT e.sequence, e.forward, ${STATE}, q.reason, q.detail, e.text`;
+const FORWARD = `SELECT ${ENTRY_COLUMNS}, e.sealed`;
+const OLDEST = `SELECT e.sequence, e.text ${QUEUED} WHERE e.sequence >= ? AND ${IS_QUEUED} AND ${IS_OPEN}`;
 
 export type QueueStatements = ReturnType<typeof prepareQueue>;
 
+/** Where a statement's first parameter is a floor, no open entry lies below it: the settled ones, which are many, are not read. */
 export function prepareQueue(database: Sqlite) {
   return {
-    insert: database.prepare("INSERT INTO queue__entry VALUES (?, ?, 'eligible', 0, ?, NULL, NULL)"),
-    insertSealed: database.prepare("INSERT INTO journal__sealed VALUES (?, ?)"),
     find: database.prepare<[number], StateRow>(
-      `SELECT q.sequence, q.state, q.attempts, q.held, e.hash, e.payment_id ${JOINED} WHERE q.sequence = ?`,
+      `SELECT e.sequence, ${STATE}, e.held, e.hash, e.payment_id ${QUEUED} WHERE e.sequence = ? AND ${IS_QUEUED}`,
     ),
     move: database.prepare(
-      "UPDATE queue__entry SET state = ?, attempts = ?, reason = ?, detail = ? WHERE sequence = ?",
+      `INSERT INTO queue__state (sequence, state, attempts, reason, detail) VALUES (?, ?, ?, ?, ?)
+       ON CONFLICT (sequence) DO UPDATE
+       SET state = excluded.state, attempts = excluded.attempts, reason = excluded.reason, detail = excluded.detail`,
     ),
-    overwrite: database.prepare("UPDATE journal__sealed SET sealed = zeroblob(length(sealed)) WHERE sequence = ?"),
-    removeSealed: database.prepare("DELETE FROM journal__sealed"),
-    anyOpen: database.prepare(`SELECT 1 FROM queue__entry WHERE ${OPEN} LIMIT 1`),
-    one: database.prepare<[number], ListRow>(`${LISTED} WHERE q.sequence = ?`),
-    newest: database.prepare<[number], ListRow>(`${LISTED} ORDER BY q.sequence DESC LIMIT ?`),
+    overwrite: database.prepare("UPDATE journal__entry SET sealed = zeroblob(length(sealed)) WHERE sequence = ?"),
+    one: database.prepare<[number], ListRow>(`${LIST} ${QUEUED} WHERE e.sequence = ? AND ${IS_QUEUED}`),
+    newest: database.prepare<[number], ListRow>(
+      `${LIST} ${QUEUED} WHERE ${IS_QUEUED} ORDER BY e.sequence DESC LIMIT ?`,
+    ),
+    // Written out, so that SQLite sees that the index of these alone will do: they are few, and asked for all the time.
+    newestQuarantined: database.prepare<[number], ListRow>(
+      `${LIST} ${STATED} WHERE q.state = 'quarantined' ORDER BY q.sequence DESC LIMIT ?`,
+    ),
     newestIn: database.prepare<[QueueState, number], ListRow>(
-      `${LISTED} WHERE q.state = ? ORDER BY q.sequence DESC LIMIT ?`,
+      `${LIST} ${STATED} WHERE q.state = ? ORDER BY q.sequence DESC LIMIT ?`,
+    ),
+    newestEligible: database.prepare<[number, number], ListRow>(
+      `${LIST} ${QUEUED} WHERE e.sequence >= ? AND ${IS_QUEUED} AND q.state IS NULL ORDER BY e.sequence DESC LIMIT ?`,
     ),
     ofPayment: database.prepare<[PaymentId], ListRow>(
-      `${LIST} FROM journal__entry e CROSS JOIN queue__entry q ON q.sequence = e.sequence
-       WHERE e.payment_id = ? ORDER BY q.sequence DESC`,
+      `${LIST} ${QUEUED} WHERE e.payment_id = ? AND ${IS_QUEUED} ORDER BY e.sequence DESC`,
     ),
-    toForward: database.prepare<[QueueState, number], ForwardRow>(
-      `SELECT ${ENTRY_COLUMNS}, s.sealed ${JOINED} LEFT JOIN journal__sealed s ON s.sequence = q.sequence
-       WHERE q.state = ? ORDER BY q.sequence LIMIT ?`,
+    forwarding: database.prepare<[number, number], ForwardRow>(
+      `${FORWARD} ${STATED} WHERE q.sequence >= ? AND q.state = 'forwarding' ORDER BY q.sequence LIMIT ?`,
     ),
-    oldest: database.prepare<[QueueState], OldestRow>(
-      `SELECT q.sequence, e.text ${JOINED} WHERE q.state = ? ORDER BY q.sequence LIMIT 1`,
+    eligible: database.prepare<[number, number], ForwardRow>(
+      `${FORWARD} FROM journal__entry e WHERE e.sequence >= ? AND ${IS_QUEUED} AND ${UNTOUCHED} ORDER BY e.sequence LIMIT ?`,
     ),
-    oldestHeld: database.prepare<[QueueState], OldestRow>(
-      `SELECT q.sequence, e.text ${JOINED} WHERE q.state = ? AND q.held IS NOT NULL ORDER BY q.sequence LIMIT 1`,
-    ),
+    oldest: database.prepare<[number], OldestRow>(`${OLDEST} ORDER BY e.sequence LIMIT 1`),
+    oldestHeld: database.prepare<[number], OldestRow>(`${OLDEST} AND e.held IS NOT NULL ORDER BY e.sequence LIMIT 1`),
     totals: database
-      .prepare<[], TotalsRow>(
-        `SELECT count(*) AS depth, count(held) AS count, coalesce(sum(held), 0) AS minor FROM queue__entry WHERE ${OPEN}`,
+      .prepare<[number], TotalsRow>(
+        `SELECT count(*) AS depth, count(e.held) AS count, coalesce(sum(e.held), 0) AS minor
+         ${QUEUED} WHERE e.sequence >= ? AND ${IS_QUEUED} AND ${IS_OPEN}`,
       )
       .safeIntegers(),
   };

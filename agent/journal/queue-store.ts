@@ -1,10 +1,9 @@
 /**
- * The store-and-forward queue: each entry's state beside it, and its sealed card data until the receipt. Every change
- * of a state goes through the pure machine. All writes here run inside the journal's transactions.
+ * The store-and-forward queue: the state of each entry that the hub is told, and its sealed card data until the
+ * receipt. Every change of a state goes through the pure machine. All writes here run inside the journal's transactions.
  *
- * Sealed bytes are overwritten in place, and their rows go only all together once nothing waits: where single
- * ones are removed SQLite moves others between its pages, and copies of them were seen to stay in the gaps that leaves,
- * whatever `secure_delete` says (RM5).
+ * Sealed bytes are overwritten in place by as many zeros, and stay: where rows shrink or go, SQLite moves others between
+ * its pages, and copies of them were seen to stay in the gaps that leaves, whatever `secure_delete` says (RM5).
  */
 import { assert } from "../../base/assert.ts";
 import { toHex } from "../../base/bytes.ts";
@@ -25,32 +24,30 @@ import {
 
 export const QUEUE_LIST_MAX = 1_000;
 
-const OPEN_STATES: readonly QueueState[] = ["forwarding", "eligible"];
-
-const NOTHING = { depth: 0, heldCount: 0, heldMinor: 0n, queued: false, erased: false };
-
-export interface QueuedEntry {
-  readonly sequence: number;
-  readonly forward: number;
-  /** Minor units held against the lease. */
-  readonly held: number | undefined;
-  readonly sealed: string | undefined;
-}
+const NOTHING = { depth: 0, heldCount: 0, heldMinor: 0n, queued: false, erased: false, floor: 0 };
 
 export class QueueStore {
   readonly #sql: QueueStatements;
   #depth: number;
   #heldCount: number;
   #heldMinor: bigint;
+  /** No open entry lies below this sequence. */
+  #floor: number;
   /** What this transaction changes in the counts above; they follow only when it is on disk. */
   #pending = NOTHING;
 
-  constructor(database: Sqlite) {
+  /** `floor` may be too low, never too high. */
+  constructor(database: Sqlite, floor: number) {
     this.#sql = prepareQueue(database);
-    const totals = this.#sql.totals.get();
+    this.#floor = this.#sql.oldest.get(floor)?.sequence ?? floor;
+    const totals = this.#sql.totals.get(this.#floor);
     this.#depth = Number(totals?.depth ?? 0n);
     this.#heldCount = Number(totals?.count ?? 0n);
     this.#heldMinor = totals?.minor ?? 0n;
+  }
+
+  get floor(): number {
+    return this.#floor;
   }
 
   begun(): void {
@@ -58,17 +55,17 @@ export class QueueStore {
   }
 
   committed(): { readonly queued: boolean; readonly erased: boolean } {
-    const { depth, heldCount, heldMinor, queued, erased } = this.#pending;
+    const { depth, heldCount, heldMinor, queued, erased, floor } = this.#pending;
     this.#depth += depth;
     this.#heldCount += heldCount;
     this.#heldMinor += heldMinor;
+    this.#floor = Math.max(this.#floor, floor);
     return { queued, erased };
   }
 
-  insert(entry: QueuedEntry): void {
-    this.#sql.insert.run(entry.sequence, entry.forward, entry.held ?? null);
-    if (entry.sealed !== undefined) this.#sql.insertSealed.run(entry.sequence, Buffer.from(entry.sealed, "utf8"));
-    this.#count(1, entry.held ?? null);
+  /** An entry was added that the hub is to be told; `held`: minor units that it holds against the lease (RM8). */
+  added(held: number | undefined): void {
+    this.#count(1, held ?? null);
   }
 
   /** Those of `sequences` that may leave now. */
@@ -101,8 +98,15 @@ export class QueueStore {
       const listed = this.#sql.one.get(receipt.sequence);
       if (listed) settled.push(toQueueEntry(listed));
     }
-    if (settled.length > 0) this.#tidySealed();
+    const last = settled.at(-1);
+    if (last) this.#raiseFloor(last.sequence + 1);
     return { settled, unknown };
+  }
+
+  /** To the oldest open entry; `none` when there is none. */
+  #raiseFloor(none: number): void {
+    const oldest = this.#sql.oldest.get(this.#floor);
+    this.#pending = { ...this.#pending, floor: oldest?.sequence ?? none };
   }
 
   outstanding(): Outstanding {
@@ -122,15 +126,13 @@ export class QueueStore {
   }
 
   nextToForward(limit: number, except: ReadonlySet<number>): readonly ForwardableEntry[] {
-    const next: ForwardableEntry[] = [];
-    for (const state of OPEN_STATES) {
-      // What is on its way has been marked, so only rows of the first state can be among the exceptions.
-      const wanted = limit - next.length + (state === "forwarding" ? except.size : 0);
-      for (const row of this.#sql.toForward.iterate(state, wanted)) {
-        if (next.length < limit && !except.has(row.sequence)) next.push(toForwardable(row));
-      }
-    }
-    return next;
+    // What is on its way has been marked, so only rows of that state can be among the exceptions.
+    const underWay = this.#sql.forwarding
+      .all(this.#floor, limit + except.size)
+      .filter((row) => !except.has(row.sequence));
+    const rows = underWay.slice(0, limit);
+    if (rows.length < limit) rows.push(...this.#sql.eligible.all(this.#floor, limit - rows.length));
+    return rows.map(toForwardable);
   }
 
   #rows(filter: QueueFilter, limit: number): readonly ListRow[] {
@@ -138,12 +140,20 @@ export class QueueStore {
       const rows = this.#sql.ofPayment.all(filter.paymentId);
       return rows.filter((row) => filter.state === undefined || row.state === filter.state).slice(0, limit);
     }
-    return filter.state === undefined ? this.#sql.newest.all(limit) : this.#sql.newestIn.all(filter.state, limit);
+    switch (filter.state) {
+      case undefined:
+        return this.#sql.newest.all(limit);
+      case "eligible":
+        return this.#sql.newestEligible.all(this.#floor, limit);
+      case "quarantined":
+        return this.#sql.newestQuarantined.all(limit);
+      default:
+        return this.#sql.newestIn.all(filter.state, limit);
+    }
   }
 
   #oldestAt(statement: QueueStatements["oldest"]): string | undefined {
-    const first = OPEN_STATES.map((state) => statement.get(state)).filter((row) => row !== undefined);
-    const oldest = first.sort((a, b) => a.sequence - b.sequence)[0];
+    const oldest = statement.get(this.#floor);
     return oldest && readBody(oldest).at;
   }
 
@@ -153,19 +163,16 @@ export class QueueStore {
     const { state: after, effects } = safStep(before, event);
     if (after === before) return false;
     const attempts = after.at === "forwarding" ? after.attempts : row.attempts;
-    this.#sql.move.run(after.at, attempts, receipt?.reason ?? null, receipt?.detail ?? null, row.sequence);
+    this.#sql.move.run(row.sequence, after.at, attempts, receipt?.reason ?? null, receipt?.detail ?? null);
     if (after.at !== "forwarding") this.#count(-1, row.held);
     if (effects.some((effect) => effect.do === "erase-sealed")) this.#sql.overwrite.run(row.sequence);
     return true;
   }
 
-  #tidySealed(): void {
-    if (this.#sql.anyOpen.get() === undefined) this.#sql.removeSealed.run();
-  }
-
   #count(entries: 1 | -1, held: number | null): void {
-    const { depth, heldCount, heldMinor, queued, erased } = this.#pending;
+    const { depth, heldCount, heldMinor, queued, erased, floor } = this.#pending;
     this.#pending = {
+      floor,
       depth: depth + entries,
       heldCount: held === null ? heldCount : heldCount + entries,
       heldMinor: held === null ? heldMinor : heldMinor + BigInt(entries * held),

@@ -34,4 +34,49 @@ export const JOURNAL_MIGRATIONS: readonly Migration[] = [
       CREATE INDEX queue__entry_state ON queue__entry (state, sequence);
     `,
   },
+  {
+    // One row for an entry and its sealed data, and none in the queue until its state moves: a sale's commit writes few pages.
+    id: "journal-2",
+    sql: `
+      CREATE TABLE journal__entry_new (
+        sequence INTEGER PRIMARY KEY,
+        forward INTEGER,
+        payment_id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        previous_hash BLOB NOT NULL,
+        hash BLOB NOT NULL,
+        sealed_digest BLOB,
+        -- Minor units of an approved offline sale, which count against the lease until the receipt (RM8).
+        held INTEGER,
+        text TEXT NOT NULL,
+        -- As long as the sealed data were, and zeros, once they are erased (RM5).
+        sealed BLOB
+      ) STRICT;
+      INSERT INTO journal__entry_new
+        SELECT e.sequence, e.forward, e.payment_id, e.kind, e.previous_hash, e.hash, e.sealed_digest, q.held, e.text, s.sealed
+        FROM journal__entry e
+        LEFT JOIN queue__entry q ON q.sequence = e.sequence
+        LEFT JOIN journal__sealed s ON s.sequence = e.sequence
+        ORDER BY e.sequence;
+
+      -- An entry with a forward number and no row here is eligible.
+      CREATE TABLE queue__state (
+        sequence INTEGER PRIMARY KEY,
+        state TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        reason TEXT,
+        detail TEXT
+      ) STRICT;
+      INSERT INTO queue__state
+        SELECT sequence, state, attempts, reason, detail FROM queue__entry WHERE state <> 'eligible' ORDER BY sequence;
+
+      CREATE INDEX queue__state_quarantined ON queue__state (sequence) WHERE state = 'quarantined';
+
+      DROP TABLE queue__entry;
+      DROP TABLE journal__sealed;
+      DROP TABLE journal__entry;
+      ALTER TABLE journal__entry_new RENAME TO journal__entry;
+      CREATE INDEX journal__entry_payment ON journal__entry (payment_id);
+    `,
+  },
 ];

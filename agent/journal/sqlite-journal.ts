@@ -32,7 +32,7 @@ import type {
   QueueFilter,
   QueueState,
 } from "./journal.ts";
-import { type JournalFile, OPEN_PAYMENTS, openJournalFile } from "./journal-file.ts";
+import { type JournalFile, OPEN_PAYMENTS, openJournalFile, QUEUE_FLOOR } from "./journal-file.ts";
 import type { OpenPayments } from "./open-payments.ts";
 import { QueueStore } from "./queue-store.ts";
 
@@ -110,7 +110,7 @@ class SqliteJournal implements Journal {
     this.#next = file.head;
     this.#snapshotAt = file.snapshotAt;
     this.#log = options.log;
-    this.#queue = new QueueStore(file.database);
+    this.#queue = new QueueStore(file.database, Number(file.facts.get(QUEUE_FLOOR) ?? 1));
     this.#erasure = new Erasure({ database: file.database, clock: options.clock, log: options.log });
     this.#commits = new GroupCommit({
       database: file.database,
@@ -208,7 +208,7 @@ class SqliteJournal implements Journal {
     this.#commits.end(new Fault("journal.failed", "the journal is closed"));
     this.#erasure[Symbol.dispose]();
     try {
-      this.#sql.setMeta.run(OPEN_PAYMENTS, this.#open.snapshot(this.#head.sequence));
+      this.#snapshot();
       emptyLog(this.#database);
     } catch (error) {
       this.#log.warn("the journal was closed with its log not emptied; the next start does that", { error });
@@ -223,8 +223,14 @@ class SqliteJournal implements Journal {
     this.#nextFacts = [];
     this.#queue.begun();
     if (this.#head.sequence - this.#snapshotAt < SNAPSHOT_ENTRIES) return;
-    this.#sql.setMeta.run(OPEN_PAYMENTS, this.#open.snapshot(this.#head.sequence));
+    this.#snapshot();
     this.#snapshotAt = this.#head.sequence;
+  }
+
+  /** Writes down what would else be read from all entries at the next opening. */
+  #snapshot(): void {
+    this.#sql.setMeta.run(OPEN_PAYMENTS, this.#open.snapshot(this.#head.sequence));
+    this.#sql.setMeta.run(QUEUE_FLOOR, String(this.#queue.floor));
   }
 
   #committed(): void {
@@ -249,10 +255,8 @@ class SqliteJournal implements Journal {
     };
     const hash = hashEntry({ terminalId: this.terminalId, epoch: this.epoch, ...place });
     const stored: StoredEntry = { ...place, hash };
-    this.#sql.insert.run(...toColumns(stored, body));
-    if (forward !== undefined) {
-      this.#queue.insert({ sequence, forward, held: heldBy(body), sealed: sealed?.text });
-    }
+    this.#sql.insert.run(...toColumns(stored, body, sealed?.text));
+    if (forward !== undefined) this.#queue.added(heldBy(body));
     this.#next = { sequence, forward: forward ?? this.#next.forward, hash };
     this.#nextBodies.push(body);
     return stored;

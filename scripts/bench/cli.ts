@@ -18,7 +18,7 @@ export function registerBench(program: Command): void {
     .option("--json", "one JSON object per figure")
     .action(async (flags: BenchFlags) => {
       const { benchJournal } = await import("./journal.ts");
-      await print(flags, () => benchJournal());
+      await print(flags, () => benchJournal({ onProgress }));
     });
   bench
     .command("sale")
