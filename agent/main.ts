@@ -22,7 +22,7 @@ import { PaymentDesk } from "./payment/desk.ts";
 import { readCard } from "./payment/emv-session.ts";
 import { businessDate } from "./payment/local-time.ts";
 import type { PaymentStage } from "./payment/payments.ts";
-import { ReaderLane } from "./payment/reader-lane.ts";
+import { type AnswerFirst, ReaderLane } from "./payment/reader-lane.ts";
 import type { Site } from "./payment/receipt.ts";
 import { abortInterrupted } from "./payment/recovery.ts";
 import { TicketPrinter } from "./payment/ticket-printer.ts";
@@ -199,7 +199,8 @@ function createPayments(parts: Parts & { readonly link: HubLink; readonly device
     businessDate: dayIn(timeZone),
     hub: link.hub,
     leases: link.leases,
-    lane: new ReaderLane(devices),
+    lane: new ReaderLane(devices, answerFirst),
+    answerFirst,
     readCard,
     random: systemRandom,
     terminal: { timeZone, countryCode, cardTokenKey: identity.cardTokenKey },
@@ -208,6 +209,10 @@ function createPayments(parts: Parts & { readonly link: HubLink; readonly device
   });
   return { desk, tickets };
 }
+
+/** A till's process is woken and reads its answer within this, where all that a sale goes on to do waits so long. */
+const ANSWER_LEAVES_MS = 4;
+const answerFirst: AnswerFirst = (then) => void systemClock.after(ANSWER_LEAVES_MS, then);
 
 const dayIn = (timeZone: string) => (atMs: number) => businessDate(atMs, timeZone);
 

@@ -25,6 +25,7 @@ import type {
   VoidRefusal,
 } from "./payments.ts";
 import { type PurchaseDeps, runPurchase } from "./purchase.ts";
+import type { AnswerFirst } from "./reader-lane.ts";
 import { runRefund } from "./refund.ts";
 import type { TicketPrinter } from "./ticket-printer.ts";
 
@@ -37,6 +38,7 @@ const TIMINGS_MAX = 64;
 
 export interface DeskOptions extends Omit<PurchaseDeps, "onStage" | "onTimings"> {
   readonly tickets: TicketPrinter;
+  readonly answerFirst: AnswerFirst;
   /** Sees every stage before anything later happens. */
   readonly onStage: (id: PaymentId, stage: PaymentStage) => void;
   /** The journal failed: what is on disk is unknown, so the agent must stop and read it again. */
@@ -242,8 +244,7 @@ export class PaymentDesk implements Payments {
       (view) => {
         this.#running.delete(id);
         resolve(view);
-        // The caller's answer leaves before others are told and the ticket is made.
-        setImmediate(() => {
+        this.#options.answerFirst(() => {
           this.#options.onStage(id, "answered");
           this.#emit({ type: "payment.ended", payment: view });
           this.#options.tickets.wake();

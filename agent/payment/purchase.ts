@@ -191,7 +191,6 @@ class PurchaseRun {
       };
       const card = await this.#deps.readCard(session, terminal, signal);
       this.#card = card;
-      this.#sealed = this.#seal(card.data, this.#sealer ?? this.#prepareSealer());
       return { on: "card-read", hub: this.#deps.hub.state } as const;
     });
     if (event.on === "card-read") this.#stage("records-read");
@@ -213,11 +212,18 @@ class PurchaseRun {
     generate: (card: EmvCard, signal: AbortSignal) => ReturnType<EmvCard["generateFirst"]>,
   ): Promise<PurchaseEvent> {
     const card = present(this.#card, "the card that was read");
-    const event = await this.#withCard(
-      async (_session, signal) => ({ on: "cryptogram", type: await generate(card, signal) }) as const,
-    );
+    const event = await this.#withCard(async (_session, signal) => {
+      const [type] = await Promise.all([generate(card, signal), this.#sealWhileCardWorks(card)]);
+      return { on: "cryptogram", type } as const;
+    });
     this.#stage(stage);
     return event;
+  }
+
+  /** The command is with the card by now, which takes longer over it than the sealing does. */
+  async #sealWhileCardWorks(card: EmvCard): Promise<void> {
+    await Promise.resolve();
+    this.#sealed ??= this.#seal(card.data, this.#sealer ?? this.#prepareSealer());
   }
 
   async #storeRequest(attempt: number): Promise<PurchaseEvent> {

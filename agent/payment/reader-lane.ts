@@ -4,12 +4,17 @@ import { isFault } from "../../base/fault.ts";
 import type { CardReader, CardSession } from "../../drivers/capability.ts";
 import type { Devices } from "../devices/devices.ts";
 
+/** Calls `then` once the answer to the till has left: whatever else a sale has to do would compete with it for the cores. */
+export type AnswerFirst = (then: () => void) => void;
+
 export class ReaderLane {
   readonly #devices: Devices;
+  readonly #answerFirst: AnswerFirst;
   #lane: Promise<unknown> = Promise.resolve();
 
-  constructor(devices: Devices) {
+  constructor(devices: Devices, answerFirst: AnswerFirst) {
     this.#devices = devices;
+    this.#answerFirst = answerFirst;
   }
 
   /**
@@ -27,6 +32,7 @@ export class ReaderLane {
       signal.removeEventListener("abort", onAbort);
       await using session = await this.#await(signal, seen);
       await work(session).then(result.resolve, result.reject);
+      await new Promise<void>(this.#answerFirst);
     };
     this.#lane = this.#lane.then(turn).catch(result.reject);
     return result.promise;
