@@ -1,0 +1,142 @@
+/**
+ * Typed bit sets of EMV (Book 3, Annex C; Book 4, Annex A): each bit by the byte (1 first) and bit (8 highest) that the books
+ * give it, with the words for people. `hasBit` and `setBit` are the only ways in.
+ */
+
+export interface Bit {
+  /** 1 is the first byte. */
+  readonly byte: number;
+  /** 8 is the highest bit. */
+  readonly bit: number;
+  readonly name: string;
+}
+
+const bit = (byte: number, position: number, name: string): Bit => ({ byte, bit: position, name });
+
+/** A bit outside the value is not set. */
+export const hasBit = (bytes: Uint8Array, { byte, bit: position }: Bit): boolean =>
+  ((bytes[byte - 1] ?? 0) & (1 << (position - 1))) !== 0;
+
+/** Sets the bit in place. */
+export function setBit(bytes: Uint8Array, { byte, bit: position }: Bit): void {
+  bytes[byte - 1] = (bytes[byte - 1] ?? 0) | (1 << (position - 1));
+}
+
+/** Which bits of a table a value has, in the table's order. */
+export const bitsOf = (bytes: Uint8Array, table: Readonly<Record<string, Bit>>): readonly Bit[] =>
+  Object.values(table).filter((each) => hasBit(bytes, each));
+
+/** Application Interchange Profile, tag 82 (Book 3, C1). */
+export const AIP = {
+  xda: bit(1, 8, "XDA supported"),
+  sda: bit(1, 7, "SDA supported"),
+  dda: bit(1, 6, "DDA supported"),
+  cardholderVerification: bit(1, 5, "Cardholder verification is supported"),
+  terminalRiskManagement: bit(1, 4, "Terminal risk management is to be performed"),
+  issuerAuthentication: bit(1, 3, "Issuer authentication is supported"),
+  cda: bit(1, 1, "CDA supported"),
+} as const satisfies Record<string, Bit>;
+
+/** Application Usage Control, tag 9F07 (Book 3, C2). */
+export const AUC = {
+  domesticCash: bit(1, 8, "Valid for domestic cash transactions"),
+  internationalCash: bit(1, 7, "Valid for international cash transactions"),
+  domesticGoods: bit(1, 6, "Valid for domestic goods"),
+  internationalGoods: bit(1, 5, "Valid for international goods"),
+  domesticServices: bit(1, 4, "Valid for domestic services"),
+  internationalServices: bit(1, 3, "Valid for international services"),
+  atms: bit(1, 2, "Valid at ATMs"),
+  notAtms: bit(1, 1, "Valid at terminals other than ATMs"),
+  domesticCashback: bit(2, 8, "Domestic cashback allowed"),
+  internationalCashback: bit(2, 7, "International cashback allowed"),
+} as const satisfies Record<string, Bit>;
+
+/** Terminal Verification Results, tag 95 (Book 3, C5). */
+export const TVR = {
+  odaNotPerformed: bit(1, 8, "Offline data authentication was not performed"),
+  sdaFailed: bit(1, 7, "SDA failed"),
+  iccDataMissing: bit(1, 6, "ICC data missing"),
+  onExceptionFile: bit(1, 5, "Card appears on terminal exception file"),
+  ddaFailed: bit(1, 4, "DDA failed"),
+  cdaFailed: bit(1, 3, "CDA failed"),
+  sdaSelected: bit(1, 2, "SDA selected"),
+  xdaSelected: bit(1, 1, "XDA selected"),
+  versionsDiffer: bit(2, 8, "ICC and terminal have different application versions"),
+  expired: bit(2, 7, "Expired application"),
+  notYetEffective: bit(2, 6, "Application not yet effective"),
+  serviceNotAllowed: bit(2, 5, "Requested service not allowed for card product"),
+  newCard: bit(2, 4, "New card"),
+  cvmFailed: bit(3, 8, "Cardholder verification was not successful"),
+  unrecognisedCvm: bit(3, 7, "Unrecognised CVM"),
+  pinTryLimitExceeded: bit(3, 6, "PIN Try Limit exceeded"),
+  pinPadAbsent: bit(3, 5, "PIN entry required and PIN pad not present or not working"),
+  pinNotEntered: bit(3, 4, "PIN entry required, PIN pad present, but PIN was not entered"),
+  onlinePinEntered: bit(3, 3, "On-line CVM captured"),
+  floorLimitExceeded: bit(4, 8, "Transaction exceeds floor limit"),
+  lowerConsecutiveExceeded: bit(4, 7, "Lower consecutive offline limit exceeded"),
+  upperConsecutiveExceeded: bit(4, 6, "Upper consecutive offline limit exceeded"),
+  randomlySelected: bit(4, 5, "Transaction selected randomly for online processing"),
+  merchantForcedOnline: bit(4, 4, "Merchant forced transaction online"),
+  defaultTdolUsed: bit(5, 8, "Default TDOL used"),
+  issuerAuthenticationFailed: bit(5, 7, "Issuer authentication failed"),
+  scriptFailedBefore: bit(5, 6, "Script processing failed before final GENERATE AC"),
+  scriptFailedAfter: bit(5, 5, "Script processing failed after final GENERATE AC"),
+} as const satisfies Record<string, Bit>;
+
+/** Transaction Status Information, tag 9B (Book 3, C6). */
+export const TSI = {
+  odaPerformed: bit(1, 8, "Offline data authentication was performed"),
+  cardholderVerificationPerformed: bit(1, 7, "Cardholder verification was performed"),
+  cardRiskManagementPerformed: bit(1, 6, "Card risk management was performed"),
+  issuerAuthenticationPerformed: bit(1, 5, "Issuer authentication was performed"),
+  terminalRiskManagementPerformed: bit(1, 4, "Terminal risk management was performed"),
+  scriptProcessingPerformed: bit(1, 3, "Script processing was performed"),
+} as const satisfies Record<string, Bit>;
+
+/** Terminal Capabilities, tag 9F33 (Book 4, A2). */
+export const TERMINAL_CAPABILITIES = {
+  manualKeyEntry: bit(1, 8, "Manual key entry"),
+  magneticStripe: bit(1, 7, "Magnetic stripe"),
+  icWithContacts: bit(1, 6, "IC with contacts"),
+  plaintextPin: bit(2, 8, "Plaintext PIN for ICC verification"),
+  onlinePin: bit(2, 7, "Enciphered PIN for online verification"),
+  signature: bit(2, 6, "Signature"),
+  encipheredPin: bit(2, 5, "Enciphered PIN for offline verification (RSA)"),
+  noCvm: bit(2, 4, "No CVM required"),
+  sda: bit(3, 8, "SDA"),
+  dda: bit(3, 7, "DDA"),
+  cardCapture: bit(3, 6, "Card capture"),
+  cda: bit(3, 4, "CDA"),
+  xda: bit(3, 3, "XDA"),
+} as const satisfies Record<string, Bit>;
+
+/** Additional Terminal Capabilities, tag 9F40 (Book 4, A3). */
+export const ADDITIONAL_TERMINAL_CAPABILITIES = {
+  cash: bit(1, 8, "Cash"),
+  goods: bit(1, 7, "Goods"),
+  services: bit(1, 6, "Services"),
+  cashback: bit(1, 5, "Cashback"),
+  inquiry: bit(1, 4, "Inquiry"),
+  transfer: bit(1, 3, "Transfer"),
+  payment: bit(1, 2, "Payment"),
+  administrative: bit(1, 1, "Administrative"),
+  cashDeposit: bit(2, 8, "Cash deposit"),
+  numericKeys: bit(3, 8, "Numeric keys"),
+  alphabeticKeys: bit(3, 7, "Alphabetic and special characters keys"),
+  commandKeys: bit(3, 6, "Command keys"),
+  functionKeys: bit(3, 5, "Function keys"),
+  printAttendant: bit(4, 8, "Print, attendant"),
+  printCardholder: bit(4, 7, "Print, cardholder"),
+  displayAttendant: bit(4, 6, "Display, attendant"),
+  displayCardholder: bit(4, 5, "Display, cardholder"),
+  codeTable10: bit(4, 2, "Code table 10"),
+  codeTable9: bit(4, 1, "Code table 9"),
+  codeTable8: bit(5, 8, "Code table 8"),
+  codeTable7: bit(5, 7, "Code table 7"),
+  codeTable6: bit(5, 6, "Code table 6"),
+  codeTable5: bit(5, 5, "Code table 5"),
+  codeTable4: bit(5, 4, "Code table 4"),
+  codeTable3: bit(5, 3, "Code table 3"),
+  codeTable2: bit(5, 2, "Code table 2"),
+  codeTable1: bit(5, 1, "Code table 1"),
+} as const satisfies Record<string, Bit>;

@@ -1,0 +1,41 @@
+/** The seam between the mint and the simulated card: what a personalised card carries for offline data authentication. */
+import type { CaPublicKey } from "../../../protocols/emv/oda/keys.ts";
+
+/** The private operation of one RSA key. Test keys only. */
+export interface TestRsaKey {
+  readonly modulus: Uint8Array;
+  readonly exponent: Uint8Array;
+  /** block^d mod n; `block` is as long as the modulus. */
+  sign(block: Uint8Array): Uint8Array;
+}
+
+export interface MintOptions {
+  readonly pan: string;
+  /** YYMM of the certificates' expiry. */
+  readonly expiry: string;
+  /** As for `OdaInput.staticData`. */
+  readonly staticData: Uint8Array;
+  readonly oda: "sda" | "dda" | "cda";
+  /** Planted faults: a certificate under another CA key than it says, an issuer certificate on the revocation list. */
+  readonly fault?: "wrong-ca" | "revoked-issuer";
+}
+
+export interface MintedCard {
+  /** Tag 8F. */
+  readonly caIndex: number;
+  /** Tags 90, 92 (absent when empty), 9F32. */
+  readonly issuerCertificate: Uint8Array;
+  readonly issuerRemainder?: Uint8Array;
+  readonly issuerExponent: Uint8Array;
+  /** Tag 93, for SDA. */
+  readonly signedStaticData?: Uint8Array;
+  /** Tags 9F46, 9F47, 9F48 and the key behind them, for DDA and CDA. */
+  readonly icc?: {
+    readonly certificate: Uint8Array;
+    readonly exponent: Uint8Array;
+    readonly remainder?: Uint8Array;
+    readonly key: TestRsaKey;
+  };
+}
+
+export type { CaPublicKey };
