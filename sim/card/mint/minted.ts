@@ -9,6 +9,19 @@ export interface TestRsaKey {
   sign(block: Uint8Array): Uint8Array;
 }
 
+/** Lengths of the keys of CA, issuer and card, in bits. */
+export type KeyChain =
+  /** 1984, 1984, 1408 */
+  | "standard"
+  /** 1408, 1152, 1152 */
+  | "short"
+  /** 1984, 1152, 1152 */
+  | "mixed"
+  /** 1984, 1984, 1640 */
+  | "longest-cda"
+  /** 1984, 1984, 1984: for DDA only. */
+  | "longest";
+
 export interface MintOptions {
   readonly pan: string;
   /** YYMM of the certificates' expiry. */
@@ -18,6 +31,8 @@ export interface MintOptions {
   readonly oda: "sda" | "dda" | "cda";
   /** Planted faults: a certificate under another CA key than it says, an issuer certificate on the revocation list. */
   readonly fault?: "wrong-ca" | "revoked-issuer";
+  /** The lengths of the keys; without it `standard`. See `KEY_CHAINS`. */
+  readonly chain?: KeyChain;
 }
 
 export interface MintedCard {
