@@ -5,18 +5,13 @@ import { concat, fromHex } from "../../../base/bytes.ts";
 import type { KeyChain, MintedCard, MintOptions, TestRsaKey } from "./minted.ts";
 import { type KeyName, REVOKED_SERIAL, testCaKey, testKey } from "./test-keys.ts";
 
-/** Which keys a card hangs on. Lengths in bits of CA, issuer and card. */
-export const KEY_CHAINS = {
-  /** 1984, 1984, 1408: the issuer key has a remainder, the card's has none. */
-  standard: { ca: 1, otherCa: 3, issuer: "issuer-1984", icc: "icc-1408" },
-  /** 1408, 1152, 1152 with the exponent 010001: both keys have a remainder. */
+/** Whose keys the chains are of; `otherCa` is as long as `ca`. */
+const CHAIN_KEYS = {
+  standard: { ca: 1, otherCa: 3, issuer: "issuer-1976", icc: "icc-1408" },
   short: { ca: 2, otherCa: 4, issuer: "issuer-1152", icc: "icc-1152" },
-  /** 1984, 1152, 1152: the issuer key has no remainder, so there is no tag 92. */
   mixed: { ca: 3, otherCa: 1, issuer: "issuer-1152", icc: "icc-1152" },
-  /** 1984, 1984, 1640: with 32 bytes of issuer application data this fills the 256 bytes of a CDA answer to GENERATE AC. */
-  "longest-cda": { ca: 1, otherCa: 3, issuer: "issuer-1984", icc: "icc-1640" },
-  /** 1984 throughout, the longest of all (Book 2, 6.1). DDA only: its CDA answer would not fit a short APDU. */
-  longest: { ca: 3, otherCa: 1, issuer: "issuer-1984", icc: "icc-1984" },
+  "longest-cda": { ca: 1, otherCa: 3, issuer: "issuer-1976", icc: "icc-1640" },
+  longest: { ca: 3, otherCa: 1, issuer: "issuer-1976", icc: "icc-1976" },
 } as const satisfies Record<KeyChain, { ca: number; otherCa: number; issuer: KeyName; icc: KeyName }>;
 
 const HEADER = 0x6a;
@@ -35,7 +30,7 @@ const DATA_AUTHENTICATION_CODE = fromHex("DAC1");
 export function mintCard(options: MintOptions): MintedCard {
   assert(/^\d{12,19}$/.test(options.pan), "a card number has 12 to 19 digits");
   assert(/^\d\d(0[1-9]|1[0-2])$/.test(options.expiry), "an expiry is YYMM");
-  const chain = KEY_CHAINS[options.chain ?? "standard"];
+  const chain = CHAIN_KEYS[options.chain ?? "standard"];
   const issuer = testKey(chain.issuer);
   const certified = certifyIssuer(options, issuer);
   const card = {
@@ -51,7 +46,7 @@ export function mintCard(options: MintOptions): MintedCard {
 
 /** Tags 90 and 92 (Book 2, 5.1). */
 function certifyIssuer(options: MintOptions, issuer: TestRsaKey): Certified {
-  const chain = KEY_CHAINS[options.chain ?? "standard"];
+  const chain = CHAIN_KEYS[options.chain ?? "standard"];
   const head = concat(
     Uint8Array.of(FORMAT.issuer),
     fromHex(options.pan.slice(0, 8)),

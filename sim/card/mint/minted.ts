@@ -9,18 +9,23 @@ export interface TestRsaKey {
   sign(block: Uint8Array): Uint8Array;
 }
 
-/** Lengths of the keys of CA, issuer and card, in bits. */
-export type KeyChain =
-  /** 1984, 1984, 1408 */
-  | "standard"
-  /** 1408, 1152, 1152 */
-  | "short"
-  /** 1984, 1152, 1152 */
-  | "mixed"
-  /** 1984, 1984, 1640 */
-  | "longest-cda"
-  /** 1984, 1984, 1984: for DDA only. */
-  | "longest";
+/**
+ * Lengths of the keys of CA, issuer and card, in bits. Nothing longer fits: a record has at most 254 bytes, which leaves
+ * 248 (1984 bits) to tag 90 and 247 (1976 bits) to 9F46, and an answer has at most 256.
+ */
+export const KEY_CHAINS = [
+  /** 1984, 1976, 1408: the issuer key has a remainder, the card's has none. */
+  "standard",
+  /** 1408, 1152, 1152, exponents 010001: both keys have a remainder. */
+  "short",
+  /** 1984, 1152, 1152: the issuer key has no remainder, so there is no tag 92. */
+  "mixed",
+  /** 1984, 1976, 1640: with 32 bytes of issuer application data this fills the 256 bytes of a CDA answer to GENERATE AC. */
+  "longest-cda",
+  /** 1984, 1976, 1976: for DDA only, its CDA answer would be too long. */
+  "longest",
+] as const;
+export type KeyChain = (typeof KEY_CHAINS)[number];
 
 export interface MintOptions {
   readonly pan: string;
