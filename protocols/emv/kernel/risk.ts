@@ -1,0 +1,78 @@
+/**
+ * Terminal risk management (Book 3, 10.6; Book 4, 6.3.5). Floor limit, random selection and velocity run when the card's AIP asks
+ * for them. The exception file and the merchant's wish to go online hold for every card, whatever its AIP says.
+ */
+import { toHex } from "../../../base/bytes.ts";
+import { AIP, hasBit, setBit, TSI, TVR } from "../bits.ts";
+import { decodeCompressed } from "../numeric.ts";
+import type { Transaction } from "./kernel.ts";
+import { isOfflineOnly, isOnlineOnly } from "./terminal-type.ts";
+
+/** What GET DATA gave; absent when the card does not tell. */
+export interface AtcRegisters {
+  /** Application Transaction Counter, tag 9F36. */
+  readonly atc?: number;
+  /** Last Online ATC Register, tag 9F13. */
+  readonly lastOnlineAtc?: number;
+}
+
+export function manageRisk(transaction: Transaction, registers: AtcRegisters): void {
+  const { tvr, tsi, aip, settings } = transaction;
+  if (isOnExceptionFile(transaction)) setBit(tvr, TVR.onExceptionFile);
+  if (settings.forceOnline) setBit(tvr, TVR.merchantForcedOnline);
+  if (!hasBit(aip, AIP.terminalRiskManagement)) return;
+  setBit(tsi, TSI.terminalRiskManagementPerformed);
+  if (reachesFloorLimit(transaction)) setBit(tvr, TVR.floorLimitExceeded);
+  if (isSelectedAtRandom(transaction)) setBit(tvr, TVR.randomlySelected);
+  checkVelocity(transaction, registers);
+}
+
+/** Velocity checking needs the card's registers: both limits are there (10.6.3). */
+export function wantsAtcRegisters({ values, aip }: Pick<Transaction, "values" | "aip">): boolean {
+  return (
+    hasBit(aip, AIP.terminalRiskManagement) &&
+    values.get(LOWER_LIMIT)?.length === 1 &&
+    values.get(UPPER_LIMIT)?.length === 1
+  );
+}
+
+const LOWER_LIMIT = 0x9f14;
+const UPPER_LIMIT = 0x9f23;
+
+function isOnExceptionFile({ values, terminal }: Transaction): boolean {
+  const pan = values.get(0x5a);
+  const sequenceNumber = values.get(0x5f34);
+  return (
+    pan !== undefined &&
+    terminal.onExceptionFile(decodeCompressed(pan), sequenceNumber === undefined ? undefined : toHex(sequenceNumber))
+  );
+}
+
+/** 10.6.1: this sale and what the same card already owes here, so that an amount is not split under the limit. */
+const reachesFloorLimit = ({ settings, application }: Transaction): boolean =>
+  settings.amountMinor + settings.alreadySpentMinor >= BigInt(application.floorLimitMinor);
+
+/** 10.6.2, in whole numbers. Only where there is a choice between offline and online. */
+function isSelectedAtRandom({ settings, application, terminal }: Transaction): boolean {
+  if (isOnlineOnly(terminal.type) || isOfflineOnly(terminal.type)) return false;
+  const amount = settings.amountMinor;
+  const percent = BigInt(settings.randomPercent);
+  const floor = BigInt(application.floorLimitMinor);
+  const threshold = BigInt(application.random.thresholdMinor);
+  const target = BigInt(application.random.targetPercent);
+  if (amount >= floor) return false;
+  if (amount < threshold) return percent <= target;
+  const rise = BigInt(application.random.maxTargetPercent) - target;
+  return percent * (floor - threshold) <= rise * (amount - threshold) + target * (floor - threshold);
+}
+
+/** 10.6.3. A card that hides its registers, or whose counter has not moved on, has both limits exceeded. */
+function checkVelocity(transaction: Transaction, { atc, lastOnlineAtc }: AtcRegisters): void {
+  if (!wantsAtcRegisters(transaction)) return;
+  const { tvr, values } = transaction;
+  const known = atc !== undefined && lastOnlineAtc !== undefined && atc > lastOnlineAtc;
+  const offline = known ? atc - lastOnlineAtc : Number.POSITIVE_INFINITY;
+  if (offline > (values.get(LOWER_LIMIT)?.[0] ?? 0)) setBit(tvr, TVR.lowerConsecutiveExceeded);
+  if (offline > (values.get(UPPER_LIMIT)?.[0] ?? 0)) setBit(tvr, TVR.upperConsecutiveExceeded);
+  if (lastOnlineAtc === 0) setBit(tvr, TVR.newCard);
+}
