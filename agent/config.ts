@@ -53,6 +53,41 @@ const PaymentSchema = z.strictObject({
   onlineTimeoutMs: z.int().min(ONLINE_TIMEOUT_MIN_MS).max(30_000).default(5_000),
 });
 
+const ACTION_CODE = /^[0-9A-Fa-f]{10}$/;
+const NO_ACTION = "0000000000";
+const actionCode = z.string().regex(ACTION_CODE, "five bytes in hex").default(NO_ACTION);
+const PERCENT_MAX = 99;
+
+export const EmvSchema = z.strictObject({
+  /** Applications that may pay here, by the beginning of their AID. */
+  applications: z
+    .array(z.string().regex(/^(?:[0-9A-Fa-f]{2}){5,16}$/, "5 to 16 bytes in hex"))
+    .min(1)
+    .max(64)
+    .default(["F054494C4C57"]),
+  /** JSON lists, as `tillway emv capk check` takes them. */
+  caKeysFile: z.string().min(1).optional(),
+  revokedFile: z.string().min(1).optional(),
+  /** Minor units; a sale below it need not go online. 0: every sale goes online while the hub is in reach. */
+  floorLimitMinor: z.int().min(0).max(999_999_999).default(0),
+  /** Below the floor limit, so many percent go online by chance, rising from the threshold on (EMV Book 3, 10.6.2). */
+  random: z
+    .strictObject({
+      targetPercent: z.int().min(0).max(PERCENT_MAX).default(0),
+      maxTargetPercent: z.int().min(0).max(PERCENT_MAX).default(0),
+      thresholdMinor: z.int().min(0).max(999_999_999).default(0),
+    })
+    .refine(
+      ({ targetPercent, maxTargetPercent }) => maxTargetPercent >= targetPercent,
+      "a maxTargetPercent that is not below targetPercent",
+    )
+    .prefault({}),
+  /** Terminal action codes: bits of the terminal verification results. */
+  actionCodes: z.strictObject({ denial: actionCode, online: actionCode, default: actionCode }).prefault({}),
+  /** Signature as a way to verify the cardholder: the receipt gets a line for it, the shop a copy. */
+  signature: z.boolean().default(false),
+});
+
 const UplinkSchema = z.strictObject({
   prefer: z.enum(["mqtt", "https"]).default("mqtt"),
   /** Instead of what the hub said at enrolment. */
@@ -73,6 +108,7 @@ export const AgentConfigSchema = z.strictObject({
     )
     .default([]),
   payment: PaymentSchema.prefault({}),
+  emv: EmvSchema.prefault({}),
   uplink: UplinkSchema.prefault({}),
   /** Free space, below which nothing more is sold offline: money must still fit on the disk. */
   reserve: z.strictObject({ diskMb: z.int().min(1).max(1_000_000).default(64) }).prefault({}),

@@ -19,7 +19,8 @@ import type { Journal } from "./journal/journal.ts";
 import { openJournal } from "./journal/sqlite-journal.ts";
 import { type Boot, wallTime } from "./lease/hub-clock.ts";
 import { PaymentDesk } from "./payment/desk.ts";
-import { readCard } from "./payment/emv-session.ts";
+import { cardTokenOf, readCard } from "./payment/emv-session.ts";
+import { terminalSettings } from "./payment/emv-terminal.ts";
 import { businessDate } from "./payment/local-time.ts";
 import type { PaymentStage } from "./payment/payments.ts";
 import { type AnswerFirst, ReaderLane } from "./payment/reader-lane.ts";
@@ -181,7 +182,8 @@ function createPayments(parts: Parts & { readonly link: HubLink; readonly device
 } {
   const { config, identity, journal, link, devices, clock } = parts;
   const log = parts.log.for("payment");
-  const { merchantName, addressLines, timeZone, locale, countryCode } = config.site;
+  const { merchantName, addressLines, timeZone, locale } = config.site;
+  const { cardTokenKey } = identity;
   const site: Site = { merchantName, addressLines, timeZone, language: locale };
   const now = wallOf(link, clock);
   const onFatal = (error: unknown): void => endBecause(log, error);
@@ -203,7 +205,18 @@ function createPayments(parts: Parts & { readonly link: HubLink; readonly device
     answerFirst,
     readCard,
     random: systemRandom,
-    terminal: { timeZone, countryCode, cardTokenKey: identity.cardTokenKey },
+    terminal: {
+      timeZone,
+      cardTokenKey,
+      settings: terminalSettings({
+        emv: config.emv,
+        site: config.site,
+        terminalId: identity.terminalId,
+        onExceptionFile: (pan) => link.leases.denies(cardTokenOf(pan, cardTokenKey)),
+      }),
+    },
+    floorLimitMinor: BigInt(config.emv.floorLimitMinor),
+    onRecord: () => {},
     cardTimeoutMs: config.payment.cardTimeoutSec * 1_000,
     tickets,
   });

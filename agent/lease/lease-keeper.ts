@@ -75,6 +75,11 @@ export class LeaseKeeper {
     if (held) this.#held = { ...held, withdrawn: kept.withdrawn ?? false };
   }
 
+  /** Whether the deny list that came with the lease names this card, whatever became of the lease. */
+  denies(cardToken: string): boolean {
+    return this.#held?.denied.has(cardToken) ?? false;
+  }
+
   /** The number of the lease held, to tell the hub; 0 without one. */
   get counter(): number {
     return this.#held?.lease.counter ?? 0;

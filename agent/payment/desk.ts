@@ -24,7 +24,8 @@ import type {
   StartRefusal,
   VoidRefusal,
 } from "./payments.ts";
-import { type PurchaseDeps, runPurchase } from "./purchase.ts";
+import { runPurchase } from "./purchase.ts";
+import type { PurchaseDeps } from "./purchase-deps.ts";
 import type { AnswerFirst } from "./reader-lane.ts";
 import { runRefund } from "./refund.ts";
 import type { TicketPrinter } from "./ticket-printer.ts";

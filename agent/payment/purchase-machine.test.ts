@@ -17,7 +17,7 @@ function run(events: readonly PurchaseEvent[]): { state: PurchaseState; effects:
 const begin: PurchaseEvent[] = [{ on: "start" }, { on: "intent-stored" }, { on: "card-presented" }];
 const online: PurchaseEvent[] = [
   ...begin,
-  { on: "card-read", hub: "up" },
+  { on: "card-read", hub: "up", proposed: "ARQC" },
   { on: "cryptogram", type: "ARQC" },
   { on: "request-stored" },
 ];
@@ -95,14 +95,45 @@ describe("a purchase", () => {
   });
 
   test("asks the lease before it asks the card for a TC when the hub is away", () => {
-    const { effects } = run([...begin, { on: "card-read", hub: "down" }]);
+    const { effects } = run([...begin, { on: "card-read", hub: "down", proposed: "TC" }]);
     expect(effects.at(-1)).toEqual({ do: "reserve" });
+  });
+
+  test("RM13 asks the card for an AAC when action analysis refuses, and declines whatever the card answers", () => {
+    for (const hub of ["up", "down"] as const) {
+      const refused: PurchaseEvent[] = [...begin, { on: "card-read", hub, proposed: "AAC" }];
+      expect(run(refused).effects.at(-1)).toEqual({ do: "first-cryptogram", ask: "AAC" });
+      expect(decisionOf([...refused, { on: "cryptogram", type: "AAC" }])).toMatchObject({
+        outcome: "declined",
+        responseCode: "Z1",
+      });
+    }
+  });
+
+  test("RM13 asks for an ARQC that action analysis wants also with the hub away, and then lets the card decide", () => {
+    const asked: PurchaseEvent[] = [...begin, { on: "card-read", hub: "down", proposed: "ARQC" }, { on: "reserved" }];
+    expect(run(asked).effects.at(-1)).toEqual({ do: "first-cryptogram", ask: "ARQC" });
+    const unable: PurchaseEvent[] = [...asked, { on: "cryptogram", type: "ARQC" }];
+    expect(run(unable).effects.at(-1)).toEqual({ do: "second-cryptogram", ask: "TC", responseCode: "Y3" });
+    expect(decisionOf([...unable, { on: "cryptogram", type: "AAC" }])).toMatchObject({
+      outcome: "declined",
+      responseCode: "Z3",
+    });
+  });
+
+  test("sells below the floor limit without the hub, and asks it when the card wants to", () => {
+    const below: PurchaseEvent[] = [...begin, { on: "card-read", hub: "up", proposed: "TC" }, { on: "reserved" }];
+    expect(decisionOf([...below, { on: "cryptogram", type: "TC" }])).toMatchObject({
+      outcome: "approved",
+      mode: "offline",
+    });
+    expect(run([...below, { on: "cryptogram", type: "ARQC" }]).effects.at(-1)).toMatchObject({ do: "store-request" });
   });
 
   test("lets a late answer of the hub change nothing", () => {
     const ended: PurchaseEvent[] = [
       ...begin,
-      { on: "card-read", hub: "down" },
+      { on: "card-read", hub: "down", proposed: "TC" },
       { on: "reserved" },
       { on: "cryptogram", type: "TC" },
       { on: "decision-stored" },
@@ -122,7 +153,12 @@ const cryptograms: PurchaseEvent[] = (["TC", "ARQC", "AAC"] as const).map((type)
 const RESULTS: Readonly<Record<PurchaseEffect["do"], readonly PurchaseEvent[]>> = {
   "store-intent": [{ on: "intent-stored" }],
   "await-card": [{ on: "card-presented" }, { on: "card-failed", why: "no-card", detail: "nobody came" }],
-  "read-card": [{ on: "card-read", hub: "up" }, { on: "card-read", hub: "down" }, ...cardFailures],
+  "read-card": [
+    ...(["up", "down"] as const).flatMap((hub) =>
+      (["TC", "ARQC", "AAC"] as const).map((proposed): PurchaseEvent => ({ on: "card-read", hub, proposed })),
+    ),
+    ...cardFailures,
+  ],
   reserve: [{ on: "reserved" }, { on: "lease-refused", refusal: { reason: "E_LIMIT", detail: "sum" } }],
   "first-cryptogram": [...cryptograms, ...cardFailures],
   "store-request": [{ on: "request-stored" }],

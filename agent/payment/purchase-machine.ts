@@ -52,8 +52,8 @@ export type PurchaseState =
   | { readonly at: "storing-intent" }
   | { readonly at: "awaiting-card" }
   | { readonly at: "reading-card" }
-  | { readonly at: "reserving"; readonly online: Online }
-  | { readonly at: "first-cryptogram"; readonly asked: Cryptogram; readonly refusal?: Refusal }
+  | { readonly at: "reserving"; readonly online: Online; readonly first: FirstAsk }
+  | ({ readonly at: "first-cryptogram"; readonly refusal?: Refusal } & FirstAsk)
   | { readonly at: "storing-request" }
   | { readonly at: "asking-hub" }
   | { readonly at: "storing-unknown" }
@@ -66,6 +66,12 @@ export type PurchaseState =
   | { readonly at: "storing-decision"; readonly decision: PurchaseDecision }
   | { readonly at: "ended"; readonly decision: PurchaseDecision };
 
+/** What the card is asked for first, and whom an ARQC goes to: the hub, or nobody when it cannot be reached. */
+export interface FirstAsk {
+  readonly asked: Cryptogram;
+  readonly route: "hub" | "alone";
+}
+
 export interface Refusal {
   readonly reason: ReasonCode;
   readonly detail: string;
@@ -75,7 +81,8 @@ export type PurchaseEvent =
   | { readonly on: "start" }
   | { readonly on: "intent-stored" }
   | { readonly on: "card-presented" }
-  | { readonly on: "card-read"; readonly hub: "up" | "down" }
+  /** `proposed`: by the kernel's action analysis. */
+  | { readonly on: "card-read"; readonly hub: "up" | "down"; readonly proposed: Cryptogram }
   | { readonly on: "card-failed"; readonly why: CardFailure; readonly detail: string }
   | { readonly on: "reserved" }
   | { readonly on: "lease-refused"; readonly refusal: Refusal }
@@ -131,7 +138,7 @@ export function purchaseMachine(state: PurchaseState, event: PurchaseEvent): Pur
       return hubAnswered(state, event);
     case "storing-unknown":
       return event.on === "unknown-stored"
-        ? go({ at: "reserving", online: { was: "unknown" } }, { do: "reserve" })
+        ? go({ at: "reserving", online: { was: "unknown" }, first: { asked: "ARQC", route: "hub" } }, { do: "reserve" })
         : stay(state);
     case "second-cryptogram":
       return secondCryptogram(state, event);
@@ -149,22 +156,34 @@ export function purchaseMachine(state: PurchaseState, event: PurchaseEvent): Pur
 function cardRead(state: PurchaseState, event: PurchaseEvent): PurchaseStep {
   if (event.on === "card-failed") return decide(cardFailed(event));
   if (event.on !== "card-read") return stay(state);
-  if (event.hub === "up") return go({ at: "first-cryptogram", asked: "ARQC" }, { do: "first-cryptogram", ask: "ARQC" });
-  return go({ at: "reserving", online: { was: "not-tried" } }, { do: "reserve" });
+  const first: FirstAsk = { asked: event.proposed, route: event.hub === "up" ? "hub" : "alone" };
+  if (first.asked === "AAC") return askFirst(first, RISK_REFUSED);
+  if (first.asked === "ARQC" && first.route === "hub") return askFirst(first);
+  return go({ at: "reserving", online: { was: "not-tried" }, first }, { do: "reserve" });
 }
+
+/** Terminal action analysis with the action codes of card and terminal (EMV Book 3, 10.7). */
+const RISK_REFUSED: Refusal = {
+  reason: "E_DENIED",
+  detail: "the risk rules of the card and of this terminal refuse it",
+};
+
+const askFirst = (first: FirstAsk, refusal?: Refusal): PurchaseStep =>
+  go(
+    { at: "first-cryptogram", ...first, ...(refusal ? { refusal } : {}) },
+    { do: "first-cryptogram", ask: first.asked },
+  );
 
 /** The lease speaks before the card is asked for a TC: a TC that must not count cannot be taken back from the card. */
 function reserving(state: Extract<PurchaseState, { at: "reserving" }>, event: PurchaseEvent): PurchaseStep {
   const first = state.online.was === "not-tried";
   if (event.on === "reserved") {
-    return first
-      ? go({ at: "first-cryptogram", asked: "TC" }, { do: "first-cryptogram", ask: "TC" })
-      : askLast(state.online, "TC", UNABLE_ONLINE_APPROVED);
+    return first ? askFirst(state.first) : askLast(state.online, "TC", UNABLE_ONLINE_APPROVED);
   }
   if (event.on !== "lease-refused") return stay(state);
   const refusal = event.refusal;
   return first
-    ? go({ at: "first-cryptogram", asked: "AAC", refusal }, { do: "first-cryptogram", ask: "AAC" })
+    ? askFirst({ ...state.first, asked: "AAC" }, refusal)
     : askLast(state.online, "AAC", UNABLE_ONLINE_DECLINED, refusal);
 }
 
@@ -176,16 +195,19 @@ function firstCryptogram(
   if (event.on !== "cryptogram") return stay(state);
   if (state.refusal) return decide(declinedOffline(state.refusal));
   if (event.type === "AAC") return decide(declinedOffline({ reason: "E_DENIED", detail: "the card declined" }));
-  if (state.asked === "ARQC") {
-    return event.type === "ARQC"
+  if (event.type === "ARQC") {
+    return state.route === "hub"
       ? go({ at: "storing-request" }, { do: "store-request", attempt: ONLINE_ATTEMPT })
-      : decide(
-          declinedOffline({ reason: "E_STATE", detail: "the card answered with a cryptogram that was not asked for" }),
-        );
+      : askLast({ was: "not-tried" }, "TC", UNABLE_ONLINE_APPROVED);
   }
-  if (event.type === "ARQC") return askLast({ was: "not-tried" }, "TC", UNABLE_ONLINE_APPROVED);
+  if (state.asked !== "TC") return decide(declinedOffline(NOT_ASKED_FOR));
   return decide({ outcome: "approved", mode: "offline", responseCode: OFFLINE_APPROVED, attempts: [], reversals: [] });
 }
+
+const NOT_ASKED_FOR: Refusal = {
+  reason: "E_STATE",
+  detail: "the card answered with a cryptogram that was not asked for",
+};
 
 function hubAnswered(state: PurchaseState, event: PurchaseEvent): PurchaseStep {
   switch (event.on) {

@@ -1,21 +1,22 @@
 /** The shell of one purchase: carries out what the machine decides, and hands back what came of it. */
 import { assert, present, unreachable } from "../../base/assert.ts";
-import { type Clock, deadline } from "../../base/clock.ts";
+import { fromHex } from "../../base/bytes.ts";
+import { deadline } from "../../base/clock.ts";
 import { isFault } from "../../base/fault.ts";
-import type { PaymentId, RandomBytes } from "../../base/ids.ts";
-import type { Log } from "../../base/log.ts";
-import type { Money } from "../../base/money.ts";
-import type { Result } from "../../base/result.ts";
 import type { CardSession } from "../../drivers/capability.ts";
+import type { OnlineResult } from "../../protocols/emv/kernel/kernel.ts";
+import type { AuthorisationResponse } from "../../wire/authorisation.ts";
 import { type CardSealer, prepareCardSealer, type SealedCardData } from "../../wire/card-data.ts";
-import { type EntryMode, type ReasonCode, toWireMoney } from "../../wire/common.ts";
+import { type ReasonCode, toWireMoney } from "../../wire/common.ts";
 import type { EntryBody } from "../../wire/journal-entry.ts";
-import type { Journal, NewEntry } from "../journal/journal.ts";
-import type { Reservation, SealingKey } from "../lease/lease-keeper.ts";
-import type { Hub, LeaseRefusal } from "../uplink/hub.ts";
-import type { EmvCard, EmvTerminal } from "./emv-session.ts";
+import type { NewEntry } from "../journal/journal.ts";
+import type { Reservation } from "../lease/lease-keeper.ts";
+import type { CardRecord } from "./card-dialogue.ts";
+import type { EmvCard } from "./emv-session.ts";
 import type { PaymentStage, PurchaseRequest, SaleTimings } from "./payments.ts";
+import type { PurchaseDeps } from "./purchase-deps.ts";
 import {
+  type Cryptogram,
   type HubAnswer,
   type PurchaseDecision,
   type PurchaseEffect,
@@ -23,36 +24,6 @@ import {
   purchaseMachine,
 } from "./purchase-machine.ts";
 import { cardFailure, LEASE_REFUSALS } from "./purchase-refusals.ts";
-import type { ReaderLane } from "./reader-lane.ts";
-
-export interface Leases {
-  readonly sealingKey: SealingKey;
-  reserve(sale: {
-    readonly paymentId: PaymentId;
-    readonly amount: Money;
-    readonly means: EntryMode;
-    readonly cardToken: string;
-  }): Result<Reservation, LeaseRefusal>;
-}
-
-export interface PurchaseDeps {
-  readonly journal: Journal;
-  readonly hub: Hub;
-  readonly leases: Leases;
-  readonly lane: ReaderLane;
-  readonly readCard: (session: CardSession, terminal: EmvTerminal, signal: AbortSignal) => Promise<EmvCard>;
-  readonly clock: Clock;
-  readonly random: RandomBytes;
-  readonly log: Log;
-  /** Milliseconds since 1970 as well as they are known. */
-  readonly now: () => number;
-  readonly terminal: Pick<EmvTerminal, "timeZone" | "countryCode" | "cardTokenKey">;
-  readonly cardTimeoutMs: number;
-  readonly businessDate: (atMs: number) => string;
-  readonly onStage: (id: PaymentId, stage: PaymentStage) => void;
-  /** Where the time of a sale went, once it is decided. */
-  readonly onTimings: (id: PaymentId, timings: SaleTimings) => void;
-}
 
 /** Each step with the card has this long: reading it, and each cryptogram. The customer stands there all the while. */
 const CARD_STEP_WITHIN_MS = 30_000;
@@ -69,6 +40,7 @@ export async function runPurchase(
   const run = new PurchaseRun(deps, request, cancel);
   await run.toDecision();
   deps.onTimings(request.id, run.timings);
+  if (run.record.began) deps.onRecord(request.id, run.record);
   return run.stored;
 }
 
@@ -80,6 +52,7 @@ class PurchaseRun {
   readonly timings = { cardMs: 0, journalMs: 0, hubMs: 0 };
   /** The payment's own entries, in order. */
   readonly stored: EntryBody[] = [];
+  readonly record: CardRecord = { lines: [] };
   #readerSeen = false;
   #session: CardSession | undefined;
   #card: EmvCard | undefined;
@@ -87,6 +60,7 @@ class PurchaseRun {
   #sealer: CardSealer | undefined;
   #sealed: SealedCardData | undefined;
   #reservation: Reservation | undefined;
+  #answer: AuthorisationResponse | undefined;
 
   constructor(deps: PurchaseDeps, request: PurchaseRequest, cancel: AbortSignal) {
     this.#deps = deps;
@@ -144,7 +118,9 @@ class PurchaseRun {
       case "reserve":
         return Promise.resolve(this.#reserve());
       case "first-cryptogram":
-        return this.#cryptogram("first-cryptogram", (card, signal) => card.generateFirst(effect.ask, signal));
+        return this.#cryptogram("first-cryptogram", (card, signal) =>
+          card.generateFirst(effect.ask, signal, () => this.#sealFor(card)),
+        );
       case "store-request":
         return this.#storeRequest(effect.attempt);
       case "ask-hub":
@@ -152,8 +128,9 @@ class PurchaseRun {
       case "store-unknown":
         return this.#storeUnknown(effect.attempt);
       case "second-cryptogram":
-        return this.#cryptogram("second-cryptogram", (card, signal) =>
-          card.generateSecond({ ask: effect.ask, responseCode: effect.responseCode }, signal),
+        return this.#cryptogram(
+          "second-cryptogram",
+          async (card, signal) => (await card.complete(this.#onlineResult(effect), signal)).type,
         );
       case "store-decision":
         return this.#storeDecision(effect.decision);
@@ -182,22 +159,30 @@ class PurchaseRun {
 
   async #readCard(): Promise<PurchaseEvent> {
     const { amount } = this.#request;
+    const { terminal, now, random, hub, journal, floorLimitMinor } = this.#deps;
     const event = await this.#withCard(async (session, signal) => {
-      const terminal: EmvTerminal = {
-        ...this.#deps.terminal,
-        amount,
-        atMs: this.#deps.now(),
-        random: this.#deps.random,
-      };
-      const card = await this.#deps.readCard(session, terminal, signal);
+      const card = await this.#deps.readCard(
+        session,
+        {
+          ...terminal,
+          amount,
+          atMs: now(),
+          random,
+          forceOnline: hub.state === "up" && amount.minor >= floorLimitMinor,
+          sequenceCounter: journal.head.sequence,
+          record: this.record,
+        },
+        signal,
+      );
       this.#card = card;
-      return { on: "card-read", hub: this.#deps.hub.state } as const;
+      return { on: "card-read", hub: hub.state, proposed: card.proposed } as const;
     });
     if (event.on === "card-read") this.#stage("records-read");
     return event;
   }
 
   #reserve(): PurchaseEvent {
+    if (this.#reservation) return { on: "reserved" };
     const card = present(this.#card, "the card that was read");
     const { id, amount } = this.#request;
     const { entryMode, cardToken } = card.facts;
@@ -209,21 +194,34 @@ class PurchaseRun {
 
   async #cryptogram(
     stage: "first-cryptogram" | "second-cryptogram",
-    generate: (card: EmvCard, signal: AbortSignal) => ReturnType<EmvCard["generateFirst"]>,
+    generate: (card: EmvCard, signal: AbortSignal) => Promise<Cryptogram>,
   ): Promise<PurchaseEvent> {
     const card = present(this.#card, "the card that was read");
-    const event = await this.#withCard(async (_session, signal) => {
-      const [type] = await Promise.all([generate(card, signal), this.#sealWhileCardWorks(card)]);
-      return { on: "cryptogram", type } as const;
-    });
+    const event = await this.#withCard(
+      async (_session, signal) => ({ on: "cryptogram", type: await generate(card, signal) }) as const,
+    );
     this.#stage(stage);
     return event;
   }
 
-  /** The command is with the card by now, which takes longer over it than the sealing does. */
-  async #sealWhileCardWorks(card: EmvCard): Promise<void> {
-    await Promise.resolve();
+  /** While the card works, which takes longer than sealing does. */
+  #sealFor(card: EmvCard): void {
     this.#sealed ??= this.#seal(card.data, this.#sealer ?? this.#prepareSealer());
+  }
+
+  #onlineResult({ ask, responseCode }: Extract<PurchaseEffect, { do: "second-cryptogram" }>): OnlineResult {
+    const answer = this.#answer;
+    if (!answer) return { was: "unable", approvable: ask === "TC" };
+    const { issuerAuthenticationData, issuerScripts } = answer;
+    return {
+      was: "answered",
+      approved: ask === "TC",
+      responseCode,
+      ...(issuerAuthenticationData === undefined
+        ? {}
+        : { issuerAuthenticationData: fromHex(issuerAuthenticationData) }),
+      ...(issuerScripts === undefined ? {} : { scripts: issuerScripts.map(fromHex) }),
+    };
   }
 
   async #storeRequest(attempt: number): Promise<PurchaseEvent> {
@@ -253,6 +251,7 @@ class PurchaseRun {
     try {
       const answer = await this.#timed("hubMs", () => asking);
       this.#stage("online-answered");
+      if (answer.outcome !== "stale") this.#answer = answer;
       if (answer.outcome === "approved") return { on: "hub-approved", answer: answerOf(answer) };
       return answer.outcome === "declined" ? { on: "hub-declined", answer: answerOf(answer) } : { on: "hub-unknown" };
     } catch (error) {

@@ -3,12 +3,15 @@ import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypt
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { EmvSchema } from "../../agent/config.ts";
 import type { Devices } from "../../agent/devices/devices.ts";
 import type { Journal } from "../../agent/journal/journal.ts";
 import { openJournal } from "../../agent/journal/sqlite-journal.ts";
 import type { Reservation } from "../../agent/lease/lease-keeper.ts";
+import type { CardRecord } from "../../agent/payment/card-dialogue.ts";
 import { PaymentDesk } from "../../agent/payment/desk.ts";
 import { readCard } from "../../agent/payment/emv-session.ts";
+import { terminalSettings } from "../../agent/payment/emv-terminal.ts";
 import { businessDate } from "../../agent/payment/local-time.ts";
 import type { PaymentStage, PaymentView } from "../../agent/payment/payments.ts";
 import { ReaderLane } from "../../agent/payment/reader-lane.ts";
@@ -104,6 +107,7 @@ export interface TillOptions {
 
 export class Till implements AsyncDisposable {
   readonly clock = new ManualClock();
+  readonly records = new Map<PaymentId, CardRecord>();
   readonly slot = new Slot();
   readonly hub = new TillHub();
   readonly paper = new Paper();
@@ -165,7 +169,18 @@ export class Till implements AsyncDisposable {
       answerFirst: setImmediate,
       readCard,
       random: systemRandom,
-      terminal: { timeZone: SITE.timeZone, countryCode: 276, cardTokenKey: new Uint8Array(32) },
+      terminal: {
+        timeZone: SITE.timeZone,
+        cardTokenKey: new Uint8Array(32),
+        settings: terminalSettings({
+          emv: EmvSchema.parse({}),
+          site: { merchantName: SITE.merchantName, countryCode: 276 },
+          terminalId: "till-1",
+          onExceptionFile: () => false,
+        }),
+      },
+      floorLimitMinor: 0n,
+      onRecord: (id, record) => void this.records.set(id, record),
       cardTimeoutMs: 60_000,
       tickets: this.tickets,
     });
