@@ -113,10 +113,6 @@ for (const [clause, what, given, bits, registers = {}] of RISK) {
     expect(toHex(transaction.tsi)).toBe("0800");
   });
 }
-  manageRisk(transaction, registers);
-  expect(tvrNames(transaction)).toEqual(namesOf(bits));
-  expect(toHex(transaction.tsi)).toBe("0800");
-});
 
 test("a card that asks for no risk management gets the exception file and the merchant's wish only (Book 4, 6.3.5)", () => {
   const transaction = transactionOf({
