@@ -107,19 +107,36 @@ export function arpcMethod2({ key, arqc, cardStatusUpdate, proprietary = NO_BYTE
 
 export interface ScriptMacInput {
   readonly key: Uint8Array;
-  /** What is protected: in format 2 the command's header with its Lc and its data (9.2.1.2). */
-  readonly message: Uint8Array;
   /**
-   * What binds a command to its place (9.2.3): the application cryptogram for the first of a script, for each that follows
-   * all 8 bytes of the MAC before it. Absent where the issuer does not chain.
+   * Put before the message by an issuer who chains (9.2.3.1): the first GENERATE AC's cryptogram for the first command, for
+   * each that follows all 8 bytes of the MAC before it.
    */
   readonly chaining?: Uint8Array;
+  /** Format 2 (9.2.1.2): the command's header with its Lc and its data, as the issuer and the card agree. */
+  readonly message: Uint8Array;
 }
 
 /** All eight bytes: the leftmost 4 to 8 of them go to the card, all of them into the next command's MAC. */
-export function scriptMac({ key, message, chaining = NO_BYTES }: ScriptMacInput): Uint8Array {
-  if (chaining.length > 0) requireLength(chaining, BLOCK, "chaining block");
-  return retailMac(key, padded(concat(chaining, message), "method2"));
+export const scriptMac = ({ key, chaining, message }: ScriptMacInput): Uint8Array =>
+  retailMac(key, concat(chainingBlock(chaining), padded(message, "method2")));
+
+export interface FormatOneMacInput extends Omit<ScriptMacInput, "message"> {
+  /** CLA INS P1 P2, with `C` in the class byte's lower half. */
+  readonly header: Uint8Array;
+  /** The data objects before `8E`, tag 81 or 87; none for a command without data. */
+  readonly dataObjects?: Uint8Array;
+}
+
+/** As `scriptMac`, where header and data objects are padded each by itself, as ISO/IEC 7816-4 has it (9.2.3). */
+export function formatOneMac({ key, chaining, header, dataObjects = NO_BYTES }: FormatOneMacInput): Uint8Array {
+  requireLength(header, HEADER_BYTES, "header");
+  const data = dataObjects.length === 0 ? NO_BYTES : padded(dataObjects, "method2");
+  return retailMac(key, concat(chainingBlock(chaining), padded(header, "method2"), data));
+}
+
+function chainingBlock(chaining: Uint8Array | undefined): Uint8Array {
+  if (chaining) requireLength(chaining, BLOCK, "chaining block");
+  return chaining ?? NO_BYTES;
 }
 
 export interface ScriptDataInput {
@@ -129,7 +146,7 @@ export interface ScriptDataInput {
   readonly data: Uint8Array;
 }
 
-/** Enciphers a script command's data, padded by method 2 always (9.3, A1.1). */
+/** Enciphers a script command's data, padded always, as the common core definitions have it (9.3, A1.1). */
 export const encryptScriptData = ({ key, mode, data }: ScriptDataInput): Uint8Array =>
   cipher({ key, mode, data: padded(data, "method2") });
 
@@ -147,6 +164,7 @@ export function decryptScriptData({ key, mode, data }: ScriptDataInput): Uint8Ar
 const RESPONSE_CODE_BYTES = 2;
 const CARD_STATUS_UPDATE_BYTES = 4;
 const ARPC_METHOD_2_BYTES = 4;
+const HEADER_BYTES = 4;
 
 /** MAC algorithm 3 of ISO/IEC 9797-1: single DES up to the last block, which both halves finish (A1.2.1). Whole blocks only. */
 export function retailMac(key: Uint8Array, blocks: Uint8Array): Uint8Array {
@@ -154,7 +172,8 @@ export function retailMac(key: Uint8Array, blocks: Uint8Array): Uint8Array {
   const last = blocks.length - BLOCK;
   const left = key.subarray(0, BLOCK);
   // OpenSSL keeps single DES in its legacy provider; Triple DES with one key three times is the same function.
-  const chained = last === 0 ? ZERO_BLOCK : cipher({ key: concat(left, left), mode: "cbc", data: blocks.subarray(0, last) });
+  const chained =
+    last === 0 ? ZERO_BLOCK : cipher({ key: concat(left, left), mode: "cbc", data: blocks.subarray(0, last) });
   const before = chained.subarray(-BLOCK);
   return tripleDes(
     key,
