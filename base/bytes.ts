@@ -36,7 +36,7 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer>
 
 export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 
-/** Reads forward through a buffer; running out is a Fault, never `undefined`. */
+/** Reads forward through a buffer; running out is a Fault with the `offset`, never `undefined`. */
 export class ByteReader {
   readonly #bytes: Uint8Array;
   #at = 0;
@@ -55,7 +55,9 @@ export class ByteReader {
 
   u8(): number {
     const byte = this.#bytes[this.#at];
-    if (byte === undefined) throw new Fault("codec.truncated", `ended at byte ${this.#at}`);
+    if (byte === undefined) {
+      throw new Fault("codec.truncated", `ended at byte ${this.#at}`, { details: { offset: this.#at } });
+    }
     this.#at += 1;
     return byte;
   }
@@ -66,7 +68,9 @@ export class ByteReader {
 
   take(length: number): Uint8Array {
     if (length > this.remaining) {
-      throw new Fault("codec.truncated", `wants ${length} bytes at ${this.#at}, has ${this.remaining}`);
+      throw new Fault("codec.truncated", `wants ${length} bytes at ${this.#at}, has ${this.remaining}`, {
+        details: { offset: this.#at },
+      });
     }
     const part = this.#bytes.subarray(this.#at, this.#at + length);
     this.#at += length;

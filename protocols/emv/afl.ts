@@ -14,17 +14,18 @@ const ENTRY_BYTES = 4;
 const AFL_BYTES_MAX = 252;
 const SFI_MAX = 30;
 
+/** Faults carry `details.offset`. */
 export function decodeAfl(bytes: Uint8Array): readonly AflEntry[] {
   if (bytes.length === 0 || bytes.length % ENTRY_BYTES !== 0 || bytes.length > AFL_BYTES_MAX) {
-    throw new Fault("codec.invalid", `an AFL of ${bytes.length} bytes`);
+    const details = { offset: Math.min(bytes.length, AFL_BYTES_MAX) };
+    throw new Fault("codec.invalid", `an AFL of ${bytes.length} bytes`, { details });
   }
-  return Array.from({ length: bytes.length / ENTRY_BYTES }, (_, index) =>
-    decodeEntry(bytes.subarray(index * ENTRY_BYTES, (index + 1) * ENTRY_BYTES)),
-  );
+  return Array.from({ length: bytes.length / ENTRY_BYTES }, (_, index) => decodeEntry(bytes, index * ENTRY_BYTES));
 }
 
-function decodeEntry(bytes: Uint8Array): AflEntry {
-  const [first = 0, firstRecord = 0, lastRecord = 0, authenticatedRecords = 0] = bytes;
+function decodeEntry(bytes: Uint8Array, offset: number): AflEntry {
+  const entry = bytes.subarray(offset, offset + ENTRY_BYTES);
+  const [first = 0, firstRecord = 0, lastRecord = 0, authenticatedRecords = 0] = entry;
   const sfi = first >> 3;
   const sound =
     (first & 0b111) === 0 &&
@@ -33,8 +34,10 @@ function decodeEntry(bytes: Uint8Array): AflEntry {
     firstRecord >= 1 &&
     lastRecord >= firstRecord &&
     authenticatedRecords <= lastRecord - firstRecord + 1;
-  if (!sound)
-    throw new Fault("codec.invalid", "an AFL entry that names no records", { details: { entry: [...bytes] } });
+  if (!sound) {
+    const details = { offset, entry: [...entry] };
+    throw new Fault("codec.invalid", `an AFL entry that names no records, at byte ${offset}`, { details });
+  }
   return { sfi, firstRecord, lastRecord, authenticatedRecords };
 }
 

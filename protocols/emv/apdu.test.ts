@@ -105,6 +105,47 @@ describe("exchange", () => {
     expect(response.status).toBe(Number.parseInt(status, 16));
   });
 
+  test("keeps the warning when a card has nothing behind it, as with T=1", async () => {
+    const answers = ["6283", "6985"];
+    const card = async () => fromHex(answers.shift() ?? "");
+    const select = { cla: 0, ins: 0xa4, p1: 4, p2: 0, data: fromHex("A0000000031010"), le: 256 };
+    expect(await exchange(card, select)).toEqual({ data: new Uint8Array(0), status: 0x6283 });
+    expect(answers).toEqual([]);
+  });
+
+  test("asks for nothing when the warning came with its data, or to a command that wants none", async () => {
+    const select = { cla: 0, ins: 0xa4, p1: 4, p2: 0, data: fromHex("A0000000031010"), le: 256 };
+    const once = (answer: string) => {
+      const answers = [fromHex(answer)];
+      return async () => answers.shift() ?? Promise.reject(new Error("asked twice"));
+    };
+    expect(await exchange(once("6F006283"), select)).toEqual({ data: fromHex("6F00"), status: 0x6283 });
+    const authenticate = { cla: 0, ins: 0x82, p1: 0, p2: 0, data: fromHex("0102030405060708") };
+    expect(await exchange(once("6300"), authenticate)).toEqual({ data: new Uint8Array(0), status: 0x6300 });
+    const read = { cla: 0, ins: 0xb2, p1: 1, p2: 0x0c, le: 256 };
+    expect(await exchange(once("6282"), read)).toEqual({ data: new Uint8Array(0), status: 0x6282 });
+  });
+
+  test("with any card ends in a value or a Fault, in a bounded number of rounds", async () => {
+    const answer = fc.oneof(
+      fc.uint8Array({ maxLength: 300 }),
+      fc.constantFrom("6100", "6C00", "6105", "6C05", "6283", "6310", "9000", "00006101").map((hex) => fromHex(hex)),
+    );
+    await fc.assert(
+      fc.asyncProperty(command, fc.array(answer, { minLength: 1, maxLength: 5 }), async (sent, answers) => {
+        let rounds = 0;
+        const card = async () => {
+          rounds += 1;
+          return answers[rounds % answers.length] ?? new Uint8Array(0);
+        };
+        await exchange(card, sent).catch((error) => {
+          if (!isFault(error)) throw error;
+        });
+        expect(rounds).toBeLessThanOrEqual(260);
+      }),
+    );
+  });
+
   test("with a card that never ends its answer is given up", async () => {
     const waits = exchange(async () => fromHex("6101"), { cla: 0, ins: 0xb2, p1: 1, p2: 0x0c, le: 256 });
     await expect(waits).rejects.toMatchObject({ code: "device.protocol" });

@@ -30,6 +30,10 @@ export const RESPONSE_BYTES_MAX = RESPONSE_DATA_BYTES_MAX + 2;
 export const STATUS = {
   ok: 0x9000,
   wrongLength: 0x6700,
+  fileInvalidated: 0x6283,
+  authenticationFailed: 0x6300,
+  authenticationMethodBlocked: 0x6983,
+  referencedDataInvalidated: 0x6984,
   conditionsNotSatisfied: 0x6985,
   commandNotAllowed: 0x6986,
   functionNotSupported: 0x6a81,
@@ -65,11 +69,16 @@ export function decodeCommand(bytes: Uint8Array): CommandApdu {
   if (reader.remaining === 0) return header;
   if (reader.remaining === 1) return { ...header, le: decodeLe(reader.u8()) };
   const length = reader.u8();
-  if (length === 0) throw new Fault("codec.invalid", "an extended length is not used in EMV");
+  if (length === 0) {
+    throw new Fault("codec.invalid", "an extended length is not used in EMV", { details: { offset: HEADER_BYTES } });
+  }
   const data = reader.take(length);
   if (reader.remaining === 0) return { ...header, data };
   const le = decodeLe(reader.u8());
-  if (reader.remaining > 0) throw new Fault("codec.too-long", `${reader.remaining} bytes after Le`);
+  if (reader.remaining > 0) {
+    const details = { offset: reader.position };
+    throw new Fault("codec.too-long", `${reader.remaining} bytes after Le`, { details });
+  }
   return { ...header, data, le };
 }
 
@@ -82,14 +91,19 @@ export function encodeResponse(response: ResponseApdu): Uint8Array<ArrayBuffer> 
 
 export function decodeResponse(bytes: Uint8Array): ResponseApdu {
   if (bytes.length > RESPONSE_BYTES_MAX) {
-    throw new Fault("codec.too-long", `a response is at most ${RESPONSE_BYTES_MAX} bytes, not ${bytes.length}`);
+    throw new Fault("codec.too-long", `a response is at most ${RESPONSE_BYTES_MAX} bytes, not ${bytes.length}`, {
+      details: { offset: RESPONSE_BYTES_MAX },
+    });
   }
   const [sw1, sw2] = bytes.subarray(-2);
-  if (sw1 === undefined || sw2 === undefined) throw new Fault("codec.truncated", "a response without a status word");
+  if (sw1 === undefined || sw2 === undefined) {
+    throw new Fault("codec.truncated", "a response without a status word", { details: { offset: bytes.length } });
+  }
   return { data: bytes.subarray(0, -2), status: sw1 * 0x100 + sw2 };
 }
 
 const INS_GET_RESPONSE = 0xc0;
+const getResponse = (le: number): CommandApdu => ({ cla: 0x00, ins: INS_GET_RESPONSE, p1: 0, p2: 0, le });
 
 /**
  * What T=0 still asks for after a response: 61xx says xx bytes wait for GET RESPONSE, 6Cxx that nothing was done because
@@ -99,7 +113,7 @@ export function followUp(sent: CommandApdu, response: ResponseApdu): CommandApdu
   const length = decodeLe(response.status & 0xff);
   switch (response.status >> 8) {
     case 0x61:
-      return { cla: 0x00, ins: INS_GET_RESPONSE, p1: 0, p2: 0, le: length };
+      return getResponse(length);
     case 0x6c:
       return { ...sent, le: length };
     default:
@@ -107,20 +121,28 @@ export function followUp(sent: CommandApdu, response: ResponseApdu): CommandApdu
   }
 }
 
+/** 62xx and 63xx: done, with something to say (Book 3, table 4). */
+export const isWarning = (status: number): boolean => status >> 8 === 0x62 || status >> 8 === 0x63;
+
 /** A response of 256 bytes in single bytes is the worst that a card may do. */
 const ROUNDS_MAX = 260;
 
 /**
  * One command and its whole answer, whatever the transmission protocol. Not a repetition in the sense of RM3: after 6Cxx
  * the card has not executed the command, and after 61xx it has, and waits for its answer to be fetched.
+ *
+ * A case 4 command that ends in a warning without data has its data fetched too, and the warning stays the status (Book 1,
+ * A4). With T=1 the data come with the warning; a card that has none refuses the question, and the warning stands.
  */
 export async function exchange(
   transceive: (command: Uint8Array) => Promise<Uint8Array>,
   command: CommandApdu,
 ): Promise<ResponseApdu> {
+  const isCase4 = command.data !== undefined && command.le !== undefined;
   let next: CommandApdu | undefined = command;
   let data: Uint8Array = EMPTY;
   let status = 0;
+  let warning: number | undefined;
   for (let round = 0; next; round += 1) {
     if (round === ROUNDS_MAX) throw new Fault("device.protocol", "the card never ends its answer");
     const response: ResponseApdu = decodeResponse(await transceive(encodeCommand(next)));
@@ -130,8 +152,12 @@ export async function exchange(
     }
     status = response.status;
     next = followUp(next, response);
+    if (isCase4 && warning === undefined && isWarning(status) && data.length === 0) {
+      warning = status;
+      next = getResponse(RESPONSE_DATA_BYTES_MAX);
+    }
   }
-  return { data, status };
+  return { data, status: warning ?? status };
 }
 
 const EMPTY = new Uint8Array(0);

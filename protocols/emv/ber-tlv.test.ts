@@ -1,9 +1,23 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { concat, fromHex, toHex } from "../../base/bytes.ts";
+import { ByteReader, concat, fromHex, toHex } from "../../base/bytes.ts";
 import { isFault } from "../../base/fault.ts";
-import { decodeTlv, encodeTlv, findTlv, findValue, flattenTlv, TLV_DEPTH_MAX, type Tlv, tagName } from "./ber-tlv.ts";
+import {
+  decodeTlv,
+  decodeTlvPartly,
+  encodeTlv,
+  findTlv,
+  findValue,
+  flattenTlv,
+  offsetWithin,
+  readTag,
+  TLV_BYTES_MAX,
+  TLV_DEPTH_MAX,
+  TLV_OBJECTS_MAX,
+  type Tlv,
+  tagName,
+} from "./ber-tlv.ts";
 
 const vectors = JSON.parse(readFileSync(new URL("../../test/vectors/emv/ber-tlv.json", import.meta.url), "utf8")) as {
   readonly objects: readonly { readonly hex: string; readonly values: Readonly<Record<string, string>> }[];
@@ -83,15 +97,74 @@ test("objects come back from their bytes as they were", () => {
   );
 });
 
-test("any bytes are read or refused with a Fault", () => {
+test.each([
+  ["a length that is missing", "5A", 1],
+  ["a value that ends early", "5A0247", 2],
+  ["a tag that is not complete", "9F", 0],
+  ["a length that is not complete", "5382FF", 1],
+  ["a tag of four bytes, as ISO/IEC 7816-4 reserves them", "DF81828301FF", 0],
+  ["an object that is longer than its template", "7003 5A0247", 4],
+  ["a fault behind sound objects", "9A03240217 9C0100 5A08", 10],
+  ["a fault four levels down", "6F0D A50B BF0C08 6106 5005 41424344", 11],
+  ["an indefinite length within a template", "6F05 A503 8480 00", 5],
+])("the offset of %s counts from the first byte of all", (_, hex, offset) => {
+  expect(() => decodeTlv(fromHex(hex))).toThrow(expect.objectContaining({ details: { offset } }));
+});
+
+test("the limits on bytes and objects hold, and say where they were reached", () => {
+  const many = new Uint8Array((TLV_OBJECTS_MAX + 1) * 2).fill(0x5a).map((byte, index) => (index % 2 === 0 ? byte : 0));
+  expect(() => decodeTlv(many)).toThrow(expect.objectContaining({ details: { offset: TLV_OBJECTS_MAX * 2 } }));
+  expect(() => decodeTlv(new Uint8Array(TLV_BYTES_MAX + 1))).toThrow(
+    expect.objectContaining({ code: "codec.too-long", details: { offset: TLV_BYTES_MAX } }),
+  );
+});
+
+test("what stands before a fault is not lost to a reader who asks for it", () => {
+  const { objects, fault } = decodeTlvPartly(fromHex("9C0100 7007 5F340101 5A0247"));
+  expect(objects).toEqual([
+    { tag: 0x9c, value: fromHex("00") },
+    { tag: 0x70, children: [{ tag: 0x5f34, value: fromHex("01") }] },
+  ]);
+  expect(fault).toMatchObject({ code: "codec.truncated", details: { offset: 11 } });
+  expect(decodeTlvPartly(fromHex("9C0100"))).toEqual({ objects: [{ tag: 0x9c, value: fromHex("00") }] });
+});
+
+test("a value knows where it stood", () => {
+  const bytes = fromHex("FF FF 7003 5A0147").subarray(2);
+  const value = findValue(decodeTlv(bytes), 0x5a);
+  expect(value && offsetWithin(bytes, value)).toBe(4);
+});
+
+test("a tag in a list has at most three bytes, and its Fault says where it begins", () => {
+  const reader = new ByteReader(fromHex("9F02 DF818283"));
+  expect(readTag(reader)).toBe(0x9f02);
+  expect(() => readTag(reader)).toThrow(expect.objectContaining({ details: { offset: 2 } }));
+});
+
+/** Bytes that look like TLV, so that decoding gets past the first tag. */
+const almostTlv = fc
+  .array(
+    fc.oneof(
+      fc.constantFrom("70", "A5", "BF0C", "5A", "9F02", "9F", "DF8101", "00", "80", "81", "82", "83", "84"),
+      fc.integer({ min: 0, max: 40 }).map((length) => length.toString(16).padStart(2, "0")),
+    ),
+    { maxLength: 120 },
+  )
+  .map((parts) => fromHex(parts.join("")));
+
+test("any bytes are read, or refused with a Fault whose offset lies within them", () => {
   fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 400 }), (bytes) => {
+    fc.property(fc.oneof(fc.uint8Array({ maxLength: 400 }), almostTlv), (bytes) => {
       try {
         decodeTlv(bytes);
       } catch (error) {
         if (!isFault(error)) throw error;
+        const offset = Number(error.details["offset"]);
+        expect(offset).toBeGreaterThanOrEqual(0);
+        expect(offset).toBeLessThanOrEqual(bytes.length);
+        expect(decodeTlvPartly(bytes).fault).toEqual(error);
       }
     }),
-    { numRuns: 1_000 },
+    { numRuns: 2_000 },
   );
 });

@@ -1,6 +1,6 @@
 /** BER-TLV data objects as EMV uses them (Book 3, Annex B): definite lengths only, a tree of constructed and primitive objects. */
 import { ByteReader, concat, toHex } from "../../base/bytes.ts";
-import { Fault } from "../../base/fault.ts";
+import { Fault, type FaultCode, isFault } from "../../base/fault.ts";
 
 /** The tag's bytes as one number: 0x5A, 0x9F02, 0xBF0C. */
 export type Tag = number;
@@ -14,6 +14,7 @@ export type Tlv =
 export const TLV_DEPTH_MAX = 8;
 export const TLV_BYTES_MAX = 65_536;
 export const TLV_OBJECTS_MAX = 1_024;
+/** EMV's own tags have one or two bytes (Annex B), issuers' and kernels' up to three; longer ones are reserved (ISO/IEC 7816-4, 5.2.2.1). */
 const TAG_BYTES_MAX = 3;
 const LENGTH_BYTES_MAX = 3;
 
@@ -22,32 +23,119 @@ const TAG_CONTINUES = 0x1f;
 const MORE_TAG_BYTES = 0x80;
 const LONG_LENGTH = 0x80;
 
-export function decodeTlv(bytes: Uint8Array): readonly Tlv[] {
-  if (bytes.length > TLV_BYTES_MAX) throw new Fault("codec.too-long", `TLV data of more than ${TLV_BYTES_MAX} bytes`);
-  return decodeLevel(bytes, 1, { objects: 0 });
+/** Where a decoder is. One object for the whole input, so that every Fault knows the offset within it. */
+interface Cursor {
+  readonly bytes: Uint8Array;
+  at: number;
+  objects: number;
 }
 
-function decodeLevel(bytes: Uint8Array, depth: number, seen: { objects: number }): readonly Tlv[] {
-  if (depth > TLV_DEPTH_MAX) throw new Fault("codec.too-long", `TLV objects nested deeper than ${TLV_DEPTH_MAX}`);
-  const reader = new ByteReader(bytes);
+/** Faults carry `details.offset`, counted from the first byte of `bytes`, however deep the objects are nested. */
+export function decodeTlv(bytes: Uint8Array): readonly Tlv[] {
   const objects: Tlv[] = [];
-  while (reader.remaining > 0) {
-    // Filler bytes before, between and after objects have no meaning (Annex B1).
-    if (bytes[reader.position] === 0x00) {
-      reader.u8();
-      continue;
-    }
-    seen.objects += 1;
-    if (seen.objects > TLV_OBJECTS_MAX) throw new Fault("codec.too-long", `more than ${TLV_OBJECTS_MAX} TLV objects`);
-    const tag = readTag(reader);
-    const value = reader.take(readLength(reader));
-    objects.push(isConstructed(tag) ? { tag, children: decodeLevel(value, depth + 1, seen) } : { tag, value });
-  }
+  decodeInto(objects, bytes);
   return objects;
 }
 
+export interface PartlyDecoded {
+  /** All that stands before the fault; a template may be incomplete. */
+  readonly objects: readonly Tlv[];
+  readonly fault?: Fault;
+}
+
+/** For people who look for a mistake in the bytes: what can be read, and why the rest cannot. */
+export function decodeTlvPartly(bytes: Uint8Array): PartlyDecoded {
+  const objects: Tlv[] = [];
+  try {
+    decodeInto(objects, bytes);
+    return { objects };
+  } catch (error) {
+    if (!isFault(error)) throw error;
+    return { objects, fault: error };
+  }
+}
+
+function decodeInto(objects: Tlv[], bytes: Uint8Array): void {
+  if (bytes.length > TLV_BYTES_MAX) {
+    throw tlvFault("codec.too-long", TLV_BYTES_MAX, `TLV data of more than ${TLV_BYTES_MAX} bytes`);
+  }
+  decodeLevel(objects, { bytes, at: 0, objects: 0 }, { end: bytes.length, depth: 1 });
+}
+
+function decodeLevel(objects: Tlv[], cursor: Cursor, { end, depth }: { readonly end: number; readonly depth: number }) {
+  const { bytes } = cursor;
+  while (cursor.at < end) {
+    // Filler bytes before, between and after objects have no meaning (Annex B1).
+    if (bytes[cursor.at] === 0x00) {
+      cursor.at += 1;
+      continue;
+    }
+    const start = cursor.at;
+    if (depth > TLV_DEPTH_MAX) {
+      throw tlvFault("codec.too-long", start, `TLV objects nested deeper than ${TLV_DEPTH_MAX}`);
+    }
+    cursor.objects += 1;
+    if (cursor.objects > TLV_OBJECTS_MAX) {
+      throw tlvFault("codec.too-long", start, `more than ${TLV_OBJECTS_MAX} TLV objects`);
+    }
+    const constructed = ((bytes[start] ?? 0) & CONSTRUCTED) !== 0;
+    const tag = tagAt(cursor, end);
+    const length = lengthAt(cursor, end);
+    const valueEnd = cursor.at + length;
+    if (valueEnd > end) {
+      const has = `has ${end - cursor.at}`;
+      throw tlvFault("codec.truncated", cursor.at, `tag ${tagName(tag)} wants ${length} bytes, ${has}`);
+    }
+    if (constructed) {
+      const children: Tlv[] = [];
+      objects.push({ tag, children });
+      decodeLevel(children, cursor, { end: valueEnd, depth: depth + 1 });
+    } else {
+      objects.push({ tag, value: bytes.subarray(cursor.at, valueEnd) });
+      cursor.at = valueEnd;
+    }
+  }
+}
+
+function tagAt(cursor: Cursor, end: number): Tag {
+  const { bytes } = cursor;
+  const start = cursor.at;
+  let tag = bytes[start] ?? 0;
+  cursor.at += 1;
+  if ((tag & TAG_CONTINUES) !== TAG_CONTINUES) return tag;
+  for (let length = 2; length <= TAG_BYTES_MAX; length += 1) {
+    if (cursor.at >= end) throw tlvFault("codec.truncated", start, "a tag is not complete");
+    const byte = bytes[cursor.at] ?? 0;
+    cursor.at += 1;
+    tag = tag * 0x100 + byte;
+    if ((byte & MORE_TAG_BYTES) === 0) return tag;
+  }
+  throw tlvFault("codec.invalid", start, `a tag of more than ${TAG_BYTES_MAX} bytes`);
+}
+
+function lengthAt(cursor: Cursor, end: number): number {
+  const { bytes } = cursor;
+  const start = cursor.at;
+  if (start >= end) throw tlvFault("codec.truncated", start, "a length is missing");
+  const first = bytes[start] ?? 0;
+  cursor.at += 1;
+  if (first < LONG_LENGTH) return first;
+  const count = first - LONG_LENGTH;
+  if (count === 0) throw tlvFault("codec.invalid", start, "an indefinite length is not allowed in EMV");
+  if (count > LENGTH_BYTES_MAX) throw tlvFault("codec.invalid", start, `a length of ${count} bytes`);
+  if (cursor.at + count > end) throw tlvFault("codec.truncated", start, "a length is not complete");
+  let length = 0;
+  for (let index = 0; index < count; index += 1) length = length * 0x100 + (bytes[cursor.at + index] ?? 0);
+  cursor.at += count;
+  return length;
+}
+
+const tlvFault = (code: FaultCode, offset: number, reason: string): Fault =>
+  new Fault(code, `${reason}, at byte ${offset}`, { details: { offset } });
+
 /** One tag, as in a data object list. */
 export function readTag(reader: ByteReader): Tag {
+  const offset = reader.position;
   let tag = reader.u8();
   if ((tag & TAG_CONTINUES) !== TAG_CONTINUES) return tag;
   for (let length = 2; length <= TAG_BYTES_MAX; length += 1) {
@@ -55,18 +143,7 @@ export function readTag(reader: ByteReader): Tag {
     tag = tag * 0x100 + byte;
     if ((byte & MORE_TAG_BYTES) === 0) return tag;
   }
-  throw new Fault("codec.invalid", `a tag of more than ${TAG_BYTES_MAX} bytes`);
-}
-
-function readLength(reader: ByteReader): number {
-  const first = reader.u8();
-  if (first < LONG_LENGTH) return first;
-  const count = first - LONG_LENGTH;
-  if (count === 0) throw new Fault("codec.invalid", "an indefinite length is not allowed in EMV");
-  if (count > LENGTH_BYTES_MAX) throw new Fault("codec.invalid", `a length of ${count} bytes`);
-  let length = 0;
-  for (let index = 0; index < count; index += 1) length = length * 0x100 + reader.u8();
-  return length;
+  throw tlvFault("codec.invalid", offset, `a tag of more than ${TAG_BYTES_MAX} bytes`);
 }
 
 /** Lengths in their shortest form. */
@@ -120,8 +197,13 @@ export function flattenTlv(objects: readonly Tlv[]): readonly { readonly tag: Ta
 }
 
 export function isConstructed(tag: Tag): boolean {
-  return ((numberBytes(tag)[0] ?? 0) & CONSTRUCTED) !== 0;
+  let first = tag;
+  while (first > 0xff) first = Math.floor(first / 0x100);
+  return (first & CONSTRUCTED) !== 0;
 }
+
+/** Where `part` stands in `whole`, of which it is a view: for Faults that speak of the whole input. */
+export const offsetWithin = (whole: Uint8Array, part: Uint8Array): number => part.byteOffset - whole.byteOffset;
 
 /** `9F02`, as the books write it. */
 export const tagName = (tag: Tag): string => toHex(numberBytes(tag)).toUpperCase();

@@ -13,8 +13,12 @@ export interface DolEntry {
 /** As much as one short command carries. */
 export const DOL_BYTES_MAX = 252;
 
+/** Faults carry `details.offset`. */
 export function decodeDol(bytes: Uint8Array): readonly DolEntry[] {
-  if (bytes.length > DOL_BYTES_MAX) throw new Fault("codec.too-long", `a DOL of more than ${DOL_BYTES_MAX} bytes`);
+  if (bytes.length > DOL_BYTES_MAX) {
+    const details = { offset: DOL_BYTES_MAX };
+    throw new Fault("codec.too-long", `a DOL of more than ${DOL_BYTES_MAX} bytes`, { details });
+  }
   const reader = new ByteReader(bytes);
   const entries: DolEntry[] = [];
   while (reader.remaining > 0) entries.push({ tag: readTag(reader), length: reader.u8() });
@@ -60,6 +64,9 @@ export function splitDol(entries: readonly DolEntry[], data: Uint8Array): Readon
   const reader = new ByteReader(data);
   const values = new Map<Tag, Uint8Array>();
   for (const { tag, length } of entries) values.set(tag, reader.take(length));
-  if (reader.remaining > 0) throw new Fault("codec.too-long", `${reader.remaining} bytes more than the DOL asks for`);
+  if (reader.remaining > 0) {
+    const details = { offset: reader.position };
+    throw new Fault("codec.too-long", `${reader.remaining} bytes more than the DOL asks for`, { details });
+  }
   return values;
 }
