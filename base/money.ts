@@ -76,6 +76,11 @@ export function currencyOf(code: string): Currency {
 
 export const isCurrency = (code: string): code is Currency => Object.hasOwn(CURRENCIES, code);
 export const exponentOf = (code: Currency): number => CURRENCIES[code]?.[1] ?? 2;
+/** The currency of a numeric code of ISO 4217, as bank cards write it; undefined when it is not known here. */
+export const currencyOfNumericCode = (numeric: number): Currency | undefined =>
+  Object.keys(CURRENCIES)
+    .filter(isCurrency)
+    .find((code) => numericCodeOf(code) === numeric);
 export const numericCodeOf = (code: Currency): number => CURRENCIES[code]?.[0] ?? 999;
 
 export function money(minor: bigint, code: string): Money {
