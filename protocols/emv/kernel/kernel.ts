@@ -6,7 +6,7 @@ import type { Result } from "../../../base/result.ts";
 import type { CommandApdu, ResponseApdu } from "../apdu.ts";
 import type { Tag } from "../ber-tlv.ts";
 import type { CryptogramType } from "../commands.ts";
-import type { CaPublicKey, Day, RevokedCertificate } from "../oda/keys.ts";
+import type { CaPublicKey, Day, RevokedCertificate, RsaPublicKey } from "../oda/keys.ts";
 
 /** An application that both sides may run, in the order in which it is offered (Book 1, 12.4). */
 export interface Candidate {
@@ -144,6 +144,8 @@ export interface Transaction {
   oda: OdaMethod;
   /** CDA was selected and has not failed so far. */
   cdaPending: boolean;
+  /** There when the keys for CDA were recovered. */
+  combined?: CombinedState;
   /** For people; undefined when authentication succeeded or was not tried. */
   odaFailure: string | undefined;
   cvm: CvmOutcome;
@@ -151,6 +153,13 @@ export interface Transaction {
   scriptResults: Uint8Array;
   /** The phases gone through, in order, for the transcript's reader. */
   readonly steps: KernelStepReport[];
+}
+
+/** What the card's signature over a cryptogram is checked with (Book 2, 6.6.2). */
+export interface CombinedState {
+  readonly icc: RsaPublicKey;
+  /** The values sent for PDOL, CDOL1 and CDOL2 so far, in that order. */
+  readonly sent: readonly Uint8Array[];
 }
 
 export interface KernelStepReport {

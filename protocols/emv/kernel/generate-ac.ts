@@ -1,0 +1,146 @@
+/**
+ * GENERATE AC, first or second: its data, what the card may answer, and the card's signature over the answer (Book 3, 6.5.5 and
+ * 9; Book 2, 6.6; Book 4, 6.3.2.1).
+ */
+import { createHash } from "node:crypto";
+import { ByteReader, concat } from "../../../base/bytes.ts";
+import { ok, type Result } from "../../../base/result.ts";
+import { STATUS } from "../apdu.ts";
+import { readTag, type Tag } from "../ber-tlv.ts";
+import { setBit, TSI, TVR } from "../bits.ts";
+import { type Cryptogram, type CryptogramType, decodeCid, decodeCryptogram, generateAcCommand } from "../commands.ts";
+import { buildDol, type DolEntry, decodeDol } from "../dol.ts";
+import { verifyCombined } from "../oda/verify.ts";
+import { end, type Part, readable, reading, refused, send } from "./dialogue.ts";
+import type { KernelEnd, Transaction } from "./kernel.ts";
+import { failAuthentication } from "./oda.ts";
+
+export interface GeneratedCryptogram {
+  readonly type: CryptogramType;
+  /** Undefined when no signature was asked for, or an AAC came, which carries none. */
+  readonly cdaHeld: boolean | undefined;
+}
+
+/** Tag 8C or 8D. */
+type CdolTag = 0x8c | 0x8d;
+
+/** The signature is asked for with a TC and an ARQC (RM13); an AAC has none (Book 2, 6.6.1). */
+export function* generateCryptogram(
+  transaction: Transaction,
+  { ask, cdol: tag }: { readonly ask: CryptogramType; readonly cdol: CdolTag },
+): Part<GeneratedCryptogram> {
+  const { values } = transaction;
+  const cdol = reading("Card Risk Management Data Object List", () => decodeDol(values.get(tag) ?? new Uint8Array(0)));
+  if (!cdol.ok) return cdol;
+  if (cdol.value.some((entry) => entry.tag === TC_HASH)) hashTransaction(transaction);
+  const cdolValues = buildDol(cdol.value, values);
+  const signature = transaction.cdaPending && ask !== "AAC" ? "cda" : "none";
+  const response = yield* send(generateAcCommand(ask, cdolValues, signature));
+  if (response.status !== STATUS.ok) return refused("GENERATE AC", response);
+  const decoded = reading("GENERATE AC", () => decodeCryptogram(response.data));
+  if (!decoded.ok) return decoded;
+  const { type, cid } = decoded.value;
+  if (RANK[type] > RANK[ask]) return end("card-error", `the card answers ${type} where ${ask} was asked for`);
+  keep(values, decoded.value);
+  if (transaction.combined) {
+    transaction.combined = { ...transaction.combined, sent: [...transaction.combined.sent, cdolValues] };
+  }
+  if (type === "AAC" && decodeCid(cid).reason === "service-not-allowed") {
+    return end("not-accepted", "the card says that this service is not allowed");
+  }
+  if (type === "AAC" || signature === "none") return unsigned(decoded.value);
+  return ok({ type, cdaHeld: checkSignature(transaction, decoded.value, response.data) });
+}
+
+/** A card may go down from what it was asked for, never up (Book 3, 9.3). */
+const RANK = { AAC: 0, ARQC: 1, TC: 2 } as const satisfies Record<CryptogramType, number>;
+
+/** Without a signature the cryptogram itself must be in clear (Book 3, 6.5.5.4). */
+function unsigned({ type, cryptogram }: Cryptogram): Result<GeneratedCryptogram, KernelEnd> {
+  if (!cryptogram) return end("data-missing", "GENERATE AC: the card gives no cryptogram in clear (9F26)");
+  return ok({ type, cdaHeld: undefined });
+}
+
+/** What the issuer is told. An object of the cryptogram before, if any, does not outlive it. */
+function keep(values: Map<Tag, Uint8Array>, answer: Cryptogram): void {
+  values.set(0x9f27, Uint8Array.of(answer.cid));
+  values.set(0x9f36, answer.atc);
+  const optional: readonly (readonly [Tag, Uint8Array | undefined])[] = [
+    [0x9f10, answer.issuerApplicationData.length > 0 ? answer.issuerApplicationData : undefined],
+    [0x9f26, answer.cryptogram],
+    [0x9f4b, answer.signedDynamicData],
+  ];
+  for (const [tag, value] of optional) {
+    if (value) values.set(tag, value);
+    else values.delete(tag);
+  }
+}
+
+/** Book 2, 6.6.2. An ARQC or TC without the signature that was asked for has failed as much as one with a wrong one. */
+function checkSignature(transaction: Transaction, answer: Cryptogram, data: Uint8Array): boolean {
+  const { values, tsi, settings, combined } = transaction;
+  const signed = answer.signedDynamicData;
+  if (!signed || !combined) {
+    failAuthentication(transaction, { why: "format", detail: "the card did not sign its cryptogram" });
+    return false;
+  }
+  const verified = verifyCombined(combined.icc, {
+    signed,
+    cid: answer.cid,
+    unpredictableNumber: settings.unpredictableNumber,
+    transactionData: concat(...combined.sent, withoutSignature(data)),
+  });
+  if (!verified.ok) {
+    failAuthentication(transaction, verified.error);
+    return false;
+  }
+  values.set(0x9f26, verified.value.cryptogram);
+  values.set(0x9f4c, verified.value.iccDynamicNumber);
+  setBit(tsi, TSI.odaPerformed);
+  return true;
+}
+
+const SIGNED_DYNAMIC_DATA = 0x9f4b;
+const LONG_LENGTH = 0x80;
+
+/** The objects in template 77 as the card wrote them, tag, length and value, but for the signature itself (6.6.2, step 10). */
+function withoutSignature(data: Uint8Array): Uint8Array {
+  const reader = new ByteReader(data);
+  readTag(reader);
+  const content = reader.take(readLength(reader));
+  const objects = new ByteReader(content);
+  const kept: Uint8Array[] = [];
+  while (objects.remaining > 0) {
+    const from = objects.position;
+    // Filler between objects belongs to none of them (Book 3, Annex B1).
+    if (content[from] === 0x00) {
+      objects.u8();
+      continue;
+    }
+    const tag = readTag(objects);
+    objects.take(readLength(objects));
+    if (tag !== SIGNED_DYNAMIC_DATA) kept.push(content.subarray(from, objects.position));
+  }
+  return concat(...kept);
+}
+
+/** Of an object that `decodeTlv` has read before: the length is of a form that is allowed. */
+function readLength(reader: ByteReader): number {
+  const first = reader.u8();
+  if (first < LONG_LENGTH) return first;
+  let length = 0;
+  for (let left = first - LONG_LENGTH; left > 0; left -= 1) length = length * 0x100 + reader.u8();
+  return length;
+}
+
+const TC_HASH = 0x98;
+
+/** TC Hash Value for a CDOL that asks for it: by the card's TDOL, else the terminal's, else over nothing (Book 3, 9.2.2). */
+function hashTransaction({ values, application, tvr }: Transaction): void {
+  const own = values.get(0x97);
+  if (!own) setBit(tvr, TVR.defaultTdolUsed);
+  const tdol: readonly DolEntry[] =
+    readable(() => decodeDol(own ?? application.defaultTdol ?? new Uint8Array(0))) ?? [];
+  values.delete(TC_HASH);
+  values.set(TC_HASH, new Uint8Array(createHash("sha1").update(buildDol(tdol, values)).digest()));
+}
