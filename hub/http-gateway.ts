@@ -79,6 +79,7 @@ export async function openHttpGateway(options: HttpGatewayOptions): Promise<Http
     });
     registerAuthorisationRoutes(scope, options.hub.authorisation);
     registerTerminalRoutes(scope, options.terminalParts);
+    registerFeatureRoutes(scope, options.hub);
     done();
   });
   await listen(app, options);
@@ -135,6 +136,23 @@ function registerOpenRoutes(app: FastifyInstance, { hub, version, terminalParts 
   app.get("/metrics", { schema: { summary: "Counters for Prometheus" } }, (_request, reply) =>
     reply.type("text/plain; version=0.0.4").serializer(String).send(hub.metrics.text()),
   );
+}
+
+function registerFeatureRoutes(app: FastifyInstance, { featureRoutes }: HubCore): void {
+  for (const { method, path, summary, body, query, answer, status, handle } of featureRoutes) {
+    app.route({
+      method,
+      url: path,
+      schema: {
+        summary,
+        ...(body === undefined ? {} : { body: jsonSchema(body) }),
+        ...(query === undefined ? {} : { querystring: jsonSchema(query) }),
+        response: { [status]: jsonSchema(answer) },
+        security: [{ operator: [] }],
+      },
+      handler: (request, reply) => reply.code(status).send(handle({ body: request.body, query: request.query })),
+    });
+  }
 }
 
 /** An envelope in, its answers out, after the commit. */

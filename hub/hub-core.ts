@@ -3,7 +3,8 @@
  * exactly as it does behind MQTT and HTTPS.
  */
 
-import type { KeyObject } from "node:crypto";
+import { createHmac, type KeyObject } from "node:crypto";
+import { assert } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import { type Epoch, newMessageId, type RandomBytes, type TerminalId } from "../base/ids.ts";
@@ -15,24 +16,32 @@ import {
   type Answer,
   type Authorisation,
   authorisationMigrations,
+  type CardRange,
   createAuthorisation,
   type Presented,
   STALE_ANSWER,
 } from "./core/authorisation/index.ts";
+import { ACCOUNT_CODES } from "./core/authorisation/postings.ts";
 import { createIngest, type Ingest, ingestMigrations } from "./core/ingest/index.ts";
 import { createLedger, type Ledger, ledgerMigrations } from "./core/ledger/index.ts";
 import { createTerminals, type LeasePolicy, type Terminals, terminalMigrations } from "./core/terminals/index.ts";
 import { createGroupCommit, type GroupCommit } from "./group-commit.ts";
 import type { HubKeys } from "./keys.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
+import type { FeatureMessage, HubService, OperatorRoute } from "./service.ts";
+import { SERVICES } from "./services.ts";
 
 export interface HubPolicy {
   readonly merchantId: string;
   /** How long an approval holds the money without its confirmation. */
   readonly holdMs: number;
   readonly riskParties: { readonly offline: string; readonly declined: string };
+  /** The cards that this hub issues itself; none when not said. */
+  readonly issuing?: readonly CardRange[];
   /** Undefined: this terminal gets no lease. */
   leaseOf(terminalId: TerminalId): LeasePolicy | undefined;
+  /** How long a card has to answer its challenge; 5 s when absent. */
+  readonly cardChallengeTtlMs?: number;
 }
 
 export interface HubCoreOptions {
@@ -52,6 +61,8 @@ export interface HubCore {
   readonly authorisation: Authorisation;
   readonly ingest: Ingest;
   readonly metrics: Metrics;
+  /** What the operator may ask of the features. */
+  readonly featureRoutes: readonly OperatorRoute[];
   /** Checks leases and hub time. */
   readonly signingKey: KeyObject;
   /** What terminals seal card data to. */
@@ -75,16 +86,31 @@ export interface HubCore {
 /** Opens the hub's database, or makes it; `:memory:` for tests. */
 export const openHubDatabase = (path: string): Sqlite =>
   openSqlite(path, {
-    migrations: [...ledgerMigrations, ...terminalMigrations, ...authorisationMigrations, ...ingestMigrations],
+    migrations: [
+      ...ledgerMigrations,
+      ...terminalMigrations,
+      ...authorisationMigrations,
+      ...ingestMigrations,
+      ...SERVICES.flatMap(({ migrations }) => migrations),
+    ],
   });
 
 const EXPIRED_PER_SWEEP_MAX = 1_000;
+const CARD_CHALLENGE_TTL_MS = 5_000;
 
 export function createHubCore(options: HubCoreOptions): HubCore {
   const { database, keys, policy, clock, random, log } = options;
   const metrics = options.metrics ?? createMetrics();
   const ledger = createLedger(database, clock);
-  const authorisation = createAuthorisation({ ...policy, database, clock, random, ledger, tokenKey: keys.tokenKey });
+  const authorisation = createAuthorisation({
+    ...policy,
+    database,
+    clock,
+    random,
+    ledger,
+    tokenKey: keys.tokenKey,
+    countCryptogram: (type, result) => metrics.count("tillway_hub_cryptograms_total", { type, result }),
+  });
   const terminals = createTerminals({
     database,
     clock,
@@ -108,7 +134,8 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     metrics.count("tillway_hub_committed_messages_total", {}, works);
   });
   metrics.gauge("tillway_hub_waiting_messages", () => commits.waiting);
-  const parts: Parts = { clock, random, terminals, authorisation, ingest, commits, metrics, openCard };
+  const services = createServices(options, ledger);
+  const parts: Parts = { clock, random, terminals, authorisation, ingest, commits, metrics, openCard, services };
   return {
     hubEpoch: ingest.hubEpoch,
     ledger,
@@ -116,6 +143,7 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     authorisation,
     ingest,
     metrics,
+    featureRoutes: services.flatMap(({ routes }) => routes),
     signingKey: keys.signing.publicKey,
     sealingKey: { keyId: keys.sealing.keyId, publicKey: keys.sealing.publicKey },
     receive: (envelope) => receive(parts, envelope),
@@ -145,6 +173,28 @@ interface Parts {
   readonly commits: GroupCommit;
   readonly metrics: Metrics;
   readonly openCard: OpenCard;
+  readonly services: readonly HubService[];
+}
+
+function createServices(options: HubCoreOptions, ledger: Ledger): readonly HubService[] {
+  const { database, clock, random, keys, policy, log } = options;
+  return SERVICES.map(({ name, define }) =>
+    define({
+      database,
+      clock,
+      random,
+      ledger,
+      log: log.for(name),
+      secret: new Uint8Array(createHmac("sha256", keys.tokenKey).update(`tillway/v1/service/${name}`).digest()),
+      cardChallengeTtlMs: policy.cardChallengeTtlMs ?? CARD_CHALLENGE_TTL_MS,
+      merchantAccount(currency) {
+        const id = `merchant:${policy.merchantId}:${currency}`;
+        const [status] = ledger.createAccounts([{ id, currency, code: ACCOUNT_CODES.merchant, limit: "none" }]);
+        assert(status === "created" || status === "exists", `account ${id} is ${status}`);
+        return id;
+      },
+    }),
+  );
 }
 
 /** The number lives here for the length of one call; what goes on is its token. */
@@ -154,7 +204,8 @@ function cardOpener({ sealing }: HubKeys, authorisation: Authorisation): OpenCar
     if (sealed.keyId !== sealing.keyId) return "unreadable";
     try {
       const card = openCardData({ sealed, terminalId, paymentId, privateKey: sealing.privateKey });
-      return { token: authorisation.tokenOf(card.pan), expiry: card.expiry };
+      const issued = authorisation.issued(card);
+      return { token: authorisation.tokenOf(card.pan), expiry: card.expiry, ...(issued ? { issued } : {}) };
     } catch (error) {
       if (error instanceof Fault) return "unreadable";
       throw error;
@@ -201,7 +252,25 @@ async function receive(parts: Parts, envelope: UpEnvelope): Promise<readonly Dow
         },
       });
       return [];
+    default:
+      return [await askFeature(parts, envelope)];
   }
+}
+
+/** A message of a feature, applied and answered like any other: the answer leaves after the commit. */
+async function askFeature(parts: Parts, envelope: FeatureMessage): Promise<DownEnvelope> {
+  const reply = await parts.commits.submit({
+    lane: "person",
+    apply() {
+      parts.terminals.markSeen(envelope.terminalId);
+      for (const service of parts.services) {
+        const answer = service.answer(envelope);
+        if (answer) return answer;
+      }
+      throw new Fault("message.invalid", `no feature of this hub takes a ${envelope.type}`);
+    },
+  });
+  return { ...headOf(parts, envelope), ...reply } as DownEnvelope;
 }
 
 async function authorise(

@@ -3,6 +3,13 @@ import { z } from "zod";
 import { Fault } from "../base/fault.ts";
 import { AdviceBatchSchema, ReceiptSchema } from "./advice.ts";
 import { AuthorisationRequestSchema, AuthorisationResponseSchema } from "./authorisation.ts";
+import {
+  CardChallengeSchema,
+  CardLookupSchema,
+  CardResponseSchema,
+  CardResultSchema,
+  CardTransactionSchema,
+} from "./card-verification.ts";
 import { EpochSchema, SequenceSchema, TerminalIdSchema, TimeSchema } from "./common.ts";
 import { LeaseMessageSchema } from "./lease.ts";
 import { firstIssue, parseJson } from "./signing.ts";
@@ -26,6 +33,9 @@ export const UpEnvelopeSchema = z.discriminatedUnion("type", [
   z.strictObject({ ...head, type: z.literal("advice.batch"), body: AdviceBatchSchema }),
   z.strictObject({ ...head, type: z.literal("presence"), body: PresenceSchema }),
   z.strictObject({ ...head, type: z.literal("health"), body: HealthSchema }),
+  z.strictObject({ ...head, type: z.literal("card.lookup"), body: CardLookupSchema }),
+  z.strictObject({ ...head, type: z.literal("card.transaction"), body: CardTransactionSchema }),
+  z.strictObject({ ...head, type: z.literal("card.response"), body: CardResponseSchema }),
 ]);
 export type UpEnvelope = z.infer<typeof UpEnvelopeSchema>;
 
@@ -33,6 +43,8 @@ export const DownEnvelopeSchema = z.discriminatedUnion("type", [
   z.strictObject({ ...head, type: z.literal("authorisation.response"), body: AuthorisationResponseSchema }),
   z.strictObject({ ...head, type: z.literal("receipt"), body: ReceiptSchema }),
   z.strictObject({ ...head, type: z.literal("lease"), body: LeaseMessageSchema }),
+  z.strictObject({ ...head, type: z.literal("card.challenge"), body: CardChallengeSchema }),
+  z.strictObject({ ...head, type: z.literal("card.result"), body: CardResultSchema }),
 ]);
 export type DownEnvelope = z.infer<typeof DownEnvelopeSchema>;
 

@@ -2,8 +2,8 @@
 import { ID_PATTERN, type TerminalId } from "../base/ids.ts";
 import type { DownEnvelope, UpEnvelope } from "./envelope.ts";
 
-export type UpStream = "authorisation" | "advice" | "telemetry" | "surroundings" | "health" | "presence";
-export type DownStream = "receipt" | "authorisation" | "lease" | "policy" | "command";
+export type UpStream = "authorisation" | "advice" | "telemetry" | "surroundings" | "health" | "presence" | "card";
+export type DownStream = "receipt" | "authorisation" | "lease" | "policy" | "command" | "card";
 
 const ROOT = "tillway/v1";
 export const upTopic = (terminalId: TerminalId, stream: UpStream): string => `${ROOT}/${terminalId}/up/${stream}`;
@@ -16,11 +16,16 @@ export const UP_STREAM_OF: Readonly<Record<UpEnvelope["type"], UpStream>> = {
   "advice.batch": "advice",
   presence: "presence",
   health: "health",
+  "card.lookup": "card",
+  "card.transaction": "card",
+  "card.response": "card",
 };
 export const DOWN_STREAM_OF: Readonly<Record<DownEnvelope["type"], DownStream>> = {
   "authorisation.response": "authorisation",
   receipt: "receipt",
   lease: "lease",
+  "card.challenge": "card",
+  "card.result": "card",
 };
 
 /** Whose topic it is and which way it goes; undefined for any other topic. */

@@ -1,0 +1,62 @@
+/** What a feature of the hub is: what it may ask of the core, and the points at which it joins in. */
+import type { z } from "zod";
+import type { Clock } from "../base/clock.ts";
+import type { RandomBytes } from "../base/ids.ts";
+import type { Log } from "../base/log.ts";
+import type { Currency } from "../base/money.ts";
+import type { Migration, Sqlite } from "../base/sqlite.ts";
+import type { DownEnvelope, UpEnvelope } from "../wire/envelope.ts";
+import type { Ledger } from "./core/ledger/index.ts";
+
+/** The messages that core handles itself. */
+type CoreType = "authorisation.request" | "advice.batch" | "presence" | "health";
+/** The messages that belong to features. */
+export type FeatureMessage = Exclude<UpEnvelope, { readonly type: CoreType }>;
+
+type ContentOf<E> = E extends { readonly type: infer T; readonly body: infer B }
+  ? { readonly type: T; readonly body: B }
+  : never;
+/** A message down without its envelope. */
+export type Reply = ContentOf<DownEnvelope>;
+
+/** One request of the operator's API. */
+export interface OperatorRoute {
+  readonly method: "GET" | "POST";
+  /** Under `/v1/<service>/`. */
+  readonly path: string;
+  readonly summary: string;
+  readonly body?: z.ZodType;
+  readonly query?: z.ZodType;
+  readonly answer: z.ZodType;
+  readonly status: 200 | 201;
+  /** Throws HttpRefusal. */
+  handle(request: { readonly body: unknown; readonly query: unknown }): unknown;
+}
+
+export interface HubService {
+  /** The answer, which leaves after the commit; undefined for a message that is not this service's. */
+  answer(message: FeatureMessage): Reply | undefined;
+  readonly routes: readonly OperatorRoute[];
+}
+
+/** What the core gives a service. Money moves through the ledger alone. */
+export interface ServiceCore {
+  readonly database: Sqlite;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly log: Log;
+  readonly ledger: Ledger;
+  /** 32 bytes that only this hub and this service know, for what it keeps under seal. */
+  readonly secret: Uint8Array;
+  /** How long a card has to answer its challenge. */
+  readonly cardChallengeTtlMs: number;
+  /** The account of this hub's own merchant; it comes into being when first needed. */
+  merchantAccount(currency: Currency): string;
+}
+
+export interface ServiceDefinition {
+  /** Its folder, the prefix of its tables, its paths. */
+  readonly name: string;
+  readonly migrations: readonly Migration[];
+  define(core: ServiceCore): HubService;
+}
