@@ -278,6 +278,8 @@ function countFailure({ store, clock, log }: Parts, { cardId, failures }: CardRo
 function post(parts: Parts, { known, card, trace }: Verifying): Outcome {
   trace.push("P3");
   const currency = currencyOf(known.currency);
+  // The ledger knows amounts without a currency: that the two accounts have the same one does not make it this one.
+  if (parts.ledger.account(card.accountId)?.currency !== currency) return OTHER_CURRENCY;
   if (!parts.ledger.account(known.payeeAccount)) parts.merchantAccount(currency);
   const [status] = parts.ledger.createTransfers([
     {
@@ -293,6 +295,8 @@ function post(parts: Parts, { known, card, trace }: Verifying): Outcome {
   return status === "created" ? { status: "approved", authCode: authCode(parts.random) } : refusalOf(status);
 }
 
+const OTHER_CURRENCY: Outcome = refused("E_DENIED", "the accounts are in another currency");
+
 function refusalOf(status: TransferStatus): Outcome {
   switch (status) {
     case "exceeds-credits":
@@ -300,7 +304,7 @@ function refusalOf(status: TransferStatus): Outcome {
     case "credit-account-not-found":
       return refused("E_UNKNOWN", "there is no such payee account");
     case "accounts-must-have-the-same-currency":
-      return refused("E_DENIED", "the accounts are in another currency");
+      return OTHER_CURRENCY;
     case "accounts-must-be-different":
       return refused("E_DENIED", "payer and payee are the same account");
     default:
