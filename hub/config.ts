@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 import { z } from "zod";
 import type { TerminalId } from "../base/ids.ts";
 import { LOG_LEVELS } from "../base/log.ts";
+import { CRYPTOGRAM_VERSIONS } from "../protocols/emv/cryptogram-versions.ts";
 import { CurrencySchema, EntryModeSchema } from "../wire/common.ts";
 import type { LeasePolicy } from "./core/terminals/index.ts";
 import type { HubPolicy } from "./hub-core.ts";
@@ -13,6 +14,7 @@ const NameSchema = z
   .refine((name) => isIP(name) !== 0 || /^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$/.test(name), "a host name or address");
 /** Part of account ids. */
 const PartySchema = z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/, "lower-case letters, digits and dashes, at most 32");
+const CARD_RANGES_MAX = 64;
 const MinorSchema = z.int().min(0).max(999_999_999_999);
 
 const LeaseConfigSchema = z.strictObject({
@@ -28,6 +30,23 @@ const LeaseConfigSchema = z.strictObject({
     .max(8)
     .default(() => ["chip" as const]),
 });
+
+/** Cards that this hub issues itself: it checks their cryptograms and answers them. */
+const IssuingSchema = z
+  .strictObject({
+    bin: z.string().regex(/^\d{4,19}$/, "the 4 to 19 leading digits of the cards' numbers, in quotes"),
+    /** 32 hex digits, mode 0600; a relative path starts in the data folder. */
+    masterKeyFile: z.string().min(1),
+    /** EMV Book 2, A1.4. */
+    derivation: z.enum(["A", "B"]).default("A"),
+    cryptogramVersion: z.literal(CRYPTOGRAM_VERSIONS).default(18),
+    /** EMV Book 2, 8.2; 1 when absent, and 2 for the common-core version. */
+    arpcMethod: z.literal([1, 2]).optional(),
+  })
+  .refine(({ cryptogramVersion, derivation }) => cryptogramVersion !== "common-core" || derivation === "B", {
+    path: ["derivation"],
+    error: "must be B for the common-core version",
+  });
 
 export const HubConfigSchema = z.strictObject({
   dataDir: z.string().min(1).default("/var/lib/tillway/hub"),
@@ -58,6 +77,7 @@ export const HubConfigSchema = z.strictObject({
       declinedRisk: PartySchema.default("merchant"),
     })
     .prefault({}),
+  issuing: z.array(IssuingSchema).max(CARD_RANGES_MAX).default([]),
   lease: LeaseConfigSchema.prefault({}),
   /** Leases that differ from the ordinary one, by terminal. */
   leases: z.record(z.string().max(64), LeaseConfigSchema).default({}),

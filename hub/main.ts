@@ -13,6 +13,7 @@ import { type HubConfig, policyOf } from "./config.ts";
 import type { TerminalRouteParts } from "./core/terminals/index.ts";
 import { openHttpGateway } from "./http-gateway.ts";
 import { createHubCore, type HubCore, openHubDatabase } from "./hub-core.ts";
+import { loadCardRanges } from "./issuing-keys.ts";
 import { type HubKeys, loadHubKeys, loadOperatorToken } from "./keys.ts";
 import { type MqttGateway, openMqttGateway } from "./mqtt-gateway.ts";
 import { type HubTls, loadHubTls } from "./tls.ts";
@@ -78,6 +79,7 @@ interface BringUp {
 
 async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): Promise<RunningHub> {
   const paths = hubPaths(dataDir);
+  const issuing = loadCardRanges({ ...config, dataDir });
   const keys = loadHubKeys(paths.keys, random);
   const names = [config.public.host, ...config.public.names];
   const loadTls = () => loadHubTls({ folder: paths.tls, names, now: clock.now(), random });
@@ -86,7 +88,8 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
   await using stack = new AsyncDisposableStack();
   stack.use(lock);
   const database = stack.adopt(openHubDatabase(paths.database), (open) => void open.close());
-  const core = createHubCore({ database, keys, policy: policyOf(config), clock, random, log });
+  const policy = { ...policyOf(config), issuing };
+  const core = createHubCore({ database, keys, policy, clock, random, log });
   // Disposed after the gateways and before the database: what they took is committed.
   stack.defer(() => core.idle());
   stack.defer(sweep({ core, clock, log }));

@@ -37,6 +37,8 @@ export const RESPONSE_CODES = {
   systemMalfunction: "96",
 } as const;
 
+export const ISSUER_SCRIPTS_MAX = 4;
+
 export const AuthorisationResponseSchema = z.strictObject({
   paymentId: PaymentIdSchema,
   attempt: AttemptSchema,
@@ -50,6 +52,10 @@ export const AuthorisationResponseSchema = z.strictObject({
     .string()
     .regex(/^[0-9A-Z]{6}$/)
     .optional(),
+  /** Tag 91, for the card: only of an issuer who found its ARQC right. */
+  issuerAuthenticationData: HexSchema.optional(),
+  /** Templates 71 and 72, each with its tag and length, in the order in which the card gets them. */
+  issuerScripts: z.array(HexSchema).max(ISSUER_SCRIPTS_MAX).optional(),
   /** Signed hub time. */
   time: SignedSchema,
 });

@@ -1,6 +1,7 @@
 /** Applies what a terminal tells afterwards: advices, reversals and voids. Each ends in one answer for its receipt (RM1, RM12). */
 import { fromWireMoney, type ReasonCode } from "../../../wire/common.ts";
 import type { EntryOf } from "../../../wire/journal-entry.ts";
+import { type CountCryptogram, checkClaim } from "./issuing.ts";
 import type { Postings } from "./postings.ts";
 import type { Answer, Presented } from "./request.ts";
 import type { AttemptRecord, AuthorisationStore, PaymentContent, PaymentKey, PaymentRecord } from "./store.ts";
@@ -17,6 +18,7 @@ export interface EntryParts {
   readonly merchantId: string;
   /** Who bears an honoured approval's remainder: of an ordinary one, and of one that the hub had declined. */
   readonly riskParties: { readonly offline: string; readonly declined: string };
+  readonly countCryptogram: CountCryptogram;
 }
 
 export interface EntryInput<Body> {
@@ -67,6 +69,7 @@ function confirmPurchase(parts: EntryParts, input: AdviceInput, payment: Payment
     minor: amount.minor,
     ...(accountId === undefined ? {} : { accountId }),
   });
+  recordCryptogram(parts, input, payment);
   if (postNewestHold(parts, { input, payment, attempts })) {
     end(parts, input, payment);
     return PROCESSED;
@@ -84,6 +87,27 @@ function confirmPurchase(parts: EntryParts, input: AdviceInput, payment: Payment
   return remainder > 0n
     ? { status: "processed", detail: `${remainder} minor units are exposure of ${party}` }
     : PROCESSED;
+}
+
+/**
+ * Whether the card really approved: what a person needs who looks into an exposure. The sale is posted all the same, as
+ * goods have changed hands (RM16).
+ */
+function recordCryptogram({ store, countCryptogram }: EntryParts, input: AdviceInput, payment: PaymentRecord): void {
+  const { body, card } = input;
+  if (body.mode !== "offline" || typeof card !== "object" || !card.issued) return;
+  const { amount } = body;
+  // A sale that is to be authorised later brings the card's question and not its approval (RM9).
+  const type = body.deferred ? "ARQC" : "TC";
+  const checked = checkClaim({ card: card.issued, type, amount, iccData: body.card?.iccData });
+  store.setCryptogram(payment.number, checked.ok ? "held" : "failed");
+  if (!checked.ok) {
+    countCryptogram(type, checked.error.why);
+    return;
+  }
+  const { sequenceNumber } = card.issued;
+  const used = { token: card.token, sequenceNumber, counter: checked.value.atc, paymentNumber: payment.number };
+  countCryptogram(type, store.useCounter(used) ? "held" : "replayed");
 }
 
 /** Declined for the card or its account; not for coming out of order or with other content. */

@@ -2,6 +2,7 @@
 import type { RandomBytes } from "../../../base/ids.ts";
 import { type AuthorisationRequest, type AuthorisationResponse, RESPONSE_CODES } from "../../../wire/authorisation.ts";
 import { fromWireMoney, type ReasonCode } from "../../../wire/common.ts";
+import { type CountCryptogram, checkClaim, type IssuedCard, issuerAuthenticationData } from "./issuing.ts";
 import type { Postings } from "./postings.ts";
 import type { AttemptRecord, AuthorisationStore, PaymentContent, PaymentKey, PaymentRecord } from "./store.ts";
 
@@ -10,12 +11,17 @@ export interface PresentedCard {
   readonly token: string;
   /** YYMM. */
   readonly expiry: string;
+  /** Only of a card in one of this hub's own ranges. */
+  readonly issued?: IssuedCard;
 }
 
 /** `unreadable`: sealed to another key, terminal or payment. */
 export type Presented = PresentedCard | "unreadable" | undefined;
 
-export type Answer = Pick<AuthorisationResponse, "outcome" | "responseCode" | "reason" | "detail" | "approvalCode">;
+export type Answer = Pick<
+  AuthorisationResponse,
+  "outcome" | "responseCode" | "reason" | "detail" | "approvalCode" | "issuerAuthenticationData"
+>;
 /** `fresh`: decided now, so that it may still be taken back; else nothing was done. */
 export interface Decided {
   readonly answer: Answer;
@@ -28,6 +34,7 @@ export interface RequestParts {
   readonly random: RandomBytes;
   readonly merchantId: string;
   readonly holdMs: number;
+  readonly countCryptogram: CountCryptogram;
 }
 
 export interface OnlineInput {
@@ -150,12 +157,62 @@ function decideFresh(parts: RequestParts, input: OnlineInput, known: Known): Ans
 type Deciding = Known & { readonly content: PaymentContent };
 
 function purchase(parts: RequestParts, input: OnlineInput, { payment, content }: Deciding): Answer {
-  const { store, postings } = parts;
   const { card } = input;
-  store.setContent(payment.number, content);
+  parts.store.setContent(payment.number, content);
   if (card === undefined) return decline(RESPONSE_CODES.formatError, "E_FORMAT", "card: a purchase needs card data");
   if (card === "unreadable")
     return decline(RESPONSE_CODES.formatError, "E_FORMAT", "card: sealed to another key, terminal or payment");
+  if (!card.issued) return purchaseWith(parts, input, { payment, content, card });
+  const checked = checkOnline(parts, input, { payment, card: { ...card, issued: card.issued } });
+  if ("refusal" in checked) return checked.refusal;
+  const answer = purchaseWith(parts, input, { payment, content, card });
+  return { ...answer, issuerAuthenticationData: checked.authenticate(answer.responseCode) };
+}
+
+interface Claiming {
+  readonly payment: PaymentRecord;
+  readonly card: PresentedCard & { readonly issued: IssuedCard };
+}
+
+type OnlineCheck = { readonly refusal: Answer } | { readonly authenticate: (responseCode: string) => string };
+
+/**
+ * A wrong cryptogram is declined with 05, the code that ISO 8583 itself has for it: 82, which card schemes use, lies in the
+ * standard's private range.
+ */
+function checkOnline(
+  { store, countCryptogram }: RequestParts,
+  { request }: OnlineInput,
+  { payment, card }: Claiming,
+): OnlineCheck {
+  const { issued, token } = card;
+  const checked = checkClaim({ card: issued, type: "ARQC", amount: request.amount, iccData: request.iccData });
+  if (!checked.ok) {
+    const { why, detail } = checked.error;
+    countCryptogram("ARQC", why);
+    if (why === "incomplete") return { refusal: decline(RESPONSE_CODES.formatError, "E_FORMAT", detail) };
+    store.setCryptogram(payment.number, "failed");
+    return { refusal: decline(RESPONSE_CODES.doNotHonour, "E_DENIED", detail) };
+  }
+  const { sequenceNumber } = issued;
+  if (!store.useCounter({ token, sequenceNumber, counter: checked.value.atc, paymentNumber: payment.number })) {
+    countCryptogram("ARQC", "replayed");
+    const detail = "the card gave this cryptogram for another payment before";
+    return { refusal: decline(RESPONSE_CODES.doNotHonour, "E_DENIED", detail) };
+  }
+  countCryptogram("ARQC", "held");
+  store.setCryptogram(payment.number, "held");
+  return { authenticate: (responseCode) => issuerAuthenticationData(issued, checked.value, responseCode) };
+}
+
+interface PurchaseCard {
+  readonly payment: PaymentRecord;
+  readonly content: PaymentContent;
+  readonly card: PresentedCard;
+}
+
+function purchaseWith(parts: RequestParts, input: OnlineInput, { payment, content, card }: PurchaseCard): Answer {
+  const { store, postings } = parts;
   const record = store.card(card.token);
   if (!record) return decline(RESPONSE_CODES.invalidCard, "E_UNKNOWN", "no account has this card");
   store.setContent(payment.number, { ...content, accountId: record.accountId });

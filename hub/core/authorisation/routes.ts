@@ -31,6 +31,7 @@ const TransactionShape = z.object({
   postedMinor: MinorText.describe("what reached the merchant for good; negative for a refund"),
   postings: z.int().describe("transfers that moved money for good"),
   exposure: z.object({ minor: MinorText, party: z.string() }).optional(),
+  cryptogram: z.enum(["held", "failed"]).optional().describe("of the card, where this hub is its issuer"),
   attempts: z.array(z.object({ attempt: z.int(), state: z.string(), responseCode: z.string().optional() })),
   transfers: z.array(TransferShape),
   firstHeardAt: z.string(),
@@ -163,6 +164,7 @@ function showTransaction(view: TransactionView): z.output<typeof TransactionShap
     ...(payment.exposureMinor === undefined
       ? {}
       : { exposure: { minor: payment.exposureMinor.toString(), party: payment.exposureParty ?? "" } }),
+    ...(payment.cryptogram === undefined ? {} : { cryptogram: payment.cryptogram }),
     postedMinor: view.postedMinor.toString(),
     postings: view.postings,
     attempts: view.attempts.map(({ attempt, state, answer }) => ({ attempt, state, ...codeOf(answer) })),

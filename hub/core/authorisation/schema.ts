@@ -1,4 +1,7 @@
-/** The tables of authorisation: cards known by token, payments with their one outcome, and the attempts at each (RM1). */
+/**
+ * The tables of authorisation: cards known by token, payments with their one outcome, the attempts at each (RM1), and the
+ * transaction counters that cards of this hub's ranges have used.
+ */
 import type { Migration } from "../../../base/sqlite.ts";
 
 export const authorisationMigrations: readonly Migration[] = [
@@ -45,6 +48,20 @@ export const authorisationMigrations: readonly Migration[] = [
         answer TEXT,
         at INTEGER NOT NULL,
         PRIMARY KEY (payment_number, attempt)
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
+  {
+    id: "authorisation-2",
+    sql: `
+      ALTER TABLE authorisation__payment ADD COLUMN cryptogram TEXT CHECK (cryptogram IN ('held', 'failed'));
+
+      CREATE TABLE authorisation__transaction_counter (
+        token TEXT NOT NULL,
+        sequence_number TEXT NOT NULL,
+        counter INTEGER NOT NULL,
+        payment_number INTEGER NOT NULL REFERENCES authorisation__payment (number),
+        PRIMARY KEY (token, sequence_number, counter)
       ) STRICT, WITHOUT ROWID;
     `,
   },

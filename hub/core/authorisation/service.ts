@@ -7,6 +7,7 @@ import type { PaymentId, RandomBytes, TerminalId } from "../../../base/ids.ts";
 import type { Money } from "../../../base/money.ts";
 import { fail, ok, type Result } from "../../../base/result.ts";
 import { type Sqlite, transaction } from "../../../base/sqlite.ts";
+import type { CardData } from "../../../wire/card-data.ts";
 import type { EntryOf } from "../../../wire/journal-entry.ts";
 import type { Account, Ledger } from "../ledger/index.ts";
 import {
@@ -18,6 +19,7 @@ import {
   type EntryOutcome,
   type EntryParts,
 } from "./entries.ts";
+import { type CardRange, type CountCryptogram, type IssuedCard, issuedCard } from "./issuing.ts";
 import { ACCOUNT_CODES, createPostings, readHoldId } from "./postings.ts";
 import { type Decided, decideRequest, type OnlineInput, type RequestParts } from "./request.ts";
 import { createAuthorisationStore, type PaymentFilter } from "./store.ts";
@@ -34,6 +36,9 @@ export interface AuthorisationOptions {
   /** How long an approval holds the money without its confirmation. */
   readonly holdMs: number;
   readonly riskParties: EntryParts["riskParties"];
+  /** The cards that this hub issues itself; none when not said. */
+  readonly issuing?: readonly CardRange[];
+  readonly countCryptogram?: CountCryptogram;
 }
 
 export interface NewCustomer {
@@ -51,6 +56,8 @@ export interface AccountView extends Account {
 
 export interface Authorisation {
   tokenOf(pan: string): string;
+  /** Undefined for a card of another issuer. */
+  issued(card: CardData): IssuedCard | undefined;
   request(input: OnlineInput): Decided;
   advice(input: AdviceInput): EntryOutcome;
   reversal(input: EntryInput<EntryOf<"reversal">>): EntryOutcome;
@@ -67,10 +74,10 @@ export interface Authorisation {
 const ACCOUNT_ID_BYTES = 8;
 
 export function createAuthorisation(options: AuthorisationOptions): Authorisation {
-  const { database, clock, ledger, random } = options;
+  const { database, clock, ledger, random, issuing = [], countCryptogram = () => {} } = options;
   const store = createAuthorisationStore(database);
   const postings = createPostings(ledger);
-  const parts: RequestParts & EntryParts = { ...options, store, postings };
+  const parts: RequestParts & EntryParts = { ...options, store, postings, countCryptogram };
   const tokenOf = (pan: string) => createHmac("sha256", options.tokenKey).update(pan).digest("hex");
   const accountView = (account: Account): AccountView => {
     const card = store.cardOfAccount(account.id);
@@ -80,6 +87,7 @@ export function createAuthorisation(options: AuthorisationOptions): Authorisatio
 
   return {
     tokenOf,
+    issued: (card) => issuedCard(issuing, card),
     request: (input) => decideRequest(parts, input),
     advice: (input) => applyAdvice(parts, input),
     reversal: (input) => applyReversal(parts, input),

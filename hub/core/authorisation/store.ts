@@ -48,6 +48,8 @@ export interface PaymentRecord extends PaymentKey, PaymentOutcome {
   readonly number: number;
   readonly state: PaymentState;
   readonly content?: PaymentContent;
+  /** Whether the card's cryptogram held; absent where this hub is not its issuer. */
+  readonly cryptogram?: "held" | "failed";
   readonly createdAt: number;
   readonly endedAt?: number;
 }
@@ -96,6 +98,7 @@ interface PaymentRow {
   readonly business_date: string | null;
   readonly exposure_minor: bigint | null;
   readonly exposure_party: string | null;
+  readonly cryptogram: "held" | "failed" | null;
   readonly created_at: bigint;
   readonly ended_at: bigint | null;
 }
@@ -133,6 +136,7 @@ const toPayment = (row: PaymentRow): PaymentRecord => ({
   ...(row.business_date === null ? {} : { businessDate: row.business_date }),
   ...(row.exposure_minor === null ? {} : { exposureMinor: row.exposure_minor }),
   ...(row.exposure_party === null ? {} : { exposureParty: row.exposure_party }),
+  ...(row.cryptogram === null ? {} : { cryptogram: row.cryptogram }),
   createdAt: Number(row.created_at),
   ...(row.ended_at === null ? {} : { endedAt: Number(row.ended_at) }),
 });
@@ -151,7 +155,7 @@ const FILTER = `(@terminalId IS NULL OR terminal_id = @terminalId) AND (@payment
 export type AuthorisationStore = ReturnType<typeof createAuthorisationStore>;
 
 export function createAuthorisationStore(database: Sqlite) {
-  return { ...paymentSql(database), ...attemptSql(database), ...cardSql(database) };
+  return { ...paymentSql(database), ...attemptSql(database), ...cardSql(database), ...counterSql(database) };
 }
 
 function paymentSql(database: Sqlite) {
@@ -172,6 +176,7 @@ function paymentSql(database: Sqlite) {
     `UPDATE authorisation__payment SET state = ?, ended_at = ?, mode = ?, approval_code = ?, masked_pan = ?,
        business_date = ?, exposure_minor = ?, exposure_party = ? WHERE number = ? AND state = 'open'`,
   );
+  const setCryptogram = database.prepare("UPDATE authorisation__payment SET cryptogram = ? WHERE number = ?");
   const refunded = database
     .prepare<[number, number], bigint>(
       `SELECT coalesce(sum(minor), 0) FROM authorisation__payment AS payment
@@ -205,6 +210,7 @@ function paymentSql(database: Sqlite) {
       toPayment(present(insert.get(key.terminalId, key.paymentId, at), "the inserted payment")),
     setContent: (number: number, c: PaymentContent) =>
       void setContent.run(c.operation, c.currency, c.minor, c.accountId ?? null, c.originalNumber ?? null, number),
+    setCryptogram: (number: number, cryptogram: "held" | "failed") => void setCryptogram.run(cryptogram, number),
     endPayment: (number: number, ended: PaymentOutcome & { readonly state: "confirmed" | "voided"; at: number }) =>
       void end.run(
         ended.state,
@@ -248,6 +254,35 @@ function attemptSql(database: Sqlite) {
     insertAttempt: (number: number, a: AttemptRecord) =>
       void put.run(number, a.attempt, a.state, a.content ?? null, a.answer ?? null, a.at),
     moveAttempt: (number: number, attempt: number, state: AttemptState) => void move.run(state, number, attempt),
+  };
+}
+
+/** One transaction of one card, named by what its cryptogram covers. */
+export interface UsedCounter {
+  readonly token: string;
+  readonly sequenceNumber: string;
+  /** Application Transaction Counter. */
+  readonly counter: number;
+  readonly paymentNumber: number;
+}
+
+function counterSql(database: Sqlite) {
+  const put = database.prepare(
+    `INSERT INTO authorisation__transaction_counter (token, sequence_number, counter, payment_number)
+     VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+  );
+  const owner = database
+    .prepare<[string, string, number], number>(
+      `SELECT payment_number FROM authorisation__transaction_counter
+       WHERE token = ? AND sequence_number = ? AND counter = ?`,
+    )
+    .pluck();
+  return {
+    /** False when another payment had this counter of this card before. In whatever order they come. */
+    useCounter({ token, sequenceNumber, counter, paymentNumber }: UsedCounter): boolean {
+      put.run(token, sequenceNumber, counter, paymentNumber);
+      return owner.get(token, sequenceNumber, counter) === paymentNumber;
+    },
   };
 }
 
