@@ -4,9 +4,11 @@ import { z } from "zod";
 import { loadConfig } from "../base/config-file.ts";
 import { guarded, runDaemon } from "../base/daemon.ts";
 import { Fault } from "../base/fault.ts";
-import { ID_PATTERN } from "../base/ids.ts";
+import { ID_PATTERN, systemRandom } from "../base/ids.ts";
 import { exponentOf, isCurrency, parseDecimal, toDecimal } from "../base/money.ts";
 import { HUB_ENV_PREFIX, type HubConfig, HubConfigSchema } from "./config.ts";
+import { openDialogueFile, readDialogueFile } from "./dialogue-file.ts";
+import { loadHubKeys } from "./keys.ts";
 import { hubPaths, readEndpoints, startHub } from "./main.ts";
 import { type OperatorClient, operatorClient } from "./operator-client.ts";
 
@@ -63,6 +65,11 @@ export function registerHub(program: Command): void {
     .option("--payment <id>", "of this payment id only")
     .option("--json", "one JSON object per line")
     .action(guarded(listTransactions));
+  withConfig(
+    hub
+      .command("dialogue <file>")
+      .description("opens what `tillway dialogue --sealed` printed at a terminal; shows card data in clear"),
+  ).action(guarded(openDialogue));
   withConfig(hub.command("terminals").description("lists enrolled terminals"))
     .option("--json", "one JSON object per line")
     .action(guarded(listTerminals));
@@ -81,6 +88,14 @@ async function run(options: Shared & { readonly check?: true }): Promise<void> {
       return running;
     },
   });
+}
+
+/** Reads the hub's own key from its folder: only its user can. */
+function openDialogue(path: string, options: Shared): void {
+  const file = readDialogueFile(path);
+  const { sealing } = loadHubKeys(hubPaths(configOf(options).dataDir).keys, systemRandom);
+  console.error(`payment ${file.paymentId} of ${file.terminalId} at ${file.at}; what follows holds card data in clear`);
+  process.stdout.write(openDialogueFile(file, sealing));
 }
 
 const ClaimAnswer = z.object({ claim: z.string(), expiresAt: z.string() });

@@ -29,6 +29,8 @@ const LeaseConfigSchema = z.strictObject({
     .min(1)
     .max(8)
     .default(() => ["chip" as const]),
+  /** Terminals may sell to cards that decline for want of an answer, at the merchant's risk (RM9). */
+  deferredAuthorisation: z.boolean().default(false),
 });
 
 /** Cards that this hub issues itself: it checks their cryptograms and answers them. */
@@ -95,9 +97,10 @@ export function policyOf(config: HubConfig): HubPolicy {
     leaseOf(terminalId: TerminalId): LeasePolicy | undefined {
       const lease = Object.hasOwn(config.leases, terminalId) ? config.leases[terminalId] : config.lease;
       if (!lease?.enabled) return undefined;
-      const { currency, countMax, hours, means } = lease;
+      const { currency, countMax, hours, means, deferredAuthorisation } = lease;
       const perSaleMinor = BigInt(lease.perSaleMinor);
-      return { currency, perSaleMinor, sumMinor: BigInt(lease.sumMinor), countMax, hours, means };
+      const sumMinor = BigInt(lease.sumMinor);
+      return { currency, perSaleMinor, sumMinor, countMax, hours, means, deferredAuthorisation };
     },
   };
 }

@@ -42,6 +42,8 @@ export const CardFactsSchema = z.strictObject({
   aid: HexSchema,
   label: z.string().max(16),
   cryptogramType: z.enum(["TC", "ARQC", "AAC"]),
+  /** The customer signs; the shop keeps the paper (RM13). */
+  signature: z.literal(true).optional(),
   /** DE 55 without 57, 5A, 5F20, 9F1F and 9F20 (RM5). */
   iccData: HexSchema,
 });
@@ -56,6 +58,8 @@ const Decision = z.strictObject({
   kind: z.literal("decision"),
   outcome: z.enum(["approved", "declined", "aborted"]),
   mode: z.enum(["online", "offline"]),
+  /** The merchant took the goods' risk: `card` holds an ARQC, which the hub authorises or refuses on arrival (RM9). */
+  deferred: z.literal(true).optional(),
   operation: z.enum(["purchase", "refund"]),
   amount: MoneySchema,
   reason: ReasonCodeSchema.optional(),
@@ -104,6 +108,9 @@ const Printed = z.strictObject({
   result: z.enum(["proven", "unproven", "nothing"]),
 });
 
+/** The cashier compared the customer's signature with the card's (RM13). */
+const SignatureChecked = z.strictObject({ ...base, kind: z.literal("signature"), accepted: z.boolean() });
+
 export const EntryBodySchema = z.discriminatedUnion("kind", [
   Intent,
   OnlineRequested,
@@ -113,6 +120,7 @@ export const EntryBodySchema = z.discriminatedUnion("kind", [
   Void,
   PrintIntent,
   Printed,
+  SignatureChecked,
 ]);
 export type EntryBody = z.infer<typeof EntryBodySchema>;
 export type EntryOf<K extends EntryBody["kind"]> = Extract<EntryBody, { kind: K }>;

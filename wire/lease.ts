@@ -27,6 +27,8 @@ export const LeaseSchema = z.strictObject({
   sumMinor: MinorSchema,
   countMax: z.int().min(0).max(100_000),
   means: z.array(EntryModeSchema).max(8),
+  /** A card that declines because nobody could be asked may be taken all the same, and its ARQC sent later (RM9). */
+  deferredAuthorisation: z.boolean().default(false),
   /** Keyed hashes of refused cards, under this terminal's card-token key. */
   denyList: z.strictObject({ version: z.int().min(0), hash: DigestSchema, tokens: z.array(DigestSchema).max(5_000) }),
   /** The hub's present HPKE key: X25519 SPKI. */

@@ -4,7 +4,13 @@ import type { z } from "zod";
 import { isFault } from "../../base/fault.ts";
 import type { Log } from "../../base/log.ts";
 import type { ReasonCode } from "../../wire/common.ts";
-import type { CancelRefusal, ReprintRefusal, StartRefusal, VoidRefusal } from "../payment/payments.ts";
+import type {
+  CancelRefusal,
+  ReprintRefusal,
+  SignatureRefusal,
+  StartRefusal,
+  VoidRefusal,
+} from "../payment/payments.ts";
 import type { ErrorJson } from "./api-schemas.ts";
 
 export interface ApiError {
@@ -19,7 +25,7 @@ export function refuse(reply: FastifyReply, { status, ...error }: ApiError): Err
   return { error };
 }
 
-type Refusal = StartRefusal | CancelRefusal | VoidRefusal | ReprintRefusal;
+type Refusal = StartRefusal | CancelRefusal | VoidRefusal | ReprintRefusal | SignatureRefusal;
 type DetailedWhy = Exclude<Refusal["why"], "conflict">;
 
 const STATUS: Readonly<Record<DetailedWhy, readonly [status: number, code: ReasonCode]>> = {
@@ -31,6 +37,8 @@ const STATUS: Readonly<Record<DetailedWhy, readonly [status: number, code: Reaso
   "already-processed": [409, "E_STATE"],
   "nothing-to-print": [409, "E_STATE"],
   "no-printer": [409, "E_UNAVAILABLE"],
+  "not-asked": [409, "E_STATE"],
+  answered: [409, "E_STATE"],
   "not-allowed": [422, "E_DENIED"],
   draining: [503, "E_UNAVAILABLE"],
 };

@@ -36,6 +36,7 @@ export const RefundBodySchema = z.strictObject({
   amount: AmountSchema.optional(),
 });
 export const VoidBodySchema = z.strictObject({ reason: wordsOf(REASON_CHARACTERS_MAX).optional() }).prefault({});
+export const SignatureBodySchema = z.strictObject({ accepted: z.boolean() });
 export const NoBodySchema = z.strictObject({}).prefault({});
 
 export const WAIT_SEC_MAX = 120;
@@ -75,11 +76,20 @@ export const PaymentViewSchema = z.strictObject({
   originalId: z.string().optional(),
   stage: z.string().optional(),
   mode: z.enum(["online", "offline"]).optional(),
+  deferred: z.literal(true).optional(),
   reason: z.string().optional(),
   detail: z.string().optional(),
   responseCode: z.string().optional(),
   approvalCode: z.string().optional(),
-  card: z.strictObject({ entryMode: z.string(), maskedPan: z.string(), label: z.string(), aid: z.string() }).optional(),
+  card: z
+    .strictObject({
+      entryMode: z.string(),
+      maskedPan: z.string(),
+      label: z.string(),
+      aid: z.string(),
+      signature: z.literal(true).optional(),
+    })
+    .optional(),
   ticket: z.enum(["none", "pending", "printed", "possibly-printed"]),
   queue: z.enum(QUEUE_STATES).optional(),
   startedAt: z.string(),
@@ -94,7 +104,13 @@ export function paymentJson(view: PaymentView): PaymentJson {
     ...rest,
     amount: toWireMoney(amount),
     ...(card && {
-      card: { entryMode: card.entryMode, maskedPan: card.maskedPan, label: card.label, aid: card.aid },
+      card: {
+        entryMode: card.entryMode,
+        maskedPan: card.maskedPan,
+        label: card.label,
+        aid: card.aid,
+        ...(card.signature && { signature: true }),
+      },
     }),
   };
 }

@@ -118,6 +118,7 @@ function start(port: number) {
   return startApi({
     config: { dataDir: folder, api: { host: "127.0.0.1", port }, site: { currency: currencyOf("EUR") } },
     payments,
+    dialogues: { dialogueOf: () => undefined },
     devices: { lend: () => undefined, list: () => STATUS.devices, onChange: () => () => undefined },
     health: { status: () => STATUS },
     journal: {

@@ -7,6 +7,7 @@ import { systemRandom } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import { type AgentConfig, addressFileOf, tokenFileOf } from "../config.ts";
 import type { Devices } from "../devices/devices.ts";
+import type { Dialogues } from "../dialogues/dialogue-recorder.ts";
 import type { Health } from "../health/health.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { Payments } from "../payment/payments.ts";
@@ -24,6 +25,7 @@ export interface ApiOptions {
   /** `api.port` 0 takes any free one. */
   readonly config: Pick<AgentConfig, "dataDir" | "api"> & { readonly site: Pick<AgentConfig["site"], "currency"> };
   readonly payments: Payments;
+  readonly dialogues: Dialogues;
   readonly devices: Devices;
   readonly health: Health;
   readonly journal: Pick<Journal, "queue">;
@@ -71,7 +73,13 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
   );
   app.setErrorHandler((error, _request, reply) => reply.send(refuse(reply, thrownError(error, log))));
   acceptEmptyJson(app);
-  paymentRoutes(app, { payments, clock, currency: config.site.currency, stopping: stopping.signal });
+  paymentRoutes(app, {
+    payments,
+    dialogues: options.dialogues,
+    clock,
+    currency: config.site.currency,
+    stopping: stopping.signal,
+  });
   lookRoutes(app, { ...options, events, counter });
   stack.defer(
     payments.onEvent((event) => {

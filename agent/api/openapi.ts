@@ -76,10 +76,25 @@ function paymentPaths(): Json {
         responses: responses({ 200: answer("milliseconds", { type: "object" }) }, 404),
       },
     },
+    "/v1/payments/{id}/dialogue": {
+      get: {
+        summary: "What was said to the card: masked for people, and sealed to the hub's key.",
+        parameters: [path("id")],
+        responses: responses({ 200: answer("dialogue", { type: "object" }) }, 404),
+      },
+    },
     "/v1/payments/{id}/cancel": act("Cancel while the card is waited for."),
     "/v1/payments/{id}/void": act("Take back an approved payment that the hub has not got yet.", {
       requestBody: { content: json(ref("VoidRequest")) },
     }),
+    "/v1/payments/{id}/signature": act(
+      "The cashier's word on the customer's signature; a refused one voids the sale.",
+      {
+        requestBody: {
+          content: json({ type: "object", required: ["accepted"], properties: { accepted: { type: "boolean" } } }),
+        },
+      },
+    ),
     "/v1/payments/{id}/reprint": act("Print a copy, marked as one."),
     "/v1/refunds": {
       post: {

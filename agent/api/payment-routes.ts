@@ -6,7 +6,15 @@ import { isFault } from "../../base/fault.ts";
 import type { PaymentId } from "../../base/ids.ts";
 import type { Currency, Money } from "../../base/money.ts";
 import type { Result } from "../../base/result.ts";
-import type { Payments, PaymentView, ReprintRefusal, StartRefusal, VoidRefusal } from "../payment/payments.ts";
+import type { Dialogues } from "../dialogues/dialogue-recorder.ts";
+import type {
+  Payments,
+  PaymentView,
+  ReprintRefusal,
+  SignatureRefusal,
+  StartRefusal,
+  VoidRefusal,
+} from "../payment/payments.ts";
 import { formatError, refusalError, refuse } from "./api-errors.ts";
 import {
   type ErrorJson,
@@ -17,12 +25,14 @@ import {
   PaymentParamsSchema,
   paymentJson,
   RefundBodySchema,
+  SignatureBodySchema,
   VoidBodySchema,
   WaitQuerySchema,
 } from "./api-schemas.ts";
 
 export interface PaymentRoutesOptions {
   readonly payments: Payments;
+  readonly dialogues: Dialogues;
   readonly clock: Clock;
   /** The shop's currency; others are refused before anybody is asked for a card. */
   readonly currency: Currency;
@@ -75,6 +85,12 @@ export function paymentRoutes(app: FastifyInstance, options: PaymentRoutesOption
     if (params === undefined) return reply;
     return payments.timingsOf(params.id) ?? refuse(reply, unknownPayment(params.id));
   });
+  app.get("/v1/payments/:id/dialogue", (request, reply) => {
+    const params = parse(reply, PaymentParamsSchema, request.params);
+    if (params === undefined) return reply;
+    const message = `no dialogue with a card is kept for payment ${params.id}`;
+    return options.dialogues.dialogueOf(params.id) ?? refuse(reply, { status: 404, code: "E_UNKNOWN", message });
+  });
   actionRoutes(app, payments);
 }
 
@@ -91,6 +107,12 @@ function actionRoutes(app: FastifyInstance, payments: Payments): void {
     if (params === undefined || body === undefined) return reply;
     return outcome(reply, await payments.void(params.id, body.reason));
   });
+  app.post("/v1/payments/:id/signature", async (request, reply) => {
+    const params = parse(reply, PaymentParamsSchema, request.params);
+    const body = params && parse(reply, SignatureBodySchema, request.body);
+    if (params === undefined || body === undefined) return reply;
+    return outcome(reply, await payments.checkSignature({ id: params.id, accepted: body.accepted }));
+  });
   app.post("/v1/payments/:id/reprint", async (request, reply) => {
     const params = parse(reply, PaymentParamsSchema, request.params);
     if (params === undefined || parse(reply, NoBodySchema, request.body) === undefined) return reply;
@@ -98,8 +120,10 @@ function actionRoutes(app: FastifyInstance, payments: Payments): void {
   });
 }
 
-const outcome = (reply: FastifyReply, result: Result<PaymentView, VoidRefusal | ReprintRefusal>): Answer =>
-  result.ok ? paymentJson(result.value) : refuse(reply, refusalError(result.error));
+const outcome = (
+  reply: FastifyReply,
+  result: Result<PaymentView, VoidRefusal | ReprintRefusal | SignatureRefusal>,
+): Answer => (result.ok ? paymentJson(result.value) : refuse(reply, refusalError(result.error)));
 
 const unknownPayment = (id: string) =>
   ({ status: 404, code: "E_UNKNOWN", message: `no payment ${id} is known here` }) as const;

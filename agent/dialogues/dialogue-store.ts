@@ -4,20 +4,14 @@
  */
 import type { PaymentId } from "../../base/ids.ts";
 import { type Migration, openSqlite, type Sqlite } from "../../base/sqlite.ts";
-import { type SealedCardData, SealedCardDataSchema } from "../../wire/card-data.ts";
+import { SealedCardDataSchema } from "../../wire/card-data.ts";
+import type { DialogueFile } from "../../wire/card-dialogue.ts";
 import { parseJson } from "../../wire/signing.ts";
 
 /** The newest are kept, the oldest go. */
 export const DIALOGUES_MAX = 1_000;
 
-export interface KeptDialogue {
-  readonly paymentId: PaymentId;
-  /** ISO 8601 UTC. */
-  readonly at: string;
-  /** The transcript with every secret of the card replaced, in the form that `tillway emv replay` reads. */
-  readonly masked: string;
-  readonly sealed: SealedCardData;
-}
+export type KeptDialogue = Pick<DialogueFile, "paymentId" | "at" | "masked" | "sealed">;
 
 interface DialogueRow {
   readonly at: string;

@@ -39,6 +39,7 @@ export class OpenPayments {
       case "online-unknown":
       case "reversal":
       case "print-intent":
+      case "signature":
         break;
       default:
         unreachable(body);

@@ -32,6 +32,8 @@ export interface OfflineSale {
 /** Room taken out of the lease for one sale that is being decided. Ends by exactly one of its two calls; a second does nothing. */
 export interface Reservation {
   readonly leaseId: string;
+  /** A card that declines for want of an answer may be taken at the merchant's risk (RM9). */
+  readonly deferrable: boolean;
   /** The decision is durable in the journal, whose `outstanding` counts it from now on. */
   commit(): void;
   /** Not sold: the room is free again. */
@@ -126,7 +128,7 @@ export class LeaseKeeper {
     const refusal = this.#refusalOf(sale, held);
     if (refusal) return fail(refusal);
     this.#reserved.set(sale.paymentId, sale.amount.minor);
-    return ok(this.#reservation(sale.paymentId, held.lease.leaseId));
+    return ok(this.#reservation(sale.paymentId, held.lease));
   }
 
   view(): LeaseView | undefined {
@@ -164,13 +166,13 @@ export class LeaseKeeper {
     return { minor, count: outstanding.count + this.#reserved.size };
   }
 
-  #reservation(paymentId: PaymentId, leaseId: string): Reservation {
+  #reservation(paymentId: PaymentId, { leaseId, deferredAuthorisation: deferrable }: Lease): Reservation {
     let open = true;
     const end = () => {
       if (open) this.#reserved.delete(paymentId);
       open = false;
     };
-    return { leaseId, commit: end, release: end };
+    return { leaseId, deferrable, commit: end, release: end };
   }
 
   #replace(held: HeldLease): void {

@@ -6,6 +6,7 @@ import { guarded } from "../../base/daemon.ts";
 import { Fault } from "../../base/fault.ts";
 import { newMessageId, systemRandom } from "../../base/ids.ts";
 import { parseDecimal, toDecimal } from "../../base/money.ts";
+import { DialogueFileSchema } from "../../wire/card-dialogue.ts";
 import { type PaymentJson, PaymentViewSchema, QueueEntrySchema } from "../api/api-schemas.ts";
 import { ApiClient, type ApiTarget, findApi, type TargetOptions } from "../client.ts";
 import { StatusSchema } from "../health/health.ts";
@@ -44,6 +45,17 @@ function registerLooks(program: Command): void {
       show(options, { path: "/v1/devices", read: (json) => devicesText(Devices.parse(json).devices) }),
     ),
   );
+  withTarget(
+    program.command("dialogue <id>").description("what was said to the card of a payment, with its secrets masked"),
+  )
+    .option("--sealed", "prints the whole as a file that `tillway hub dialogue` opens")
+    .action(
+      guarded(async (id: string, { sealed, ...options }: Shared & { sealed?: true }) => {
+        const path = `/v1/payments/${encodeURIComponent(id)}/dialogue`;
+        const read = (json: unknown) => DialogueFileSchema.parse(json).masked.trimEnd();
+        await show(sealed ? { ...options, json: true } : options, { path, read });
+      }),
+    );
   withTarget(program.command("tail").description("prints events as they happen, until it is stopped")).action(
     guarded(tail),
   );
@@ -72,6 +84,15 @@ function registerActs(program: Command): void {
     );
   withTarget(program.command("cancel <id>").description("ends a payment while the card is waited for")).action(
     guarded((id: string, options: Shared) => act(options, { id, verb: "cancel" })),
+  );
+  withTarget(
+    program
+      .command("signature <id> <word>")
+      .description("accepted or refused: how the customer's signature compares; a refused one voids the sale"),
+  ).action(
+    guarded((id: string, word: string, options: Shared) =>
+      act(options, { id, verb: "signature", body: { accepted: signatureWord(word) } }),
+    ),
   );
   withTarget(program.command("receipt <id>").description("prints a copy of a receipt, marked as one")).action(
     guarded((id: string, options: Shared) => act(options, { id, verb: "reprint" })),
@@ -131,8 +152,13 @@ async function tail(options: Shared): Promise<void> {
 
 interface Act {
   readonly id: string;
-  readonly verb: "void" | "cancel" | "reprint";
+  readonly verb: "void" | "cancel" | "reprint" | "signature";
   readonly body?: unknown;
+}
+
+function signatureWord(word: string): boolean {
+  if (word === "accepted" || word === "refused") return word === "accepted";
+  throw new Fault("config.invalid", `"${word}" is no word on a signature; say accepted or refused`);
 }
 
 async function act(options: Shared, { id, verb, body }: Act): Promise<void> {

@@ -49,7 +49,7 @@ export function outcomeText(payment: PaymentJson): string {
   const what = payment.operation === "refund" ? "refund " : "";
   const parts = [
     `${what}${payment.status} ${amountText(payment.amount)}`,
-    payment.mode,
+    payment.deferred ? "deferred, at the merchant's risk" : payment.mode,
     payment.card && `${payment.card.label} ${payment.card.maskedPan}`,
     payment.approvalCode && `code ${payment.approvalCode}`,
     payment.detail ?? payment.reason,

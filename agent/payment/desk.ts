@@ -21,6 +21,7 @@ import type {
   RefundRequest,
   ReprintRefusal,
   SaleTimings,
+  SignatureRefusal,
   StartRefusal,
   VoidRefusal,
 } from "./payments.ts";
@@ -28,6 +29,7 @@ import { runPurchase } from "./purchase.ts";
 import type { PurchaseDeps } from "./purchase-deps.ts";
 import type { AnswerFirst } from "./reader-lane.ts";
 import { runRefund } from "./refund.ts";
+import { checkSignature, type SignatureCheck } from "./signature.ts";
 import type { TicketPrinter } from "./ticket-printer.ts";
 
 /** Tills beside one terminal; more waiting customers than this are turned away. */
@@ -182,6 +184,10 @@ export class PaymentDesk implements Payments {
     if (!voided.ok) return voided.error === "voided" ? this.#viewed(id) : fail(voidRefusal(voided.error));
     this.#emitEnded(id);
     return this.#viewed(id);
+  }
+
+  checkSignature(check: SignatureCheck): Promise<Result<PaymentView, VoidRefusal | SignatureRefusal>> {
+    return checkSignature({ payments: this, journal: this.#options.journal, now: this.#options.now }, check);
   }
 
   async reprint(id: PaymentId): Promise<Result<PaymentView, ReprintRefusal>> {

@@ -203,7 +203,9 @@ class ReadCard implements EmvCard {
   }
 
   finalFacts(): CardFacts | undefined {
-    return this.#last && { ...this.facts, cryptogramType: this.#last, iccData: this.iccData() };
+    if (this.#last === undefined) return undefined;
+    const signature = this.cvm === "signature" ? { signature: true as const } : {};
+    return { ...this.facts, cryptogramType: this.#last, iccData: this.iccData(), ...signature };
   }
 }
 

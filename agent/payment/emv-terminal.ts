@@ -91,10 +91,8 @@ function read<T>(path: string, key: string, parse: (json: unknown) => T): T {
   } catch (error) {
     throw new Fault("config.invalid", `${key}: cannot read ${path}: ${reasonOf(error)}`);
   }
-  const json = parseJson(content);
-  if (json === undefined) throw new Fault("config.invalid", `${key}: ${path} is not JSON`);
   try {
-    return parse(json);
+    return parse(parseJson(content));
   } catch (error) {
     throw new Fault("config.invalid", `${key}: ${path}: ${reasonOf(error)}`);
   }

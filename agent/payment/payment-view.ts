@@ -53,6 +53,7 @@ export function viewOf(entries: readonly EntryBody[], queue: QueueState | undefi
 function decided(decision: EntryOf<"decision">): Partial<PaymentView> {
   return {
     mode: decision.mode,
+    ...(decision.deferred ? { deferred: true as const } : {}),
     decidedAt: decision.at,
     ...(decision.reason === undefined ? {} : { reason: decision.reason }),
     ...(decision.detail === undefined ? {} : { detail: decision.detail }),

@@ -54,6 +54,8 @@ export interface PaymentView {
   /** While processing: the stage and what the customer should do ("present card"). */
   readonly stage?: PaymentStage;
   readonly mode?: "online" | "offline";
+  /** Sold at the merchant's risk; the hub authorises or refuses it when it is back (RM9). */
+  readonly deferred?: true;
   readonly reason?: ReasonCode;
   /** One sentence for the cashier. */
   readonly detail?: string;
@@ -81,6 +83,10 @@ export type VoidRefusal = {
   readonly why: "not-found" | "not-approved" | "forwarding" | "already-processed";
   readonly detail: string;
 };
+export interface SignatureRefusal {
+  readonly why: "not-asked" | "answered";
+  readonly detail: string;
+}
 export type ReprintRefusal = { readonly why: "not-found" | "nothing-to-print" | "no-printer"; readonly detail: string };
 
 export type PaymentEvent =
@@ -107,6 +113,11 @@ export interface Payments {
   recent(limit: number): readonly PaymentView[];
   cancel(id: PaymentId): Result<PaymentView, CancelRefusal>;
   void(id: PaymentId, reason: string | undefined): Promise<Result<PaymentView, VoidRefusal>>;
+  /** What the cashier says of the customer's signature; a refused one voids the sale (RM13). */
+  checkSignature(check: {
+    readonly id: PaymentId;
+    readonly accepted: boolean;
+  }): Promise<Result<PaymentView, VoidRefusal | SignatureRefusal>>;
   /** Prints a marked copy. */
   reprint(id: PaymentId): Promise<Result<PaymentView, ReprintRefusal>>;
   /** How many are running now. */

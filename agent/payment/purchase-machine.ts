@@ -27,6 +27,8 @@ export interface HubAnswer {
 export interface PurchaseDecision {
   readonly outcome: "approved" | "declined" | "aborted";
   readonly mode: "online" | "offline";
+  /** The card declined for want of an answer, and the merchant sells at the own risk (RM9). */
+  readonly deferred?: true;
   readonly reason?: ReasonCode;
   readonly detail?: string;
   readonly responseCode?: string;
@@ -45,7 +47,7 @@ type Online =
   | { readonly was: "approved"; readonly answer: HubAnswer }
   | { readonly was: "declined"; readonly answer: HubAnswer }
   | { readonly was: "unknown" }
-  | { readonly was: "not-tried" };
+  | { readonly was: "not-tried"; readonly deferrable?: true };
 
 export type PurchaseState =
   | { readonly at: "new" }
@@ -70,6 +72,7 @@ export type PurchaseState =
 export interface FirstAsk {
   readonly asked: Cryptogram;
   readonly route: "hub" | "alone";
+  readonly deferrable?: true;
 }
 
 export interface Refusal {
@@ -84,7 +87,8 @@ export type PurchaseEvent =
   /** `proposed`: by the kernel's action analysis. */
   | { readonly on: "card-read"; readonly hub: "up" | "down"; readonly proposed: Cryptogram }
   | { readonly on: "card-failed"; readonly why: CardFailure; readonly detail: string }
-  | { readonly on: "reserved" }
+  /** `deferrable`: the lease permits deferred authorisation (RM9). */
+  | { readonly on: "reserved"; readonly deferrable?: true }
   | { readonly on: "lease-refused"; readonly refusal: Refusal }
   | { readonly on: "cryptogram"; readonly type: Cryptogram }
   | { readonly on: "request-stored" }
@@ -178,7 +182,9 @@ const askFirst = (first: FirstAsk, refusal?: Refusal): PurchaseStep =>
 function reserving(state: Extract<PurchaseState, { at: "reserving" }>, event: PurchaseEvent): PurchaseStep {
   const first = state.online.was === "not-tried";
   if (event.on === "reserved") {
-    return first ? askFirst(state.first) : askLast(state.online, "TC", UNABLE_ONLINE_APPROVED);
+    return first
+      ? askFirst({ ...state.first, ...deferrableIf(event) })
+      : askLast(state.online, "TC", UNABLE_ONLINE_APPROVED);
   }
   if (event.on !== "lease-refused") return stay(state);
   const refusal = event.refusal;
@@ -198,7 +204,7 @@ function firstCryptogram(
   if (event.type === "ARQC") {
     return state.route === "hub"
       ? go({ at: "storing-request" }, { do: "store-request", attempt: ONLINE_ATTEMPT })
-      : askLast({ was: "not-tried" }, "TC", UNABLE_ONLINE_APPROVED);
+      : askLast({ was: "not-tried", ...deferrableIf(state) }, "TC", UNABLE_ONLINE_APPROVED);
   }
   if (state.asked !== "TC") return decide(declinedOffline(NOT_ASKED_FOR));
   return decide({ outcome: "approved", mode: "offline", responseCode: OFFLINE_APPROVED, attempts: [], reversals: [] });
@@ -249,11 +255,26 @@ function secondCryptogram(
     }
     case "not-tried":
       if (approved) return decide(unableButApproved([]));
+      // A card that failed or was pulled may have been about to refuse for a reason of its own.
+      if (state.online.deferrable && event.on === "cryptogram") return decide(DEFERRED);
       return decide({ ...declinedOffline(lastWord(event)), responseCode: UNABLE_ONLINE_DECLINED });
     default:
       return unreachable(state.online);
   }
 }
+
+const deferrableIf = ({ deferrable }: { readonly deferrable?: true }): { readonly deferrable?: true } =>
+  deferrable ? { deferrable } : {};
+
+/** RM9: sold at the merchant's risk; the ARQC goes to the hub as a request when it is back. */
+const DEFERRED: PurchaseDecision = {
+  outcome: "approved",
+  mode: "offline",
+  deferred: true,
+  detail: "authorised later, at the merchant's risk",
+  attempts: [],
+  reversals: [],
+};
 
 function askLast(online: Online, ask: "TC" | "AAC", responseCode: string, refusal?: Refusal): PurchaseStep {
   const state: PurchaseState = { at: "second-cryptogram", asked: ask, online, ...(refusal ? { refusal } : {}) };

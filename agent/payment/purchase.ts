@@ -8,7 +8,7 @@ import type { OnlineResult } from "../../protocols/emv/kernel/kernel.ts";
 import type { AuthorisationResponse } from "../../wire/authorisation.ts";
 import { type CardSealer, prepareCardSealer, type SealedCardData } from "../../wire/card-data.ts";
 import { type ReasonCode, toWireMoney } from "../../wire/common.ts";
-import type { EntryBody } from "../../wire/journal-entry.ts";
+import type { CardFacts, EntryBody } from "../../wire/journal-entry.ts";
 import type { NewEntry } from "../journal/journal.ts";
 import type { Reservation } from "../lease/lease-keeper.ts";
 import type { CardRecord } from "./card-dialogue.ts";
@@ -61,6 +61,8 @@ class PurchaseRun {
   #sealed: SealedCardData | undefined;
   #reservation: Reservation | undefined;
   #answer: AuthorisationResponse | undefined;
+  /** As the card stood with its ARQC: what a deferred authorisation asks with (RM9). */
+  #askedFacts: CardFacts | undefined;
 
   constructor(deps: PurchaseDeps, request: PurchaseRequest, cancel: AbortSignal) {
     this.#deps = deps;
@@ -182,14 +184,14 @@ class PurchaseRun {
   }
 
   #reserve(): PurchaseEvent {
-    if (this.#reservation) return { on: "reserved" };
+    if (this.#reservation) return reserved(this.#reservation);
     const card = present(this.#card, "the card that was read");
     const { id, amount } = this.#request;
     const { entryMode, cardToken } = card.facts;
-    const reserved = this.#deps.leases.reserve({ paymentId: id, amount, means: entryMode, cardToken });
-    if (!reserved.ok) return { on: "lease-refused", refusal: LEASE_REFUSALS[reserved.error] };
-    this.#reservation = reserved.value;
-    return { on: "reserved" };
+    const taken = this.#deps.leases.reserve({ paymentId: id, amount, means: entryMode, cardToken });
+    if (!taken.ok) return { on: "lease-refused", refusal: LEASE_REFUSALS[taken.error] };
+    this.#reservation = taken.value;
+    return reserved(taken.value);
   }
 
   async #cryptogram(
@@ -200,6 +202,7 @@ class PurchaseRun {
     const event = await this.#withCard(
       async (_session, signal) => ({ on: "cryptogram", type: await generate(card, signal) }) as const,
     );
+    if (stage === "first-cryptogram") this.#askedFacts = card.finalFacts();
     this.#stage(stage);
     return event;
   }
@@ -292,7 +295,7 @@ class PurchaseRun {
     const { reversals: _, ...rest } = decision;
     const leaseId =
       decision.mode === "offline" && decision.outcome === "approved" ? this.#reservation?.leaseId : undefined;
-    const card = this.#card?.finalFacts();
+    const card = decision.deferred ? this.#askedFacts : this.#card?.finalFacts();
     return {
       kind: "decision",
       paymentId: this.#request.id,
@@ -366,6 +369,9 @@ class PurchaseRun {
     this.#deps.onStage(this.#request.id, stage);
   }
 }
+
+const reserved = ({ deferrable }: Reservation): PurchaseEvent =>
+  deferrable ? { on: "reserved", deferrable } : { on: "reserved" };
 
 function answerOf(answer: {
   responseCode: string;

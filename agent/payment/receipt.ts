@@ -21,6 +21,10 @@ interface Words {
   readonly approved: string;
   readonly offline: string;
   readonly offlineNote: string;
+  readonly deferred: string;
+  readonly deferredNote: string;
+  readonly merchantCopy: string;
+  readonly signature: string;
   readonly possibleCopy: string;
   readonly copy: string;
   readonly date: string;
@@ -41,6 +45,10 @@ const WORDS: Readonly<Record<ReceiptLanguage, Words>> = {
     approved: "APPROVED",
     offline: "*** ACCEPTED OFFLINE ***",
     offlineNote: "Will be sent when the network is back.",
+    deferred: "*** NOT YET AUTHORISED ***",
+    deferredNote: "At the merchant's risk.",
+    merchantCopy: "*** MERCHANT COPY ***",
+    signature: "Signature",
     possibleCopy: "*** POSSIBLE COPY ***",
     copy: "*** COPY ***",
     date: "Date",
@@ -59,6 +67,10 @@ const WORDS: Readonly<Record<ReceiptLanguage, Words>> = {
     approved: "GENEHMIGT",
     offline: "*** OFFLINE ANGENOMMEN ***",
     offlineNote: "Wird gesendet, sobald das Netz da ist.",
+    deferred: "*** NOCH NICHT GENEHMIGT ***",
+    deferredNote: "Auf Risiko des Händlers.",
+    merchantCopy: "*** HÄNDLERBELEG ***",
+    signature: "Unterschrift",
     possibleCopy: "*** MÖGLICHE KOPIE ***",
     copy: "*** KOPIE ***",
     date: "Datum",
@@ -77,6 +89,10 @@ const WORDS: Readonly<Record<ReceiptLanguage, Words>> = {
     approved: "ACCEPTÉ",
     offline: "*** ACCEPTÉ HORS LIGNE ***",
     offlineNote: "Sera transmis au retour du réseau.",
+    deferred: "*** PAS ENCORE AUTORISÉ ***",
+    deferredNote: "Aux risques du commerçant.",
+    merchantCopy: "*** EXEMPLAIRE COMMERÇANT ***",
+    signature: "Signature",
     possibleCopy: "*** COPIE POSSIBLE ***",
     copy: "*** COPIE ***",
     date: "Date",
@@ -100,10 +116,11 @@ export interface ReceiptInput {
 
 export function receiptOf({ payment, site, terminalId, marking }: ReceiptInput): ReceiptDocument {
   const words = WORDS[site.language];
-  const lines: ReceiptLine[] = [
+  const body = (head: readonly ReceiptLine[], foot: readonly ReceiptLine[]): ReceiptLine[] => [
     { kind: "text", text: site.merchantName, align: "center", bold: true },
     ...site.addressLines.map((text): ReceiptLine => ({ kind: "text", text, align: "center" })),
     { kind: "rule" },
+    ...head,
     ...mark(marking, words),
     { kind: "text", text: words[payment.operation], align: "center", bold: true },
     {
@@ -121,11 +138,30 @@ export function receiptOf({ payment, site, terminalId, marking }: ReceiptInput):
     { kind: "pair", label: words.total, value: localAmount(payment.amount, site), bold: true },
     { kind: "rule" },
     { kind: "text", text: words.approved, align: "center", bold: true },
-    ...(payment.mode === "offline" ? offlineLines(words) : []),
-    { kind: "text", text: words.keep, align: "center" },
+    ...(payment.deferred ? noted(words.deferred, words.deferredNote) : []),
+    ...(payment.mode === "offline" && !payment.deferred ? noted(words.offline, words.offlineNote) : []),
+    ...foot,
   ];
+  const customers = body([], [{ kind: "text", text: words.keep, align: "center" }]);
+  const lines = signedOnPaper(payment, marking)
+    ? [...merchants(body, words), { kind: "cut" as const }, ...customers]
+    : customers;
   return { title: `${payment.operation} ${payment.id} ${marking}`, lines };
 }
+
+/** A copy that is asked for later needs no second signature. */
+const signedOnPaper = (payment: PaymentView, marking: Marking): boolean =>
+  payment.card?.signature === true && marking !== "copy";
+
+/** The shop's own ticket, which the customer signs (RM13). */
+const merchants = (
+  body: (head: readonly ReceiptLine[], foot: readonly ReceiptLine[]) => ReceiptLine[],
+  words: Words,
+): ReceiptLine[] =>
+  body(
+    [{ kind: "text", text: words.merchantCopy, align: "center", bold: true }],
+    [{ kind: "blank" }, { kind: "blank" }, { kind: "rule" }, { kind: "text", text: words.signature }],
+  );
 
 function mark(marking: Marking, words: Words): ReceiptLine[] {
   if (marking === "original") return [];
@@ -133,9 +169,9 @@ function mark(marking: Marking, words: Words): ReceiptLine[] {
   return [{ kind: "text", text, align: "center", bold: true }];
 }
 
-const offlineLines = (words: Words): ReceiptLine[] => [
-  { kind: "text", text: words.offline, align: "center", bold: true },
-  { kind: "text", text: words.offlineNote, align: "center" },
+const noted = (text: string, note: string): ReceiptLine[] => [
+  { kind: "text", text, align: "center", bold: true },
+  { kind: "text", text: note, align: "center" },
 ];
 
 const optionalPair = (label: string, value: string | undefined): ReceiptLine[] =>

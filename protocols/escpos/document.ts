@@ -11,6 +11,8 @@ export type ReceiptLine =
   | { readonly kind: "pair"; readonly label: string; readonly value: string; readonly bold?: true }
   | { readonly kind: "rule" }
   | { readonly kind: "blank" }
+  /** The paper is cut and another ticket of the same print begins. */
+  | { readonly kind: "cut" }
   | { readonly kind: "qr"; readonly text: string };
 
 export interface ReceiptDocument {

@@ -79,6 +79,9 @@ class Typesetter {
       case "blank":
         this.#encoder.newline();
         return;
+      case "cut":
+        this.#encoder.raw([...new Uint8Array(FEED_LINES_BEFORE_CUT).fill(LINE_FEED), ...CUT_COMMANDS[this.#model.cut]]);
+        return;
       case "rule":
         this.#line("─".repeat(this.#model.columns));
         return;

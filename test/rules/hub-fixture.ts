@@ -52,6 +52,7 @@ export const TEST_POLICY: HubPolicy = {
     countMax: 10,
     hours: 24,
     means: ["chip"],
+    deferredAuthorisation: false,
   }),
 };
 

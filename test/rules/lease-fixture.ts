@@ -33,6 +33,7 @@ export function leaseOf(changes: Partial<Lease> = {}): Lease {
     sumMinor: "10000",
     countMax: 5,
     means: ["chip"],
+    deferredAuthorisation: false,
     denyList: { version: 0, hash: "0".repeat(64), tokens: [] },
     sealingKey: { keyId: "k1", publicKey: publicKeyText(sealingKeys.publicKey) },
     ...changes,

@@ -107,6 +107,7 @@ export interface TillOptions {
 
 export class Till implements AsyncDisposable {
   readonly clock = new ManualClock();
+  deferrable = false;
   readonly records = new Map<PaymentId, CardRecord>();
   readonly slot = new Slot();
   readonly hub = new TillHub();
@@ -230,7 +231,12 @@ export class Till implements AsyncDisposable {
           if (open) till.reservations[how] += 1;
           open = false;
         };
-        return ok<Reservation>({ leaseId: "L-1", commit: () => end("committed"), release: () => end("released") });
+        return ok<Reservation>({
+          leaseId: "L-1",
+          deferrable: till.deferrable,
+          commit: () => end("committed"),
+          release: () => end("released"),
+        });
       },
     };
   }

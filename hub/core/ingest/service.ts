@@ -188,6 +188,7 @@ function dispatch({ authorisation, source, now }: Applier, { body, card }: GoodE
     case "online-unknown":
     case "print-intent":
     case "printed":
+    case "signature":
       return { status: "quarantined", reason: "E_FORMAT", detail: `kind: the hub has no use for ${body.kind}` };
   }
 }

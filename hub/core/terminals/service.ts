@@ -21,6 +21,7 @@ export interface LeasePolicy {
   readonly countMax: number;
   readonly hours: number;
   readonly means: readonly EntryMode[];
+  readonly deferredAuthorisation: boolean;
 }
 
 export interface TerminalsOptions {
@@ -149,6 +150,7 @@ export function createTerminals(options: TerminalsOptions) {
         sumMinor: policy.sumMinor.toString(),
         countMax: policy.countMax,
         means: [...policy.means],
+        deferredAuthorisation: policy.deferredAuthorisation,
         denyList: NO_DENIED_CARDS,
         sealingKey: { keyId: options.sealing.keyId, publicKey: publicKeyText(options.sealing.publicKey) },
       };
