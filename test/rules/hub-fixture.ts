@@ -69,7 +69,14 @@ export interface HubFixture {
   onChance: (length: number) => void;
 }
 
-export function hubFixture({ balanceMinor = 10_000n, seed = "hub" } = {}): HubFixture {
+interface FixtureOptions {
+  readonly balanceMinor?: bigint;
+  readonly seed?: string;
+  /** The cards that the hub issues itself. */
+  readonly issuing?: NonNullable<HubPolicy["issuing"]>;
+}
+
+export function hubFixture({ balanceMinor = 10_000n, seed = "hub", issuing = [] }: FixtureOptions = {}): HubFixture {
   const clock = new ManualClock();
   const random = seededRandom(seed);
   const database = openHubDatabase(":memory:");
@@ -77,7 +84,7 @@ export function hubFixture({ balanceMinor = 10_000n, seed = "hub" } = {}): HubFi
   const hub = createHubCore({
     database,
     keys: newHubKeys(random),
-    policy: TEST_POLICY,
+    policy: { ...TEST_POLICY, issuing },
     clock,
     random: (length) => {
       fixture.onChance(length);
