@@ -13,6 +13,8 @@ import { TILLWAY_VERSION } from "../wire/version.ts";
 import { type RunningApi, startApi } from "./api/api.ts";
 import { type AgentConfig, loadAgentConfig } from "./config.ts";
 import { DeviceManager } from "./devices/device-manager.ts";
+import { DialogueRecorder, type Dialogues } from "./dialogues/dialogue-recorder.ts";
+import { DialogueStore } from "./dialogues/dialogue-store.ts";
 import { createHealth, type Health } from "./health/health.ts";
 import { type Identity, loadIdentity } from "./identity.ts";
 import type { Journal } from "./journal/journal.ts";
@@ -65,7 +67,9 @@ async function startAgent(config: AgentConfig, signal: AbortSignal): Promise<Run
       chance: Math.random,
     }),
   );
-  const { desk, tickets } = createPayments({ config, identity, journal, link, devices, clock, log });
+  const dialogueStore = stack.use(new DialogueStore(join(config.dataDir, "dialogues.db")));
+  const made = createPayments({ config, identity, journal, link, devices, clock, log, dialogueStore });
+  const { desk, tickets, dialogues } = made;
   stack.use(tickets);
   await abortInterrupted({
     journal,
@@ -74,7 +78,17 @@ async function startAgent(config: AgentConfig, signal: AbortSignal): Promise<Run
     businessDate: dayIn(config.site.timeZone),
   });
   const health = healthOf({ config, link, devices, desk, journal, clock });
-  const { api, forwarder } = await joinUp(stack, { config, link, devices, desk, journal, clock, log, health });
+  const { api, forwarder } = await joinUp(stack, {
+    config,
+    link,
+    devices,
+    desk,
+    dialogues,
+    journal,
+    clock,
+    log,
+    health,
+  });
   tickets.start();
   signal.throwIfAborted();
   process.stdout.write(`${JSON.stringify({ ready: true, api: api.port })}\n`);
@@ -93,9 +107,9 @@ async function startAgent(config: AgentConfig, signal: AbortSignal): Promise<Run
 /** Starts what speaks: store-and-forward, the link to the hub, and last the local API. */
 async function joinUp(
   stack: AsyncDisposableStack,
-  parts: Joined & { readonly health: Health; readonly log: Log },
+  parts: Joined & { readonly dialogues: Dialogues; readonly health: Health; readonly log: Log },
 ): Promise<{ readonly api: RunningApi; readonly forwarder: Forwarder }> {
-  const { config, link, devices, desk, journal, clock, health, log } = parts;
+  const { config, link, devices, desk, dialogues, journal, clock, health, log } = parts;
   const ending = new AbortController();
   const { signal } = ending;
   const forwarder = startForwarder({
@@ -111,6 +125,7 @@ async function joinUp(
   stack.defer(() => ending.abort());
   const starting = startApi({
     payments: desk,
+    dialogues,
     devices,
     health,
     journal,
@@ -176,9 +191,16 @@ function linkToHub({ config, identity, journal, clock, log }: Parts): HubLink {
   });
 }
 
-function createPayments(parts: Parts & { readonly link: HubLink; readonly devices: DeviceManager }): {
+interface PaymentParts extends Parts {
+  readonly link: HubLink;
+  readonly devices: DeviceManager;
+  readonly dialogueStore: DialogueStore;
+}
+
+function createPayments(parts: PaymentParts): {
   desk: PaymentDesk;
   tickets: TicketPrinter;
+  dialogues: DialogueRecorder;
 } {
   const { config, identity, journal, link, devices, clock } = parts;
   const log = parts.log.for("payment");
@@ -194,6 +216,14 @@ function createPayments(parts: Parts & { readonly link: HubLink; readonly device
     site,
     timestamp: () => new Date(now()).toISOString(),
     onTicket: (id) => desk.ticketChanged(id),
+  });
+  const dialogues = new DialogueRecorder({
+    store: parts.dialogueStore,
+    terminalId: identity.terminalId,
+    sealingKey: () => link.leases.sealingKey,
+    random: systemRandom,
+    now,
+    log,
   });
   const desk: PaymentDesk = new PaymentDesk({
     ...common,
@@ -216,11 +246,11 @@ function createPayments(parts: Parts & { readonly link: HubLink; readonly device
       }),
     },
     floorLimitMinor: BigInt(config.emv.floorLimitMinor),
-    onRecord: () => {},
+    onRecord: (id, record) => answerFirst(() => dialogues.keep(id, record)),
     cardTimeoutMs: config.payment.cardTimeoutSec * 1_000,
     tickets,
   });
-  return { desk, tickets };
+  return { desk, tickets, dialogues };
 }
 
 /** A till's process is woken and reads its answer within this, where all that a sale goes on to do waits so long. */

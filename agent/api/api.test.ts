@@ -70,6 +70,7 @@ class FakePayments implements Payments {
     return abortable(this.#promises.get(id) ?? Promise.reject(new Error("unknown")), signal);
   }
   timingsOf = () => undefined;
+  checkSignature = async () => fail({ why: "not-asked", detail: "no signature is asked for" } as const);
   get = (id: PaymentId) => this.views.get(id);
   recent = (limit: number) => [...this.views.values()].slice(0, limit);
   cancel = () => fail({ why: "too-late", detail: "the card is being worked with" } as const);

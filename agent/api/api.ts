@@ -6,6 +6,8 @@ import { Fault, reasonOf } from "../../base/fault.ts";
 import { systemRandom } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import { type AgentConfig, addressFileOf, tokenFileOf } from "../config.ts";
+import type { CardPayments } from "../card-verification/card-payments.ts";
+import { cardPaymentRoutes } from "../card-verification/routes.ts";
 import type { Devices } from "../devices/devices.ts";
 import type { Dialogues } from "../dialogues/dialogue-recorder.ts";
 import type { Health } from "../health/health.ts";
@@ -26,6 +28,7 @@ export interface ApiOptions {
   readonly config: Pick<AgentConfig, "dataDir" | "api"> & { readonly site: Pick<AgentConfig["site"], "currency"> };
   readonly payments: Payments;
   readonly dialogues: Dialogues;
+  readonly cardPayments: CardPayments;
   readonly devices: Devices;
   readonly health: Health;
   readonly journal: Pick<Journal, "queue">;
@@ -80,6 +83,8 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
     currency: config.site.currency,
     stopping: stopping.signal,
   });
+  const { cardPayments } = options;
+  cardPaymentRoutes(app, { cardPayments, clock, currency: config.site.currency, stopping: stopping.signal });
   lookRoutes(app, { ...options, events, counter });
   stack.defer(
     payments.onEvent((event) => {

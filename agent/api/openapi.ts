@@ -1,5 +1,6 @@
 /** The description of the local API for integrators, made from the schemas that validate it. Loaded only when asked for. */
 import { z } from "zod";
+import { CardPaymentBodySchema, CardPaymentViewSchema } from "../card-verification/routes.ts";
 import { StatusSchema } from "../health/health.ts";
 import {
   ErrorSchema,
@@ -107,6 +108,32 @@ function paymentPaths(): Json {
   };
 }
 
+function cardPaymentPaths(): Json {
+  const ended = { 200: answer("the card payment, ended", ref("CardPayment")) };
+  const running = { ...ended, 202: answer("the card payment, still running", ref("CardPayment")) };
+  return {
+    "/v1/card-payments": {
+      post: {
+        summary:
+          "Take a payment by smart-card verification. The caller owns the id; the same id again gives what became of it.",
+        parameters: [WAIT],
+        requestBody: body("CardPaymentRequest"),
+        responses: responses(running, 409, 422, 503),
+      },
+    },
+    "/v1/card-payments/{id}": {
+      get: { summary: "One card payment, as the hub knows it.", parameters: [path("id")], responses: responses(ended, 404, 503) },
+    },
+    "/v1/card-payments/{id}/cancel": {
+      post: {
+        summary: "Cancel while the card is waited for.",
+        parameters: [path("id")],
+        responses: responses(running, 404, 409),
+      },
+    },
+  };
+}
+
 function lookPaths(): Json {
   const get = (summary: string, content: Json, parameters: readonly Json[] = []): Json => ({
     get: { summary, parameters, responses: responses({ 200: { description: summary, content } }) },
@@ -135,7 +162,7 @@ export function openApiDocument(version: string): Json {
     openapi: "3.0.3",
     info: { title: "Tillway agent: local API", version },
     security: [{ token: [] }],
-    paths: { ...paymentPaths(), ...lookPaths() },
+    paths: { ...paymentPaths(), ...cardPaymentPaths(), ...lookPaths() },
     components: {
       securitySchemes: { token: { type: "http", scheme: "bearer" } },
       schemas: {
@@ -145,6 +172,8 @@ export function openApiDocument(version: string): Json {
         Payment: output(PaymentViewSchema),
         QueueEntry: output(QueueEntrySchema),
         Status: output(StatusSchema),
+        CardPaymentRequest: input(CardPaymentBodySchema),
+        CardPayment: output(CardPaymentViewSchema),
         Error: output(ErrorSchema),
       },
     },

@@ -2,10 +2,12 @@
 import { reasonOf } from "../../base/fault.ts";
 import type { PaymentId, RandomBytes, TerminalId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
-import { formatTranscript, maskTranscript, type Transcript } from "../../protocols/emv/transcript.ts";
+import { formatTranscript, maskTranscript } from "../../protocols/emv/transcript.ts";
 import { type DialogueFile, sealDialogue } from "../../wire/card-dialogue.ts";
 import type { SealingKey } from "../lease/lease-keeper.ts";
+import type { CardRecord } from "../payment/card-dialogue.ts";
 import type { DialogueStore } from "./dialogue-store.ts";
+import { transcriptOf } from "./transcript-of.ts";
 
 export interface DialogueRecorderOptions {
   readonly store: DialogueStore;
@@ -30,8 +32,10 @@ export class DialogueRecorder implements Dialogues {
   }
 
   /** A dialogue that cannot be kept is worth a warning, never a sale. */
-  keep(paymentId: PaymentId, transcript: Transcript): void {
+  keep(paymentId: PaymentId, record: CardRecord): void {
     const { store, terminalId, sealingKey, random, now, log } = this.#options;
+    const transcript = transcriptOf(record);
+    if (!transcript) return;
     try {
       const text = formatTranscript(transcript);
       store.keep({

@@ -1,6 +1,7 @@
 /** Runs the phases of the EMV kernel against the card in the reader, and keeps what was said for the transcript (RM6). */
 import type { CardSession } from "../../drivers/capability.ts";
 import { encodeCommand, encodeResponse, exchange } from "../../protocols/emv/apdu.ts";
+import type { CryptogramType } from "../../protocols/emv/commands.ts";
 import type {
   Candidate,
   Kernel,
@@ -20,8 +21,15 @@ export interface CardRecord {
   /** Undefined until a card was spoken to. */
   began?: { readonly terminal: TerminalSettings; readonly sale: TransactionSettings };
   readonly lines: SpokenLine[];
+  /** The cardholder's choices, in order. */
+  readonly choices: (number | undefined)[];
+  /** What the first GENERATE AC asked for. */
+  asked?: CryptogramType;
+  onExceptionFile?: boolean;
   online?: OnlineResult;
 }
+
+export const newRecord = (): CardRecord => ({ lines: [], choices: [] });
 
 /** A card that answers for ever is ended by the kernel long before; this bounds what is kept. */
 const LINES_MAX = 512;
@@ -45,7 +53,9 @@ export class CardDialogue {
     while (!step.done) {
       const ask = step.value;
       if (ask.ask === "choose") {
-        step = phase.next({ chosen: withoutAsking(ask.candidates) });
+        const chosen = withoutAsking(ask.candidates);
+        this.#record.choices.push(chosen);
+        step = phase.next({ chosen });
         continue;
       }
       const exchanged = exchange((bytes) => this.#session.transceive(bytes, signal), ask.command);

@@ -82,13 +82,18 @@ const ICC_TAGS: readonly Tag[] = [
 
 /** Selects the application and reads it. Throws CardRefusal, or the Faults of the session and the codecs. */
 export async function readCard(session: CardSession, terminal: EmvTerminal, signal: AbortSignal): Promise<EmvCard> {
+  const { record } = terminal;
   const settings: TerminalSettings = {
     ...terminal.settings,
+    onExceptionFile: (pan, sequenceNumber) => {
+      record.onExceptionFile = terminal.settings.onExceptionFile(pan, sequenceNumber);
+      return record.onExceptionFile;
+    },
     entry: isContactless(session.atr) ? "contactless" : "contact",
   };
   const sale = settingsOf(terminal);
-  terminal.record.began = { terminal: settings, sale };
-  const dialogue = new CardDialogue(session, terminal.record);
+  record.began = { terminal: settings, sale };
+  const dialogue = new CardDialogue(session, record);
   const ready = await dialogue.run(readyTransaction(settings, sale), signal);
   if (!ready.ok) throw refusalOf(ready.error);
   return new ReadCard({ terminal, dialogue, ...ready.value });
@@ -179,6 +184,7 @@ class ReadCard implements EmvCard {
   }
 
   async generateFirst(ask: Cryptogram, signal: AbortSignal, meanwhile: () => void): Promise<Cryptogram> {
+    this.#record.asked = ask;
     const first = await this.#dialogue.run(firstCryptogram(this.#transaction, ask), signal, meanwhile);
     if (!first.ok) throw refusalOf(first.error);
     this.#last = first.value.type;

@@ -11,7 +11,7 @@ import { type ReasonCode, toWireMoney } from "../../wire/common.ts";
 import type { CardFacts, EntryBody } from "../../wire/journal-entry.ts";
 import type { NewEntry } from "../journal/journal.ts";
 import type { Reservation } from "../lease/lease-keeper.ts";
-import type { CardRecord } from "./card-dialogue.ts";
+import { newRecord } from "./card-dialogue.ts";
 import type { EmvCard } from "./emv-session.ts";
 import type { PaymentStage, PurchaseRequest, SaleTimings } from "./payments.ts";
 import type { PurchaseDeps } from "./purchase-deps.ts";
@@ -52,7 +52,7 @@ class PurchaseRun {
   readonly timings = { cardMs: 0, journalMs: 0, hubMs: 0 };
   /** The payment's own entries, in order. */
   readonly stored: EntryBody[] = [];
-  readonly record: CardRecord = { lines: [] };
+  readonly record = newRecord();
   #readerSeen = false;
   #session: CardSession | undefined;
   #card: EmvCard | undefined;
