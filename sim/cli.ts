@@ -1,6 +1,7 @@
 /** `tillway sim …`: the simulators as processes, and the commands that steer them. */
 import { type Command, InvalidArgumentError } from "commander";
 import { registerCardSim } from "./card/cli.ts";
+import { registerMint } from "./card/mint/cli.ts";
 import { type ControlValue, control } from "./control.ts";
 import { registerPrinterSim } from "./printer/cli.ts";
 import { registerPcscdSim } from "./reader/cli.ts";
@@ -8,6 +9,7 @@ import { registerPcscdSim } from "./reader/cli.ts";
 export function registerSim(program: Command): void {
   const sim = program.command("sim").description("simulated hardware behind the real interfaces of the system");
   registerCardSim(sim);
+  registerMint(sim);
   registerPrinterSim(sim);
   registerPcscdSim(sim);
   sim
