@@ -6,6 +6,7 @@ import type { SaleTimings } from "../../agent/payment/payments.ts";
 import type { ControlAnswer, ControlCommand } from "../../sim/control.ts";
 import { control } from "../../sim/control.ts";
 import { type Program, runTillway, startReady, tail, until } from "./processes.ts";
+import { testIssuing } from "./test-issuing.ts";
 import { openTill, type TillLine } from "./till-line.ts";
 
 export const TERMINAL = "till-1";
@@ -147,6 +148,7 @@ export class Counter implements AsyncDisposable {
         `dataDir: ${join(this.folder, "hub")}`,
         `listen: { httpsPort: ${https}, mqttPort: ${mqtts} }`,
         `lease: { perSaleMinor: ${lease.perSaleMinor}, sumMinor: ${lease.sumMinor}, countMax: ${lease.countMax}, hours: 24, currency: EUR }`,
+        testIssuing(this.folder),
         "",
       ].join("\n"),
     );
