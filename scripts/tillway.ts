@@ -14,6 +14,7 @@ const PARTS: Readonly<Record<string, Register>> = {
   doctor: agent,
   hub: async (program) => (await import("../hub/cli.ts")).registerHub(program),
   sim: async (program) => (await import("../sim/cli.ts")).registerSim(program),
+  emv: async (program) => (await import("../protocols/emv/cli.ts")).registerEmv(program),
   bench: async (program) => (await import("./bench/cli.ts")).registerBench(program),
 };
 

@@ -129,6 +129,12 @@ test("what stands before a fault is not lost to a reader who asks for it", () =>
   expect(decodeTlvPartly(fromHex("9C0100"))).toEqual({ objects: [{ tag: 0x9c, value: fromHex("00") }] });
 });
 
+test("of templates that are cut the parts are read that are there, and the outer one is at fault", () => {
+  const { objects, fault } = decodeTlvPartly(fromHex("70 10 A5 0D 9C0100 5A08 4761"));
+  expect(objects).toEqual([{ tag: 0x70, children: [{ tag: 0xa5, children: [{ tag: 0x9c, value: fromHex("00") }] }] }]);
+  expect(fault).toMatchObject({ code: "codec.truncated", details: { offset: 2 } });
+});
+
 test("a value knows where it stood", () => {
   const bytes = fromHex("FF FF 7003 5A0147").subarray(2);
   const value = findValue(decodeTlv(bytes), 0x5a);

@@ -28,17 +28,19 @@ interface Cursor {
   readonly bytes: Uint8Array;
   at: number;
   objects: number;
+  /** `rest` reads also what there is of a template that ends early, before it is refused. */
+  readonly cutTemplates: "refuse" | "rest";
 }
 
 /** Faults carry `details.offset`, counted from the first byte of `bytes`, however deep the objects are nested. */
 export function decodeTlv(bytes: Uint8Array): readonly Tlv[] {
   const objects: Tlv[] = [];
-  decodeInto(objects, bytes);
+  decodeInto(objects, bytes, "refuse");
   return objects;
 }
 
 export interface PartlyDecoded {
-  /** All that stands before the fault; a template may be incomplete. */
+  /** All that stands before the fault; a template may be incomplete, and then it has what there is of it. */
   readonly objects: readonly Tlv[];
   readonly fault?: Fault;
 }
@@ -47,7 +49,7 @@ export interface PartlyDecoded {
 export function decodeTlvPartly(bytes: Uint8Array): PartlyDecoded {
   const objects: Tlv[] = [];
   try {
-    decodeInto(objects, bytes);
+    decodeInto(objects, bytes, "rest");
     return { objects };
   } catch (error) {
     if (!isFault(error)) throw error;
@@ -55,11 +57,11 @@ export function decodeTlvPartly(bytes: Uint8Array): PartlyDecoded {
   }
 }
 
-function decodeInto(objects: Tlv[], bytes: Uint8Array): void {
+function decodeInto(objects: Tlv[], bytes: Uint8Array, cutTemplates: Cursor["cutTemplates"]): void {
   if (bytes.length > TLV_BYTES_MAX) {
     throw tlvFault("codec.too-long", TLV_BYTES_MAX, `TLV data of more than ${TLV_BYTES_MAX} bytes`);
   }
-  decodeLevel(objects, { bytes, at: 0, objects: 0 }, { end: bytes.length, depth: 1 });
+  decodeLevel(objects, { bytes, at: 0, objects: 0, cutTemplates }, { end: bytes.length, depth: 1 });
 }
 
 function decodeLevel(objects: Tlv[], cursor: Cursor, { end, depth }: { readonly end: number; readonly depth: number }) {
@@ -83,8 +85,10 @@ function decodeLevel(objects: Tlv[], cursor: Cursor, { end, depth }: { readonly 
     const length = lengthAt(cursor, end);
     const valueEnd = cursor.at + length;
     if (valueEnd > end) {
-      const has = `has ${end - cursor.at}`;
-      throw tlvFault("codec.truncated", cursor.at, `tag ${tagName(tag)} wants ${length} bytes, ${has}`);
+      const reason = `tag ${tagName(tag)} wants ${length} bytes, has ${end - cursor.at}`;
+      const fault = tlvFault("codec.truncated", cursor.at, reason);
+      if (constructed && cursor.cutTemplates === "rest") decodeRest(objects, cursor, { tag, end, depth });
+      throw fault;
     }
     if (constructed) {
       const children: Tlv[] = [];
@@ -94,6 +98,21 @@ function decodeLevel(objects: Tlv[], cursor: Cursor, { end, depth }: { readonly 
       objects.push({ tag, value: bytes.subarray(cursor.at, valueEnd) });
       cursor.at = valueEnd;
     }
+  }
+}
+
+/** What a template has up to where it is cut. The template's own fault is the one to tell, whatever else is wrong in it. */
+function decodeRest(
+  objects: Tlv[],
+  cursor: Cursor,
+  { tag, end, depth }: { readonly tag: Tag; readonly end: number; readonly depth: number },
+): void {
+  const children: Tlv[] = [];
+  objects.push({ tag, children });
+  try {
+    decodeLevel(children, cursor, { end, depth: depth + 1 });
+  } catch (error) {
+    if (!isFault(error)) throw error;
   }
 }
 

@@ -182,6 +182,22 @@ export const BIOMETRIC_TERMINAL_CAPABILITIES = {
   voiceOnline: bit(2, 4, "Voice biometric for online verification"),
 } as const satisfies Record<string, Bit>;
 
+/** Terminal Transaction Qualifiers, tag 9F66 (Contactless Book A, 5.7). */
+export const TTQ = {
+  magneticStripeMode: bit(1, 8, "Mag-stripe mode supported"),
+  emvMode: bit(1, 6, "EMV mode supported"),
+  contactChip: bit(1, 5, "EMV contact chip supported"),
+  offlineOnly: bit(1, 4, "Offline-only reader"),
+  onlinePin: bit(1, 3, "Online PIN supported"),
+  signature: bit(1, 2, "Signature supported"),
+  odaOnline: bit(1, 1, "Offline Data Authentication for Online Authorizations supported"),
+  onlineCryptogramRequired: bit(2, 8, "Online cryptogram required"),
+  cvmRequired: bit(2, 7, "CVM required"),
+  offlinePin: bit(2, 6, "(Contact Chip) Offline PIN supported"),
+  issuerUpdate: bit(3, 8, "Issuer Update Processing supported"),
+  consumerDeviceCvm: bit(3, 7, "Consumer Device CVM supported"),
+} as const satisfies Record<string, Bit>;
+
 /** Application Priority Indicator, tag 87 (Book 1, 12.2.3): bit 8, and the priority in the four lower bits. */
 export const CONFIRMATION_REQUIRED = bit(1, 8, "Application cannot be selected without confirmation by the cardholder");
 
