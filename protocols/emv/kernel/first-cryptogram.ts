@@ -1,8 +1,8 @@
 /** The second phase of a transaction: the first GENERATE AC and what the card decides (Book 3, 10.8; Book 4, 6.3.2.1). */
 import { ok } from "../../../base/result.ts";
 import { setBit, TSI } from "../bits.ts";
-import type { CryptogramType } from "../commands.ts";
-import { type Part, report } from "./dialogue.ts";
+import { type CryptogramType, decodeCid } from "../commands.ts";
+import { end, type Part, report } from "./dialogue.ts";
 import { generateCryptogram } from "./generate-ac.ts";
 import type { FirstCryptogram, FirstPhase, Transaction } from "./kernel.ts";
 import { setResponseCode } from "./response-code.ts";
@@ -19,6 +19,10 @@ export function* firstCryptogram(transaction: Transaction, ask: CryptogramType):
   const { type, cdaHeld } = first.value;
   setBit(transaction.tsi, TSI.cardRiskManagementPerformed);
   report(transaction, "first-cryptogram", answerOf(ask, first.value));
+  const [cid = 0] = transaction.values.get(0x9f27) ?? [];
+  if (type === "AAC" && decodeCid(cid).reason === "service-not-allowed") {
+    return end("not-accepted", "the card says that this service is not allowed");
+  }
   if (type === "ARQC") {
     transaction.values.delete(0x8a);
     return cdaHeld === false ? yield* declineAtOnce(transaction) : ok(first.value);

@@ -6,12 +6,18 @@ import { createHash } from "node:crypto";
 import { ByteReader, concat } from "../../../base/bytes.ts";
 import { ok, type Result } from "../../../base/result.ts";
 import { STATUS } from "../apdu.ts";
-import { readTag, type Tag } from "../ber-tlv.ts";
+import { decodeTlv, readTag, type Tag } from "../ber-tlv.ts";
 import { setBit, TSI, TVR } from "../bits.ts";
-import { type Cryptogram, type CryptogramType, decodeCid, decodeCryptogram, generateAcCommand } from "../commands.ts";
+import {
+  type Cryptogram,
+  type CryptogramType,
+  cryptogramType,
+  decodeCryptogram,
+  generateAcCommand,
+} from "../commands.ts";
 import { buildDol, type DolEntry, decodeDol } from "../dol.ts";
 import { verifyCombined } from "../oda/verify.ts";
-import { end, type Part, readable, reading, refused, send } from "./dialogue.ts";
+import { childValue, end, type Part, readable, reading, refused, send } from "./dialogue.ts";
 import type { KernelEnd, Transaction } from "./kernel.ts";
 import { failAuthentication } from "./oda.ts";
 
@@ -21,14 +27,14 @@ export interface GeneratedCryptogram {
   readonly cdaHeld: boolean | undefined;
 }
 
-/** Tag 8C or 8D. */
-type CdolTag = 0x8c | 0x8d;
+interface Question {
+  readonly ask: CryptogramType;
+  /** CDOL1 of the first GENERATE AC, CDOL2 of the second. */
+  readonly cdol: 0x8c | 0x8d;
+}
 
 /** The signature is asked for with a TC and an ARQC (RM13); an AAC has none (Book 2, 6.6.1). */
-export function* generateCryptogram(
-  transaction: Transaction,
-  { ask, cdol: tag }: { readonly ask: CryptogramType; readonly cdol: CdolTag },
-): Part<GeneratedCryptogram> {
+export function* generateCryptogram(transaction: Transaction, { ask, cdol: tag }: Question): Part<GeneratedCryptogram> {
   const { values } = transaction;
   const cdol = reading("Card Risk Management Data Object List", () => decodeDol(values.get(tag) ?? new Uint8Array(0)));
   if (!cdol.ok) return cdol;
@@ -37,23 +43,39 @@ export function* generateCryptogram(
   const signature = transaction.cdaPending && ask !== "AAC" ? "cda" : "none";
   const response = yield* send(generateAcCommand(ask, cdolValues, signature));
   if (response.status !== STATUS.ok) return refused("GENERATE AC", response);
-  const decoded = reading("GENERATE AC", () => decodeCryptogram(response.data));
-  if (!decoded.ok) return decoded;
-  const { type, cid } = decoded.value;
-  if (RANK[type] > RANK[ask]) return end("card-error", `the card answers ${type} where ${ask} was asked for`);
-  keep(values, decoded.value);
   if (transaction.combined) {
     transaction.combined = { ...transaction.combined, sent: [...transaction.combined.sent, cdolValues] };
   }
-  if (type === "AAC" && decodeCid(cid).reason === "service-not-allowed") {
-    return end("not-accepted", "the card says that this service is not allowed");
+  const given = givenCid(response.data);
+  if (given !== undefined && !mayAnswer({ ask, cdol: tag }, given)) {
+    const name = cryptogramType(given) ?? "a reserved type";
+    if (tag === 0x8c) return end("card-error", `the card answers ${name} where ${ask} was asked for`);
+    // All that the card had to do is done: what it answers out of turn counts as a decline (Book 3, 9.3).
+    values.set(0x9f27, Uint8Array.of(given));
+    return ok({ type: "AAC", cdaHeld: undefined });
   }
+  const decoded = reading("GENERATE AC", () => decodeCryptogram(response.data));
+  if (!decoded.ok) return decoded;
+  keep(values, decoded.value);
+  const { type } = decoded.value;
   if (type === "AAC" || signature === "none") return unsigned(decoded.value);
   return ok({ type, cdaHeld: checkSignature(transaction, decoded.value, response.data) });
 }
 
-/** A card may go down from what it was asked for, never up (Book 3, 9.3). */
 const RANK = { AAC: 0, ARQC: 1, TC: 2 } as const satisfies Record<CryptogramType, number>;
+
+/** A card may go down from what it was asked for, never up; nothing asks the issuer a second time (Book 3, 9.3). */
+function mayAnswer({ ask, cdol }: Question, cid: number): boolean {
+  const given = cryptogramType(cid);
+  return given !== undefined && RANK[given] <= RANK[ask] && (cdol === 0x8c || given !== "ARQC");
+}
+
+/** What the answer says it is, before all of it is read; undefined for one in neither format, which the codec refuses. */
+function givenCid(data: Uint8Array): number | undefined {
+  const [template] = readable(() => decodeTlv(data)) ?? [];
+  if (!template) return undefined;
+  return "children" in template ? childValue(template.children, 0x9f27)?.[0] : template.value[0];
+}
 
 /** Without a signature the cryptogram itself must be in clear (Book 3, 6.5.5.4). */
 function unsigned({ type, cryptogram }: Cryptogram): Result<GeneratedCryptogram, KernelEnd> {
