@@ -1,11 +1,11 @@
 /** The card simulator as tests and `tillway sim card` use it: an EMV card in the virtual reader, with its faults. */
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { fromHex } from "../../base/bytes.ts";
 import { type Clock, sleep, systemClock } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
 import { type RandomBytes, systemRandom } from "../../base/ids.ts";
 import { type ControlAnswer, type ControlCommand, type ControlHandlers, serveControl } from "../control.ts";
-import { EmvCard } from "./emv-card.ts";
+import { CardStore } from "./card-memory.ts";
+import { type CardOptions, EmvCard } from "./emv-card.ts";
 import { type CardProfile, cardProfile } from "./profiles.ts";
 import { type VpcdCard, VpcdPeer } from "./vpcd-peer.ts";
 
@@ -16,8 +16,10 @@ export interface CardSimOptions {
   readonly profile?: string;
   /** Unix socket for commands; none when absent. */
   readonly control?: string;
-  /** Keeps the transaction counters of the cards; without it each start begins at zero. */
+  /** Keeps what the cards remember; without it each start begins with new ones. */
   readonly stateFile?: string;
+  /** Further applications on each card. */
+  readonly extraApplications?: CardOptions["extraApplications"];
   readonly clock?: Clock;
   readonly random?: RandomBytes;
 }
@@ -30,6 +32,10 @@ export interface CardSimStatus {
   readonly generateAcs: number;
   readonly cryptograms: Readonly<Record<"AAC" | "TC" | "ARQC", number>>;
   readonly atc: number;
+  readonly lastOnlineAtc: number;
+  /** Issuer script commands obeyed since the card was made. */
+  readonly scriptsObeyed: number;
+  readonly blocked: "no" | "application" | "card";
   readonly [field: string]: unknown;
 }
 
@@ -51,7 +57,6 @@ export interface CardSim extends AsyncDisposable {
 
 /** TS, T0 with TB1 and TC1, and five historical bytes: T=0, as most bank cards answer (Book 1, 8.3). */
 export const SIM_ATR = fromHex("3B 65 00 00 54 49 4C 4C 57");
-const ATC_FILE_BYTES_MAX = 4_096;
 
 export async function startCardSim(options: CardSimOptions): Promise<CardSim> {
   const sim = new EmvCardSim(options);
@@ -68,11 +73,14 @@ class EmvCardSim {
   readonly #peer: VpcdPeer;
   readonly #clock: Clock;
   readonly #random: RandomBytes;
-  readonly #counters: AtcStore;
+  readonly #store: CardStore;
+  readonly #extraApplications: CardOptions["extraApplications"];
   /** A card keeps its state while it is out; so each profile is made once. */
   readonly #cards = new Map<string, EmvCard>();
   #profile: CardProfile;
   #mute = false;
+  /** The card has fallen silent by itself, until it is powered again. */
+  #silent = false;
   #broken = false;
   #slowMs = 0;
   #pullAfter: number | undefined;
@@ -83,7 +91,8 @@ class EmvCardSim {
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom;
     this.#peer = new VpcdPeer(options.port, this.#clock);
-    this.#counters = new AtcStore(options.stateFile);
+    this.#store = new CardStore(options.stateFile);
+    this.#extraApplications = options.extraApplications;
     this.#profile = cardProfile(options.profile ?? "standard");
   }
 
@@ -93,7 +102,10 @@ class EmvCardSim {
     card.reset();
     const inReader: VpcdCard = {
       atr: SIM_ATR,
-      powered: () => card.reset(),
+      powered: () => {
+        this.#silent = false;
+        card.reset();
+      },
       respond: (command) => this.#respond(card, command),
     };
     await this.#peer.insert(inReader);
@@ -122,6 +134,7 @@ class EmvCardSim {
   status(): CardSimStatus {
     const card = this.#card();
     const { AAC, TC, ARQC } = card.cryptograms;
+    const { lastOnlineAtc, scriptsObeyed, cardBlocked, blocked } = card.memory;
     return {
       profile: this.#profile.name,
       state: this.#peer.state,
@@ -129,6 +142,9 @@ class EmvCardSim {
       generateAcs: AAC + TC + ARQC,
       cryptograms: { AAC, TC, ARQC },
       atc: card.atc,
+      lastOnlineAtc,
+      scriptsObeyed,
+      blocked: cardBlocked ? "card" : blocked.length > 0 ? "application" : "no",
     };
   }
 
@@ -143,8 +159,10 @@ class EmvCardSim {
     if (known) return known;
     const card = new EmvCard({
       profile,
-      atc: this.#counters.get(profile.name),
-      saveAtc: (atc) => this.#counters.set(profile.name, atc),
+      ...this.#store.get(profile.name),
+      saveAtc: (atc) => this.#store.set(profile.name, { atc }),
+      saveMemory: (memory) => this.#store.set(profile.name, { memory }),
+      ...(this.#extraApplications && { extraApplications: this.#extraApplications }),
     });
     this.#cards.set(profile.name, card);
     return card;
@@ -160,8 +178,11 @@ class EmvCardSim {
         return undefined;
       }
     }
-    if (this.#mute) return undefined;
-    if (this.#slowMs > 0 && !(await this.#waited(this.#slowMs))) return undefined;
+    const { muteFrom, slowMs = 0 } = this.#profile;
+    this.#silent ||= command[1] === muteFrom;
+    if (this.#mute || this.#silent) return undefined;
+    const lateMs = Math.max(this.#slowMs, slowMs);
+    if (lateMs > 0 && !(await this.#waited(lateMs))) return undefined;
     return this.#broken ? this.#nonsense() : card.respond(command);
   }
 
@@ -178,44 +199,6 @@ class EmvCardSim {
     const lengths = [1, 2, 300, 40] as const;
     return this.#random(lengths[this.#apdus % lengths.length] ?? 1);
   }
-}
-
-/** Application transaction counters by profile, written through so that a killed simulator never counts backwards. */
-class AtcStore {
-  readonly #path: string | undefined;
-  readonly #counters = new Map<string, number>();
-
-  constructor(path: string | undefined) {
-    this.#path = path;
-    for (const [profile, atc] of Object.entries(readCounters(path))) {
-      if (typeof atc !== "number") throw new Fault("config.invalid", `${path}: the counter of ${profile} is no number`);
-      this.#counters.set(profile, atc);
-    }
-  }
-
-  get(profile: string): number {
-    return this.#counters.get(profile) ?? 0;
-  }
-
-  set(profile: string, atc: number): void {
-    this.#counters.set(profile, atc);
-    if (this.#path === undefined) return;
-    const fresh = `${this.#path}.new`;
-    writeFileSync(fresh, JSON.stringify(Object.fromEntries(this.#counters)), { mode: 0o600 });
-    renameSync(fresh, this.#path);
-  }
-}
-
-function readCounters(path: string | undefined): object {
-  if (path === undefined) return {};
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8").slice(0, ATC_FILE_BYTES_MAX);
-  } catch {
-    return {};
-  }
-  const stored: unknown = JSON.parse(text);
-  return typeof stored === "object" && stored !== null ? stored : {};
 }
 
 function handlers(sim: EmvCardSim): ControlHandlers {

@@ -4,28 +4,40 @@ import { startCardSim } from "./card-sim.ts";
 import { CARD_PROFILES } from "./profiles.ts";
 
 interface CardCommandOptions {
-  readonly port: number;
-  readonly control: string;
+  readonly port?: number;
+  readonly control?: string;
   readonly profile: string;
   readonly state?: string;
   readonly inserted?: true;
+  readonly list?: true;
 }
 
 export function registerCardSim(sim: Command): void {
-  const profiles = CARD_PROFILES.map((profile) => profile.name).join(", ");
   sim
     .command("card")
     .description("an EMV test card in the virtual reader of a private pcscd")
-    .requiredOption("--port <port>", "where the reader's slot listens, as `sim pcscd` tells it", portOption)
-    .requiredOption("--control <socket>", "Unix socket for insert, pull, mute, slow, break, pull-after, status")
-    .option("--profile <name>", `one of ${profiles}`, "standard")
-    .option("--state <file>", "keeps the card's transaction counter")
+    .option("--port <port>", "where the reader's slot listens, as `sim pcscd` tells it", portOption)
+    .option("--control <socket>", "Unix socket for insert, pull, mute, slow, break, pull-after, status")
+    .option("--profile <name>", "which card; --list shows them", "standard")
+    .option("--state <file>", "keeps what the cards remember: counters, blocks, what issuer scripts wrote")
     .option("--inserted", "puts the card in at once")
-    .action(runCard);
+    .option("--list", "prints the profiles and ends")
+    .action((options: CardCommandOptions, command: Command) => {
+      if (options.list) return printProfiles();
+      return runCard(options, command);
+    });
 }
 
-async function runCard(options: CardCommandOptions): Promise<void> {
+function printProfiles(): void {
+  const width = Math.max(...CARD_PROFILES.map(({ name }) => name.length));
+  for (const { name, sentence } of CARD_PROFILES) console.log(`${name.padEnd(width)}  ${sentence}`);
+}
+
+async function runCard(options: CardCommandOptions, command: Command): Promise<void> {
   const { port, control, profile, state } = options;
+  if (port === undefined || control === undefined) {
+    command.error("error: a card needs --port, where the reader's slot listens, and --control, a Unix socket");
+  }
   const sim = await startCardSim({ port, control, profile, ...(state !== undefined && { stateFile: state }) });
   if (options.inserted) await sim.insert();
   console.log(JSON.stringify({ ready: true, sim: "card", control, ...sim.status() }));

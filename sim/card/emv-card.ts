@@ -1,5 +1,5 @@
-/** A simulated EMV contact card: one command in, one response out. Knows no reader; keeps its counter where it is told to. */
-import { concat, sameBytes } from "../../base/bytes.ts";
+/** A simulated EMV contact card: one command in, one response out. Knows no reader; keeps its memory where it is told to. */
+import { sameBytes } from "../../base/bytes.ts";
 import { isFault } from "../../base/fault.ts";
 import {
   type CommandApdu,
@@ -9,31 +9,20 @@ import {
   type ResponseApdu,
   STATUS,
 } from "../../protocols/emv/apdu.ts";
-import { decodeTlv, encodeTlv } from "../../protocols/emv/ber-tlv.ts";
-import {
-  type CryptogramType,
-  cryptogramBits,
-  cryptogramType,
-  encodeFormatOne,
-  INS,
-  PPSE_NAME,
-  PSE_NAME,
-} from "../../protocols/emv/commands.ts";
-import { type DolEntry, dolDataLength, splitDol } from "../../protocols/emv/dol.ts";
-import { decodeNumeric } from "../../protocols/emv/numeric.ts";
-import {
-  AFL_BYTES,
-  AIP,
-  applicationRecords,
-  CDOL1,
-  CDOL2,
-  directoryRecords,
-  PDOL,
-  type RecordKey,
-  selectAnswer,
-} from "./card-files.ts";
-import { applicationCryptogram, cardMasterKey, sessionKey } from "./cryptogram.ts";
-import type { CardProfile } from "./profiles.ts";
+import { type CryptogramType, INS, PPSE_NAME, PSE_NAME } from "../../protocols/emv/commands.ts";
+import { refusal, success } from "./card-answers.ts";
+import { CardApplication } from "./card-application.ts";
+import { applicationsOf, directoryRecords, ppseAnswer, pseAnswer } from "./card-files.ts";
+import { type CardMemory, Chip } from "./card-memory.ts";
+import { SCRIPT_INS } from "./card-scripts.ts";
+import type { CardProfile } from "./profile.ts";
+
+/** An application that is no payment application: it answers every command while it is selected. */
+export interface ExtraApplication {
+  /** Answers SELECT, and begins anew. */
+  select(): ResponseApdu;
+  respond(command: CommandApdu): ResponseApdu;
+}
 
 export interface CardOptions {
   readonly profile: CardProfile;
@@ -41,21 +30,34 @@ export interface CardOptions {
   readonly atc: number;
   /** Called before a transaction answers, as a card writes its memory first. */
   readonly saveAtc: (atc: number) => void;
+  /** What else the last transaction left; as personalised when absent. */
+  readonly memory?: CardMemory;
+  readonly saveMemory?: (memory: CardMemory) => void;
+  /** Selected by their full names only, and in no directory. */
+  readonly extraApplications?: readonly { readonly aid: Uint8Array; readonly application: ExtraApplication }[];
 }
 
-type Selected = "nothing" | "pse" | "ppse" | "application";
-/** `online`: an ARQC was given, the second GENERATE AC is awaited. */
-type Stage = "selected" | "initiated" | "online" | "ended";
+type Selected =
+  | { readonly what: "nothing" }
+  | { readonly what: "pse" }
+  | { readonly what: "ppse" }
+  | { readonly what: "application"; readonly application: CardApplication }
+  | { readonly what: "extra"; readonly application: ExtraApplication };
 
-const ATC_MAX = 0xffff;
+const NOTHING: Selected = { what: "nothing" };
+/** The registered application provider identifier: a shorter name selects nothing. */
+const AID_BYTES_MIN = 5;
+const CLASS = { interindustry: 0x00, proprietary: 0x80 } as const;
+const PROPRIETARY: ReadonlySet<number> = new Set([INS.getProcessingOptions, INS.generateAc, INS.getData]);
+/** These have class bytes of secure messaging, which are checked with it. */
+const SECURED: ReadonlySet<number> = new Set(Object.values(SCRIPT_INS));
 
 export class EmvCard {
   readonly #profile: CardProfile;
-  readonly #masterKey: Uint8Array;
-  readonly #saveAtc: (atc: number) => void;
-  #atc: number;
-  #selected: Selected = "nothing";
-  #stage: Stage = "selected";
+  readonly #chip: Chip;
+  readonly #applications: readonly CardApplication[];
+  readonly #extra: NonNullable<CardOptions["extraApplications"]>;
+  #selected: Selected = NOTHING;
   /** What GET RESPONSE fetches. */
   #waiting: Uint8Array = new Uint8Array(0);
   /** How many GENERATE AC commands gave a cryptogram, by its type. */
@@ -63,19 +65,25 @@ export class EmvCard {
 
   constructor(options: CardOptions) {
     this.#profile = options.profile;
-    this.#atc = options.atc;
-    this.#saveAtc = options.saveAtc;
-    this.#masterKey = cardMasterKey(options.profile);
+    this.#chip = new Chip({ ...options, saveMemory: options.saveMemory ?? (() => undefined) });
+    this.#applications = applicationsOf(options.profile).map(
+      (application) => new CardApplication(application, this.#chip, this.cryptograms),
+    );
+    this.#extra = options.extraApplications ?? [];
   }
 
   get atc(): number {
-    return this.#atc;
+    return this.#chip.atc;
   }
 
-  /** Power off, power on or reset: everything but the counter is forgotten. */
+  get memory(): CardMemory {
+    return this.#chip.memory;
+  }
+
+  /** Power off, power on or reset: everything but the memory is forgotten. */
   reset(): void {
-    this.#selected = "nothing";
-    this.#stage = "selected";
+    this.#selected = NOTHING;
+    for (const application of this.#applications) application.reset();
     this.#waiting = new Uint8Array(0);
   }
 
@@ -98,125 +106,76 @@ export class EmvCard {
   }
 
   #execute(command: CommandApdu): ResponseApdu {
-    const proprietary = command.ins === INS.getProcessingOptions || command.ins === INS.generateAc;
-    const expectedClass = proprietary || command.ins === INS.getData ? 0x80 : 0x00;
-    if (command.cla !== expectedClass) return refusal(STATUS.classNotSupported);
-    switch (command.ins) {
-      case INS.select:
-        return this.#select(command);
-      case INS.readRecord:
-        return this.#readRecord(command);
-      case INS.getProcessingOptions:
-        return this.#getProcessingOptions(command);
-      case INS.generateAc:
-        return this.#generateAc(command);
+    if (command.ins === INS.select) {
+      return command.cla === CLASS.interindustry ? this.#select(command) : refusal(STATUS.classNotSupported);
+    }
+    const selected = this.#selected;
+    if (selected.what === "extra") return selected.application.respond(command);
+    const expected = PROPRIETARY.has(command.ins) ? CLASS.proprietary : CLASS.interindustry;
+    if (!SECURED.has(command.ins) && command.cla !== expected) return refusal(STATUS.classNotSupported);
+    if (selected.what === "application") return selected.application.respond(command);
+    return this.#withoutApplication(command);
+  }
+
+  /** Before an application is selected only the directory can be read. */
+  #withoutApplication({ ins, p1, p2 }: CommandApdu): ResponseApdu {
+    switch (ins) {
+      case INS.readRecord: {
+        if ((p2 & 0b111) !== 0b100) return refusal(STATUS.incorrectParameters);
+        if (this.#selected.what !== "pse") return refusal(STATUS.commandNotAllowed);
+        const record = directoryRecords(this.#profile).get(`${p2 >> 3}.${p1}`);
+        return record ? success(record) : refusal(STATUS.recordNotFound);
+      }
       case INS.getData:
-        return this.#getData(command);
+        return refusal(STATUS.referencedDataNotFound);
+      case INS.getProcessingOptions:
+      case INS.generateAc:
+      case INS.internalAuthenticate:
+      case INS.externalAuthenticate:
+        return refusal(STATUS.conditionsNotSatisfied);
       default:
         return refusal(STATUS.instructionNotSupported);
     }
   }
 
   #select({ p1, p2, data }: CommandApdu): ResponseApdu {
-    if (p1 !== 0x04 || !data) return refusal(STATUS.incorrectParameters);
-    const found = p2 === 0x00 ? this.#named(data) : undefined;
+    if (p1 !== 0x04 || !data || (p2 !== FIRST && p2 !== NEXT)) return refusal(STATUS.incorrectParameters);
+    if (this.#chip.memory.cardBlocked) return refusal(STATUS.functionNotSupported);
+    const found = p2 === FIRST ? this.#named(data) : this.#nextNamed(data);
     if (!found) return refusal(STATUS.fileNotFound);
     this.#selected = found;
-    this.#stage = "selected";
-    return success(selectAnswer(this.#profile, found));
-  }
-
-  #named(name: Uint8Array): Exclude<Selected, "nothing"> | undefined {
-    if (sameBytes(name, PSE_NAME)) return "pse";
-    if (sameBytes(name, PPSE_NAME)) return "ppse";
-    const { aid } = this.#profile;
-    // A partial name of at least the registered part selects too (Book 1, 12.3.5).
-    const partial = name.length >= AID_BYTES_MIN && sameBytes(name, aid.subarray(0, name.length));
-    return partial ? "application" : undefined;
-  }
-
-  #readRecord({ p1, p2 }: CommandApdu): ResponseApdu {
-    if ((p2 & 0b111) !== 0b100) return refusal(STATUS.incorrectParameters);
-    if (this.#selected === "nothing" || this.#selected === "ppse") return refusal(STATUS.commandNotAllowed);
-    const inApplication = this.#selected === "application";
-    if (inApplication && this.#stage === "selected") return refusal(STATUS.conditionsNotSatisfied);
-    const records = inApplication ? applicationRecords(this.#profile) : directoryRecords(this.#profile);
-    const key: RecordKey = `${p2 >> 3}.${p1}`;
-    const record = records.get(key);
-    return record ? success(record) : refusal(STATUS.recordNotFound);
-  }
-
-  #getProcessingOptions({ data }: CommandApdu): ResponseApdu {
-    if (this.#selected !== "application" || this.#stage !== "selected") return refusal(STATUS.conditionsNotSatisfied);
-    if (!data || !isCommandTemplate(data, PDOL)) return refusal(STATUS.wrongLength);
-    if (this.#atc === ATC_MAX) return refusal(STATUS.conditionsNotSatisfied);
-    this.#atc += 1;
-    this.#saveAtc(this.#atc);
-    this.#stage = "initiated";
-    if (this.#profile.format === 1) return success(encodeFormatOne(AIP, AFL_BYTES));
-    return success(
-      template77([
-        [0x82, AIP],
-        [0x94, AFL_BYTES],
-      ]),
-    );
-  }
-
-  #generateAc({ p1, data }: CommandApdu): ResponseApdu {
-    const first = this.#stage === "initiated";
-    if (!first && this.#stage !== "online") return refusal(STATUS.conditionsNotSatisfied);
-    const asked = cryptogramType(p1);
-    if (!asked || (!first && asked === "ARQC")) return refusal(STATUS.incorrectParameters);
-    const dol = first ? CDOL1 : CDOL2;
-    if (!data || data.length !== dolDataLength(dol)) return refusal(STATUS.wrongLength);
-    const values = splitDol(dol, data);
-    let amount: bigint;
-    try {
-      amount = decodeNumeric(values.get(0x9f02) ?? data);
-    } catch {
-      return refusal(STATUS.conditionsNotSatisfied);
+    switch (found.what) {
+      case "pse":
+        return success(pseAnswer());
+      case "ppse":
+        return success(ppseAnswer(this.#profile));
+      case "application":
+      case "extra":
+        return found.application.select();
     }
-    const given = first ? this.#first(asked, amount) : this.#second(asked, amount, values.get(0x8a));
-    this.#stage = given === "ARQC" ? "online" : "ended";
-    this.cryptograms[given] += 1;
-    return success(this.#cryptogram({ given, stage: first ? "first" : "second", data }));
   }
 
-  /** Card action analysis: a card may only go down from what the terminal asks for (Book 3, 10.8). */
-  #first(asked: CryptogramType, amount: bigint): CryptogramType {
-    const { temper, offlineLimitMinor } = this.#profile;
-    if (asked === "AAC" || temper === "declining") return "AAC";
-    if (asked === "ARQC" || temper === "online-only") return "ARQC";
-    return amount <= offlineLimitMinor ? "TC" : "ARQC";
+  #named(name: Uint8Array): Exclude<Selected, { what: "nothing" }> | undefined {
+    if (sameBytes(name, PSE_NAME)) return { what: "pse" };
+    if (sameBytes(name, PPSE_NAME)) return { what: "ppse" };
+    const extra = this.#extra.find(({ aid }) => sameBytes(name, aid));
+    return extra ? { what: "extra", application: extra.application } : this.#partiallyNamed(name, 0);
   }
 
-  #second(asked: CryptogramType, amount: bigint, responseCode: Uint8Array | undefined): CryptogramType {
-    const { temper, offlineLimitMinor } = this.#profile;
-    if (asked === "AAC" || temper === "declining") return "AAC";
-    const unableToGoOnline = sameBytes(responseCode ?? new Uint8Array(0), UNABLE_TO_GO_ONLINE_APPROVED);
-    if (!unableToGoOnline) return "TC";
-    return temper === "standard" && amount <= offlineLimitMinor ? "TC" : "AAC";
+  /** A partial name of at least the registered part selects too, and "next" the one after it (Book 1, 12.3.5). */
+  #partiallyNamed(name: Uint8Array, from: number) {
+    if (name.length < AID_BYTES_MIN) return undefined;
+    const application = this.#applications
+      .slice(from)
+      .find(({ profile: { aid } }) => sameBytes(name, aid.subarray(0, name.length)));
+    return application && ({ what: "application", application } as const);
   }
 
-  #cryptogram(made: { given: CryptogramType; stage: "first" | "second"; data: Uint8Array }): Uint8Array {
-    const cid = Uint8Array.of(cryptogramBits(made.given));
-    const atc = Uint8Array.of(this.#atc >> 8, this.#atc & 0xff);
-    const iad = issuerApplicationData(made.given, made.stage);
-    const key = sessionKey(this.#masterKey, this.#atc);
-    const cryptogram = applicationCryptogram(key, concat(made.data, AIP, atc, iad));
-    if (this.#profile.format === 1) return encodeFormatOne(cid, atc, cryptogram, iad);
-    return template77([
-      [0x9f27, cid],
-      [0x9f36, atc],
-      [0x9f26, cryptogram],
-      [0x9f10, iad],
-    ]);
-  }
-
-  #getData({ p1, p2 }: CommandApdu): ResponseApdu {
-    const tag = p1 * 0x100 + p2;
-    if (this.#selected !== "application" || tag !== 0x9f36) return refusal(STATUS.referencedDataNotFound);
-    return success(encodeTlv([{ tag, value: Uint8Array.of(this.#atc >> 8, this.#atc & 0xff) }]));
+  /** There is no next without a first. */
+  #nextNamed(name: Uint8Array) {
+    const selected = this.#selected;
+    if (selected.what !== "application") return undefined;
+    return this.#partiallyNamed(name, this.#applications.indexOf(selected.application) + 1);
   }
 
   #getResponse({ cla, le }: CommandApdu): ResponseApdu {
@@ -240,32 +199,6 @@ export class EmvCard {
   }
 }
 
-const AID_BYTES_MIN = 5;
-/** Authorisation response code Y3 (Book 4, A6). */
-const UNABLE_TO_GO_ONLINE_APPROVED = Uint8Array.from(Buffer.from("Y3", "ascii"));
-const NO_DATA = new Uint8Array(0);
-
-const success = (data: Uint8Array): ResponseApdu => ({ data, status: STATUS.ok });
-const refusal = (status: number): ResponseApdu => ({ data: NO_DATA, status });
-
-const template77 = (values: readonly (readonly [tag: number, value: Uint8Array])[]): Uint8Array =>
-  encodeTlv([{ tag: 0x77, children: values.map(([tag, value]) => ({ tag, value })) }]);
-
-function isCommandTemplate(data: Uint8Array, dol: readonly DolEntry[]): boolean {
-  try {
-    const [template, ...more] = decodeTlv(data);
-    return (
-      template?.tag === 0x83 && "value" in template && template.value.length === dolDataLength(dol) && more.length === 0
-    );
-  } catch (error) {
-    if (isFault(error)) return false;
-    throw error;
-  }
-}
-
-/** Length, key index, cryptogram version 18, and the card verification results: what the first and second answers were. */
-function issuerApplicationData(given: CryptogramType, stage: "first" | "second"): Uint8Array {
-  const bits = { AAC: 0b00, TC: 0b01, ARQC: 0b10 } as const;
-  const results = stage === "first" ? (0b10 << 6) | (bits[given] << 4) : (bits[given] << 6) | (0b10 << 4);
-  return Uint8Array.of(0x06, 0x01, 0x12, 0x03, results, 0x00, 0x00);
-}
+/** Occurrences in P2 of SELECT (Book 1, 11.3.2). */
+const FIRST = 0x00;
+const NEXT = 0x02;

@@ -64,7 +64,7 @@ function mint(options: MintCommandOptions, command: Command): void {
 interface MintedFile {
   readonly key: string;
   readonly name: string;
-  /** A list of objects for JSON, or of lines. */
+  /** Objects of a JSON list, or lines of text. */
   readonly value: readonly unknown[];
 }
 
@@ -96,9 +96,9 @@ function cardLines({ expiry, oda, fault, keys }: MintCommandOptions, pan: string
       "a CDA answer has no room for a signature by the longest key: give --keys longest-cda",
     );
   }
-  return cardObjects({ pan, expiry, oda, chain: keys, ...(fault && { fault }) }).map((object) =>
-    toHex(object).toUpperCase(),
-  );
+  const objects = cardObjects({ pan, expiry, oda, chain: keys, ...(fault && { fault }) });
+  const title = `# A test card of tillway sim mint: ${oda.toUpperCase()}, keys ${keys}, fault ${fault ?? "none"}.`;
+  return [title, ...objects.map((object) => toHex(object).toUpperCase())];
 }
 
 function writeFiles(folder: string, files: readonly MintedFile[], flag: "w" | "wx"): readonly string[] {
