@@ -8,6 +8,7 @@ import { HASH_BYTES, MODULUS_BYTES_MAX, sha1 } from "./rsa.ts";
 const RID_BYTES = 5;
 const SERIAL_BYTES = 3;
 const INDEX_MAX = 0xff;
+const INDEX_EXPECTED = "is neither a whole number up to 255 nor a byte in hex";
 /** More keys or revocations than all schemes together have. */
 export const CA_KEYS_MAX = 1_000;
 export const REVOKED_MAX = 10_000;
@@ -28,16 +29,13 @@ const hexBytes = ({ min, max }: Bounds) =>
 
 const exactly = (bytes: number) => hexBytes({ min: bytes, max: bytes });
 
-const index = z.union(
-  [
-    z.int().min(0).max(INDEX_MAX),
-    z
-      .string()
-      .regex(/^[0-9a-fA-F]{1,2}$/)
-      .transform((text) => Number.parseInt(text, 16)),
-  ],
-  { error: "is neither a whole number up to 255 nor a byte in hex" },
-);
+/** As the books and vendors' lists write it: a number, or a byte in hex. */
+const index = z
+  .unknown()
+  .transform((value) =>
+    typeof value === "string" && /^[0-9a-fA-F]{1,2}$/.test(value) ? Number.parseInt(value, 16) : value,
+  )
+  .pipe(z.int(INDEX_EXPECTED).min(0, INDEX_EXPECTED).max(INDEX_MAX, INDEX_EXPECTED));
 
 const CaKeyEntry = z.strictObject({
   rid: exactly(RID_BYTES),
