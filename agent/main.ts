@@ -11,6 +11,7 @@ import { createLog, type Log } from "../base/log.ts";
 import { deviceCatalogue } from "../drivers/catalogue.ts";
 import { TILLWAY_VERSION } from "../wire/version.ts";
 import { type RunningApi, startApi } from "./api/api.ts";
+import { CardPayments } from "./card-verification/card-payments.ts";
 import { type AgentConfig, loadAgentConfig } from "./config.ts";
 import { DeviceManager } from "./devices/device-manager.ts";
 import { DialogueRecorder, type Dialogues } from "./dialogues/dialogue-recorder.ts";
@@ -69,7 +70,7 @@ async function startAgent(config: AgentConfig, signal: AbortSignal): Promise<Run
   );
   const dialogueStore = stack.use(new DialogueStore(join(config.dataDir, "dialogues.db")));
   const made = createPayments({ config, identity, journal, link, devices, clock, log, dialogueStore });
-  const { desk, tickets, dialogues } = made;
+  const { desk, tickets, dialogues, cardPayments } = made;
   stack.use(tickets);
   await abortInterrupted({
     journal,
@@ -84,6 +85,7 @@ async function startAgent(config: AgentConfig, signal: AbortSignal): Promise<Run
     devices,
     desk,
     dialogues,
+    cardPayments,
     journal,
     clock,
     log,
@@ -98,7 +100,7 @@ async function startAgent(config: AgentConfig, signal: AbortSignal): Promise<Run
     status: `local API on 127.0.0.1:${api.port}`,
     lanes: () => [desk.lane, tickets.lane, forwarder.lane],
     async drain(limit) {
-      await desk.drain(limit);
+      await Promise.all([desk.drain(limit), cardPayments.drain(limit)]);
       await owned.disposeAsync();
     },
   };
@@ -107,9 +109,14 @@ async function startAgent(config: AgentConfig, signal: AbortSignal): Promise<Run
 /** Starts what speaks: store-and-forward, the link to the hub, and last the local API. */
 async function joinUp(
   stack: AsyncDisposableStack,
-  parts: Joined & { readonly dialogues: Dialogues; readonly health: Health; readonly log: Log },
+  parts: Joined & {
+    readonly dialogues: Dialogues;
+    readonly cardPayments: CardPayments;
+    readonly health: Health;
+    readonly log: Log;
+  },
 ): Promise<{ readonly api: RunningApi; readonly forwarder: Forwarder }> {
-  const { config, link, devices, desk, dialogues, journal, clock, health, log } = parts;
+  const { config, link, devices, desk, dialogues, cardPayments, journal, clock, health, log } = parts;
   const ending = new AbortController();
   const { signal } = ending;
   const forwarder = startForwarder({
@@ -126,6 +133,7 @@ async function joinUp(
   const starting = startApi({
     payments: desk,
     dialogues,
+    cardPayments,
     devices,
     health,
     journal,
@@ -201,6 +209,7 @@ function createPayments(parts: PaymentParts): {
   desk: PaymentDesk;
   tickets: TicketPrinter;
   dialogues: DialogueRecorder;
+  cardPayments: CardPayments;
 } {
   const { config, identity, journal, link, devices, clock } = parts;
   const log = parts.log.for("payment");
@@ -225,13 +234,17 @@ function createPayments(parts: PaymentParts): {
     now,
     log,
   });
+  const lane = new ReaderLane(devices, answerFirst);
+  const cardTimeoutMs = config.payment.cardTimeoutSec * 1_000;
+  const { terminalId } = identity;
+  const cardPayments = new CardPayments({ terminalId, hub: link.cards, lane, clock, log, now, cardTimeoutMs });
   const desk: PaymentDesk = new PaymentDesk({
     ...common,
     now,
     businessDate: dayIn(timeZone),
     hub: link.hub,
     leases: link.leases,
-    lane: new ReaderLane(devices, answerFirst),
+    lane,
     answerFirst,
     readCard,
     random: systemRandom,
@@ -247,10 +260,10 @@ function createPayments(parts: PaymentParts): {
     },
     floorLimitMinor: BigInt(config.emv.floorLimitMinor),
     onRecord: (id, record) => answerFirst(() => dialogues.keep(id, record)),
-    cardTimeoutMs: config.payment.cardTimeoutSec * 1_000,
+    cardTimeoutMs,
     tickets,
   });
-  return { desk, tickets, dialogues };
+  return { desk, tickets, dialogues, cardPayments };
 }
 
 /** A till's process is woken and reads its answer within this, where all that a sale goes on to do waits so long. */

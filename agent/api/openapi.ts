@@ -122,7 +122,11 @@ function cardPaymentPaths(): Json {
       },
     },
     "/v1/card-payments/{id}": {
-      get: { summary: "One card payment, as the hub knows it.", parameters: [path("id")], responses: responses(ended, 404, 503) },
+      get: {
+        summary: "One card payment, as the hub knows it.",
+        parameters: [path("id")],
+        responses: responses(ended, 404, 503),
+      },
     },
     "/v1/card-payments/{id}/cancel": {
       post: {

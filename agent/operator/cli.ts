@@ -13,14 +13,14 @@ import { StatusSchema } from "../health/health.ts";
 import { accepted, followPayment } from "./sale.ts";
 import { devicesText, eventText, outcomeText, queueText, refundStageWords, stageWords, statusText } from "./words.ts";
 
-interface Shared extends TargetOptions {
+export interface Shared extends TargetOptions {
   readonly json?: true;
 }
 
 /** Not approved: neither a failure of the program nor a success of the sale. */
 const EXIT_NOT_APPROVED = 3;
 
-const withTarget = (command: Command): Command =>
+export const withTarget = (command: Command): Command =>
   command
     .option("--config <file>", "the agent's configuration (default: $TILLWAY_CONFIG or /etc/tillway/agent.yaml)")
     .option("--api <address>", "the agent's address or port, instead of the configured one")
@@ -127,7 +127,7 @@ function registerQueue(program: Command): void {
   );
 }
 
-function connect(options: TargetOptions): { client: ApiClient; target: ApiTarget } {
+export function connect(options: TargetOptions): { client: ApiClient; target: ApiTarget } {
   const target = findApi(options, process.env);
   return { client: new ApiClient(target, systemClock), target };
 }
@@ -189,7 +189,11 @@ async function refund(originalId: string, amount: string | undefined, options: P
   await pay(options, { client, path: "/v1/refunds", body, prefix: "refund" });
 }
 
-function amountBody(text: string, target: ApiTarget, { currency }: PayOptions): { minor: string; currency: string } {
+export function amountBody(
+  text: string,
+  target: ApiTarget,
+  { currency }: PayOptions,
+): { minor: string; currency: string } {
   const code = currency ?? target.currency;
   if (code === undefined)
     throw new Fault("config.invalid", "the currency is not known; name it with --currency or --config");

@@ -4,6 +4,7 @@ import { sleep } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
 import type { RandomBytes } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
+import { type CardHub, UplinkCardHub } from "../card-verification/card-hub.ts";
 import type { Identity } from "../identity.ts";
 import type { Journal } from "../journal/journal.ts";
 import { type Boot, SignedHubClock } from "../lease/hub-clock.ts";
@@ -44,6 +45,7 @@ export interface HubLinkOptions {
 
 export interface HubLink extends AsyncDisposable {
   readonly hub: HubSession;
+  readonly cards: CardHub;
   readonly clock: SignedHubClock;
   readonly leases: LeaseKeeper;
   /** Connects and keeps the link until the signal ends it, or this is disposed of. */
@@ -85,10 +87,12 @@ export function createHubLink(parts: HubLinkOptions): HubLink {
     log,
     ...(onlineTimeoutMs === undefined ? {} : { onlineTimeoutMs }),
   });
+  const cards = new UplinkCardHub({ uplink, envelopes, clock });
   const ending = new AbortController();
   let running: Promise<unknown> = Promise.resolve();
   return {
     hub,
+    cards,
     clock: hubClock,
     leases,
     async start(signal) {
@@ -97,6 +101,7 @@ export function createHubLink(parts: HubLinkOptions): HubLink {
       await running;
     },
     async [Symbol.asyncDispose]() {
+      cards[Symbol.dispose]();
       await hub[Symbol.asyncDispose]();
       ending.abort(new Fault("aborted", "the link to the hub was closed"));
       await running;

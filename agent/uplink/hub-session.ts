@@ -247,7 +247,7 @@ export class HubSession implements Hub, AsyncDisposable {
     }
     if (envelope.type === "authorisation.response") this.#answered(envelope);
     else if (envelope.type === "receipt") this.#receipted(envelope);
-    else this.#leased(envelope);
+    else if (envelope.type === "lease") this.#leased(envelope);
   }
 
   #answered({ body }: DownOf<"authorisation.response">): void {
