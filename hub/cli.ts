@@ -6,8 +6,10 @@ import { guarded, runDaemon } from "../base/daemon.ts";
 import { Fault } from "../base/fault.ts";
 import { ID_PATTERN, systemRandom } from "../base/ids.ts";
 import { exponentOf, isCurrency, parseDecimal, toDecimal } from "../base/money.ts";
+import { registerCards } from "./cards/cli.ts";
 import { HUB_ENV_PREFIX, type HubConfig, HubConfigSchema } from "./config.ts";
 import { openDialogueFile, readDialogueFile } from "./dialogue-file.ts";
+import { loadCardRanges } from "./issuing-keys.ts";
 import { loadHubKeys } from "./keys.ts";
 import { hubPaths, readEndpoints, startHub } from "./main.ts";
 import { type OperatorClient, operatorClient } from "./operator-client.ts";
@@ -16,15 +18,15 @@ const DEFAULT_CONFIG = "/etc/tillway/hub.yaml";
 const ANSWER_WITHIN_MS = 10_000;
 const PAGE = 100;
 
-interface Shared {
+export interface Shared {
   readonly config: string;
 }
-type Listing = Shared & { readonly json?: true };
+export type Listing = Shared & { readonly json?: true };
 
 const configOf = ({ config }: Shared): HubConfig =>
   loadConfig({ path: config, schema: HubConfigSchema, env: process.env, envPrefix: HUB_ENV_PREFIX });
 
-function clientOf(options: Shared): OperatorClient {
+export function clientOf(options: Shared): OperatorClient {
   const { dataDir, listen } = configOf(options);
   const { httpsPort } = readEndpoints(dataDir);
   const paths = hubPaths(dataDir);
@@ -70,6 +72,7 @@ export function registerHub(program: Command): void {
       .command("dialogue <file>")
       .description("opens what `tillway dialogue --sealed` printed at a terminal; shows card data in clear"),
   ).action(guarded(openDialogue));
+  registerCards(hub, withConfig);
   withConfig(hub.command("terminals").description("lists enrolled terminals"))
     .option("--json", "one JSON object per line")
     .action(guarded(listTerminals));
@@ -78,6 +81,7 @@ export function registerHub(program: Command): void {
 async function run(options: Shared & { readonly check?: true }): Promise<void> {
   const config = configOf(options);
   if (options.check) {
+    loadCardRanges(config);
     console.log(`${options.config}: good`);
     return;
   }
@@ -132,7 +136,11 @@ async function addAccount(options: NewAccount): Promise<void> {
 }
 
 /** Reads every page of a list. */
-async function* pages(client: OperatorClient, path: string, key: string): AsyncGenerator<Record<string, unknown>> {
+export async function* pages(
+  client: OperatorClient,
+  path: string,
+  key: string,
+): AsyncGenerator<Record<string, unknown>> {
   let cursor: string | undefined;
   do {
     const from: string = cursor === undefined ? "" : `&cursor=${encodeURIComponent(cursor)}`;
@@ -143,7 +151,7 @@ async function* pages(client: OperatorClient, path: string, key: string): AsyncG
   } while (cursor !== undefined);
 }
 
-const amountText = (minor: string, currency: string): string =>
+export const amountText = (minor: string, currency: string): string =>
   isCurrency(currency) && exponentOf(currency) >= 0
     ? `${toDecimal({ minor: BigInt(minor), currency })} ${currency}`
     : `${minor} ${currency}`;
