@@ -73,6 +73,17 @@ describe("commands", () => {
   });
 });
 
+describe("malformed commands", () => {
+  test.each([
+    ["00A404", 3],
+    ["00A4040005A0", 5],
+    ["00A40400000001AA", 4],
+    ["00A4040001AA0000", 7],
+  ])("%s is at fault at byte %i", (hex, offset) => {
+    expect(() => decodeCommand(fromHex(hex))).toThrow(expect.objectContaining({ details: { offset } }));
+  });
+});
+
 describe("responses", () => {
   test("end in the status word", () => {
     expect(decodeResponse(fromHex("61186A82"))).toEqual({ data: fromHex("6118"), status: 0x6a82 });
@@ -162,5 +173,6 @@ function onlyFaults(work: () => unknown): void {
     work();
   } catch (error) {
     if (!isFault(error)) throw error;
+    expect(error.details["offset"]).toBeTypeOf("number");
   }
 }

@@ -6,11 +6,17 @@ import { isFault } from "../../base/fault.ts";
 import { decodeAfl, encodeAfl } from "./afl.ts";
 import { encodeCommand } from "./apdu.ts";
 import {
+  decodeCid,
   decodeCryptogram,
+  decodeGetData,
+  decodeInternalAuthenticate,
   decodeProcessingOptions,
   decodeRecord,
+  externalAuthenticateCommand,
   generateAcCommand,
+  getDataCommand,
   getProcessingOptionsCommand,
+  internalAuthenticateCommand,
   PSE_NAME,
   readRecordCommand,
   selectCommand,
@@ -55,6 +61,14 @@ describe("commands", () => {
     ["80AE40000200FF00", generateAcCommand("TC", fromHex("00FF"))],
     ["80AE80000200FF00", generateAcCommand("ARQC", fromHex("00FF"))],
     ["80AE00000200FF00", generateAcCommand("AAC", fromHex("00FF"))],
+    ["80AE90000200FF00", generateAcCommand("ARQC", fromHex("00FF"), "cda")],
+    ["80AE50000200FF00", generateAcCommand("TC", fromHex("00FF"), "cda")],
+    ["80AE88000200FF00", generateAcCommand("ARQC", fromHex("00FF"), "xda")],
+    ["80AE400000", generateAcCommand("TC", new Uint8Array(0))],
+    ["0088000004DEADBEEF00", internalAuthenticateCommand(fromHex("DEADBEEF"))],
+    ["00820000081122334455667788", externalAuthenticateCommand(fromHex("1122334455667788"))],
+    ["80CA9F3600", getDataCommand(0x9f36)],
+    ["80CA9F1700", getDataCommand(0x9f17)],
   ])("%s", (hex, command) => {
     expect(toHex(encodeCommand(command)).toUpperCase()).toBe(hex);
   });
@@ -90,6 +104,44 @@ describe("answers", () => {
     expect(() => decodeCryptogram(fromHex(hex))).toThrow(expect.objectContaining({ name: "Fault" }));
   });
 
+  test.each([
+    ["an AFL entry without records, in format 1", "8006 1800 08000200", 4],
+    ["an AFL entry without records, in format 2", "770E 8202 1800 9408 0801020008000200", 12],
+    ["an AFL that is not whole", "8005 1800 080102", 7],
+    ["an AIP of one byte", "7709 8201 18 9404 08010200", 4],
+    ["nothing after the template's length", "7702 8202", 4],
+  ])("of %s are at fault there", (_, hex, offset) => {
+    expect(() => decodeProcessingOptions(fromHex(hex))).toThrow(
+      expect.objectContaining({ details: expect.objectContaining({ offset }) }),
+    );
+  });
+
+  test("a signature comes in either format", () => {
+    expect(decodeInternalAuthenticate(fromHex("8003AABBCC"))).toEqual(fromHex("AABBCC"));
+    expect(decodeInternalAuthenticate(fromHex("77069F4B03AABBCC"))).toEqual(fromHex("AABBCC"));
+    expect(() => decodeInternalAuthenticate(fromHex("77039F3600"))).toThrow("lacks tag 9F4B");
+    expect(() => decodeInternalAuthenticate(fromHex("7003AABBCC"))).toThrow();
+  });
+
+  test("GET DATA is answered by the object that was asked for", () => {
+    expect(decodeGetData(fromHex("9F170103"), 0x9f17)).toEqual(fromHex("03"));
+    expect(() => decodeGetData(fromHex("9F360200FF"), 0x9f17)).toThrow("has tag 9F36 and not 9F17");
+  });
+
+  // Book 3, table 15.
+  test.each([
+    [0x00, { type: "AAC", paymentSystemType: 0, adviceRequired: false, reason: "none" }],
+    [0x40, { type: "TC", paymentSystemType: 0, adviceRequired: false, reason: "none" }],
+    [0x80, { type: "ARQC", paymentSystemType: 0, adviceRequired: false, reason: "none" }],
+    [0xc0, { type: undefined, paymentSystemType: 0, adviceRequired: false, reason: "none" }],
+    [0x09, { type: "AAC", paymentSystemType: 0, adviceRequired: true, reason: "service-not-allowed" }],
+    [0x0a, { type: "AAC", paymentSystemType: 0, adviceRequired: true, reason: "pin-try-limit-exceeded" }],
+    [0x83, { type: "ARQC", paymentSystemType: 0, adviceRequired: false, reason: "issuer-authentication-failed" }],
+    [0x34, { type: "AAC", paymentSystemType: 3, adviceRequired: false, reason: "reserved" }],
+  ] as const)("Cryptogram Information Data %i", (cid, expected) => {
+    expect(decodeCid(cid)).toEqual(expected);
+  });
+
   test("a record is one template 70", () => {
     expect(decodeRecord(fromHex("70035A0147"))).toEqual([{ tag: 0x5a, value: fromHex("47") }]);
     expect(() => decodeRecord(fromHex("7100"))).toThrow("template 70");
@@ -99,12 +151,13 @@ describe("answers", () => {
   test.each([
     decodeProcessingOptions,
     decodeCryptogram,
+    decodeInternalAuthenticate,
     decodeRecord,
     decodeAfl,
     decodeTrack2,
     decodeCompressed,
     decodeNumeric,
-  ])("$name reads any bytes or throws a Fault", (decode: (bytes: Uint8Array) => unknown) => {
+  ])("$name reads any bytes or throws a Fault with the offset", (decode: (bytes: Uint8Array) => unknown) => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 60 }), fc.constantFrom("", "77", "80", "70"), (bytes, tag) => {
         const length = tag === "" ? "" : bytes.length.toString(16).padStart(2, "0");
@@ -112,6 +165,7 @@ describe("answers", () => {
           decode(fromHex(`${tag}${length}${toHex(bytes)}`));
         } catch (error) {
           if (!isFault(error)) throw error;
+          expect(Number(error.details["offset"])).toBeLessThanOrEqual(bytes.length + 2);
         }
       }),
     );
@@ -149,6 +203,26 @@ describe("digits", () => {
         expect(decodeTrack2(encodeTrack2(fields))).toEqual(fields);
       }),
     );
+  });
+
+  test.each([
+    ["no separator", "4761739001010119", 8],
+    ["a separator in front", "D22122011758928889", 0],
+    ["no service code", "4761D2212", 4],
+    ["a letter among the digits", "4761D221220117589A", 8],
+    ["more than one F behind", "4761D22122011FFF", 7],
+    ["more than 19 digits", "12345678901234567890D2212201", 9],
+    ["more than 19 bytes", "47".repeat(20), 19],
+  ])("a track with %s is at fault there", (_, hex, offset) => {
+    const even = hex.length % 2 === 0 ? hex : `${hex}F`;
+    expect(() => decodeTrack2(fromHex(even))).toThrow(expect.objectContaining({ details: { offset } }));
+  });
+
+  test("a number is at fault at its first half byte that is no digit", () => {
+    expect(() => decodeNumeric(fromHex("00001A"))).toThrow(expect.objectContaining({ details: { offset: 2 } }));
+    expect(() => decodeCompressed(fromHex("1234F5"))).toThrow(expect.objectContaining({ details: { offset: 2 } }));
+    expect(() => decodeCompressed(fromHex("12A4FF"))).toThrow(expect.objectContaining({ details: { offset: 1 } }));
+    expect(() => decodeNumeric(new Uint8Array(253))).toThrow(expect.objectContaining({ details: { offset: 252 } }));
   });
 
   test("the published track of a test card is read", () => {

@@ -35,6 +35,37 @@ test("a compressed numeric value is filled with F behind, and cut behind", () =>
   expect(buildDol([{ tag: 0x5a, length: 6 }], pan)).toEqual(fromHex("476173900101"));
 });
 
+// openemv/emv-utils tests/emv_str_parse_test.c at 2cc7a11: formats cn and n into buffers of 2 to 4 bytes (Book 3, 4.3).
+test.each([
+  [0x5a, "123456", 2, "1234"],
+  [0x5a, "123456", 3, "123456"],
+  [0x5a, "123456", 4, "123456FF"],
+  [0x5a, "12345F", 3, "12345F"],
+  [0x5a, "12345F", 4, "12345FFF"],
+  [0x9f02, "123456", 2, "3456"],
+  [0x9f02, "123456", 3, "123456"],
+  [0x9f02, "123456", 4, "00123456"],
+  [0x9f02, "012345", 4, "00012345"],
+] as const)("the published value of tag %i, %s, in %i bytes is %s", (tag, value, length, built) => {
+  expect(buildDol([{ tag, length }], new Map([[tag, fromHex(value)]]))).toEqual(fromHex(built));
+});
+
+test.each([
+  ["9F02069F", 4],
+  ["9F02069F37", 5],
+  ["DF81828301", 0],
+  ["9F0206 DF81828301", 3],
+  ["9A".repeat(253), 252],
+])("the malformed list %s is at fault at byte %i", (hex, offset) => {
+  expect(() => decodeDol(fromHex(hex))).toThrow(expect.objectContaining({ details: { offset } }));
+});
+
+test("data that are longer or shorter than their list are at fault where they differ", () => {
+  const list = decodeDol(fromHex("9A03 9C01"));
+  expect(() => splitDol(list, fromHex("26013100FF"))).toThrow(expect.objectContaining({ details: { offset: 4 } }));
+  expect(() => splitDol(list, fromHex("260131"))).toThrow(expect.objectContaining({ details: { offset: 3 } }));
+});
+
 const entries = fc.array(
   fc.record({ tag: fc.constantFrom(...EMV_TAGS.keys()), length: fc.integer({ min: 0, max: 40 }) }),
   { maxLength: 12 },
@@ -58,6 +89,7 @@ test("any bytes are read or refused with a Fault", () => {
         decodeDol(bytes);
       } catch (error) {
         if (!isFault(error)) throw error;
+        expect(error.details["offset"]).toBeTypeOf("number");
       }
     }),
   );
