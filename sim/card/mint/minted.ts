@@ -1,5 +1,4 @@
 /** The seam between the mint and the simulated card: what a personalised card carries for offline data authentication. */
-import type { CaPublicKey } from "../../../protocols/emv/oda/keys.ts";
 
 /** The private operation of one RSA key. Test keys only. */
 export interface TestRsaKey {
@@ -57,5 +56,3 @@ export interface MintedCard {
     readonly key: TestRsaKey;
   };
 }
-
-export type { CaPublicKey };
