@@ -1,0 +1,158 @@
+import { describe, expect, test } from "vitest";
+import { fromHex, toHex } from "../../../base/bytes.ts";
+import { TSI, TVR } from "../bits.ts";
+import { type CardMaking, card, flags, made, readied, ready, type Sale, valueHex } from "./card-fixture.ts";
+import { ask, type Objects, text, tlv } from "./dialogue-fixture.ts";
+import { transactionOf } from "./transaction-fixture.ts";
+
+describe("offline data authentication in the flow", () => {
+  const only = (capabilities: string): Sale => ({ terminal: { capabilities: fromHex(capabilities) } });
+
+  test("takes CDA before DDA before SDA, and none without a method in common (Book 3, 10.3)", () => {
+    expect(readied().transaction.oda).toBe("cda");
+    expect(readied({}, only("E028C0")).transaction.oda).toBe("dda");
+    expect(readied({}, only("E02880")).transaction.oda).toBe("sda");
+    const { transaction } = readied({}, only("E02800"));
+    expect([transaction.oda, flags(transaction).tvr]).toEqual(["none", [TVR.odaNotPerformed.name]]);
+  });
+
+  test("SDA succeeds, says that it was selected, and keeps the card's code", () => {
+    const { transaction } = readied({}, only("E02880"));
+    expect(flags(transaction)).toEqual({ tvr: [TVR.sdaSelected.name], tsi: [TSI.odaPerformed.name] });
+    expect(valueHex(transaction, 0x9f45)).toBe("dac1");
+  });
+
+  test.each(["9F49", "default"])("DDA succeeds with the list %s", (list) => {
+    const { terminal } = transactionOf({});
+    const applications = terminal.applications.map((each) => ({ ...each, defaultDdol: fromHex("9F3704") }));
+    const extra: Objects = list === "9F49" ? [[0x9f49, "9F3704"]] : [];
+    const { transaction, commands } = readied(
+      { extra },
+      { terminal: { applications, capabilities: fromHex("E028C0") } },
+    );
+    expect(commands).toContain(`0088000004${made.dda.terminalData}00`);
+    expect(flags(transaction)).toEqual({ tvr: [], tsi: [TSI.odaPerformed.name] });
+    expect(valueHex(transaction, 0x9f4c)).toBe(made.iccDynamicNumber.toLowerCase());
+  });
+
+  test.each<[string, CardMaking]>([
+    ["no list", {}],
+    ["a list without the unpredictable number", { extra: [[0x9f49, "9F0206"]] }],
+    ["a malformed list", { extra: [[0x9f49, "9F37"]] }],
+    ["a signature of other bytes", { extra: [[0x9f49, "9F3704"]], answers: [["0088", `8040${"11".repeat(64)}9000`]] }],
+  ])("DDA fails with %s, and the transaction goes on", (_what, making) => {
+    const { transaction } = readied(making, only("E028C0"));
+    expect(flags(transaction)).toEqual({ tvr: [TVR.ddaFailed.name], tsi: [TSI.odaPerformed.name] });
+    expect(transaction.odaFailure).toBeDefined();
+  });
+
+  test.each([0x90, 0x8f, 0x9f32, 0x9f46, 0x9f47])("CDA without tag %i fails, and data are missing", (tag) => {
+    const { transaction } = readied({ without: [tag] });
+    expect(flags(transaction).tvr).toEqual([TVR.iccDataMissing.name, TVR.cdaFailed.name]);
+    expect(transaction.cdaPending).toBe(false);
+  });
+
+  test("CDA has only its keys before the cryptogram, and the TSI says nothing yet", () => {
+    const { transaction } = readied();
+    expect(transaction.cdaPending).toBe(true);
+    expect(flags(transaction)).toEqual({ tvr: [], tsi: [] });
+    expect(valueHex(transaction, 0x9f22)).toBe("07");
+  });
+
+  test("a signed record that is no template fails it", () => {
+    const answers = [
+      [
+        "80A8",
+        `${tlv([
+          0x77,
+          [
+            [0x82, "6100"],
+            [0x94, "0801040160010101"],
+          ],
+        ])}9000`,
+      ],
+      ["00B20164", "FF9000"],
+    ] as const;
+    expect(flags(readied({ answers }).transaction).tvr).toEqual([TVR.cdaFailed.name]);
+  });
+});
+
+describe("selection and initiation in the flow", () => {
+  const second = "F054494C4C574160";
+  const { terminal } = transactionOf({});
+  const [application] = terminal.applications;
+  if (!application) throw new Error("the fixture's terminal supports an application");
+  const both: Sale = { terminal: { applications: [application, { ...application, aid: fromHex(second) }] } };
+  const fci = (aid: string): string =>
+    `${tlv([
+      0x6f,
+      [
+        [0x84, aid],
+        [0xa5, [[0x50, text(aid.slice(-2))]]],
+      ],
+    ])}9000`;
+
+  test("an application whose conditions of use are not satisfied makes way for the next (Book 3, 10.1)", () => {
+    let initiated = 0;
+    const sound = card();
+    const { result, commands } = ask(ready(both), (command) => {
+      if (command.includes(second)) return fci(second);
+      if (command.startsWith("80A8")) {
+        initiated += 1;
+        return initiated === 1 ? "6985" : sound(command);
+      }
+      return sound(command);
+    });
+    if (!result.ok) throw new Error(result.error.detail);
+    expect(toHex(result.value.transaction.aid).toUpperCase()).toBe(second);
+    expect(commands.filter((each) => each.startsWith("80A8")).length).toBe(2);
+  });
+
+  test.each([
+    ["6985", "no-application"],
+    ["6A81", "refused-command"],
+    ["9000", "data-format"],
+    ["770682026100 9400 9000", "data-format"],
+    ["77048202 6100 9000", "data-format"],
+  ])("GET PROCESSING OPTIONS answered %s ends as %s", (answer, code) => {
+    const { result } = ask(ready(), card({ answers: [["80A8", answer]] }));
+    expect(result).toMatchObject({ ok: false, error: { code } });
+  });
+
+  test("the PDOL is filled with the terminal's data, and with zeros for what it does not know", () => {
+    const { commands } = readied({ pdol: "9F1A025F2A029F0206DF0102" });
+    expect(commands).toContain("80A800000E830C05280978000000000250000000");
+  });
+
+  test("velocity checking reads both counters, and a card that hides them has exceeded its limits (Book 3, 10.6.3)", () => {
+    const limits: Objects = [
+      [0x9f14, "01"],
+      [0x9f23, "02"],
+    ];
+    const counters = [
+      ["80CA9F36", "9F360200059000"],
+      ["80CA9F13", "9F130200049000"],
+    ] as const;
+    const lying = readied({ aip: "4800", extra: limits, answers: [["80CA", "6A88"]] });
+    expect(flags(lying.transaction).tvr).toEqual(
+      expect.arrayContaining([TVR.lowerConsecutiveExceeded.name, TVR.upperConsecutiveExceeded.name]),
+    );
+    const sound = readied({ aip: "4800", extra: limits, answers: counters });
+    expect(sound.commands.filter((each) => each.startsWith("80CA"))).toEqual(["80CA9F3600", "80CA9F1300"]);
+    expect(flags(sound.transaction).tvr).not.toContain(TVR.lowerConsecutiveExceeded.name);
+  });
+
+  test("every step is reported, with the flags as they stood", () => {
+    const { transaction } = readied();
+    expect(transaction.steps.map(({ step }) => step)).toEqual([
+      "selection",
+      "initiate",
+      "read",
+      "oda",
+      "restrictions",
+      "cvm",
+      "risk",
+      "action",
+    ]);
+  });
+});
