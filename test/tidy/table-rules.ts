@@ -5,6 +5,7 @@ import { inLayers, isTest, lineOf, type SourceFile, scan, type Violation } from 
 const FOLDER_PREFIXES: Readonly<Record<string, readonly string[]>> = {
   "base/": ["base"],
   "agent/journal/": ["journal", "queue"],
+  "agent/dialogues/": ["dialogue"],
 };
 
 const SERVICE = /^hub\/(?:core|features)\/([^/]+)\//;
