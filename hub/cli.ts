@@ -18,15 +18,15 @@ const DEFAULT_CONFIG = "/etc/tillway/hub.yaml";
 const ANSWER_WITHIN_MS = 10_000;
 const PAGE = 100;
 
-export interface Shared {
+interface Shared {
   readonly config: string;
 }
-export type Listing = Shared & { readonly json?: true };
+type Listing = Shared & { readonly json?: true };
 
 const configOf = ({ config }: Shared): HubConfig =>
   loadConfig({ path: config, schema: HubConfigSchema, env: process.env, envPrefix: HUB_ENV_PREFIX });
 
-export function clientOf(options: Shared): OperatorClient {
+function clientOf(options: Shared): OperatorClient {
   const { dataDir, listen } = configOf(options);
   const { httpsPort } = readEndpoints(dataDir);
   const paths = hubPaths(dataDir);
@@ -72,7 +72,7 @@ export function registerHub(program: Command): void {
       .command("dialogue <file>")
       .description("opens what `tillway dialogue --sealed` printed at a terminal; shows card data in clear"),
   ).action(guarded(openDialogue));
-  registerCards(hub, withConfig);
+  registerCards(hub, { withConfig, clientOf, pages, amountText });
   withConfig(hub.command("terminals").description("lists enrolled terminals"))
     .option("--json", "one JSON object per line")
     .action(guarded(listTerminals));
@@ -136,11 +136,7 @@ async function addAccount(options: NewAccount): Promise<void> {
 }
 
 /** Reads every page of a list. */
-export async function* pages(
-  client: OperatorClient,
-  path: string,
-  key: string,
-): AsyncGenerator<Record<string, unknown>> {
+async function* pages(client: OperatorClient, path: string, key: string): AsyncGenerator<Record<string, unknown>> {
   let cursor: string | undefined;
   do {
     const from: string = cursor === undefined ? "" : `&cursor=${encodeURIComponent(cursor)}`;
@@ -151,7 +147,7 @@ export async function* pages(
   } while (cursor !== undefined);
 }
 
-export const amountText = (minor: string, currency: string): string =>
+const amountText = (minor: string, currency: string): string =>
   isCurrency(currency) && exponentOf(currency) >= 0
     ? `${toDecimal({ minor: BigInt(minor), currency })} ${currency}`
     : `${minor} ${currency}`;

@@ -2,12 +2,14 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { startCardSim } from "./card-sim.ts";
 import { CARD_PROFILES } from "./profiles.ts";
+import { readPersonalisedCard, VerificationApp } from "./verification-app.ts";
 
 interface CardCommandOptions {
   readonly port?: number;
   readonly control?: string;
   readonly profile: string;
   readonly state?: string;
+  readonly verification?: string;
   readonly inserted?: true;
   readonly list?: true;
 }
@@ -20,6 +22,7 @@ export function registerCardSim(sim: Command): void {
     .option("--control <socket>", "Unix socket for insert, pull, mute, slow, break, pull-after, status")
     .option("--profile <name>", "which card; --list shows them", "standard")
     .option("--state <file>", "keeps what the cards remember: counters, blocks, what issuer scripts wrote")
+    .option("--verification <file>", "adds the verification application that `tillway hub cards add` wrote")
     .option("--inserted", "puts the card in at once")
     .option("--list", "prints the profiles and ends")
     .action((options: CardCommandOptions, command: Command) => {
@@ -34,11 +37,18 @@ function printProfiles(): void {
 }
 
 async function runCard(options: CardCommandOptions, command: Command): Promise<void> {
-  const { port, control, profile, state } = options;
+  const { port, control, profile, state, verification } = options;
   if (port === undefined || control === undefined) {
     command.error("error: a card needs --port, where the reader's slot listens, and --control, a Unix socket");
   }
-  const sim = await startCardSim({ port, control, profile, ...(state !== undefined && { stateFile: state }) });
+  const application = verification === undefined ? undefined : new VerificationApp(readPersonalisedCard(verification));
+  const sim = await startCardSim({
+    port,
+    control,
+    profile,
+    ...(state !== undefined && { stateFile: state }),
+    ...(application && { extraApplications: [{ aid: application.aid, application }] }),
+  });
   if (options.inserted) await sim.insert();
   console.log(JSON.stringify({ ready: true, sim: "card", control, ...sim.status() }));
   const stop = () => {
