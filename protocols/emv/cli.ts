@@ -1,19 +1,21 @@
 /** `tillway emv …`: tools for those who integrate cards. */
 import { type Command, InvalidArgumentError } from "commander";
 import { fromHex } from "../../base/bytes.ts";
+import { EXIT, guarded } from "../../base/daemon.ts";
 import { isFault, reasonOf } from "../../base/fault.ts";
 import { encodeTag, isConstructed, type Tag, TLV_BYTES_MAX } from "./ber-tlv.ts";
 import { type ExplainedBytes, explainTlv, explainValue, explanationLines, type Secrets } from "./explain.ts";
 
-const EXIT_UNDECODABLE = 1;
-const EXIT_USAGE = 2;
 const FROM_STDIN = "-";
 /** Every byte as two digits and as much white space. */
 const STDIN_CHARACTERS_MAX = TLV_BYTES_MAX * 4;
 
-export function registerEmv(program: Command): void {
+export async function registerEmv(program: Command): Promise<void> {
   const emv = program.command("emv").description("reads what cards and terminals say to each other");
   registerDecode(emv);
+  const { registerCapk, registerVerify } = await import("./oda/cli.ts");
+  registerCapk(emv);
+  registerVerify(emv);
 }
 
 interface DecodeOptions {
@@ -30,7 +32,7 @@ function registerDecode(emv: Command): void {
     .option("--tag <tag>", "the hex is the bare value of this tag, for example --tag 95 8000008000", tagOption)
     .option("--json", "prints one JSON object")
     .option("--show-secret", "writes card numbers, names and tracks in clear; for test cards")
-    .action(decode);
+    .action(guarded(decode));
 }
 
 async function decode(words: readonly string[], options: DecodeOptions, command: Command): Promise<void> {
@@ -45,7 +47,7 @@ async function decode(words: readonly string[], options: DecodeOptions, command:
     for (const line of explanationLines(decoded)) console.log(line);
     if (fault) console.error(`tillway: undecodable: ${fault.reason}`);
   }
-  if (explained.fault) process.exitCode = EXIT_UNDECODABLE;
+  if (explained.fault) process.exitCode = EXIT.failed;
 }
 
 async function bytesOf(words: readonly string[], command: Command): Promise<Uint8Array> {
@@ -54,10 +56,10 @@ async function bytesOf(words: readonly string[], command: Command): Promise<Uint
   try {
     const bytes = fromHex(hex);
     if (bytes.length > 0) return bytes;
-    return command.error("there are no hex digits to decode", { exitCode: EXIT_USAGE });
+    return command.error("there are no hex digits to decode", { exitCode: EXIT.config });
   } catch (error) {
     if (!isFault(error)) throw error;
-    return command.error(`the data are not hex: ${error.message}`, { exitCode: EXIT_USAGE });
+    return command.error(`the data are not hex: ${error.message}`, { exitCode: EXIT.config });
   }
 }
 
@@ -66,7 +68,9 @@ async function readStdin(command: Command): Promise<string> {
   for await (const chunk of process.stdin.setEncoding("utf8")) {
     text += String(chunk);
     if (text.length > STDIN_CHARACTERS_MAX) {
-      return command.error(`standard input has more than ${STDIN_CHARACTERS_MAX} characters`, { exitCode: EXIT_USAGE });
+      return command.error(`standard input has more than ${STDIN_CHARACTERS_MAX} characters`, {
+        exitCode: EXIT.config,
+      });
     }
   }
   return text;
