@@ -72,7 +72,7 @@ function canonicalData(text: string): string | undefined {
 
 const yesNo = oneOf("yes", "no");
 const percent = matching(/^(?:\d|[1-9]\d)$/, "a whole percentage from 0 to 99");
-const SCRIPT_BYTES_MAX = 512;
+const SCRIPT_BYTES_MAX = 4_096;
 
 /** Units and tags of the values stand in `settingsOfTranscript`. */
 const RULES = {
@@ -111,14 +111,29 @@ const RULES = {
   ask: oneOf("TC", "ARQC", "AAC"),
   online: oneOf("approved", "declined", "unable"),
   approvable: yesNo,
-  "response-code": matching(/^[0-9A-Z]{2}$/, "two characters"),
-  "issuer-authentication-data": hexOf(8, 16),
+  "response-code": matching(/^[0-9A-Za-z]{2}$/, "two letters or digits"),
+  "issuer-authentication-data": hexOf(0, 255),
   script: many(hexOf(2, SCRIPT_BYTES_MAX)),
 } as const satisfies Record<string, KeyRule>;
 
 export type TranscriptKey = keyof typeof RULES;
 
 export const TRANSCRIPT_KEYS = Object.keys(RULES) as readonly TranscriptKey[];
+
+/** Keys of one application: they follow its `aid`. */
+export const APPLICATION_KEYS: ReadonlySet<TranscriptKey> = new Set([
+  "version",
+  "partial",
+  "floor-limit",
+  "tac-denial",
+  "tac-online",
+  "tac-default",
+  "random-target",
+  "random-max-target",
+  "random-threshold",
+  "default-ddol",
+  "default-tdol",
+]);
 
 const isKey = (name: string): name is TranscriptKey => Object.hasOwn(RULES, name);
 

@@ -62,8 +62,8 @@ const STATUS_BYTES = 2;
 /** No card has as many; each is looked for in every line, so that of one that has nothing at all is shown. */
 const SECRETS_MAX = 1_000;
 const SENT_IN_CLEAR: ReadonlySet<number> = new Set([INS.select, INS.externalAuthenticate]);
-const INS_INTERNAL_AUTHENTICATE = 0x88;
 const DATA_OFFSET = 5;
+const WRONG_LE = 0x6c;
 
 class Masker {
   readonly #secrets: readonly string[];
@@ -90,6 +90,8 @@ class Masker {
       ...none(command.length - before.length - sent.length),
     ]);
     if (!answer) return { command: shownCommand };
+    // Nothing was done, and the same command follows with another Le (Book 1, 9.3.1.1).
+    if (ins === INS.generateAc && answer.at(-STATUS_BYTES) === WRONG_LE) this.#cryptograms -= 1;
     const content = answer.subarray(0, -STATUS_BYTES);
     const hidden = [...this.#hideReceived(content), ...none(STATUS_BYTES)];
     for (const { tag, value } of objectsOf(content) ?? []) if (LISTS.has(tag)) this.#lists.set(tag, value);
@@ -103,7 +105,7 @@ class Masker {
       case INS.generateAc:
         this.#cryptograms += 1;
         return this.#hideListed(data, this.#cryptograms === 1 ? 0x8c : 0x8d);
-      case INS_INTERNAL_AUTHENTICATE:
+      case INS.internalAuthenticate:
         return this.#hideListed(data, 0x9f49);
       default:
         // Whatever else is sent may be a PIN or a script for the card's files.

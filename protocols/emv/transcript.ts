@@ -5,7 +5,7 @@
 import { fromHex, toHex } from "../../base/bytes.ts";
 import { Fault, isFault } from "../../base/fault.ts";
 import { decodeCommand, decodeResponse } from "./apdu.ts";
-import { keyRule, type TranscriptKey } from "./transcript-keys.ts";
+import { APPLICATION_KEYS, keyRule, type TranscriptKey } from "./transcript-keys.ts";
 import { hideScript, isShown, MASKED_BYTE, maskExchanges } from "./transcript-mask.ts";
 
 export interface TranscriptExchange {
@@ -115,20 +115,6 @@ class TranscriptReader {
     this.#exchanges.push({ ...last, answer });
   }
 }
-
-const APPLICATION_KEYS: readonly TranscriptKey[] = [
-  "version",
-  "partial",
-  "floor-limit",
-  "tac-denial",
-  "tac-online",
-  "tac-default",
-  "random-target",
-  "random-max-target",
-  "random-threshold",
-  "default-ddol",
-  "default-tdol",
-];
 
 /** What `parseTranscript` reads back, but for comments. */
 export function formatTranscript({ header, exchanges }: Transcript): string {
