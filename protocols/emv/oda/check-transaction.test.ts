@@ -73,6 +73,16 @@ function cdaLines(): readonly string[] {
   ];
 }
 
+/** The issuer's answer between the two cryptograms is a decision, and not signed. */
+function secondLines(): readonly string[] {
+  const lines = cdaLines();
+  const records = lines.slice(0, -3).map((line) => line.replace("94080801010110010200", "94080801010110010300"));
+  const lists = template(0x70, object(0x8d, "9F3704"));
+  const first = template(0x77, "9F2701809F360200059F26081122334455667788");
+  const second = `9F2701409F36020005${object(0x9f4b, set.secondSigned)}9F100706010A03A00000`;
+  return [...records, lists, ...lines.slice(-3, -1), first, template(0x77, second)];
+}
+
 const settings = { caKeys: parseCaKeys([set.caKey]), revoked: [], today: dayOf(made.today) };
 const check = (lines: readonly string[]) => checkTransaction(parseTransactionFile(lines.join("\n")), settings);
 const PROFILES = { sda: sdaLines, dda: ddaLines, cda: cdaLines } as const;
@@ -94,6 +104,35 @@ test("comments and line ends may stand between any two bytes", () => {
 test("lengths count as the card wrote them", () => {
   const long = SIGNED_RECORD.replace(/^70(..)/, "7081$1");
   expect(check(sdaLines().map((line) => (line === SIGNED_RECORD ? long : line))).holds).toBe(true);
+});
+
+test("RM13 the signature of a second GENERATE AC covers the values of CDOL1 and CDOL2", () => {
+  const report = check(secondLines());
+  expect(report.steps.at(-1)).toEqual(expect.objectContaining({ step: "CDA", holds: true }));
+  expect(lastFailure(secondLines().filter((line) => !line.startsWith("77149F270180")))).toEqual(["CDA", "hash"]);
+});
+
+test("RM13 a record of a file above 10 is signed with its template", () => {
+  const high = sdaLines().map((line) =>
+    line.replace("080801010110010200", "085801010110010200").replace(set.values["93"] ?? "", set.highFileSigned),
+  );
+  expect(check(high)).toEqual(expect.objectContaining({ method: "sda", holds: true }));
+  expect(lastFailure(high.map((line) => line.replace(set.highFileSigned, set.values["93"] ?? "")))).toEqual([
+    "SDA",
+    "hash",
+  ]);
+});
+
+test("RM13 a DDOL that does not ask for the unpredictable number fails DDA", () => {
+  const ddol = (list: string) =>
+    ddaLines().map((line) =>
+      line.replace(
+        template(0x70, of("8F", "9F32", "92", "90").join("")),
+        template(0x70, of("8F", "9F32", "92", "90").join("") + object(0x9f49, list)),
+      ),
+    );
+  expect(check(ddol("9F3704")).holds).toBe(true);
+  expect(lastFailure(ddol("9F1A02"))).toEqual(["DDA", "missing"]);
 });
 
 function lastFailure(lines: readonly string[]): readonly [string | undefined, string | undefined] {

@@ -22,6 +22,10 @@ export interface MadeSet {
     readonly transactionData: string;
     readonly cryptogram: string;
   };
+  /** Of a second GENERATE AC: CDOL2 values, the unpredictable number alone, are signed too. */
+  readonly secondSigned: string;
+  /** Static data of a record in a file above 10, with the template's tag and length. */
+  readonly highFileSigned: string;
 }
 
 type Stage = "issuer" | "icc" | "sda" | "dda" | "cda";
@@ -30,7 +34,9 @@ export interface Variant {
   readonly what: string;
   readonly why?: string;
   readonly at: Stage;
-  /** Replaced in the values of the first set. */
+  /** Default the first. */
+  readonly set?: string;
+  /** Put over the set's values. */
   readonly values?: Readonly<Record<string, string>>;
   /** The signed dynamic data. */
   readonly signed?: string;

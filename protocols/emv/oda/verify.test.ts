@@ -86,23 +86,29 @@ test.each(made.sets.map((set) => [set.name, set] as const))(
 
 const set = firstSet();
 const sound = inputOf(set, made.today);
-const issuerKey = held(recoverIssuerKey(sound));
-const iccKey = held(recoverIccKey(sound, issuerKey));
+const keysOf = (of: MadeSet): { readonly issuer: RsaPublicKey; readonly icc: RsaPublicKey } => {
+  const input = inputOf(of, made.today);
+  const issuer = held(recoverIssuerKey(input));
+  return { issuer, icc: held(recoverIccKey(input, issuer)) };
+};
+const { issuer: issuerKey, icc: iccKey } = keysOf(set);
 
 /** The step of the chain that a variant is about, with its bytes in place of the sound ones. */
-function stage({ at, values, signed }: Variant): Result<unknown, OdaFailure> {
-  const input = inputOf(set, made.today, values);
+function stage({ at, values, signed, set: name = set.name }: Variant): Result<unknown, OdaFailure> {
+  const of = made.sets.find((each) => each.name === name) ?? set;
+  const input = inputOf(of, made.today, values);
+  const keys = keysOf(of);
   switch (at) {
     case "issuer":
       return recoverIssuerKey(input);
     case "icc":
-      return recoverIccKey(input, issuerKey);
+      return recoverIccKey(input, keys.issuer);
     case "sda":
-      return verifyStaticData(input, issuerKey);
+      return verifyStaticData(input, keys.issuer);
     case "dda":
-      return verifyDynamicData(iccKey, ddaOf(set, signed));
+      return verifyDynamicData(keys.icc, ddaOf(of, signed));
     case "cda":
-      return verifyCombined(iccKey, cdaOf(set, signed));
+      return verifyCombined(keys.icc, cdaOf(of, signed));
   }
 }
 
@@ -131,6 +137,10 @@ test.each([
 ] as const)("RM13 without tag %s the %s step says what is missing", (tag, at) => {
   const result = stage({ what: "missing", at, values: { [tag]: "" } });
   expect(whyOf(result)).toBe("missing");
+});
+
+test("RM13 an index of the CA key that is not one byte is refused", () => {
+  expect(whyOf(stage({ what: "index", at: "issuer", values: { "8F": "0707" } }))).toBe("format");
 });
 
 test("a remainder that the key does not want is refused", () => {

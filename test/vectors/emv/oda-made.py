@@ -50,7 +50,7 @@ def certificate(signer, key, fields, hashed=b"", **change):
     """fields: what stands between header and hash algorithm; Tables 6 and 14."""
     room = signer.bytes - 1 - len(fields) - 4 - 21
     left, remainder = split(key, room)
-    left = change.get("left", left)
+    left, remainder = change.get("left", left), change.get("remainder", remainder)
     body = (
         fields
         + bytes([change.get("hash_algorithm", 1), change.get("key_algorithm", 1)])
@@ -97,6 +97,10 @@ TRANSACTION = bytes.fromhex("000000000250000000000000" + "9F371234" + "9F2701409
 
 def combined(cid=CID, transaction=TRANSACTION, number=NUMBER):
     return number + bytes([cid]) + CRYPTOGRAM + sha1(transaction)
+
+
+# Of a second GENERATE AC: the values of CDOL2 (9F37) come behind those of CDOL1.
+SECOND = bytes.fromhex("000000000250000000000000" + "9F371234" + "9F371234" + "9F2701409F360200059F100706010A03A00000")
 
 
 def static_data(pan=PAN, aip=b"\x61\x00"):
@@ -151,11 +155,14 @@ def make_set(name, ca_bits, issuer_bits, icc_bits, exponent):
             "transactionData": hexed(TRANSACTION),
             "cryptogram": hexed(CRYPTOGRAM),
         },
+        # For the files that `tillway emv verify` reads.
+        "secondSigned": hexed(signed_dynamic(icc, combined(transaction=SECOND), UN)),
+        "highFileSigned": hexed(signed_static(issuer, b"\x70" + bytes([len(static) - 2]) + static)),
     }
     return made, (ca, issuer, icc)
 
 
-def faults(ca, issuer, icc):
+def faults(ca, issuer, icc, padded):
     """Soundly signed, and wrong in one field: each check alone must refuse it. `why` as OdaFailure has it."""
     static = static_data()
     found = []
@@ -187,7 +194,8 @@ def faults(ca, issuer, icc):
         fault("exponent length 3", "format", exponent_length=3)
         fault("key length beyond its remainder", "format", key_length=247)
         fault("key length 0", "format", key_length=0)
-        fault("key length 249", "format", key_length=249)
+    issuer_fault("key length 249", "format", key_length=249, remainder=bytes(249 - (ca.bytes - 36)))
+    icc_fault("key length 249", "format", key_length=249, remainder=bytes(249 - (issuer.bytes - 42)))
     issuer_fault("another issuer", "identifier", identifier="699998FF")
     issuer_fault("issuer identifier of two digits", "identifier", identifier="69FFFFFF")
     issuer_fault("issuer identifier with a digit behind its padding", "identifier", identifier="699F9FFF")
@@ -210,11 +218,24 @@ def faults(ca, issuer, icc):
         dynamic_fault(at, "dynamic data of no bytes", "format", b"")
         dynamic_fault(at, "dynamic number of one byte", "format", b"\x01\xaa" + combined(number=b""))
         dynamic_fault(at, "dynamic number longer than the data", "format", b"\x08\xaa\xbb")
-    dynamic_fault("cda", "dynamic number of nine bytes", "format", b"\x09" + bytes(4) + combined(number=b"")[:34])
+    dynamic_fault("dda", "dynamic number of nine bytes", "format", b"\x09" + bytes(9))
+    dynamic_fault("cda", "dynamic number of nine bytes", "format", combined(number=b"\x09" + bytes(9)))
     dynamic_fault("cda", "nothing behind the dynamic number", "format", NUMBER)
     dynamic_fault("cda", "one byte too few behind the dynamic number", "format", combined()[:-1])
     dynamic_fault("cda", "another CID than in the answer", "identifier", combined(cid=0x80))
     dynamic_fault("cda", "hash code over other transaction data", "hash", combined(transaction=b"other"))
+    # These need a certificate with room behind its key.
+    ca, issuer, icc = padded
+    for what, change in {
+        "key padded with BA": {"left": lambda key, room: key.modulus.ljust(room, b"\xba")},
+        "last byte of padding not BB": {"left": lambda key, room: key.modulus.ljust(room - 1, b"\xbb") + b"\x00"},
+        "key of no bytes": {"left": lambda _, room: b"\xbb" * room, "key_length": 0},
+    }.items():
+        left = change.pop("left")
+        cert, _ = issuer_certificate(ca, issuer, left=left(issuer, ca.bytes - 36), **change)
+        found.append({"what": what, "why": "format", "at": "issuer", "set": "padding", "values": {"90": hexed(cert)}})
+        cert, _ = icc_certificate(issuer, icc, static, left=left(icc, issuer.bytes - 42), **change)
+        found.append({"what": what, "why": "format", "at": "icc", "set": "padding", "values": {"9F46": hexed(cert)}})
     return found
 
 
@@ -254,7 +275,7 @@ def raw(bits, exponent):
 
 def main():
     small, keys = make_set("remainders", 640, 576, 512, 3)
-    padded, _ = make_set("padding", 1152, 856, 512, 65537)
+    padded, padded_keys = make_set("padding", 1152, 856, 512, 65537)
     full, _ = make_set("full", 1984, 1984, 1408, 3)
     print(
         json.dumps(
@@ -262,7 +283,7 @@ def main():
                 "source": "Made by oda-made.py beside this file: keys by the openssl command, RSA by Python's pow(), SHA-1 by hashlib; EMV 4.4 Book 2, Tables 6, 7, 14, 17, 19 and 22",
                 "today": "2026-11-15",
                 "sets": [small, padded, full],
-                "faults": faults(*keys),
+                "faults": faults(*keys, padded_keys),
                 "sound": sound(*keys),
                 "raw": [raw(512, 3), raw(1024, 65537), raw(1984, 3)],
             },
