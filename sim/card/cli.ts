@@ -1,6 +1,7 @@
 /** `tillway sim card`: a card as a process of its own, steered by its control socket. */
 import { type Command, InvalidArgumentError } from "commander";
 import { startCardSim } from "./card-sim.ts";
+import { matrixLines } from "./matrix.ts";
 import { CARD_PROFILES } from "./profiles.ts";
 import { readPersonalisedCard, VerificationApp } from "./verification-app.ts";
 
@@ -12,6 +13,7 @@ interface CardCommandOptions {
   readonly verification?: string;
   readonly inserted?: true;
   readonly list?: true;
+  readonly matrix?: true;
 }
 
 export function registerCardSim(sim: Command): void {
@@ -25,8 +27,10 @@ export function registerCardSim(sim: Command): void {
     .option("--verification <file>", "adds the verification application that `tillway hub cards add` wrote")
     .option("--inserted", "puts the card in at once")
     .option("--list", "prints the profiles and ends")
+    .option("--matrix", "runs every profile through every course of a sale, prints what came out and ends")
     .action((options: CardCommandOptions, command: Command) => {
       if (options.list) return printProfiles();
+      if (options.matrix) return printMatrix();
       return runCard(options, command);
     });
 }
@@ -34,6 +38,10 @@ export function registerCardSim(sim: Command): void {
 function printProfiles(): void {
   const width = Math.max(...CARD_PROFILES.map(({ name }) => name.length));
   for (const { name, sentence } of CARD_PROFILES) console.log(`${name.padEnd(width)}  ${sentence}`);
+}
+
+async function printMatrix(): Promise<void> {
+  for await (const line of matrixLines()) console.log(line);
 }
 
 async function runCard(options: CardCommandOptions, command: Command): Promise<void> {
