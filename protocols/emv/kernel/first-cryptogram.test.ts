@@ -5,9 +5,10 @@ import { TSI, TVR } from "../bits.ts";
 import type { CryptogramType } from "../commands.ts";
 import { published } from "../oda/oda-fixture.ts";
 import { flags, made, plain, readied, type Sale, SIGNED_TC, valueHex } from "./card-fixture.ts";
+import { completeTransaction } from "./completion.ts";
 import { ask, type Objects, play, text, tlv } from "./dialogue-fixture.ts";
 import { firstCryptogram } from "./first-cryptogram.ts";
-import type { Transaction } from "./kernel.ts";
+import type { OnlineResult, Transaction } from "./kernel.ts";
 import { transactionOf } from "./transaction-fixture.ts";
 
 describe("GENERATE AC with a signature", () => {
@@ -28,27 +29,42 @@ describe("GENERATE AC with a signature", () => {
     });
   });
 
-  test("a published signature over an ARQC holds (openemv/emv-utils, as cited with the vector)", () => {
+  /** As cited with the vector. */
+  function publishedCard() {
     const { cda } = published;
     const data = cda.transactionData;
     const at = data.indexOf("9F2701");
     const transaction = transactionOf({
-      card: { "8C": "", "8D": "" },
+      card: { "8C": "", "8D": "", "8A": "5931" },
       settings: { unpredictableNumber: fromHex(cda.unpredictableNumber) },
     });
-    Object.assign(transaction, {
-      oda: "cda",
-      cdaPending: true,
-      combined: {
-        icc: { modulus: fromHex(cda.iccModulus), exponent: fromHex("03") },
-        sent: [fromHex(data.slice(0, at))],
-      },
-    });
+    transaction.oda = "cda";
+    transaction.cdaPending = true;
+    transaction.combined = {
+      icc: { modulus: fromHex(cda.iccModulus), exponent: fromHex("03") },
+      sent: [fromHex(data.slice(0, at))],
+    };
     const clear = decodeTlv(fromHex(data.slice(at)));
     const objects: readonly Tlv[] = [...clear, { tag: 0x9f4b, value: fromHex(cda.signed) }];
-    const answer = `${toHex(encodeTlv([{ tag: 0x77, children: objects }]))}9000`;
+    return { transaction, answer: `${toHex(encodeTlv([{ tag: 0x77, children: objects }]))}9000` };
+  }
+
+  test("a published signature over an ARQC holds, and the issuer is asked", () => {
+    const { transaction, answer } = publishedCard();
     expect(firstOf(transaction, "ARQC", answer).result).toEqual({ ok: true, value: { type: "ARQC", cdaHeld: true } });
-    expect(valueHex(transaction, 0x9f26)).toBe(cda.cryptogram.toLowerCase());
+    expect(valueHex(transaction, 0x9f26)).toBe(published.cda.cryptogram.toLowerCase());
+    // No terminal's own response code stands while the issuer's is awaited.
+    expect(transaction.values.has(0x8a)).toBe(false);
+  });
+
+  test("RM13: an approval after the issuer's whose signature fails is a decline", () => {
+    const { transaction, answer } = publishedCard();
+    firstOf(transaction, "ARQC", answer);
+    const online: OnlineResult = { was: "answered", approved: true, responseCode: "00" };
+    const { result, commands } = ask(completeTransaction(transaction, online), () => plain("40"));
+    expect(commands).toEqual(["80AE500000"]);
+    expect(result).toMatchObject({ ok: true, value: { outcome: "declined", type: "AAC" } });
+    expect(flags(transaction).tvr).toContain(TVR.cdaFailed.name);
   });
 
   const unsoundTc: readonly (readonly [string, string])[] = [

@@ -43,7 +43,8 @@ export function* readApplicationData(
     if (response.status !== STATUS.ok) return refused(name, response);
     const children = templateChildren(response.data, 0x70);
     if (authenticated && response.data[0] !== 0x70) recordsSound = false;
-    else if (!children && sfi <= STANDARD_SFI_MAX) return end("data-format", `${name}: no template 70`);
+    else if (!children && sfi <= STANDARD_SFI_MAX)
+      return end("data-format", `${name}: not one well-formed template 70`);
     if (authenticated) signed.push(sfi <= STANDARD_SFI_MAX ? contentOf(response.data) : response.data);
     const duplicate = children && keepObjects(children, { values, seen });
     if (duplicate !== undefined) {

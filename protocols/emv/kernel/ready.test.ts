@@ -41,9 +41,11 @@ describe("offline data authentication in the flow", () => {
     ["a malformed list", { extra: [[0x9f49, "9F37"]] }],
     ["a signature of other bytes", { extra: [[0x9f49, "9F3704"]], answers: [["0088", `8040${"11".repeat(64)}9000`]] }],
   ])("DDA fails with %s, and the transaction goes on", (_what, making) => {
-    const { transaction } = readied(making, only("E028C0"));
+    const { transaction, commands } = readied(making, only("E028C0"));
     expect(flags(transaction)).toEqual({ tvr: [TVR.ddaFailed.name], tsi: [TSI.odaPerformed.name] });
     expect(transaction.odaFailure).toBeDefined();
+    // A card is asked to sign only what has the terminal's number in it (Book 2, 6.5.1).
+    expect(commands.some((each) => each.startsWith("0088"))).toBe(making.answers !== undefined);
   });
 
   test.each([0x90, 0x8f, 0x9f32, 0x9f46, 0x9f47])("CDA without tag %i fails, and data are missing", (tag) => {
@@ -73,7 +75,9 @@ describe("offline data authentication in the flow", () => {
       ],
       ["00B20164", "FF9000"],
     ] as const;
-    expect(flags(readied({ answers }).transaction).tvr).toEqual([TVR.cdaFailed.name]);
+    const { transaction } = readied({ answers });
+    expect(flags(transaction).tvr).toEqual([TVR.cdaFailed.name]);
+    expect(transaction.odaFailure).toContain("no template 70");
   });
 });
 
