@@ -53,9 +53,7 @@ const PaymentSchema = z.strictObject({
   onlineTimeoutMs: z.int().min(ONLINE_TIMEOUT_MIN_MS).max(30_000).default(5_000),
 });
 
-const ACTION_CODE = /^[0-9A-Fa-f]{10}$/;
-const NO_ACTION = "0000000000";
-const actionCode = z.string().regex(ACTION_CODE, "five bytes in hex").default(NO_ACTION);
+const actionCode = z.string().regex(/^[0-9A-Fa-f]{10}$/, "five bytes in hex");
 const PERCENT_MAX = 99;
 
 export const EmvSchema = z.strictObject({
@@ -82,8 +80,18 @@ export const EmvSchema = z.strictObject({
       "a maxTargetPercent that is not below targetPercent",
     )
     .prefault({}),
-  /** Terminal action codes: bits of the terminal verification results. */
-  actionCodes: z.strictObject({ denial: actionCode, online: actionCode, default: actionCode }).prefault({}),
+  /**
+   * Terminal action codes: bits of the terminal verification results. As shipped, what authentication, dates, verification
+   * or risk management found goes online; with nobody to ask, a card that could not prove itself, is out of date or is
+   * for no such sale is declined. The floor limit is no reason then: the lease is the limit.
+   */
+  actionCodes: z
+    .strictObject({
+      denial: actionCode.default("0000000000"),
+      online: actionCode.default("FC78BCF800"),
+      default: actionCode.default("FC70800000"),
+    })
+    .prefault({}),
   /** Signature as a way to verify the cardholder: the receipt gets a line for it, the shop a copy. */
   signature: z.boolean().default(false),
 });

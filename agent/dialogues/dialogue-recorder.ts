@@ -2,12 +2,12 @@
 import { reasonOf } from "../../base/fault.ts";
 import type { PaymentId, RandomBytes, TerminalId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
+import { transcriptOf } from "../../protocols/emv/kernel/transcript-settings.ts";
 import { formatTranscript, maskTranscript } from "../../protocols/emv/transcript.ts";
 import { type DialogueFile, sealDialogue } from "../../wire/card-dialogue.ts";
 import type { SealingKey } from "../lease/lease-keeper.ts";
 import type { CardRecord } from "../payment/card-dialogue.ts";
 import type { DialogueStore } from "./dialogue-store.ts";
-import { transcriptOf } from "./transcript-of.ts";
 
 export interface DialogueRecorderOptions {
   readonly store: DialogueStore;
@@ -34,9 +34,16 @@ export class DialogueRecorder implements Dialogues {
   /** A dialogue that cannot be kept is worth a warning, never a sale. */
   keep(paymentId: PaymentId, record: CardRecord): void {
     const { store, terminalId, sealingKey, random, now, log } = this.#options;
-    const transcript = transcriptOf(record);
-    if (!transcript) return;
+    const { began, online, lines, choices } = record;
+    if (!began) return;
     try {
+      const transcript = transcriptOf({
+        terminal: began.terminal,
+        settings: began.sale,
+        exchanges: lines,
+        choices,
+        ...(online && { online }),
+      });
       const text = formatTranscript(transcript);
       store.keep({
         paymentId,

@@ -1,7 +1,6 @@
 /** Runs the phases of the EMV kernel against the card in the reader, and keeps what was said for the transcript (RM6). */
 import type { CardSession } from "../../drivers/capability.ts";
 import { encodeCommand, encodeResponse, exchange } from "../../protocols/emv/apdu.ts";
-import type { CryptogramType } from "../../protocols/emv/commands.ts";
 import type {
   Candidate,
   Kernel,
@@ -23,9 +22,6 @@ export interface CardRecord {
   readonly lines: SpokenLine[];
   /** The cardholder's choices, in order. */
   readonly choices: (number | undefined)[];
-  /** What the first GENERATE AC asked for. */
-  asked?: CryptogramType;
-  onExceptionFile?: boolean;
   online?: OnlineResult;
 }
 

@@ -85,10 +85,6 @@ export async function readCard(session: CardSession, terminal: EmvTerminal, sign
   const { record } = terminal;
   const settings: TerminalSettings = {
     ...terminal.settings,
-    onExceptionFile: (pan, sequenceNumber) => {
-      record.onExceptionFile = terminal.settings.onExceptionFile(pan, sequenceNumber);
-      return record.onExceptionFile;
-    },
     entry: isContactless(session.atr) ? "contactless" : "contact",
   };
   const sale = settingsOf(terminal);
@@ -184,7 +180,6 @@ class ReadCard implements EmvCard {
   }
 
   async generateFirst(ask: Cryptogram, signal: AbortSignal, meanwhile: () => void): Promise<Cryptogram> {
-    this.#record.asked = ask;
     const first = await this.#dialogue.run(firstCryptogram(this.#transaction, ask), signal, meanwhile);
     if (!first.ok) throw refusalOf(first.error);
     this.#last = first.value.type;

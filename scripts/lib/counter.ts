@@ -6,7 +6,7 @@ import type { SaleTimings } from "../../agent/payment/payments.ts";
 import type { ControlAnswer, ControlCommand } from "../../sim/control.ts";
 import { control } from "../../sim/control.ts";
 import { type Program, runTillway, startReady, tail, until } from "./processes.ts";
-import { testIssuing } from "./test-issuing.ts";
+import { testIssuing, testKeyLines } from "./test-issuing.ts";
 import { openTill, type TillLine } from "./till-line.ts";
 
 export const TERMINAL = "till-1";
@@ -335,6 +335,7 @@ export class Counter implements AsyncDisposable {
         `  - { id: reader, uri: "pcsc:*?socket=${this.#pcsc.socket}" }`,
         `  - { id: printer, uri: "serial:${join(this.folder, "printer")}?baud=115200" }`,
         "payment: { cardTimeoutSec: 30, onlineTimeoutMs: 4000 }",
+        ...testKeyLines(this.folder),
         "log: { level: info }",
         "",
       ].join("\n"),

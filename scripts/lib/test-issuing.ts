@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { sameBytes, toHex } from "../../base/bytes.ts";
+import { testCaKeyList, testRevokedList } from "../../sim/card/mint/test-keys.ts";
 import { CARD_PROFILES, TEST_ISSUER_MASTER_KEY } from "../../sim/card/profiles.ts";
 
 const TEST_RANGE = "476173";
@@ -34,4 +35,12 @@ export function testIssuing(folder: string): string {
   // Option B is option A for numbers of up to 16 digits, and what the common-core version asks for.
   const issuing = testRanges().map((range) => ({ ...range, masterKeyFile, derivation: "B" }));
   return `issuing: ${JSON.stringify(issuing)}`;
+}
+
+/** Writes the test authorities' keys into `folder` and returns the lines of the agent's configuration that name them. */
+export function testKeyLines(folder: string): readonly string[] {
+  const [caKeysFile, revokedFile] = [join(folder, "capk.json"), join(folder, "revoked.json")];
+  writeFileSync(caKeysFile, JSON.stringify(testCaKeyList()));
+  writeFileSync(revokedFile, JSON.stringify(testRevokedList()));
+  return [`emv: ${JSON.stringify({ caKeysFile, revokedFile })}`];
 }

@@ -68,7 +68,16 @@ describe("the expiry of a card", () => {
   test("is over for a card of the last century", async () => {
     await using till = new Till();
     till.slot.profile = { ...standard, expiry: "9912" };
-    expect(await till.sell("P-1")).toMatchObject({ status: "aborted", detail: "the card has expired" });
+    till.hub.state = "down";
+    expect(await till.sell("P-1")).toMatchObject({ status: "declined", responseCode: "Z3" });
+  });
+
+  test("is the issuer's to judge while it can be asked", async () => {
+    await using till = new Till();
+    till.slot.profile = { ...standard, expiry: "9912" };
+    expect(await till.sell("P-1")).toMatchObject({ status: "approved", mode: "online" });
+    // Byte 2, bit 7 of tag 95: expired application.
+    expect(till.hub.requests[0]?.iccData).toMatch(/9505..4/);
   });
 });
 

@@ -61,7 +61,7 @@ describe("a sale", () => {
   test("is decided offline under the lease when the hub is away", async () => {
     await using till = new Till();
     till.hub.state = "down";
-    expect(await till.sell("P-1")).toMatchObject({ status: "approved", mode: "offline", responseCode: "Y1" });
+    expect(await till.sell("P-1")).toMatchObject({ status: "approved", mode: "offline", responseCode: "Y3" });
     expect(till.hub.requests).toEqual([]);
     expect(till.reservations).toEqual({ made: 1, committed: 1, released: 0 });
     expect(till.journal.outstanding()).toMatchObject({ count: 1, minor: 1234n });

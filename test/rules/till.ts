@@ -27,6 +27,7 @@ import { fail, ok } from "../../base/result.ts";
 import type { CapabilityMap, CapabilityName, CardSession, PrintFailure } from "../../drivers/capability.ts";
 import type { ReceiptDocument } from "../../protocols/escpos/document.ts";
 import { EmvCard } from "../../sim/card/emv-card.ts";
+import { testCaKeys, testRevoked } from "../../sim/card/mint/test-keys.ts";
 import { type CardProfile, cardProfile } from "../../sim/card/profiles.ts";
 import type { AuthorisationResponse } from "../../wire/authorisation.ts";
 
@@ -108,6 +109,7 @@ export interface TillOptions {
 export class Till implements AsyncDisposable {
   readonly clock = new ManualClock();
   deferrable = false;
+  onExceptionFile = false;
   readonly records = new Map<PaymentId, CardRecord>();
   readonly slot = new Slot();
   readonly hub = new TillHub();
@@ -173,12 +175,16 @@ export class Till implements AsyncDisposable {
       terminal: {
         timeZone: SITE.timeZone,
         cardTokenKey: new Uint8Array(32),
-        settings: terminalSettings({
-          emv: EmvSchema.parse({}),
-          site: { merchantName: SITE.merchantName, countryCode: 276 },
-          terminalId: "till-1",
-          onExceptionFile: () => false,
-        }),
+        settings: {
+          ...terminalSettings({
+            emv: EmvSchema.parse({}),
+            site: { merchantName: SITE.merchantName, countryCode: 276 },
+            terminalId: "till-1",
+            onExceptionFile: () => this.onExceptionFile,
+          }),
+          caKeys: testCaKeys(),
+          revoked: testRevoked(),
+        },
       },
       floorLimitMinor: 0n,
       onRecord: (id, record) => void this.records.set(id, record),

@@ -7,7 +7,7 @@ import { guarded } from "../../../base/daemon.ts";
 import { Fault, reasonOf } from "../../../base/fault.ts";
 import { type CardOptions, cardObjects } from "./card-objects.ts";
 import { KEY_CHAINS } from "./minted.ts";
-import { testCaKeys, testRevoked } from "./test-keys.ts";
+import { testCaKeyList, testRevokedList } from "./test-keys.ts";
 
 interface MintCommandOptions {
   readonly out?: string;
@@ -69,22 +69,9 @@ interface MintedFile {
 }
 
 function mintedFiles(options: MintCommandOptions): readonly MintedFile[] {
-  const capk = testCaKeys().map(({ rid, index, modulus, exponent, sha1, expires }) => ({
-    rid: toHex(rid),
-    index,
-    modulus: toHex(modulus),
-    exponent: toHex(exponent),
-    sha1: toHex(sha1),
-    expires,
-  }));
-  const revoked = testRevoked().map(({ rid, index, serialNumber }) => ({
-    rid: toHex(rid),
-    index,
-    serialNumber: toHex(serialNumber),
-  }));
   return [
-    { key: "capk", name: "capk.json", value: capk },
-    { key: "revoked", name: "revoked.json", value: revoked },
+    { key: "capk", name: "capk.json", value: testCaKeyList() },
+    { key: "revoked", name: "revoked.json", value: testRevokedList() },
     ...(options.pan === undefined ? [] : [{ key: "card", name: "card.hex", value: cardLines(options, options.pan) }]),
   ];
 }

@@ -1,7 +1,7 @@
 /** The RSA keys behind simulated cards: test values in the repository, so everybody can make such a card and nobody may trust one. */
 import { constants, createHash, createPrivateKey, privateEncrypt } from "node:crypto";
 import { assert } from "../../../base/assert.ts";
-import { concat, fromHex } from "../../../base/bytes.ts";
+import { concat, fromHex, toHex } from "../../../base/bytes.ts";
 import type { CaPublicKey, RevokedCertificate } from "../../../protocols/emv/oda/keys.ts";
 import type { TestRsaKey } from "./minted.ts";
 import keyFile from "./test-keys.json" with { type: "json" };
@@ -70,3 +70,21 @@ export function testRevoked(): readonly RevokedCertificate[] {
 function fromBase64Url(text: string): Uint8Array {
   return new Uint8Array(Buffer.from(text, "base64url"));
 }
+
+/** As `tillway emv capk` and the agent's configuration read them. */
+export const testCaKeyList = () =>
+  testCaKeys().map(({ rid, index, modulus, exponent, sha1, expires }) => ({
+    rid: toHex(rid),
+    index,
+    modulus: toHex(modulus),
+    exponent: toHex(exponent),
+    sha1: toHex(sha1),
+    expires,
+  }));
+
+export const testRevokedList = () =>
+  testRevoked().map(({ rid, index, serialNumber }) => ({
+    rid: toHex(rid),
+    index,
+    serialNumber: toHex(serialNumber),
+  }));
