@@ -16,6 +16,8 @@ export async function registerEmv(program: Command): Promise<void> {
   const { registerCapk, registerVerify } = await import("./oda/cli.ts");
   registerCapk(emv);
   registerVerify(emv);
+  const { registerReplay } = await import("./kernel/cli.ts");
+  registerReplay(emv);
 }
 
 interface DecodeOptions {

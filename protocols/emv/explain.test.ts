@@ -26,6 +26,8 @@ describe("values", () => {
     [0x9a, "2601AA", "no date of the calendar"],
     [0x9f21, "235959", "23:59:59"],
     [0x9f21, "240000", "no time of day"],
+    [0x9f21, "236000", "no time of day"],
+    [0x9f21, "235960", "no time of day"],
     [0x9f35, "22", "attended, offline with online capability, operated by merchant"],
     [0x9f35, "34", "unattended, online only, operated by cardholder"],
     [0x9f35, "31", "a value without a meaning here"],
@@ -55,6 +57,42 @@ describe("values", () => {
       "priority 1",
       "Application cannot be selected without confirmation by the cardholder",
     ]);
+  });
+
+  test.each([
+    ["82", "8000", "byte 1 bit 8: XDA supported"],
+    ["9F07", "8000", "byte 1 bit 8: Valid for domestic cash transactions"],
+    ["95", "0000008000", "byte 4 bit 8: Transaction exceeds floor limit"],
+    ["9F0D", "0000008000", "byte 4 bit 8: Transaction exceeds floor limit"],
+    ["9F0E", "0000008000", "byte 4 bit 8: Transaction exceeds floor limit"],
+    ["9F0F", "0000008000", "byte 4 bit 8: Transaction exceeds floor limit"],
+    ["9B", "4000", "byte 1 bit 7: Cardholder verification was performed"],
+    ["9F33", "000080", "byte 3 bit 8: SDA"],
+    ["9F40", "0000000080", "byte 5 bit 8: Code table 8"],
+    ["9F30", "008000", "byte 2 bit 8: Facial biometric for online verification"],
+    ["9F66", "00800000", "byte 2 bit 8: Online cryptogram required"],
+  ])("%s has its own table of bits", (tag, hex, note) => {
+    expect(notesOf(Number.parseInt(tag, 16), hex)).toEqual([note]);
+  });
+
+  test.each(["8C", "8D", "97", "9F38", "9F49", "9F4F"])("%s is a list of data objects", (tag) => {
+    expect(notesOf(Number.parseInt(tag, 16), "9F3704")).toEqual([
+      "9F37 Unpredictable Number, 4 bytes",
+      "4 bytes in all",
+    ]);
+  });
+
+  test.each(["4F", "9D", "9F06"])("%s is an AID", (tag) => {
+    expect(notesOf(Number.parseInt(tag, 16), "A0000000031010")).toEqual(["RID A000000003, PIX 1010"]);
+  });
+
+  test.each(["9F13", "9F36"])("%s is a count", (tag) => {
+    expect(notesOf(Number.parseInt(tag, 16), "0100")).toEqual(["256"]);
+  });
+
+  test("an answer in format 1 that is neither of the two says nothing", () => {
+    expect(notesOf(0x80, "80002901020304050607")).toEqual([]);
+    expect(notesOf(0x80, "C000290102030405060708")).toEqual([]);
   });
 
   test("bits that are set and reserved are told apart from those with a meaning", () => {
@@ -119,6 +157,7 @@ describe("nesting and faults", () => {
 
   test("the status word behind an answer is not taken for a certificate", () => {
     expect(linesOf("9F36020001 9000").at(-1)).toBe("  as it is empty and the last: the status word 9000");
+    expect(linesOf("9F36020001 9001AA").at(-1)).toBe("90 Issuer Public Key Certificate (1 byte): AA");
     expect(linesOf("9000")).toEqual(["90 Issuer Public Key Certificate (0 bytes)"]);
   });
 });
@@ -155,11 +194,10 @@ describe("secrets", () => {
   });
 
   test("RM6 certificates that give the card number away are hidden whole", () => {
-    expect(explainValue(0x9f46, new Uint8Array(144).fill(0xab))).toMatchObject({
-      value: "*".repeat(288),
-      masked: true,
-      notes: [],
-    });
+    for (const tag of [0x9f46, 0x9f2d]) {
+      const hidden = { value: "*".repeat(288), masked: true, notes: [] };
+      expect(explainValue(tag, new Uint8Array(144).fill(0xab))).toMatchObject(hidden);
+    }
   });
 
   test("RM5 every tag that must not be stored is masked, and a short number wholly", () => {

@@ -23,12 +23,17 @@ const vectors = JSON.parse(
   readFileSync(new URL("../../test/vectors/emv/dictionary.json", import.meta.url), "utf8"),
 ) as {
   readonly tags: readonly string[];
+  readonly elements: readonly (readonly [string, string, string, number, number])[];
   readonly masks: Readonly<Record<string, Readonly<Record<string, string>>>>;
 };
 
 describe("tags", () => {
   test("every tag of Book 3, table 38 is known", () => {
     expect(vectors.tags.filter((tag) => !EMV_TAGS.has(Number.parseInt(tag, 16)))).toEqual([]);
+  });
+
+  test.each(vectors.elements)("%s is of format %s, from the %s, of %i to %i bytes", (tag, format, source, min, max) => {
+    expect(EMV_TAGS.get(Number.parseInt(tag, 16))).toMatchObject({ format, source, length: { min, max } });
   });
 
   test("templates are constructed, and everything else is not", () => {
