@@ -102,15 +102,6 @@ export function createHubCore(options: HubCoreOptions): HubCore {
   const { database, keys, policy, clock, random, log } = options;
   const metrics = options.metrics ?? createMetrics();
   const ledger = createLedger(database, clock);
-  const authorisation = createAuthorisation({
-    ...policy,
-    database,
-    clock,
-    random,
-    ledger,
-    tokenKey: keys.tokenKey,
-    countCryptogram: (type, result) => metrics.count("tillway_hub_cryptograms_total", { type, result }),
-  });
   const terminals = createTerminals({
     database,
     clock,
@@ -118,6 +109,16 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     signingKey: keys.signing.privateKey,
     sealing: keys.sealing,
     leasePolicy: (terminalId) => policy.leaseOf(terminalId),
+  });
+  const authorisation = createAuthorisation({
+    ...policy,
+    database,
+    clock,
+    random,
+    ledger,
+    tokenKey: keys.tokenKey,
+    permitsDeferred: (terminalId, leaseId) => terminals.permitsDeferred(terminalId, leaseId),
+    countCryptogram: (type, result) => metrics.count("tillway_hub_cryptograms_total", { type, result }),
   });
   const openCard = cardOpener(keys, authorisation);
   const ingest = createIngest({

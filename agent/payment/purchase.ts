@@ -132,7 +132,9 @@ class PurchaseRun {
       case "second-cryptogram":
         return this.#cryptogram(
           "second-cryptogram",
-          async (card, signal) => (await card.complete(this.#onlineResult(effect), signal)).type,
+          // A TC whose signature failed declines (RM13): what counts is the outcome.
+          async (card, signal) =>
+            (await card.complete(this.#onlineResult(effect), signal)).outcome === "approved" ? "TC" : "AAC",
         );
       case "store-decision":
         return this.#storeDecision(effect.decision);

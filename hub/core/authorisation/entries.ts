@@ -1,10 +1,11 @@
 /** Applies what a terminal tells afterwards: advices, reversals and voids. Each ends in one answer for its receipt (RM1, RM12). */
+import { assert } from "../../../base/assert.ts";
 import { fromWireMoney, type ReasonCode } from "../../../wire/common.ts";
 import type { EntryOf } from "../../../wire/journal-entry.ts";
-import { type CountCryptogram, checkClaim } from "./issuing.ts";
-import type { Postings } from "./postings.ts";
+import { askDeferred, type DeferredParts } from "./deferred.ts";
+import { checkClaim } from "./issuing.ts";
 import type { Answer, Presented } from "./request.ts";
-import type { AttemptRecord, AuthorisationStore, PaymentContent, PaymentKey, PaymentRecord } from "./store.ts";
+import type { AttemptRecord, PaymentContent, PaymentKey, PaymentOutcome, PaymentRecord } from "./store.ts";
 
 export interface EntryOutcome {
   readonly status: "processed" | "declined" | "duplicate" | "quarantined";
@@ -12,13 +13,9 @@ export interface EntryOutcome {
   readonly detail?: string;
 }
 
-export interface EntryParts {
-  readonly store: AuthorisationStore;
-  readonly postings: Postings;
-  readonly merchantId: string;
+export interface EntryParts extends DeferredParts {
   /** Who bears an honoured approval's remainder: of an ordinary one, and of one that the hub had declined. */
   readonly riskParties: { readonly offline: string; readonly declined: string };
-  readonly countCryptogram: CountCryptogram;
 }
 
 export interface EntryInput<Body> {
@@ -36,6 +33,8 @@ const quarantined = (reason: ReasonCode, detail: string): EntryOutcome => ({ sta
 export function applyAdvice(parts: EntryParts, input: AdviceInput): EntryOutcome {
   const { body, key, now } = input;
   if (body.outcome !== "approved") return { status: "processed", detail: "not an approval: nothing to post" };
+  if (body.deferred && (body.operation !== "purchase" || body.mode !== "offline"))
+    return quarantined("E_FORMAT", "deferred: only a purchase decided offline can be authorised later");
   const known = parts.store.payment(key);
   // An advice of what this hub authorised needs no card: whose it was is known since then (RM16).
   if (input.card === "unreadable" && known?.content?.accountId === undefined)
@@ -46,6 +45,7 @@ export function applyAdvice(parts: EntryParts, input: AdviceInput): EntryOutcome
     return quarantined("E_CONFLICT", `${field} differs from what came under this payment's id before`);
   if (payment.state === "confirmed") return DUPLICATE;
   if (payment.state === "voided") return declined("this payment was voided");
+  if (body.deferred) return confirmDeferred(parts, input, payment);
   return body.operation === "purchase" ? confirmPurchase(parts, input, payment) : confirmRefund(parts, input, payment);
 }
 
@@ -54,6 +54,21 @@ function differingField({ content }: PaymentRecord, body: EntryOf<"decision">): 
   if (content.operation !== body.operation) return "operation";
   if (content.currency !== body.amount.currency) return "amount.currency";
   return content.minor.toString() === body.amount.minor ? undefined : "amount.minor";
+}
+
+/** No advice but a late request (RM9): posted when it is approved, and when it is refused nothing moves. */
+function confirmDeferred(parts: EntryParts, input: AdviceInput, payment: PaymentRecord): EntryOutcome {
+  const answer = askDeferred(parts, input, payment);
+  if (answer.outcome !== "approved") {
+    const detail = `at the merchant's risk: ${answer.detail ?? `response code ${answer.responseCode}`}`;
+    return { status: "declined", reason: answer.reason ?? "E_DENIED", detail };
+  }
+  const attempts = parts.store.attempts(payment.number);
+  const posted = postNewestHold(parts, { input, payment, attempts });
+  assert(posted, "a hold made within this transaction can be posted");
+  const { approvalCode } = answer;
+  end(parts, input, payment, approvalCode === undefined ? {} : { approvalCode });
+  return PROCESSED;
 }
 
 function confirmPurchase(parts: EntryParts, input: AdviceInput, payment: PaymentRecord): EntryOutcome {
@@ -96,18 +111,15 @@ function confirmPurchase(parts: EntryParts, input: AdviceInput, payment: Payment
 function recordCryptogram({ store, countCryptogram }: EntryParts, input: AdviceInput, payment: PaymentRecord): void {
   const { body, card } = input;
   if (body.mode !== "offline" || typeof card !== "object" || !card.issued) return;
-  const { amount } = body;
-  // A sale that is to be authorised later brings the card's question and not its approval (RM9).
-  const type = body.deferred ? "ARQC" : "TC";
-  const checked = checkClaim({ card: card.issued, type, amount, iccData: body.card?.iccData });
+  const checked = checkClaim({ card: card.issued, type: "TC", amount: body.amount, iccData: body.card?.iccData });
   store.setCryptogram(payment.number, checked.ok ? "held" : "failed");
   if (!checked.ok) {
-    countCryptogram(type, checked.error.why);
+    countCryptogram("TC", checked.error.why);
     return;
   }
   const { sequenceNumber } = card.issued;
   const used = { token: card.token, sequenceNumber, counter: checked.value.atc, paymentNumber: payment.number };
-  countCryptogram(type, store.useCounter(used) ? "held" : "replayed");
+  countCryptogram("TC", store.useCounter(used) ? "held" : "replayed");
 }
 
 /** Declined for the card or its account; not for coming out of order or with other content. */
@@ -181,12 +193,10 @@ function postNewestHold({ store, postings }: EntryParts, confirming: Confirming)
   return posted;
 }
 
-interface Exposure {
-  readonly exposureMinor?: bigint;
-  readonly exposureParty?: string;
-}
+/** What the hub alone knows of a payment's end. */
+type HubsPart = Pick<PaymentOutcome, "exposureMinor" | "exposureParty" | "approvalCode">;
 
-function end(parts: EntryParts, { body, now }: AdviceInput, payment: PaymentRecord, exposure: Exposure = {}): void {
+function end(parts: EntryParts, { body, now }: AdviceInput, payment: PaymentRecord, own: HubsPart = {}): void {
   parts.store.endPayment(payment.number, {
     state: "confirmed",
     at: now,
@@ -194,7 +204,7 @@ function end(parts: EntryParts, { body, now }: AdviceInput, payment: PaymentReco
     businessDate: body.businessDate,
     ...(body.approvalCode === undefined ? {} : { approvalCode: body.approvalCode }),
     ...(body.card === undefined ? {} : { maskedPan: body.card.maskedPan }),
-    ...exposure,
+    ...own,
   });
 }
 

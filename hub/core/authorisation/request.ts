@@ -37,13 +37,20 @@ export interface RequestParts {
   readonly countCryptogram: CountCryptogram;
 }
 
-export interface OnlineInput {
+/** One attempt at a payment, however late. */
+export interface AttemptInput {
   readonly key: PaymentKey;
-  readonly request: AuthorisationRequest;
+  readonly request: Omit<AuthorisationRequest, "answerBy" | "card" | "paymentId">;
   readonly card: Presented;
+  readonly now: number;
+  /** The answer to a purchase that must not be approved, whatever its card and account are good for. */
+  readonly refusal?: Answer;
+}
+
+export interface OnlineInput extends AttemptInput {
+  readonly request: AuthorisationRequest;
   /** When the hub received it, in milliseconds since 1970. */
   readonly receivedAt: number;
-  readonly now: number;
 }
 
 export const STALE_ANSWER: Answer = {
@@ -52,7 +59,7 @@ export const STALE_ANSWER: Answer = {
   reason: "E_STALE",
 };
 
-const decline = (responseCode: string, reason: ReasonCode, detail: string): Answer => ({
+export const decline = (responseCode: string, reason: ReasonCode, detail: string): Answer => ({
   outcome: "declined",
   responseCode,
   reason,
@@ -63,15 +70,29 @@ const conflict = (field: string): Answer =>
   decline(RESPONSE_CODES.duplicate, "E_CONFLICT", `${field} differs from what came under this id before`);
 
 export function decideRequest(parts: RequestParts, input: OnlineInput): Decided {
-  const { store } = parts;
+  const repeated = repeatOf(parts, input);
+  if (repeated) return { answer: repeated, fresh: false };
+  const answerBy = Date.parse(input.request.answerBy);
+  if (input.receivedAt > answerBy || input.now > answerBy) return { answer: STALE_ANSWER, fresh: false };
+  return { answer: decideNew(parts, input), fresh: true };
+}
+
+/** For a request that nobody waits for: it cannot come too late. */
+export const decideLate = (parts: RequestParts, input: AttemptInput): Answer =>
+  repeatOf(parts, input) ?? decideNew(parts, input);
+
+/** The answer to an attempt that came before. */
+function repeatOf({ store }: RequestParts, input: AttemptInput): Answer | undefined {
   const known = store.payment(input.key);
   const attempts = known ? store.attempts(known.number) : [];
   const repeated = attempts.find((attempt) => attempt.attempt === input.request.attempt);
-  if (repeated) return { answer: answerRepeat(repeated, input), fresh: false };
-  const answerBy = Date.parse(input.request.answerBy);
-  if (input.receivedAt > answerBy || input.now > answerBy) return { answer: STALE_ANSWER, fresh: false };
+  return repeated && answerRepeat(repeated, input);
+}
 
-  const payment = known ?? store.insertPayment(input.key, input.now);
+function decideNew(parts: RequestParts, input: AttemptInput): Answer {
+  const { store } = parts;
+  const payment = store.payment(input.key) ?? store.insertPayment(input.key, input.now);
+  const attempts = store.attempts(payment.number);
   const answer = refuseForPayment(payment, attempts, input) ?? decideFresh(parts, input, { payment, attempts });
   store.insertAttempt(payment.number, {
     attempt: input.request.attempt,
@@ -80,11 +101,11 @@ export function decideRequest(parts: RequestParts, input: OnlineInput): Decided 
     answer: JSON.stringify(answer),
     at: input.now,
   });
-  return { answer, fresh: true };
+  return answer;
 }
 
 /** What makes two requests the same; the seal differs each time it is made, so the card stands in by its token. */
-function contentOf({ request, card }: OnlineInput): Readonly<Record<string, string>> {
+function contentOf({ request, card }: AttemptInput): Readonly<Record<string, string>> {
   return {
     kind: request.kind,
     "amount.minor": request.amount.minor,
@@ -95,9 +116,9 @@ function contentOf({ request, card }: OnlineInput): Readonly<Record<string, stri
     iccData: request.iccData ?? "",
   };
 }
-const contentText = (input: OnlineInput): string => JSON.stringify(contentOf(input));
+const contentText = (input: AttemptInput): string => JSON.stringify(contentOf(input));
 
-function answerRepeat(attempt: AttemptRecord, input: OnlineInput): Answer {
+function answerRepeat(attempt: AttemptRecord, input: AttemptInput): Answer {
   switch (attempt.state) {
     case "tombstone":
       return refuseState("this attempt was reversed before it came");
@@ -120,7 +141,7 @@ function answerRepeat(attempt: AttemptRecord, input: OnlineInput): Answer {
 function refuseForPayment(
   payment: PaymentRecord,
   attempts: readonly AttemptRecord[],
-  { request }: OnlineInput,
+  { request }: AttemptInput,
 ): Answer | undefined {
   const content = payment.content;
   if (content) {
@@ -139,7 +160,7 @@ interface Known {
   readonly attempts: readonly AttemptRecord[];
 }
 
-function decideFresh(parts: RequestParts, input: OnlineInput, known: Known): Answer {
+function decideFresh(parts: RequestParts, input: AttemptInput, known: Known): Answer {
   const { store, postings } = parts;
   // The terminal has moved on to a newer attempt: the older hold would count the same sale twice against the account.
   for (const older of known.attempts.filter((attempt) => attempt.state === "approved")) {
@@ -156,9 +177,10 @@ function decideFresh(parts: RequestParts, input: OnlineInput, known: Known): Ans
 
 type Deciding = Known & { readonly content: PaymentContent };
 
-function purchase(parts: RequestParts, input: OnlineInput, { payment, content }: Deciding): Answer {
+function purchase(parts: RequestParts, input: AttemptInput, { payment, content }: Deciding): Answer {
   const { card } = input;
   parts.store.setContent(payment.number, content);
+  if (input.refusal) return input.refusal;
   if (card === undefined) return decline(RESPONSE_CODES.formatError, "E_FORMAT", "card: a purchase needs card data");
   if (card === "unreadable")
     return decline(RESPONSE_CODES.formatError, "E_FORMAT", "card: sealed to another key, terminal or payment");
@@ -182,7 +204,7 @@ type OnlineCheck = { readonly refusal: Answer } | { readonly authenticate: (resp
  */
 function checkOnline(
   { store, countCryptogram }: RequestParts,
-  { request }: OnlineInput,
+  { request }: AttemptInput,
   { payment, card }: Claiming,
 ): OnlineCheck {
   const { issued, token } = card;
@@ -211,7 +233,7 @@ interface PurchaseCard {
   readonly card: PresentedCard;
 }
 
-function purchaseWith(parts: RequestParts, input: OnlineInput, { payment, content, card }: PurchaseCard): Answer {
+function purchaseWith(parts: RequestParts, input: AttemptInput, { payment, content, card }: PurchaseCard): Answer {
   const { store, postings } = parts;
   const record = store.card(card.token);
   if (!record) return decline(RESPONSE_CODES.invalidCard, "E_UNKNOWN", "no account has this card");
@@ -225,7 +247,7 @@ function purchaseWith(parts: RequestParts, input: OnlineInput, { payment, conten
   });
 }
 
-function refund(parts: RequestParts, input: OnlineInput, { payment, content }: Deciding): Answer {
+function refund(parts: RequestParts, input: AttemptInput, { payment, content }: Deciding): Answer {
   const { store, postings } = parts;
   const original = findOriginal(store, input);
   if (original?.content?.operation !== "purchase" || original.state !== "confirmed") {
@@ -249,7 +271,7 @@ function refund(parts: RequestParts, input: OnlineInput, { payment, content }: D
 }
 
 /** The terminal's own payment; else the one of another terminal, if the id alone names one. */
-function findOriginal(store: AuthorisationStore, { key, request }: OnlineInput): PaymentRecord | undefined {
+function findOriginal(store: AuthorisationStore, { key, request }: AttemptInput): PaymentRecord | undefined {
   const { originalPaymentId } = request;
   if (originalPaymentId === undefined) return undefined;
   const own = store.payment({ terminalId: key.terminalId, paymentId: originalPaymentId });
@@ -264,7 +286,7 @@ interface HoldInput {
   readonly content: PaymentContent;
 }
 
-function hold(parts: RequestParts, input: OnlineInput, { debitAccount, creditAccount, content }: HoldInput): Answer {
+function hold(parts: RequestParts, input: AttemptInput, { debitAccount, creditAccount, content }: HoldInput): Answer {
   const status = parts.postings.hold({
     key: input.key,
     attempt: input.request.attempt,

@@ -31,6 +31,11 @@ const TransactionShape = z.object({
   postedMinor: MinorText.describe("what reached the merchant for good; negative for a refund"),
   postings: z.int().describe("transfers that moved money for good"),
   exposure: z.object({ minor: MinorText, party: z.string() }).optional(),
+  deferred: z.literal(true).optional().describe("sold at the merchant's risk and asked for afterwards"),
+  merchantLoss: z
+    .object({ minor: MinorText, reason: z.string().optional(), detail: z.string().optional() })
+    .optional()
+    .describe("sold at the merchant's risk, and refused afterwards"),
   cryptogram: z.enum(["held", "failed"]).optional().describe("of the card, where this hub is its issuer"),
   attempts: z.array(z.object({ attempt: z.int(), state: z.string(), responseCode: z.string().optional() })),
   transfers: z.array(TransferShape),
@@ -165,6 +170,8 @@ function showTransaction(view: TransactionView): z.output<typeof TransactionShap
       ? {}
       : { exposure: { minor: payment.exposureMinor.toString(), party: payment.exposureParty ?? "" } }),
     ...(payment.cryptogram === undefined ? {} : { cryptogram: payment.cryptogram }),
+    ...(payment.deferred ? { deferred: payment.deferred } : {}),
+    ...(view.merchantLoss ? { merchantLoss: { ...view.merchantLoss, minor: view.merchantLoss.minor.toString() } } : {}),
     postedMinor: view.postedMinor.toString(),
     postings: view.postings,
     attempts: view.attempts.map(({ attempt, state, answer }) => ({ attempt, state, ...codeOf(answer) })),

@@ -65,4 +65,8 @@ export const authorisationMigrations: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID;
     `,
   },
+  {
+    id: "authorisation-3",
+    sql: `ALTER TABLE authorisation__payment ADD COLUMN deferred INTEGER CHECK (deferred = 1);`,
+  },
 ];

@@ -21,7 +21,7 @@ import {
 } from "./entries.ts";
 import { type CardRange, type CountCryptogram, type IssuedCard, issuedCard } from "./issuing.ts";
 import { ACCOUNT_CODES, createPostings, readHoldId } from "./postings.ts";
-import { type Decided, decideRequest, type OnlineInput, type RequestParts } from "./request.ts";
+import { type Decided, decideRequest, type OnlineInput } from "./request.ts";
 import { createAuthorisationStore, type PaymentFilter } from "./store.ts";
 import { type TransactionView, viewPayment } from "./view.ts";
 
@@ -36,6 +36,7 @@ export interface AuthorisationOptions {
   /** How long an approval holds the money without its confirmation. */
   readonly holdMs: number;
   readonly riskParties: EntryParts["riskParties"];
+  readonly permitsDeferred: EntryParts["permitsDeferred"];
   /** The cards that this hub issues itself; none when not said. */
   readonly issuing?: readonly CardRange[];
   readonly countCryptogram?: CountCryptogram;
@@ -77,7 +78,7 @@ export function createAuthorisation(options: AuthorisationOptions): Authorisatio
   const { database, clock, ledger, random, issuing = [], countCryptogram = () => {} } = options;
   const store = createAuthorisationStore(database);
   const postings = createPostings(ledger);
-  const parts: RequestParts & EntryParts = { ...options, store, postings, countCryptogram };
+  const parts: EntryParts = { ...options, store, postings, countCryptogram };
   const tokenOf = (pan: string) => createHmac("sha256", options.tokenKey).update(pan).digest("hex");
   const accountView = (account: Account): AccountView => {
     const card = store.cardOfAccount(account.id);

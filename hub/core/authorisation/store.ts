@@ -50,6 +50,8 @@ export interface PaymentRecord extends PaymentKey, PaymentOutcome {
   readonly content?: PaymentContent;
   /** Whether the card's cryptogram held; absent where this hub is not its issuer. */
   readonly cryptogram?: "held" | "failed";
+  /** Sold at the merchant's risk, and asked for afterwards (RM9). */
+  readonly deferred?: true;
   readonly createdAt: number;
   readonly endedAt?: number;
 }
@@ -99,6 +101,7 @@ interface PaymentRow {
   readonly exposure_minor: bigint | null;
   readonly exposure_party: string | null;
   readonly cryptogram: "held" | "failed" | null;
+  readonly deferred: bigint | null;
   readonly created_at: bigint;
   readonly ended_at: bigint | null;
 }
@@ -137,6 +140,7 @@ const toPayment = (row: PaymentRow): PaymentRecord => ({
   ...(row.exposure_minor === null ? {} : { exposureMinor: row.exposure_minor }),
   ...(row.exposure_party === null ? {} : { exposureParty: row.exposure_party }),
   ...(row.cryptogram === null ? {} : { cryptogram: row.cryptogram }),
+  ...(row.deferred === null ? {} : { deferred: true as const }),
   createdAt: Number(row.created_at),
   ...(row.ended_at === null ? {} : { endedAt: Number(row.ended_at) }),
 });
@@ -155,7 +159,13 @@ const FILTER = `(@terminalId IS NULL OR terminal_id = @terminalId) AND (@payment
 export type AuthorisationStore = ReturnType<typeof createAuthorisationStore>;
 
 export function createAuthorisationStore(database: Sqlite) {
-  return { ...paymentSql(database), ...attemptSql(database), ...cardSql(database), ...counterSql(database) };
+  return {
+    ...paymentSql(database),
+    ...refundSql(database),
+    ...attemptSql(database),
+    ...cardSql(database),
+    ...counterSql(database),
+  };
 }
 
 function paymentSql(database: Sqlite) {
@@ -177,21 +187,9 @@ function paymentSql(database: Sqlite) {
        business_date = ?, exposure_minor = ?, exposure_party = ? WHERE number = ? AND state = 'open'`,
   );
   const setCryptogram = database.prepare("UPDATE authorisation__payment SET cryptogram = ? WHERE number = ?");
-  const refunded = database
-    .prepare<[number, number], bigint>(
-      `SELECT coalesce(sum(minor), 0) FROM authorisation__payment AS payment
-       WHERE original_number = ? AND number <> ? AND (state = 'confirmed' OR (state = 'open' AND EXISTS (
-         SELECT 1 FROM authorisation__attempt WHERE payment_number = payment.number AND state = 'approved')))`,
-    )
-    .pluck()
-    .safeIntegers(true);
-  const madeGood = database
-    .prepare<[number], bigint>(
-      `SELECT coalesce(sum(exposure_minor), 0) FROM authorisation__payment
-       WHERE original_number = ? AND state = 'confirmed'`,
-    )
-    .pluck()
-    .safeIntegers(true);
+  const setDeferred = database.prepare(
+    `UPDATE authorisation__payment SET deferred = 1, mode = 'offline', masked_pan = ?, business_date = ? WHERE number = ?`,
+  );
   const list = prepare<[Record<string, unknown>]>(
     `SELECT * FROM authorisation__payment WHERE number > @afterNumber AND ${FILTER} ORDER BY number LIMIT @limit`,
   );
@@ -211,6 +209,8 @@ function paymentSql(database: Sqlite) {
     setContent: (number: number, c: PaymentContent) =>
       void setContent.run(c.operation, c.currency, c.minor, c.accountId ?? null, c.originalNumber ?? null, number),
     setCryptogram: (number: number, cryptogram: "held" | "failed") => void setCryptogram.run(cryptogram, number),
+    setDeferred: (number: number, sale: Pick<PaymentOutcome, "maskedPan" | "businessDate">) =>
+      void setDeferred.run(sale.maskedPan ?? null, sale.businessDate ?? null, number),
     endPayment: (number: number, ended: PaymentOutcome & { readonly state: "confirmed" | "voided"; at: number }) =>
       void end.run(
         ended.state,
@@ -223,10 +223,6 @@ function paymentSql(database: Sqlite) {
         ended.exposureParty ?? null,
         number,
       ),
-    /** What other refunds of the original took or hold. */
-    refundedMinor: (originalNumber: number, except: number): bigint => refunded.get(originalNumber, except) ?? 0n,
-    /** What confirmed refunds of the original gave back to the exposure account that bore a part of it. */
-    madeGoodMinor: (originalNumber: number): bigint => madeGood.get(originalNumber) ?? 0n,
     payments: (filter: PaymentFilter): readonly PaymentRecord[] =>
       list
         .all({
@@ -238,6 +234,31 @@ function paymentSql(database: Sqlite) {
           limit: filter.limit,
         })
         .map(toPayment),
+  };
+}
+
+/** How much of a payment went back. */
+function refundSql(database: Sqlite) {
+  const refunded = database
+    .prepare<[number, number], bigint>(
+      `SELECT coalesce(sum(minor), 0) FROM authorisation__payment AS payment
+       WHERE original_number = ? AND number <> ? AND (state = 'confirmed' OR (state = 'open' AND EXISTS (
+         SELECT 1 FROM authorisation__attempt WHERE payment_number = payment.number AND state = 'approved')))`,
+    )
+    .pluck()
+    .safeIntegers(true);
+  const madeGood = database
+    .prepare<[number], bigint>(
+      `SELECT coalesce(sum(exposure_minor), 0) FROM authorisation__payment
+       WHERE original_number = ? AND state = 'confirmed'`,
+    )
+    .pluck()
+    .safeIntegers(true);
+  return {
+    /** What other refunds of the original took or hold. */
+    refundedMinor: (originalNumber: number, except: number): bigint => refunded.get(originalNumber, except) ?? 0n,
+    /** What confirmed refunds of the original gave back to the exposure account that bore a part of it. */
+    madeGoodMinor: (originalNumber: number): bigint => madeGood.get(originalNumber) ?? 0n,
   };
 }
 

@@ -1,5 +1,7 @@
 /** A payment as the operator sees it: its one outcome, its attempts, and every transfer that it made. */
 import type { Transfer } from "../ledger/index.ts";
+import { DEFERRED_ATTEMPT } from "./deferred.ts";
+import type { Answer } from "./request.ts";
 import type { AttemptRecord, AuthorisationStore, PaymentRecord } from "./store.ts";
 
 export type TransactionStatus = "confirmed" | "voided" | "authorised" | "declined" | "reversed" | "expired";
@@ -14,6 +16,8 @@ export interface TransactionView {
   readonly postedMinor: bigint;
   /** How many transfers moved money for good: 1, or 2 where exposure bears a part. */
   readonly postings: number;
+  /** Goods that nobody pays for: sold at the merchant's risk and refused afterwards (RM9). */
+  readonly merchantLoss?: { readonly minor: bigint; readonly reason?: string; readonly detail?: string };
 }
 
 interface ViewInput {
@@ -36,7 +40,16 @@ export function viewPayment({ payment, store, transfers }: ViewInput): Transacti
     transfers,
     postedMinor: payment.content?.operation === "refund" ? -sum : sum,
     postings: moved.length,
+    ...lossOf(payment, attempts),
   };
+}
+
+function lossOf({ deferred, state, content }: PaymentRecord, attempts: readonly AttemptRecord[]) {
+  const refused = attempts.find(({ attempt }) => attempt === DEFERRED_ATTEMPT);
+  if (!deferred || state !== "open" || !content || refused?.answer === undefined) return {};
+  const { reason, detail } = JSON.parse(refused.answer) as Answer;
+  const why = { ...(reason === undefined ? {} : { reason }), ...(detail === undefined ? {} : { detail }) };
+  return { merchantLoss: { minor: content.minor, ...why } };
 }
 
 function statusOf(payment: PaymentRecord, attempts: readonly AttemptRecord[]): TransactionStatus {

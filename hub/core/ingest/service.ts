@@ -165,6 +165,12 @@ function takeEntry(applier: Applier, checked: GoodEntry): EntryReceipt {
     store.quarantine(source, entry, receipt, now);
     log.error("an entry was set aside", { ...source, sequence: entry.sequence, reason: outcome.detail });
   }
+  if (body.kind === "decision" && body.deferred && outcome.status === "declined")
+    log.warn("a sale at the merchant's risk was refused", {
+      ...source,
+      paymentId: body.paymentId,
+      reason: outcome.detail,
+    });
   holdNumber(applier, entry.forward);
   if (body.kind === "void") holdNumber(applier, body.voidedForward);
   return receipt;

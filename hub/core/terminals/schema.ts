@@ -27,4 +27,15 @@ export const terminalMigrations: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID;
     `,
   },
+  {
+    id: "terminals-2",
+    sql: `
+      CREATE TABLE terminals__deferring_leases (
+        terminal_id TEXT NOT NULL,
+        first_counter INTEGER NOT NULL,
+        last_counter INTEGER NOT NULL,
+        PRIMARY KEY (terminal_id, first_counter)
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
 ];

