@@ -298,3 +298,12 @@ test("RM6 nothing at all is shown of a card with more secrets than can be looked
   });
   expect(maskTranscript(parseTranscript(records.join("")))).not.toMatch(/[<>] [0-9A-F]/);
 });
+
+test("RM6 of a record only tags and lengths are shown, of what lies outside one more", () => {
+  const version = "9F08020001";
+  const masked = maskTranscript(
+    parseTranscript(`> 00B2010C00\n< 7005${version}9000\n> 80CA9F0800\n< ${version}9000\n`),
+  );
+  expect(masked).toContain("< 70059F0802****9000");
+  expect(masked).toContain("< 9F080200019000");
+});

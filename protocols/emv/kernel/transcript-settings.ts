@@ -201,7 +201,7 @@ export function transcriptOf({ terminal, settings, exchanges, online, choices = 
   const ask = askOf(exchanges);
   const { today } = settings;
   const header: (readonly [TranscriptKey, string])[] = [
-    ["amount", "5"],
+    ["amount", settings.amountMinor.toString()],
     ["other", settings.otherMinor.toString()],
     ["country", hex(terminal.countryCode)],
     ["currency", hex(settings.currencyCode)],
