@@ -81,7 +81,7 @@ export const EmvSchema = z.strictObject({
     )
     .prefault({}),
   /**
-   * Terminal action codes: bits of the terminal verification results. As shipped, what authentication, dates, verification
+   * Terminal action codes: bits of the terminal verification results. As the note to Book 3, 10.7 recommends, what authentication, dates, verification
    * or risk management found goes online; with nobody to ask, a card that could not prove itself, is out of date or is
    * for no such sale is declined. The floor limit is no reason then: the lease is the limit.
    */

@@ -6,12 +6,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { abortable, systemClock } from "../../base/clock.ts";
-import { Fault } from "../../base/fault.ts";
-import type { PaymentId, TerminalId } from "../../base/ids.ts";
+import type { PaymentId } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { currencyOf, money } from "../../base/money.ts";
 import { fail, ok } from "../../base/result.ts";
-import { CardPayments } from "../card-verification/card-payments.ts";
+import { cardPaymentsWithoutHub } from "../../test/rules/card-payments-without-hub.ts";
 import type { Status } from "../health/health.ts";
 import type { PaymentEvent, Payments, PaymentView, PurchaseRequest, StartRefusal } from "../payment/payments.ts";
 import { CLOSE_LIMIT_MS, type RunningApi, startApi } from "./api.ts";
@@ -31,17 +30,6 @@ const STATUS = {
   disk: { freeMb: 1, reserveMb: 1 },
   clock: { now: "now" },
 } as const satisfies Status;
-
-/** As on a terminal whose hub is out of reach. */
-const CARD_PAYMENTS = new CardPayments({
-  terminalId: "shop-1" as TerminalId,
-  hub: { ask: () => Promise.reject(new Fault("uplink.down", "the hub is out of reach; nothing was sent")) },
-  lane: { withCard: () => Promise.reject(new Error("no card is asked for")) },
-  clock: systemClock,
-  log: silentLog,
-  now: () => 0,
-  cardTimeoutMs: 1_000,
-});
 
 /** A desk on which payments end when the test says so. */
 class FakePayments implements Payments {
@@ -132,7 +120,7 @@ function start(port: number) {
   return startApi({
     config: { dataDir: folder, api: { host: "127.0.0.1", port }, site: { currency: currencyOf("EUR") } },
     payments,
-    cardPayments: CARD_PAYMENTS,
+    cardPayments: cardPaymentsWithoutHub(),
     dialogues: { dialogueOf: () => undefined },
     devices: { lend: () => undefined, list: () => STATUS.devices, onChange: () => () => undefined },
     health: { status: () => STATUS },
@@ -387,22 +375,4 @@ test("an unrelated server on the port is named too", async () => {
   const { port } = other.address() as { port: number };
   await expect(start(port)).rejects.toThrow(/is in use/);
   other.close();
-});
-
-test.each([
-  ["an id longer than a card command takes", { id: "x".repeat(33) }, 400, "id"],
-  ["a payee that is no account", { payeeAccount: "a b" }, 400, "payeeAccount"],
-  ["another currency", { amount: { minor: 1, currency: "SEK" } }, 422, "amount.currency"],
-])("a card payment with %s is refused with the path of the field", async (_what, changes, status, path) => {
-  const body = { id: "CP-1", amount: { minor: 1250, currency: "EUR" }, payeeAccount: "merchant:shop:EUR", ...changes };
-  const answer = await call("POST", "/v1/card-payments", body);
-  expect(answer).toMatchObject({ status, json: { error: { path } } });
-});
-
-test("a card payment asks for no card while the hub is out of reach, and claims nothing about an earlier try", async () => {
-  const body = { id: "CP-1", amount: { minor: 1250, currency: "EUR" }, payeeAccount: "merchant:shop:EUR" };
-  const answer = await call("POST", "/v1/card-payments", body);
-  expect(answer).toMatchObject({ status: 200, json: { status: "unknown", reason: "E_UNAVAILABLE" } });
-  expect(await call("GET", "/v1/card-payments/CP-1")).toMatchObject({ status: 503 });
-  expect(await call("POST", "/v1/card-payments/CP-1/cancel")).toMatchObject({ status: 404 });
 });

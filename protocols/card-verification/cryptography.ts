@@ -22,7 +22,6 @@ export interface CardKeys {
 
 /** The secret in a challenge. */
 export const CHALLENGE_SECRET_BYTES = 16;
-export const ANSWER_BYTES = 32;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 

@@ -67,6 +67,8 @@ export interface HubFixture {
   dump(): string;
   /** Called whenever the hub draws this many random bytes. */
   onChance: (length: number) => void;
+  /** Whether today's leases permit deferred authorisation. */
+  deferring: boolean;
 }
 
 interface FixtureOptions {
@@ -80,11 +82,18 @@ export function hubFixture({ balanceMinor = 10_000n, seed = "hub", issuing = [] 
   const clock = new ManualClock();
   const random = seededRandom(seed);
   const database = openHubDatabase(":memory:");
-  const fixture = { onChance: (_length: number) => {} };
+  const fixture = { onChance: (_length: number) => {}, deferring: false };
   const hub = createHubCore({
     database,
     keys: newHubKeys(random),
-    policy: { ...TEST_POLICY, issuing },
+    policy: {
+      ...TEST_POLICY,
+      issuing,
+      leaseOf: (terminalId) => {
+        const lease = TEST_POLICY.leaseOf(terminalId);
+        return lease && { ...lease, deferredAuthorisation: fixture.deferring };
+      },
+    },
     clock,
     random: (length) => {
       fixture.onChance(length);

@@ -6,66 +6,13 @@ import type { TerminalId } from "../../base/ids.ts";
 import { currencyOf, money } from "../../base/money.ts";
 import type { CardRange } from "../../hub/core/authorisation/index.ts";
 import { decodeTlv, encodeTlv } from "../../protocols/emv/ber-tlv.ts";
-import { deriveMasterKey } from "../../protocols/emv/cryptogram.ts";
-import { makeCryptogram } from "../../protocols/emv/cryptogram-versions.ts";
 import type { AuthorisationRequest } from "../../wire/authorisation.ts";
-import type { CardFacts } from "../../wire/journal-entry.ts";
 import { EUR, enrolTerminal, type HubFixture, hubFixture, seededRandom, TEST_EXPIRY, TEST_PAN } from "./hub-fixture.ts";
-
-const RANGE: CardRange = {
-  bin: "999999",
-  issuerMasterKey: fromHex("0123456789ABCDEFFEDCBA9876543210"),
-  derivation: "A",
-  cryptogramVersion: 18,
-  arpcMethod: 1,
-};
-const MASTER_KEY = deriveMasterKey({
-  issuerMasterKey: RANGE.issuerMasterKey,
-  pan: TEST_PAN,
-  sequenceNumber: "00",
-  option: "A",
-});
-
-type Objects = Readonly<Record<string, string>>;
-const mapOf = (objects: Objects) =>
-  new Map(Object.entries(objects).map(([tag, value]) => [Number.parseInt(tag, 16), fromHex(value) as Uint8Array]));
-const iccDataOf = (objects: Objects): string =>
-  toHex(encodeTlv([...mapOf(objects)].map(([tag, value]) => ({ tag, value }))));
-
-const SALE: Objects = {
-  "9F02": "000000001000",
-  "9F03": "000000000000",
-  "9F1A": "0276",
-  "95": "0000008000",
-  "5F2A": "0978",
-  "9A": "260105",
-  "9C": "00",
-  "9F37": "DEADBEEF",
-  "82": "1C00",
-};
-const INFORMATION = { ARQC: "80", TC: "40", AAC: "00" } as const;
-
-/** DE 55 as the card and the terminal make it, then altered. */
-function iccData(atc: number, type: keyof typeof INFORMATION = "ARQC", altered: Objects = {}): string {
-  const counter = atc.toString(16).padStart(4, "0");
-  const objects = { ...SALE, "9F36": counter, "9F10": "06011203A00000" };
-  const made = makeCryptogram(18, MASTER_KEY, mapOf(objects));
-  if (!made.ok) throw new Error("incomplete");
-  return iccDataOf({ ...objects, "9F27": INFORMATION[type], "9F26": toHex(made.value), ...altered });
-}
+import { cardFacts, iccData, iccDataOf, MASTER_KEY, type Objects, RANGE, SALE } from "./issuer-fixture.ts";
 
 const issuer = (options: { balanceMinor?: bigint } = {}): HubFixture => hubFixture({ ...options, issuing: [RANGE] });
 const ask = ({ terminal }: HubFixture, paymentId: string, changes: Partial<AuthorisationRequest>) =>
   terminal.ask(terminal.request(paymentId, changes));
-const cardFacts = (data: string): CardFacts => ({
-  entryMode: "chip",
-  maskedPan: "999999******0015",
-  cardToken: "0".repeat(64),
-  aid: "f0",
-  label: "TEST",
-  cryptogramType: "TC",
-  iccData: data,
-});
 const stateOf = ({ hub }: HubFixture, paymentId: string) =>
   hub.authorisation.transactions({ paymentId, afterNumber: 0, limit: 1 }).at(0)?.payment.cryptogram;
 

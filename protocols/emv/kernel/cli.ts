@@ -44,7 +44,7 @@ function replay(file: string, flags: ReplayFlags): void {
   const masked = flags.mask ? { masked: maskTranscript(transcript) } : {};
   if (flags.json) console.log(JSON.stringify({ ...shown, ...masked }, undefined, 2));
   else for (const line of [...(masked.masked?.trimEnd().split("\n") ?? []), ...reportLines(shown)]) console.log(line);
-  if (report.stop) process.stderr.write(`tillway: ${stopLine(report.stop)}\n`);
+  if (shown.stop) process.stderr.write(`tillway: ${stopLine(shown.stop)}\n`);
   if (!report.ran) process.exitCode = EXIT.failed;
 }
 
