@@ -1,0 +1,198 @@
+/** RM9 at the hub: an ARQC that comes after the goods are gone is a request, decided as one, and its refusal is the merchant's loss. */
+import { expect, test } from "vitest";
+import type { PaymentId } from "../../base/ids.ts";
+import type { EntryOf } from "../../wire/journal-entry.ts";
+import { type Lease, LeaseSchema } from "../../wire/lease.ts";
+import { parseJson } from "../../wire/signing.ts";
+import { type HubFixture, hubFixture } from "./hub-fixture.ts";
+import { cardFacts, iccData, RANGE } from "./issuer-fixture.ts";
+
+function deferringHub(options: { readonly balanceMinor?: bigint; readonly issuing?: (typeof RANGE)[] } = {}) {
+  const fixture = hubFixture(options);
+  fixture.deferring = true;
+  return fixture;
+}
+
+const leaseFrom = ({ hub, terminal }: HubFixture): Lease =>
+  LeaseSchema.parse(parseJson(hub.terminals.grantLease(terminal.terminalId, terminal.epoch)?.text ?? ""));
+const balances = ({ hub, customer, merchant }: HubFixture) => ({
+  customer: hub.ledger.account(customer)?.debitsPosted,
+  held: hub.ledger.account(customer)?.debitsPending,
+  merchant: hub.ledger.account(merchant)?.creditsPosted ?? 0n,
+});
+const UNTOUCHED = { customer: 0n, held: 0n, merchant: 0n };
+function viewOf({ hub }: HubFixture, paymentId: string) {
+  const [view] = hub.authorisation.transactions({ paymentId, afterNumber: 0, limit: 1 });
+  if (!view) throw new Error(`nothing is known of ${paymentId}`);
+  return view;
+}
+const deferred = ({ terminal }: HubFixture, id: string, changes: Partial<EntryOf<"decision">> = {}) =>
+  terminal.advice(id, { deferred: true, card: cardFacts("", "ARQC"), ...changes });
+
+test("RM9 a late request that is good is approved and posted once, and the report marks it", async () => {
+  const fixture = deferringHub();
+  expect(await fixture.terminal.tell(deferred(fixture, "sale-1"))).toMatchObject([{ status: "processed" }]);
+  expect(balances(fixture)).toEqual({ customer: 1_000n, held: 0n, merchant: 1_000n });
+  const view = viewOf(fixture, "sale-1");
+  expect(view).toMatchObject({
+    status: "confirmed",
+    postings: 1,
+    payment: { deferred: true, mode: "offline", maskedPan: "999999******0015", businessDate: "2026-01-05" },
+  });
+  expect(view.payment.approvalCode).toMatch(/^[0-9A-Z]{6}$/);
+  expect(view.merchantLoss).toBeUndefined();
+});
+
+test("RM9 without funds nothing is posted, nothing is exposure, and the receipt and the report name the merchant's loss", async () => {
+  const fixture = deferringHub({ balanceMinor: 999n });
+  expect(await fixture.terminal.tell(deferred(fixture, "sale-1"))).toMatchObject([
+    { status: "declined", reason: "E_LIMIT", detail: "at the merchant's risk: the account's funds do not suffice" },
+  ]);
+  expect(balances(fixture)).toEqual(UNTOUCHED);
+  expect(fixture.hub.ledger.account("exposure:operator:EUR")).toBeUndefined();
+  expect(viewOf(fixture, "sale-1")).toMatchObject({
+    status: "declined",
+    postedMinor: 0n,
+    payment: { deferred: true, mode: "offline", maskedPan: "999999******0015" },
+    merchantLoss: { minor: 1_000n, reason: "E_LIMIT", detail: "the account's funds do not suffice" },
+  });
+});
+
+test("RM9 the ARQC is checked: a wrong one, one of another amount, a TC or none at all is refused and posts nothing", async () => {
+  const fixture = deferringHub({ issuing: [RANGE] });
+  const tell = (id: string, data: string, changes: Partial<EntryOf<"decision">> = {}) =>
+    fixture.terminal.tell(deferred(fixture, id, { card: cardFacts(data, "ARQC"), ...changes }));
+  const refused = (reason: string) => [{ status: "declined", reason }];
+  expect(await tell("wrong", iccData(1, "ARQC", { "9F26": "00".repeat(8) }))).toMatchObject(refused("E_DENIED"));
+  const more = { minor: "9000", currency: fixture.terminal.decision("x").amount.currency };
+  expect(await tell("more", iccData(2), { amount: more })).toMatchObject(refused("E_DENIED"));
+  expect(await tell("approval", iccData(3, "TC"))).toMatchObject(refused("E_DENIED"));
+  expect(await tell("none", "")).toMatchObject(refused("E_FORMAT"));
+  expect(balances(fixture)).toEqual(UNTOUCHED);
+  expect(viewOf(fixture, "wrong").payment.cryptogram).toBe("failed");
+  expect(await tell("right", iccData(4))).toMatchObject([{ status: "processed" }]);
+  expect(viewOf(fixture, "right").payment.cryptogram).toBe("held");
+  expect(balances(fixture)).toEqual({ customer: 1_000n, held: 0n, merchant: 1_000n });
+});
+
+test("RM9 a cryptogram that was good for one sale is refused for a second", async () => {
+  const fixture = deferringHub({ issuing: [RANGE] });
+  const card = cardFacts(iccData(7), "ARQC");
+  expect(await fixture.terminal.tell(deferred(fixture, "sale-1", { card }))).toMatchObject([{ status: "processed" }]);
+  expect(await fixture.terminal.tell(deferred(fixture, "sale-2", { card }))).toMatchObject([
+    { status: "declined", reason: "E_DENIED", detail: expect.stringContaining("another payment") },
+  ]);
+  expect(balances(fixture).merchant).toBe(1_000n);
+});
+
+test("RM9 a card without an account, and a sale without card data, are refused", async () => {
+  const fixture = deferringHub();
+  const { terminal } = fixture;
+  const body = (id: string) => terminal.decision(id, { deferred: true });
+  const unknown = terminal.entry(body("unknown"), { sealed: terminal.seal("unknown", "9999990000000023") });
+  expect(await terminal.tell(unknown)).toMatchObject([{ status: "declined", reason: "E_UNKNOWN" }]);
+  expect(await terminal.tell(terminal.entry(body("bare")))).toMatchObject([{ status: "declined", reason: "E_FORMAT" }]);
+  const elsewhere = terminal.entry(body("elsewhere"), { sealed: terminal.seal("another-payment") });
+  expect(await terminal.tell(elsewhere)).toMatchObject([{ status: "quarantined", reason: "E_FORMAT" }]);
+});
+
+test("RM1 RM9 a repeat gets the first answer, also when funds have come in between or the entry is another one", async () => {
+  const fixture = deferringHub({ balanceMinor: 1_500n });
+  const { terminal } = fixture;
+  const [first, second] = [deferred(fixture, "sale-1"), deferred(fixture, "sale-2")];
+  expect(await terminal.tell(first, second)).toMatchObject([{ status: "processed" }, { status: "declined" }]);
+  expect(await terminal.tell(first, second)).toMatchObject([
+    { status: "duplicate" },
+    { status: "declined", reason: "E_LIMIT", detail: expect.stringContaining("merchant's risk") },
+  ]);
+  expect(
+    (await terminal.ask(terminal.request("refund-1", { kind: "refund", originalPaymentId: id("sale-1") }))).outcome,
+  ).toBe("approved");
+  await terminal.tell(
+    terminal.entry(terminal.decision("refund-1", { operation: "refund", mode: "online", attempts: [1] })),
+  );
+  expect(await terminal.tell(deferred(fixture, "sale-1"), deferred(fixture, "sale-2"))).toMatchObject([
+    { status: "duplicate" },
+    { status: "declined", reason: "E_LIMIT" },
+  ]);
+  expect(viewOf(fixture, "sale-2").attempts).toHaveLength(1);
+});
+const id = (text: string) => text as PaymentId;
+
+test("RM9 a terminal whose lease never permitted it is refused", async () => {
+  const fixture = hubFixture();
+  const { leaseId } = leaseFrom(fixture);
+  const denied = { status: "declined", reason: "E_DENIED", detail: expect.stringContaining("lease does not permit") };
+  const told = await fixture.terminal.tell(
+    deferred(fixture, "sale-1", { leaseId }),
+    deferred(fixture, "sale-2"),
+    deferred(fixture, "sale-3", { leaseId: "T2-1" }),
+  );
+  expect(told).toMatchObject([denied, denied, denied]);
+  expect(balances(fixture)).toEqual(UNTOUCHED);
+  expect(viewOf(fixture, "sale-1")).toMatchObject({ status: "declined", merchantLoss: { minor: 1_000n } });
+  fixture.deferring = true;
+  expect(await fixture.terminal.tell(deferred(fixture, "sale-1", { leaseId }))).toMatchObject([denied]);
+});
+
+test("RM9 what the lease permitted when it was given is honoured after the policy has changed, and only for that lease", async () => {
+  const fixture = hubFixture();
+  const { terminal } = fixture;
+  const before = leaseFrom(fixture);
+  fixture.deferring = true;
+  const during = [leaseFrom(fixture), leaseFrom(fixture)];
+  fixture.deferring = false;
+  const after = leaseFrom(fixture);
+  expect([before, ...during, after].map((lease) => lease.deferredAuthorisation)).toEqual([false, true, true, false]);
+  const told = await terminal.tell(
+    ...[before, ...during, after].map(({ leaseId }) => deferred(fixture, `under-${leaseId}`, { leaseId })),
+  );
+  expect(told.map(({ status }) => status)).toEqual(["declined", "processed", "processed", "declined"]);
+});
+
+test("RM9 a policy that permits it today lets a lease pass that this hub does not know, as after a restore", async () => {
+  const fixture = deferringHub();
+  expect(await fixture.terminal.tell(deferred(fixture, "sale-1", { leaseId: "T1-77" }))).toMatchObject([
+    { status: "processed" },
+  ]);
+});
+
+test("RM12 a deferred sale is refunded like another; a refused one has nothing to refund; a voided one is never asked for", async () => {
+  const fixture = deferringHub({ balanceMinor: 1_500n });
+  const { terminal } = fixture;
+  await terminal.tell(deferred(fixture, "good"), deferred(fixture, "refused"));
+  const refund = (name: string, original: string) =>
+    terminal.ask(terminal.request(name, { kind: "refund", originalPaymentId: id(original) }));
+  expect((await refund("r-1", "good")).outcome).toBe("approved");
+  expect(await refund("r-2", "refused")).toMatchObject({ outcome: "declined", reason: "E_UNKNOWN" });
+  expect(await terminal.tell(terminal.entry(terminal.voided("taken-back", 3)))).toMatchObject([
+    { status: "processed" },
+  ]);
+  expect(await terminal.tell(deferred(fixture, "taken-back"))).toMatchObject([
+    { status: "declined", reason: "E_STATE" },
+  ]);
+  expect(viewOf(fixture, "taken-back").status).toBe("voided");
+});
+
+test("RM1 a reversal does not touch a deferred sale that stands, and an online request under its id is refused", async () => {
+  const fixture = deferringHub({ balanceMinor: 1_500n });
+  const { terminal } = fixture;
+  await terminal.tell(deferred(fixture, "good"), deferred(fixture, "refused"));
+  expect(await terminal.tell(terminal.entry(terminal.reversal("good")))).toMatchObject([{ status: "declined" }]);
+  for (const name of ["good", "refused"])
+    expect(await terminal.ask(terminal.request(name))).toMatchObject({ outcome: "declined", reason: "E_STATE" });
+  expect(balances(fixture)).toEqual({ customer: 1_000n, held: 0n, merchant: 1_000n });
+});
+
+test("RM9 a deferred entry that is no offline purchase is set aside", async () => {
+  const fixture = deferringHub();
+  expect(
+    await fixture.terminal.tell(
+      deferred(fixture, "online", { mode: "online" }),
+      deferred(fixture, "refund", { operation: "refund" }),
+    ),
+  ).toMatchObject([
+    { status: "quarantined", reason: "E_FORMAT" },
+    { status: "quarantined", reason: "E_FORMAT" },
+  ]);
+});
