@@ -147,18 +147,25 @@ describe("time and repetition", () => {
     expect(hub.balance(hub.customer)).toBe(100_000n - 1250n);
   });
 
-  test("a new challenge spends the one before; a question withdraws it, so that open means open", async () => {
+  test("a question withdraws the open challenge, so that open means that nothing can move", async () => {
     const hub = cardHub();
-    const first = await hub.begin("CP-1", 1250n);
-    const firstAnswer = hub.ask(hub.app, first).data;
-    const second = await hub.begin("CP-1", 1250n);
-    const secondAnswer = hub.ask(hub.app, second).data;
-    expect(second.challengeId).not.toBe(first.challengeId);
+    const begun = await hub.begin("CP-1", 1250n);
+    const answer = hub.ask(hub.app, begun).data;
     expect(await hub.lookUp("CP-1")).toMatchObject({ status: "open" });
-    expect(await hub.respond(first, { answer: firstAnswer })).toMatchObject({ status: "open", reason: "E_UNKNOWN" });
-    expect(await hub.respond(second, { answer: secondAnswer })).toMatchObject({ status: "open", reason: "E_UNKNOWN" });
+    expect(await hub.respond(begun, { answer })).toMatchObject({ status: "open", reason: "E_UNKNOWN" });
     expect(hub.balance(hub.customer)).toBe(100_000n);
     expect(await hub.pay("CP-1", 1250n)).toMatchObject({ status: "approved" });
+  });
+
+  test("a new challenge spends the one before, whose late answer moves nothing and counts as no failure", async () => {
+    const hub = cardHub();
+    const first = await hub.begin("CP-1", 1250n);
+    const answer = hub.ask(hub.app, first).data;
+    const second = await hub.begin("CP-1", 1250n);
+    expect(second.challengeId).not.toBe(first.challengeId);
+    expect(await hub.respond(first, { answer })).toMatchObject({ status: "open", reason: "E_UNKNOWN" });
+    expect(hub.balance(hub.customer)).toBe(100_000n);
+    expect(hub.operator("GET", "/v1/card-verification/cards")).toMatchObject({ cards: [{ failures: 0 }] });
   });
 
   test("the answer to one terminal's challenge is nothing from another", async () => {
