@@ -3,6 +3,7 @@ import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypt
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { z } from "zod";
 import { EmvSchema } from "../../agent/config.ts";
 import type { Devices } from "../../agent/devices/devices.ts";
 import type { Journal } from "../../agent/journal/journal.ts";
@@ -104,6 +105,8 @@ export class Paper {
 export interface TillOptions {
   readonly folder?: string;
   readonly onStage?: (stage: PaymentStage, id: PaymentId) => void;
+  /** What the shop's configuration says of cards, over the defaults. */
+  readonly emv?: Partial<z.input<typeof EmvSchema>>;
 }
 
 export class Till implements AsyncDisposable {
@@ -177,7 +180,7 @@ export class Till implements AsyncDisposable {
         cardTokenKey: new Uint8Array(32),
         settings: {
           ...terminalSettings({
-            emv: EmvSchema.parse({}),
+            emv: EmvSchema.parse(options.emv ?? {}),
             site: { merchantName: SITE.merchantName, countryCode: 276 },
             terminalId: "till-1",
             onExceptionFile: () => this.onExceptionFile,
