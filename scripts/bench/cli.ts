@@ -1,5 +1,6 @@
 /** `tillway bench NAME`: measures, prints, and never judges. */
 import { type Command, InvalidArgumentError } from "commander";
+import { TRANSACTIONS_DEFAULT } from "./emv.ts";
 import { type Figure, printFigures } from "./figures.ts";
 import { FOOTPRINT_RUNS } from "./footprint.ts";
 import { SALES_DEFAULT } from "./sale.ts";
@@ -37,6 +38,17 @@ export function registerBench(program: Command): void {
     .action(async (flags: BenchFlags & { readonly runs: number }) => {
       const { benchFootprint } = await import("./footprint.ts");
       await print(flags, () => benchFootprint({ runs: flags.runs, onProgress }));
+    });
+  bench
+    .command("emv")
+    .description(
+      "the EMV kernel's own time in a sale with the longest keys, and TLV beside two packages (half a minute)",
+    )
+    .option("--json", "one JSON object per figure")
+    .option("--transactions <number>", "how many transactions", count, TRANSACTIONS_DEFAULT)
+    .action(async (flags: BenchFlags & { readonly transactions: number }) => {
+      const { benchEmv } = await import("./emv.ts");
+      await print(flags, () => benchEmv({ transactions: flags.transactions, onProgress }));
     });
 }
 
