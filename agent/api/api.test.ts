@@ -5,86 +5,26 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { abortable, systemClock } from "../../base/clock.ts";
-import type { PaymentId } from "../../base/ids.ts";
+import { systemClock } from "../../base/clock.ts";
+import type { PaymentId, TerminalId } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { currencyOf, money } from "../../base/money.ts";
-import { fail, ok } from "../../base/result.ts";
 import { cardPaymentsWithoutHub } from "../../test/rules/card-payments-without-hub.ts";
-import type { Status } from "../health/health.ts";
-import type { PaymentEvent, Payments, PaymentView, PurchaseRequest, StartRefusal } from "../payment/payments.ts";
+import type { DialogueFile } from "../../wire/card-dialogue.ts";
+import type { StartRefusal } from "../payment/payments.ts";
 import { CLOSE_LIMIT_MS, type RunningApi, startApi } from "./api.ts";
+import { FakePayments, STATUS } from "./api-fixture.ts";
 import { readApiToken } from "./api-token.ts";
 import { CLIENTS_MAX } from "./event-stream.ts";
 
-const STATUS = {
-  selling: "online",
-  version: "0.1.0",
-  terminalId: "shop-1",
-  uptimeSec: 5,
-  running: 0,
-  hub: { state: "up", via: "mqtt" },
-  queue: { depth: 1, oldestAgeSec: 0, quarantined: 0, outstandingCount: 0, outstandingMinor: "0" },
-  journal: { epoch: "e", sequence: 1, hash: "h" },
-  devices: [{ id: "reader", uri: "pcsc:*", state: "ready", detail: "a reader", since: "now" }],
-  disk: { freeMb: 1, reserveMb: 1 },
-  clock: { now: "now" },
-} as const satisfies Status;
-
-/** A desk on which payments end when the test says so. */
-class FakePayments implements Payments {
-  readonly views = new Map<string, PaymentView>();
-  readonly ends = new Map<string, (view: PaymentView) => void>();
-  readonly requests: PurchaseRequest[] = [];
-  refusal: StartRefusal | undefined;
-  running = 0;
-  #listeners = new Set<(event: PaymentEvent) => void>();
-  #promises = new Map<string, Promise<PaymentView>>();
-
-  begin(request: PurchaseRequest) {
-    if (this.refusal) return fail(this.refusal);
-    const known = this.views.get(request.id);
-    if (known) return ok(known);
-    this.requests.push(request);
-    const view: PaymentView = {
-      ...request,
-      operation: "purchase",
-      status: "processing",
-      ticket: "none",
-      startedAt: "2026-01-05T09:00:00.000Z",
-    };
-    this.views.set(request.id, view);
-    this.#promises.set(request.id, new Promise((resolve) => this.ends.set(request.id, resolve)));
-    this.emit({ type: "payment.stage", id: request.id, stage: "accepted" });
-    return ok(view);
-  }
-  beginRefund() {
-    return fail({ why: "not-found", detail: "no payment p-0 is known here" } as const);
-  }
-  end(id: string, over: Partial<PaymentView>) {
-    const view = { ...(this.views.get(id) as PaymentView), ...over };
-    this.views.set(id, view);
-    this.ends.get(id)?.(view);
-    this.emit({ type: "payment.ended", payment: view });
-  }
-  async ended(id: PaymentId, signal: AbortSignal) {
-    return abortable(this.#promises.get(id) ?? Promise.reject(new Error("unknown")), signal);
-  }
-  timingsOf = () => undefined;
-  checkSignature = async () => fail({ why: "not-asked", detail: "no signature is asked for" } as const);
-  get = (id: PaymentId) => this.views.get(id);
-  recent = (limit: number) => [...this.views.values()].slice(0, limit);
-  cancel = () => fail({ why: "too-late", detail: "the card is being worked with" } as const);
-  void = async () => fail({ why: "forwarding", detail: "the hub may have it; refund it" } as const);
-  reprint = async () => fail({ why: "no-printer", detail: "no printer is ready" } as const);
-  onEvent(listener: (event: PaymentEvent) => void) {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
-  emit(event: PaymentEvent) {
-    for (const listener of this.#listeners) listener(event);
-  }
-}
+const DIALOGUE: DialogueFile = {
+  v: 1,
+  terminalId: STATUS.terminalId as TerminalId,
+  paymentId: "p-1" as PaymentId,
+  at: "2026-01-05T09:00:00.000Z",
+  masked: "> 00a404\n< 9000\n",
+  sealed: { keyId: "hub-2026-01", enc: "AAAA", ciphertext: "BBBB" },
+};
 
 let folder: string;
 let payments: FakePayments;
@@ -121,7 +61,7 @@ function start(port: number) {
     config: { dataDir: folder, api: { host: "127.0.0.1", port }, site: { currency: currencyOf("EUR") } },
     payments,
     cardPayments: cardPaymentsWithoutHub(),
-    dialogues: { dialogueOf: () => undefined },
+    dialogues: { dialogueOf: (id) => (id === DIALOGUE.paymentId ? DIALOGUE : undefined) },
     devices: { lend: () => undefined, list: () => STATUS.devices, onChange: () => () => undefined },
     health: { status: () => STATUS },
     journal: {
@@ -294,6 +234,49 @@ test("what cannot be done any more says so", async () => {
   expect(await call("POST", "/v1/payments/p-1/void", { why: 1 })).toMatchObject({ status: 400 });
   expect(await call("POST", "/v1/payments/p-1/reprint")).toMatchObject({ status: 409 });
   expect(await call("POST", "/v1/refunds", { id: "r-1", originalId: "p-0" })).toMatchObject({ status: 404 });
+});
+
+test("RM13 the cashier's word on a signature reaches the desk, and its refusals the till", async () => {
+  const path = "/v1/payments/p-1/signature";
+  for (const accepted of [true, false]) {
+    expect(await call("POST", path, { accepted })).toMatchObject({
+      status: 409,
+      json: { error: { code: "E_STATE", message: "no signature is asked for" } },
+    });
+  }
+  expect(payments.checks).toEqual([
+    { id: "p-1", accepted: true },
+    { id: "p-1", accepted: false },
+  ]);
+  payments.begin({ id: "p-1" as PaymentId, amount: money(1n, "EUR") });
+  payments.signatures = "taken";
+  expect(await call("POST", path, { accepted: true })).toMatchObject({ status: 200, json: { id: "p-1" } });
+  payments.signatures = "answered";
+  expect(await call("POST", path, { accepted: false })).toMatchObject({ status: 409 });
+});
+
+test.each([
+  ["nothing", undefined, ""],
+  ["no word", {}, "accepted"],
+  ["another kind of word", { accepted: "yes" }, "accepted"],
+  ["a word too many", { accepted: true, by: "me" }, "by"],
+])("a signature's body with %s is refused with the path, and the desk is not asked", async (_what, body, path) => {
+  expect(await call("POST", "/v1/payments/p-1/signature", body)).toMatchObject({
+    status: 400,
+    json: { error: { code: "E_FORMAT", path } },
+  });
+  expect(payments.checks).toEqual([]);
+});
+
+test("RM6 the dialogue with a card is given as it is kept: masked for people, sealed for the hub", async () => {
+  expect(await call("GET", "/v1/payments/p-1/dialogue")).toMatchObject({ status: 200, json: DIALOGUE });
+  expect(await call("GET", "/v1/payments/p-2/dialogue")).toMatchObject({
+    status: 404,
+    json: { error: { code: "E_UNKNOWN", message: "no dialogue with a card is kept for payment p-2" } },
+  });
+  expect(await call("GET", "/v1/payments/p-1/dialogue", undefined, { authorization: "" })).toMatchObject({
+    status: 401,
+  });
 });
 
 test("nothing is told without the token, which only its owner can read", async () => {
