@@ -81,6 +81,8 @@ export const HubConfigSchema = z.strictObject({
     .prefault({}),
   issuing: z.array(IssuingSchema).max(CARD_RANGES_MAX).default([]),
   lease: LeaseConfigSchema.prefault({}),
+  /** Cards of system 2: how long one has to answer its challenge. */
+  card: z.strictObject({ challengeTtlMs: z.int().min(500).max(60_000).default(5_000) }).prefault({}),
   /** Leases that differ from the ordinary one, by terminal. */
   leases: z.record(z.string().max(64), LeaseConfigSchema).default({}),
 });
@@ -92,6 +94,7 @@ const HOUR_MS = 3_600_000;
 export function policyOf(config: HubConfig): HubPolicy {
   return {
     merchantId: config.merchant.id,
+    cardChallengeTtlMs: config.card.challengeTtlMs,
     holdMs: config.authorisation.holdHours * HOUR_MS,
     riskParties: { offline: config.authorisation.offlineRisk, declined: config.authorisation.declinedRisk },
     leaseOf(terminalId: TerminalId): LeasePolicy | undefined {
