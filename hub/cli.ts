@@ -158,6 +158,8 @@ const TransactionLine = z.object({
   status: z.string(),
   operation: z.string().optional(),
   mode: z.string().optional(),
+  deferred: z.boolean().optional(),
+  merchantLoss: z.object({ minor: z.string() }).optional(),
   maskedPan: z.string().optional(),
   amount: z.object({ minor: z.string(), currency: z.string() }).optional(),
   firstHeardAt: z.string(),
@@ -176,7 +178,9 @@ async function listTransactions(options: Listing & { readonly terminal?: string;
     }
     const line = TransactionLine.parse(one);
     const amount = line.amount === undefined ? "" : amountText(line.amount.minor, line.amount.currency);
-    const words = [line.firstHeardAt, line.terminalId, line.paymentId, line.operation, amount, line.status, line.mode];
+    const mode = line.deferred ? "deferred" : line.mode;
+    const loss = line.merchantLoss ? "the merchant's loss" : undefined;
+    const words = [line.firstHeardAt, line.terminalId, line.paymentId, line.operation, amount, line.status, mode, loss];
     console.log([...words, line.maskedPan].filter(Boolean).join("  "));
   }
 }

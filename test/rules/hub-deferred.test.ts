@@ -1,6 +1,8 @@
 /** RM9 at the hub: an ARQC that comes after the goods are gone is a request, decided as one, and its refusal is the merchant's loss. */
+import Fastify, { type FastifyInstance } from "fastify";
 import { expect, test } from "vitest";
 import type { PaymentId } from "../../base/ids.ts";
+import { registerAuthorisationRoutes } from "../../hub/core/authorisation/index.ts";
 import type { EntryOf } from "../../wire/journal-entry.ts";
 import { type Lease, LeaseSchema } from "../../wire/lease.ts";
 import { parseJson } from "../../wire/signing.ts";
@@ -56,6 +58,26 @@ test("RM9 without funds nothing is posted, nothing is exposure, and the receipt 
     payment: { deferred: true, mode: "offline", maskedPan: "999999******0015" },
     merchantLoss: { minor: 1_000n, reason: "E_LIMIT", detail: "the account's funds do not suffice" },
   });
+});
+
+test("RM9 the operator's list marks what was deferred, and names the merchant's loss with its reason", async () => {
+  const fixture = deferringHub({ balanceMinor: 1_500n });
+  const { terminal } = fixture;
+  await terminal.tell(deferred(fixture, "good"), deferred(fixture, "refused"), terminal.advice("ordinary"));
+  await using app = Fastify() as unknown as FastifyInstance;
+  registerAuthorisationRoutes(app, fixture.hub.authorisation);
+  const { transactions } = (await app.inject("/v1/transactions")).json<{ transactions: Record<string, unknown>[] }>();
+  const [good, refused, ordinary] = transactions;
+  expect(good).toMatchObject({ paymentId: "good", status: "confirmed", deferred: true, postedMinor: "1000" });
+  expect(refused).toMatchObject({
+    paymentId: "refused",
+    status: "declined",
+    deferred: true,
+    postedMinor: "0",
+    merchantLoss: { minor: "1000", reason: "E_LIMIT", detail: "the account's funds do not suffice" },
+  });
+  expect(ordinary).not.toHaveProperty("deferred");
+  for (const paid of [good, ordinary]) expect(paid).not.toHaveProperty("merchantLoss");
 });
 
 test("RM9 the ARQC is checked: a wrong one, one of another amount, a TC or none at all is refused and posts nothing", async () => {
