@@ -3,6 +3,7 @@ import Fastify, { type FastifyInstance } from "fastify";
 import { expect, test } from "vitest";
 import type { PaymentId } from "../../base/ids.ts";
 import { registerAuthorisationRoutes } from "../../hub/core/authorisation/index.ts";
+import type { ForwardedEntry } from "../../wire/advice.ts";
 import type { EntryOf } from "../../wire/journal-entry.ts";
 import { type Lease, LeaseSchema } from "../../wire/lease.ts";
 import { parseJson } from "../../wire/signing.ts";
@@ -204,6 +205,37 @@ test("RM1 a reversal does not touch a deferred sale that stands, and an online r
   for (const name of ["good", "refused"])
     expect(await terminal.ask(terminal.request(name))).toMatchObject({ outcome: "declined", reason: "E_STATE" });
   expect(balances(fixture)).toEqual({ customer: 1_000n, held: 0n, merchant: 1_000n });
+});
+
+function ordersOf<T>(items: readonly T[]): T[][] {
+  if (items.length === 0) return [[]];
+  return items.flatMap((item) => ordersOf(items.filter((other) => other !== item)).map((rest) => [item, ...rest]));
+}
+
+test("RM1 RM9 every order of online request, reversal, void and deferred entry ends in one outcome, and repeats change nothing", async () => {
+  const orders = ordersOf(["request", "reversal", "void", "deferred"] as const);
+  expect(orders).toHaveLength(24);
+  for (const order of orders) {
+    const fixture = deferringHub();
+    const { terminal } = fixture;
+    const entries = new Map<string, ForwardedEntry>();
+    const make = (kind: "reversal" | "void" | "deferred") => {
+      if (kind === "deferred") return deferred(fixture, "sale-1");
+      return terminal.entry(kind === "reversal" ? terminal.reversal("sale-1") : terminal.voided("sale-1", 9));
+    };
+    for (const kind of [...order, ...order]) {
+      if (kind === "request") await terminal.ask(terminal.request("sale-1"));
+      else {
+        const entry = entries.get(kind) ?? make(kind);
+        entries.set(kind, entry);
+        await terminal.tell(entry);
+      }
+    }
+    const voided = order.indexOf("void") < order.indexOf("deferred");
+    const moved = voided ? 0n : 1_000n;
+    expect(balances(fixture), order.join()).toEqual({ customer: moved, held: 0n, merchant: moved });
+    expect(viewOf(fixture, "sale-1").status, order.join()).toBe(voided ? "voided" : "confirmed");
+  }
 });
 
 test("RM9 a deferred entry that is no offline purchase is set aside", async () => {
