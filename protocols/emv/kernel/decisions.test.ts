@@ -107,23 +107,34 @@ const RISK: readonly RiskRow[] = [
 
 for (const [clause, what, given, bits, registers = {}] of RISK) {
   test(`risk, ${clause}: ${what}`, () => {
-    const transaction = transactionOf({ ...given, aip: [AIP.terminalRiskManagement] });
-    manageRisk(transaction, registers);
-    expect(tvrNames(transaction)).toEqual(namesOf(bits));
-    expect(toHex(transaction.tsi)).toBe("0800");
+    for (const aip of [[], [AIP.terminalRiskManagement]]) {
+      const transaction = transactionOf({ ...given, aip });
+      manageRisk(transaction, registers);
+      expect(tvrNames(transaction)).toEqual(namesOf(bits));
+      expect(toHex(transaction.tsi)).toBe("0800");
+    }
   });
 }
 
-test("a card that asks for no risk management gets the exception file and the merchant's wish only (Book 4, 6.3.5)", () => {
+// 10.6, conditions of execution.
+test("a card whose profile asks for no risk management gets all of it", () => {
   const transaction = transactionOf({
     card: { ...LIMITS, "5A": "541333000000001F" },
-    settings: { amountMinor: 99_999n, forceOnline: true, randomPercent: 1 },
+    settings: { amountMinor: 9_999n, alreadySpentMinor: 1n, forceOnline: true, randomPercent: 1 },
     application: { random: { targetPercent: 99, maxTargetPercent: 99, thresholdMinor: 0 } },
     terminal: { onExceptionFile: (pan) => pan === "541333000000001" },
   });
-  manageRisk(transaction, {});
-  expect(tvrNames(transaction)).toEqual(namesOf([TVR.onExceptionFile, TVR.merchantForcedOnline]));
-  expect([toHex(transaction.tsi), wantsAtcRegisters(transaction)]).toEqual(["0000", false]);
+  expect(wantsAtcRegisters(transaction)).toBe(true);
+  manageRisk(transaction, atc(1215));
+  expect(tvrNames(transaction)).toEqual(
+    namesOf([
+      TVR.onExceptionFile,
+      TVR.floorLimitExceeded,
+      TVR.lowerConsecutiveExceeded,
+      TVR.randomlySelected,
+      TVR.merchantForcedOnline,
+    ]),
+  );
 });
 
 /** Threshold 20.00, floor limit 100.00, target 20 %, at most 60 %: at 60.00 the share is halfway, 40 % (10.6.2). */
@@ -143,12 +154,7 @@ test.each([
 ])(
   "random selection, 10.6.2: $amountMinor at $randomPercent on type $type: $selected",
   ({ type, selected, ...settings }) => {
-    const transaction = transactionOf({
-      aip: [AIP.terminalRiskManagement],
-      application: RANDOM,
-      terminal: { type },
-      settings,
-    });
+    const transaction = transactionOf({ application: RANDOM, terminal: { type }, settings });
     manageRisk(transaction, {});
     expect(hasBit(transaction.tvr, TVR.randomlySelected)).toBe(selected);
   },

@@ -25,7 +25,7 @@ describe("GENERATE AC with a signature", () => {
     expect(valueHex(transaction, 0x8a)).toBe(text("Y1"));
     expect(flags(transaction)).toEqual({
       tvr: [],
-      tsi: [TSI.odaPerformed.name, TSI.cardRiskManagementPerformed.name],
+      tsi: [TSI.odaPerformed.name, TSI.cardRiskManagementPerformed.name, TSI.terminalRiskManagementPerformed.name],
     });
   });
 

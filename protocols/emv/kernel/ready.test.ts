@@ -5,6 +5,9 @@ import { type CardMaking, card, flags, made, readied, ready, type Sale, valueHex
 import { ask, type Objects, text, tlv } from "./dialogue-fixture.ts";
 import { transactionOf } from "./transaction-fixture.ts";
 
+/** Of every transaction that was readied (Book 3, 10.6). */
+const RISK = TSI.terminalRiskManagementPerformed.name;
+
 describe("offline data authentication in the flow", () => {
   const only = (capabilities: string): Sale => ({ terminal: { capabilities: fromHex(capabilities) } });
 
@@ -18,7 +21,7 @@ describe("offline data authentication in the flow", () => {
 
   test("SDA succeeds, says that it was selected, and keeps the card's code", () => {
     const { transaction } = readied({}, only("E02880"));
-    expect(flags(transaction)).toEqual({ tvr: [TVR.sdaSelected.name], tsi: [TSI.odaPerformed.name] });
+    expect(flags(transaction)).toEqual({ tvr: [TVR.sdaSelected.name], tsi: [TSI.odaPerformed.name, RISK] });
     expect(valueHex(transaction, 0x9f45)).toBe("dac1");
   });
 
@@ -31,7 +34,7 @@ describe("offline data authentication in the flow", () => {
       { terminal: { applications, capabilities: fromHex("E028C0") } },
     );
     expect(commands).toContain(`0088000004${made.dda.terminalData}00`);
-    expect(flags(transaction)).toEqual({ tvr: [], tsi: [TSI.odaPerformed.name] });
+    expect(flags(transaction)).toEqual({ tvr: [], tsi: [TSI.odaPerformed.name, RISK] });
     expect(valueHex(transaction, 0x9f4c)).toBe(made.iccDynamicNumber.toLowerCase());
   });
 
@@ -42,7 +45,7 @@ describe("offline data authentication in the flow", () => {
     ["a signature of other bytes", { extra: [[0x9f49, "9F3704"]], answers: [["0088", `8040${"11".repeat(64)}9000`]] }],
   ])("DDA fails with %s, and the transaction goes on", (_what, making) => {
     const { transaction, commands } = readied(making, only("E028C0"));
-    expect(flags(transaction)).toEqual({ tvr: [TVR.ddaFailed.name], tsi: [TSI.odaPerformed.name] });
+    expect(flags(transaction)).toEqual({ tvr: [TVR.ddaFailed.name], tsi: [TSI.odaPerformed.name, RISK] });
     expect(transaction.odaFailure).toBeDefined();
     // A card is asked to sign only what has the terminal's number in it (Book 2, 6.5.1).
     expect(commands.some((each) => each.startsWith("0088"))).toBe(making.answers !== undefined);
@@ -57,7 +60,7 @@ describe("offline data authentication in the flow", () => {
   test("CDA has only its keys before the cryptogram, and the TSI says nothing yet", () => {
     const { transaction } = readied();
     expect(transaction.cdaPending).toBe(true);
-    expect(flags(transaction)).toEqual({ tvr: [], tsi: [] });
+    expect(flags(transaction)).toEqual({ tvr: [], tsi: [RISK] });
     expect(valueHex(transaction, 0x9f22)).toBe("07");
   });
 

@@ -1,9 +1,9 @@
 /**
- * Terminal risk management (Book 3, 10.6; Book 4, 6.3.5). Floor limit, random selection and velocity run when the card's AIP asks
- * for them. The exception file and the merchant's wish to go online hold for every card, whatever its AIP says.
+ * Terminal risk management (Book 3, 10.6; Book 4, 6.3.5): exception file, the merchant's wish to go online, floor limit, random
+ * selection and velocity. It runs for every card; the bit of the AIP that asks for it changes nothing.
  */
 import { toHex } from "../../../base/bytes.ts";
-import { AIP, hasBit, setBit, TSI, TVR } from "../bits.ts";
+import { setBit, TSI, TVR } from "../bits.ts";
 import { decodeCompressed } from "../numeric.ts";
 import type { Transaction } from "./kernel.ts";
 import { isOfflineOnly, isOnlineOnly } from "./terminal-type.ts";
@@ -17,24 +17,18 @@ export interface AtcRegisters {
 }
 
 export function manageRisk(transaction: Transaction, registers: AtcRegisters): void {
-  const { tvr, tsi, aip, settings } = transaction;
+  const { tvr, tsi, settings } = transaction;
   if (isOnExceptionFile(transaction)) setBit(tvr, TVR.onExceptionFile);
   if (settings.forceOnline) setBit(tvr, TVR.merchantForcedOnline);
-  if (!hasBit(aip, AIP.terminalRiskManagement)) return;
-  setBit(tsi, TSI.terminalRiskManagementPerformed);
   if (reachesFloorLimit(transaction)) setBit(tvr, TVR.floorLimitExceeded);
   if (isSelectedAtRandom(transaction)) setBit(tvr, TVR.randomlySelected);
   checkVelocity(transaction, registers);
+  setBit(tsi, TSI.terminalRiskManagementPerformed);
 }
 
 /** Velocity checking needs the card's registers: both limits are there (10.6.3). */
-export function wantsAtcRegisters({ values, aip }: Pick<Transaction, "values" | "aip">): boolean {
-  return (
-    hasBit(aip, AIP.terminalRiskManagement) &&
-    values.get(LOWER_LIMIT)?.length === 1 &&
-    values.get(UPPER_LIMIT)?.length === 1
-  );
-}
+export const wantsAtcRegisters = ({ values }: Pick<Transaction, "values">): boolean =>
+  values.has(LOWER_LIMIT) && values.has(UPPER_LIMIT);
 
 const LOWER_LIMIT = 0x9f14;
 const UPPER_LIMIT = 0x9f23;
