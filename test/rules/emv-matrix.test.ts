@@ -101,8 +101,8 @@ const EXPECTED: Readonly<Record<string, Row>> = {
     "ARQC+TC 000800C000 E800 approved Y3",
     "ARQC+TC 0008004000 E800 approved Y3",
   ],
-  // Counters that cannot be read exceed both limits; whether the card is new nobody knows.
-  "silent-counters": onlyWithIssuer("000000E000", "0000006000"),
+  // Counters that cannot be read are data missing (byte 1 bit 6) and exceed both limits; whether the card is new nobody knows.
+  "silent-counters": onlyWithIssuer("200000E000", "2000006000"),
   "tc-hash": GOOD_CDA,
   // TVR byte 5 bit 8.
   "default-tdol": [

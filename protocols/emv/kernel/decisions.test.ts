@@ -74,6 +74,7 @@ test.each(RESTRICTIONS)("restrictions, %s: %s", (_clause, _what, given, bits) =>
 });
 
 const LIMITS = { "9F14": "12", "9F23": "34" };
+const INVERTED = { "9F14": "12", "9F23": "01" };
 const BOTH = [TVR.lowerConsecutiveExceeded, TVR.upperConsecutiveExceeded];
 type RiskRow = readonly [clause: string, what: string, given: Given, bits: readonly Bit[], registers?: AtcRegisters];
 const atc = (lastOnlineAtc: number, now = 1234): AtcRegisters => ({ atc: now, lastOnlineAtc });
@@ -83,7 +84,9 @@ const RISK: readonly RiskRow[] = [
   ["10.6.1", "at the floor limit", { settings: { amountMinor: 10_000n } }, [TVR.floorLimitExceeded]],
   ["10.6.1", "under the floor limit", { settings: { amountMinor: 9_999n } }, []],
   ["10.6.1", "split sales add up", { settings: { alreadySpentMinor: 5_000n } }, [TVR.floorLimitExceeded]],
-  ["10.6.3 [U]", "no registers", { card: LIMITS }, BOTH, {}],
+  ["10.6.3 [U], 7.5", "no registers", { card: LIMITS }, [TVR.iccDataMissing, ...BOTH], {}],
+  ["10.6.3, 7.5", "no last online register", { card: LIMITS }, [TVR.iccDataMissing, ...BOTH], { atc: 5 }],
+  ["10.6.3", "an upper limit below the lower one is not looked at before it", { card: INVERTED }, [], atc(1216)],
   ["10.6.3 [U]", "lower limit matched", { card: LIMITS }, [], atc(1216)],
   ["10.6.3 [U]", "lower limit exceeded", { card: LIMITS }, [TVR.lowerConsecutiveExceeded], atc(1215)],
   ["10.6.3 [U]", "upper limit matched", { card: LIMITS }, [TVR.lowerConsecutiveExceeded], atc(1182)],
@@ -91,7 +94,13 @@ const RISK: readonly RiskRow[] = [
   ["10.6.3", "a counter that stands still", { card: LIMITS }, BOTH, atc(1234)],
   ["10.6.3", "a counter that ran back", { card: LIMITS }, BOTH, atc(1235)],
   ["10.6.3 [U]", "new card", { card: LIMITS }, [TVR.newCard], atc(0, 5)],
-  ["10.6.3 [U]", "new card with no ATC", { card: LIMITS }, [TVR.newCard, ...BOTH], { lastOnlineAtc: 0 }],
+  [
+    "10.6.3 [U], 7.5",
+    "new card with no ATC",
+    { card: LIMITS },
+    [TVR.iccDataMissing, TVR.newCard, ...BOTH],
+    { lastOnlineAtc: 0 },
+  ],
   ["10.6.3", "one limit alone is none", { card: { "9F14": "00" } }, [], atc(0)],
   ["B4 6.3.5", "forced online", { settings: { forceOnline: true } }, [TVR.merchantForcedOnline]],
   [

@@ -98,6 +98,8 @@ describe("the application's data", () => {
     [0x8c, "9F"],
     [0x8c, "9F02FF"],
     [0x9f0e, "00"],
+    [0x9f14, "0001"],
+    [0x9f23, "0001"],
   ])("are malformed with %i as %s", (tag, value) => {
     expect(readOne(...without(tag), [tag, value]).result).toMatchObject({ ok: false, error: { code: "data-format" } });
   });

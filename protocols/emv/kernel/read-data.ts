@@ -152,6 +152,8 @@ const FORMS: readonly (readonly [Tag, (value: Uint8Array) => void])[] = [
   [0x5f28, (value) => checkLength(value, 2)],
   [0x9f08, (value) => checkLength(value, 2)],
   [0x9f07, (value) => checkLength(value, 2)],
+  [0x9f14, (value) => checkLength(value, 1)],
+  [0x9f23, (value) => checkLength(value, 1)],
   [0x9f0d, (value) => checkLength(value, 5)],
   [0x9f0e, (value) => checkLength(value, 5)],
   [0x9f0f, (value) => checkLength(value, 5)],

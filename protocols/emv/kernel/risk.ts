@@ -60,13 +60,15 @@ function isSelectedAtRandom({ settings, application, terminal }: Transaction): b
   return percent * (floor - threshold) <= rise * (amount - threshold) + target * (floor - threshold);
 }
 
-/** 10.6.3. A card that hides its registers, or whose counter has not moved on, has both limits exceeded. */
+/** 10.6.3. A card that hides a register (7.5), or whose counter has not moved on, has both limits exceeded. */
 function checkVelocity(transaction: Transaction, { atc, lastOnlineAtc }: AtcRegisters): void {
   if (!wantsAtcRegisters(transaction)) return;
   const { tvr, values } = transaction;
+  if (lastOnlineAtc === 0) setBit(tvr, TVR.newCard);
+  if (atc === undefined || lastOnlineAtc === undefined) setBit(tvr, TVR.iccDataMissing);
   const known = atc !== undefined && lastOnlineAtc !== undefined && atc > lastOnlineAtc;
   const offline = known ? atc - lastOnlineAtc : Number.POSITIVE_INFINITY;
-  if (offline > (values.get(LOWER_LIMIT)?.[0] ?? 0)) setBit(tvr, TVR.lowerConsecutiveExceeded);
+  if (offline <= (values.get(LOWER_LIMIT)?.[0] ?? 0)) return;
+  setBit(tvr, TVR.lowerConsecutiveExceeded);
   if (offline > (values.get(UPPER_LIMIT)?.[0] ?? 0)) setBit(tvr, TVR.upperConsecutiveExceeded);
-  if (lastOnlineAtc === 0) setBit(tvr, TVR.newCard);
 }
