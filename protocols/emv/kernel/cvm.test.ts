@@ -17,7 +17,7 @@ const CASH = { settings: { type: 0x01 } };
 type CvmRow = readonly [clause: string, what: string, given: Given, cvm: string, results: string, bits: readonly Bit[]];
 const CVM: readonly CvmRow[] = [
   ["B4 6.3.4.5", "the card asks for none", { card: { "8E": `${LIST}1F00` } }, "not-performed", "3f0000", []],
-  ["10.5", "no rules is no list", cvm(""), "not-performed", "3f0000", []],
+  ["10.5, 7.5", "no rules is no list", cvm(""), "not-performed", "3f0000", [TVR.iccDataMissing]],
   [
     "7.5",
     "the card says there is a list, and there is none",
@@ -74,7 +74,25 @@ const CVM: readonly CvmRow[] = [
   ],
   ["10.5", "an unknown method, then none", cvm("50001F00"), "none-required", "1f0002", [TVR.unrecognisedCvm]],
   ["10.5", "an unknown method ends it", cvm("20001F00"), "failed", "3f0001", [TVR.cvmFailed, TVR.unrecognisedCvm]],
-  ["4.4 C3", "biometrics are recognised and not supported", cvm("46001F00"), "none-required", "1f0002", []],
+  [
+    "10.5",
+    "biometrics are recognised and not supported",
+    cvm("46001F00"),
+    "none-required",
+    "1f0002",
+    [TVR.biometricTypeNotSupported],
+  ],
+  ["10.5", "the last biometric code", cvm("0F00"), "failed", "3f0001", [TVR.cvmFailed, TVR.biometricTypeNotSupported]],
+  [
+    "10.5",
+    "a reserved code after it is unknown",
+    cvm("1000"),
+    "failed",
+    "3f0001",
+    [TVR.cvmFailed, TVR.unrecognisedCvm],
+  ],
+  ["10.5", "fail ends the walk though it names a next rule", cvm("40001F00"), "failed", "400001", [TVR.cvmFailed]],
+  ["10.5", "fail if the terminal supports it fails", cvm("00031F00"), "failed", "000301", [TVR.cvmFailed]],
   ["B4 table 2", "fail CVM processing", cvm("00001F00"), "failed", "000001", [TVR.cvmFailed]],
   ["B4 table 2", "fail, and nothing after it", cvm("4000"), "failed", "400001", [TVR.cvmFailed]],
   ["C3", "a reserved condition is passed over", cvm("1E0A1E801F00"), "none-required", "1f0002", []],

@@ -16,15 +16,20 @@ export function verifyCardholder(transaction: Transaction): void {
     conclude(transaction, { cvm: "consumer-device", results: CONSUMER_DEVICE_RESULTS });
     return;
   }
-  const list = hasBit(aip, AIP.cardholderVerification) ? values.get(0x8e) : undefined;
-  if (hasBit(aip, AIP.cardholderVerification) && !list) setBit(tvr, TVR.iccDataMissing);
-  const decoded = list ? decodeCvmList(list) : undefined;
-  if (!decoded || decoded.rules.length === 0) {
+  if (!hasBit(aip, AIP.cardholderVerification)) {
+    conclude(transaction, { cvm: "not-performed", results: NOT_PERFORMED });
+    return;
+  }
+  const bytes = values.get(0x8e);
+  const list = bytes && decodeCvmList(bytes);
+  // A list without rules is the same as none (10.5, note).
+  if (!list || list.rules.length === 0) {
+    setBit(tvr, TVR.iccDataMissing);
     conclude(transaction, { cvm: "not-performed", results: NOT_PERFORMED });
     return;
   }
   setBit(tsi, TSI.cardholderVerificationPerformed);
-  conclude(transaction, walk(transaction, decoded));
+  conclude(transaction, walk(transaction, list));
 }
 
 /** AIP byte 1 bit 2, which Book 3 leaves to the contactless books (Book C-2, A.1.16): the phone or watch verifies its holder. */
@@ -47,25 +52,26 @@ function conclude(transaction: Transaction, { cvm, results }: Conclusion): void 
 
 /** Rules in order: one whose condition does not hold is passed over, an unsuccessful one says itself whether the next may help. */
 function walk(transaction: Transaction, list: CvmList): Conclusion {
-  let failed: Conclusion["results"] = [CVM_METHOD.notPerformed, 0x00, CVM_RESULT.failed];
   for (const rule of list.rules) {
     if (!conditionHolds(rule, transaction, list)) continue;
     const done = perform(rule, transaction);
     if (done) return done;
-    // Only "fail" is a method that was performed; the others were never begun and leave no trace here (Book 4, table 2).
-    if (rule.method === CVM_METHOD.fail) failed = [codeOf(rule), rule.condition, CVM_RESULT.failed];
     if (rule.failIfUnsuccessful) break;
   }
-  return { cvm: "failed", results: failed };
+  // None of the methods was ever begun, so that none is named here (Book 4, table 2).
+  return { cvm: "failed", results: [CVM_METHOD.notPerformed, 0x00, CVM_RESULT.failed] };
 }
 
 const APPLY_NEXT = 0x40;
 const codeOf = ({ method, failIfUnsuccessful }: CvmRule): number => (failIfUnsuccessful ? method : method | APPLY_NEXT);
 
-/** Undefined when the method was unsuccessful; the TVR then says why. */
+/** Undefined when the method was not performed; the TVR then says why. */
 function perform(rule: CvmRule, { terminal, tvr }: Transaction): Conclusion | undefined {
   const { method, condition } = rule;
+  // It ends the walk whatever it says of a next rule (10.5, step 1).
+  if (method === CVM_METHOD.fail) return { cvm: "failed", results: [codeOf(rule), condition, CVM_RESULT.failed] };
   if (isPin(method)) setBit(tvr, TVR.pinPadAbsent);
+  else if (isBiometric(method)) setBit(tvr, TVR.biometricTypeNotSupported);
   else if (!isRecognised(method)) setBit(tvr, TVR.unrecognisedCvm);
   if (!isSupported(method, terminal.capabilities)) return undefined;
   return method === CVM_METHOD.signature
@@ -81,16 +87,19 @@ const PIN_METHODS: ReadonlySet<number> = new Set([
   CVM_METHOD.encipheredPinAndSignature,
 ]);
 const isPin = (method: number): boolean => PIN_METHODS.has(method);
-/** Codes 06 to 0F verify by biometrics: known to this terminal, and not supported. */
-const isRecognised = (method: number): boolean =>
-  method <= CVM_METHOD.voiceOnline || method === CVM_METHOD.signature || method === CVM_METHOD.noCvm;
+/** Codes 06 to 0F: known to this terminal, and not supported. */
+const isBiometric = (method: number): boolean => method >= CVM_METHOD.facialOffline && method <= CVM_METHOD.voiceOnline;
+const isRecognised = (method: number): boolean => method === CVM_METHOD.signature || method === CVM_METHOD.noCvm;
 
+/** "Fail CVM processing" always is (Book 4, 6.3.4). */
 function isSupported(method: number, capabilities: Uint8Array): boolean {
   switch (method) {
     case CVM_METHOD.signature:
       return hasBit(capabilities, TERMINAL_CAPABILITIES.signature);
     case CVM_METHOD.noCvm:
       return hasBit(capabilities, TERMINAL_CAPABILITIES.noCvm);
+    case CVM_METHOD.fail:
+      return true;
     default:
       return false;
   }
@@ -109,8 +118,7 @@ function conditionHolds({ method, condition }: CvmRule, transaction: Transaction
     case CVM_CONDITION.notCash:
       return !cash && !hasCashback(settings);
     case CVM_CONDITION.supported:
-      // "Fail CVM processing" needs no support.
-      return method === CVM_METHOD.fail || isSupported(method, terminal.capabilities);
+      return isSupported(method, terminal.capabilities);
     case CVM_CONDITION.manualCash:
       return cash && isAttended(terminal.type);
     case CVM_CONDITION.cashback:
