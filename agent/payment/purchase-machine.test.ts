@@ -130,6 +130,20 @@ describe("a purchase", () => {
     expect(run([...below, { on: "cryptogram", type: "ARQC" }]).effects.at(-1)).toMatchObject({ do: "store-request" });
   });
 
+  test("below the floor limit a refused lease declines nothing that the hub can be asked about", () => {
+    const refusal = { reason: "E_LIMIT", detail: "above the lease" } as const;
+    const refused = (hub: "up" | "down"): PurchaseEvent[] => [
+      ...begin,
+      { on: "card-read", hub, proposed: "TC" },
+      { on: "lease-refused", refusal },
+    ];
+    expect(run(refused("up")).effects.at(-1)).toEqual({ do: "first-cryptogram", ask: "ARQC" });
+    expect(run([...refused("up"), { on: "cryptogram", type: "ARQC" }]).effects.at(-1)).toMatchObject({
+      do: "store-request",
+    });
+    expect(run(refused("down")).effects.at(-1)).toEqual({ do: "first-cryptogram", ask: "AAC" });
+  });
+
   test("lets a late answer of the hub change nothing", () => {
     const ended: PurchaseEvent[] = [
       ...begin,

@@ -188,9 +188,10 @@ function reserving(state: Extract<PurchaseState, { at: "reserving" }>, event: Pu
   }
   if (event.on !== "lease-refused") return stay(state);
   const refusal = event.refusal;
-  return first
-    ? askFirst({ ...state.first, asked: "AAC" }, refusal)
-    : askLast(state.online, "AAC", UNABLE_ONLINE_DECLINED, refusal);
+  if (!first) return askLast(state.online, "AAC", UNABLE_ONLINE_DECLINED, refusal);
+  // A terminal that may not approve alone asks who may.
+  if (state.first.route === "hub") return askFirst({ ...state.first, asked: "ARQC" });
+  return askFirst({ ...state.first, asked: "AAC" }, refusal);
 }
 
 function firstCryptogram(
