@@ -19,7 +19,12 @@ export type KillPoint = string;
 export interface CounterOptions {
   /** Short, because Unix sockets live in it. */
   readonly folder: string;
-  readonly lease?: { readonly perSaleMinor: number; readonly sumMinor: number; readonly countMax: number };
+  readonly lease?: {
+    readonly perSaleMinor: number;
+    readonly sumMinor: number;
+    readonly countMax: number;
+    readonly deferredAuthorisation?: boolean;
+  };
   readonly onStep?: (step: string) => void;
 }
 
@@ -147,7 +152,7 @@ export class Counter implements AsyncDisposable {
       [
         `dataDir: ${join(this.folder, "hub")}`,
         `listen: { httpsPort: ${https}, mqttPort: ${mqtts} }`,
-        `lease: { perSaleMinor: ${lease.perSaleMinor}, sumMinor: ${lease.sumMinor}, countMax: ${lease.countMax}, hours: 24, currency: EUR }`,
+        `lease: { perSaleMinor: ${lease.perSaleMinor}, sumMinor: ${lease.sumMinor}, countMax: ${lease.countMax}, deferredAuthorisation: ${lease.deferredAuthorisation ?? false}, hours: 24, currency: EUR }`,
         testIssuing(this.folder),
         "",
       ].join("\n"),
