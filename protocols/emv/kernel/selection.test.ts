@@ -31,6 +31,15 @@ const absent = (aid: string): Line => [select(aid), "6A82"];
 const ALL_ABSENT = ["A0000000031010", "A0000000032010", "A0000000032020", "A0000000041010", "A0000000043060"].map(
   absent,
 );
+/** All that an answer to SELECT must have (Book 1, 11.3.4). */
+const bare = (aid: string): string =>
+  tlv([
+    0x6f,
+    [
+      [0x84, aid],
+      [0xa5, []],
+    ],
+  ]);
 const V_PAY_FCI = (last: string, priority: string): string =>
   `6F2F 8407A00000000320${last} A524 50055620504159 8701${priority} 5F2D046E6C656E BF0C10 9F4D020B05 9F0A080001050100000000`;
 const MC_FCI = (last: string, priority: string): string =>
@@ -162,6 +171,44 @@ describe("the candidate list of published dialogues", () => {
     return expect(listed).toEqual(expected);
   });
 
+  // Book 1, 12.3.3, steps 2 and 5.
+  test("a card that refuses a later application only goes without that one", () => {
+    const { result } = play(listCandidates(terminalWith(["A0000000031010", "exact"], ["A0000000041010", "exact"])), [
+      [SELECT_PSE, "6A82"],
+      [select("A0000000031010"), `${bare("A0000000031010")}9000`],
+      [select("A0000000041010"), "6A81"],
+    ]);
+    expect(result.ok && result.value.length).toBe(1);
+  });
+
+  // Book 1, 12.3.3, steps 6 and 7.
+  test.each(["6200", "6283", "6300"])(
+    "an application answered with %s is none, and the next of its name is asked for",
+    (status) => {
+      const { result } = play(listCandidates(terminalWith(["A0000000041010", "partial"])), [
+        [SELECT_PSE, "6A82"],
+        [select("A0000000041010"), MC_FCI("10", "01")],
+        [select("A0000000041010", "02"), `${bare("A000000004101020")}${status}`],
+        [select("A0000000041010", "02"), MC_FCI("30", "02")],
+        [select("A0000000041010", "02"), "6A82"],
+      ]);
+      expect(result.ok && result.value.map(({ aid }) => toHex(aid))).toEqual(["a000000004101010", "a000000004101030"]);
+    },
+  );
+
+  // Book 1, 12.3.3, step 3.
+  test.each([
+    ["a warning to the first SELECT", `${bare("A0000000041010")}6200`],
+    ["no proprietary template", `${tlv([0x6f, [[0x84, "A0000000041010"]]])}9000`],
+    ["no name", `${tlv([0x6f, [[0xa5, []]]])}9000`],
+  ])("an application with %s is none", (_what, answer) => {
+    const { result } = play(listCandidates(terminalWith(["A0000000041010", "partial"])), [
+      [SELECT_PSE, "6A82"],
+      [select("A0000000041010"), answer],
+    ]);
+    expect(result).toMatchObject({ ok: false, error: { code: "no-application" } });
+  });
+
   function directory(...entries: readonly (readonly [aid: string, label: string, priority?: string])[]): string {
     const templates = entries.map(([aid, label, priority]): Objects[number] => [
       0x61,
@@ -185,7 +232,7 @@ describe("the directory", () => {
       ],
     ],
   ]);
-  const byList: readonly Line[] = [[select("A0000000031010"), `${tlv([0x6f, [[0x84, "A0000000031010"]]])}9000`]];
+  const byList: readonly Line[] = [[select("A0000000031010"), `${bare("A0000000031010")}9000`]];
 
   test.each<[string, readonly Line[]]>([
     [
@@ -303,6 +350,7 @@ describe("final selection", () => {
     ]);
   test.each([
     ["6A82", "unusable"],
+    ["6A81", "unusable"],
     ["6283", "blocked"],
     ["9000", "unusable"],
     [`${fci("A000000003101001")}9000`, "unusable"],
@@ -314,6 +362,27 @@ describe("final selection", () => {
   test("keeps what the card says of itself", () => {
     const { result } = play(selectFinally(one, terminal), [[select("A0000000031010"), `${fci("A0000000031010")}9000`]]);
     expect(result).toMatchObject({ ok: true, value: { label: "CARD", aid: one.aid } });
+  });
+
+  // Book 1, 12.2.2.
+  test("keeps the preferred name that the directory's code table gave", () => {
+    const answer = `${tlv([
+      0x6f,
+      [
+        [0x84, "A0000000031010"],
+        [
+          0xa5,
+          [
+            [0x50, text("CARD")],
+            [0x9f12, "A3FF"],
+          ],
+        ],
+      ],
+    ])}9000`;
+    const script: readonly Line[] = [[select("A0000000031010"), answer]];
+    expect(play(selectFinally(one, terminal), script).result).toMatchObject({ value: { label: "ONE" } });
+    const unnamed = { ...one, label: "A0000000031010" };
+    expect(play(selectFinally(unnamed, terminal), script).result).toMatchObject({ value: { label: "CARD" } });
   });
 
   test("shows the preferred name only where the terminal has its code table", () => {

@@ -118,15 +118,16 @@ function* listByPpse(terminal: TerminalSettings): Part<Found> {
 function* listByAid(terminal: TerminalSettings): Part<Found> {
   const candidates: Candidate[] = [];
   let seen: Found["seen"] = "nothing";
-  for (const application of terminal.applications) {
+  for (const [index, application] of terminal.applications.entries()) {
     let occurrence: SelectOccurrence = "first";
     for (let round = 0; round < OCCURRENCES_MAX; round += 1) {
       const response: ResponseApdu = yield* send(selectCommand(application.aid, occurrence));
-      if (response.status === STATUS.functionNotSupported && occurrence === "first") return cardBlocked();
-      const probe = probed(application, response);
+      // Only of the very first SELECT does 6A81 speak for the whole card (step 2).
+      if (response.status === STATUS.functionNotSupported && index + round === 0) return cardBlocked();
+      const probe = isSelected(response, occurrence) ? probed(application, response) : undefined;
       if (!probe) break;
       if (response.status === BLOCKED) seen = "blocked";
-      else if (!candidates.some((known) => sameBytes(known.aid, probe.aid))) {
+      else if (response.status === STATUS.ok && !candidates.some((known) => sameBytes(known.aid, probe.aid))) {
         const codeTable = codeTableOf(probe.fci);
         candidates.push(candidateOf({ aid: probe.aid, objects: probe.fci, codeTable, terminal }));
       }
@@ -137,15 +138,30 @@ function* listByAid(terminal: TerminalSettings): Part<Found> {
   return ok({ candidates, seen });
 }
 
+/** Steps 3 and 7: among several under one name a warning does not end the search, though it makes no candidate (step 6). */
+const isSelected = ({ status }: ResponseApdu, occurrence: SelectOccurrence): boolean =>
+  status === STATUS.ok || status === BLOCKED || (occurrence === "next" && WARNING_SW1.has(status >> 8));
+
+const WARNING_SW1: ReadonlySet<number> = new Set([0x62, 0x63]);
+
 /** Steps 3 to 6: the DF name that the card gave, when it is one that this entry of the terminal's list means. */
-function probed(
-  application: SupportedApplication,
-  { status, data }: ResponseApdu,
-): { readonly aid: Uint8Array; readonly fci: readonly Tlv[] } | undefined {
-  if (status !== STATUS.ok && status !== BLOCKED) return undefined;
+function probed(application: SupportedApplication, { data }: ResponseApdu): NamedFci | undefined {
+  const named = readFci(data);
+  return named && isAid(named.aid) && matches(application, named.aid) ? named : undefined;
+}
+
+interface NamedFci {
+  /** Tag 84. */
+  readonly aid: Uint8Array;
+  /** What is in template 6F. */
+  readonly fci: readonly Tlv[];
+}
+
+/** Undefined without one of the objects that every application's answer to SELECT has (11.3.4): 6F, and in it 84 and A5. */
+function readFci(data: Uint8Array): NamedFci | undefined {
   const fci = templateChildren(data, 0x6f);
   const aid = fci && findValue(fci, 0x84);
-  return fci && aid && isAid(aid) && matches(application, aid) ? { aid, fci } : undefined;
+  return fci && aid && findTlv(fci, 0xa5) ? { aid, fci } : undefined;
 }
 
 const isAid = (aid: Uint8Array): boolean => aid.length >= AID_BYTES_MIN && aid.length <= AID_BYTES_MAX;
@@ -168,6 +184,9 @@ interface CandidateInput {
   readonly terminal: TerminalSettings;
 }
 
+/** For an application to which the card gives no name. */
+const unnamed = (aid: Uint8Array): string => toHex(aid).toUpperCase();
+
 const CONFIRM = 0x80;
 const PRIORITY = 0x0f;
 
@@ -176,7 +195,7 @@ function candidateOf({ aid, objects, codeTable, terminal }: CandidateInput): Can
   const indicator = findValue(objects, 0x87)?.[0] ?? 0;
   return {
     aid,
-    label: labelOf(objects, { codeTable, terminal }) ?? toHex(aid).toUpperCase(),
+    label: labelOf(objects, { codeTable, terminal }) ?? unnamed(aid),
     priority: indicator & PRIORITY,
     confirm: terminal.entry === "contact" && (indicator & CONFIRM) !== 0,
   };
@@ -217,12 +236,20 @@ export type Unusable = "blocked" | "unusable";
 /** The final SELECT. One that fails, or whose answer is of another form, removes the application (12.4). */
 export function* selectFinally(candidate: Candidate, terminal: TerminalSettings): Part<SelectedApplication | Unusable> {
   const response = yield* send(selectCommand(candidate.aid));
-  if (response.status === STATUS.functionNotSupported) return cardBlocked();
   if (response.status === BLOCKED) return ok("blocked");
-  const fci = response.status === STATUS.ok ? templateChildren(response.data, 0x6f) : undefined;
-  const aid = fci && findValue(fci, 0x84);
-  const application = aid && supportedFor(terminal, aid);
-  if (!fci || !aid || !application || !sameBytes(aid, candidate.aid)) return ok("unusable");
-  const label = labelOf(fci, { codeTable: codeTableOf(fci), terminal }) ?? candidate.label;
-  return ok({ application, aid, label, fci });
+  const named = response.status === STATUS.ok ? readFci(response.data) : undefined;
+  const application = named && supportedFor(terminal, named.aid);
+  if (!application || !sameBytes(named.aid, candidate.aid)) return ok("unusable");
+  const { aid, fci } = named;
+  return ok({ application, aid, label: finalLabel(candidate, { fci, terminal }), fci });
+}
+
+/** What the card says of itself now. A preferred name whose code table only the directory has keeps the form read there (12.2.2). */
+function finalLabel(
+  { aid, label }: Candidate,
+  { fci, terminal }: { readonly fci: readonly Tlv[]; readonly terminal: TerminalSettings },
+): string {
+  const codeTable = codeTableOf(fci);
+  if (codeTable === undefined && findValue(fci, 0x9f12) && label !== unnamed(aid)) return label;
+  return labelOf(fci, { codeTable, terminal }) ?? label;
 }
