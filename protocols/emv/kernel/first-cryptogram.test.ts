@@ -8,7 +8,7 @@ import { flags, made, plain, readied, type Sale, SIGNED_TC, valueHex } from "./c
 import { completeTransaction } from "./completion.ts";
 import { ask, type Objects, play, text, tlv } from "./dialogue-fixture.ts";
 import { firstCryptogram } from "./first-cryptogram.ts";
-import type { OnlineResult, Transaction } from "./kernel.ts";
+import type { OnlineResult, TerminalSettings, Transaction } from "./kernel.ts";
 import { transactionOf } from "./transaction-fixture.ts";
 
 describe("GENERATE AC with a signature", () => {
@@ -126,15 +126,23 @@ describe("the first cryptogram", () => {
     expect(result).toMatchObject({ ok: false, error: { code: "refused-command", status: 0x6985 } });
   });
 
-  test("a CDOL that asks for the TC hash gets it over the TDOL, and the TVR says when that is a default (Book 3, 9.2.2)", () => {
-    const hashed = (extra: Objects) => {
-      const { transaction } = readied({ cdol1: "9814", extra }, sda);
-      const { commands } = ask(firstCryptogram(transaction, "TC"), () => plain("40"));
+  // Book 3, 9.2.2.
+  test("a CDOL that asks for the TC hash gets it over the TDOL, and the TVR says when that is the terminal's", () => {
+    const { terminal } = transactionOf({});
+    const applications = terminal.applications.map((each) => ({ ...each, defaultTdol: fromHex("9F0206") }));
+    const hashed = (extra: Objects, list: Partial<TerminalSettings> = {}) => {
+      const { transaction } = readied({ cdol1: "9814", extra }, { terminal: { ...sda.terminal, ...list } });
+      const { commands, result } = ask(firstCryptogram(transaction, "TC"), () => plain("40"));
+      if (!result.ok) return result.error.code;
       return [commands[0], flags(transaction).tvr.includes(TVR.defaultTdolUsed.name)];
     };
     // printf '\x00\x00\x00\x00\x02\x50' | openssl sha1, and openssl sha1 < /dev/null
-    expect(hashed([[0x97, "9F0206"]])).toEqual(["80AE400014A84EB221AB7DD7B1757B2B0AC173A9557FDD7DFA00", false]);
-    expect(hashed([])).toEqual(["80AE400014DA39A3EE5E6B4B0D3255BFEF95601890AFD8070900", true]);
+    const amount = "80AE400014A84EB221AB7DD7B1757B2B0AC173A9557FDD7DFA00";
+    expect(hashed([[0x97, "9F0206"]])).toEqual([amount, false]);
+    expect(hashed([], { applications })).toEqual([amount, true]);
+    expect(hashed([])).toEqual(["80AE400014DA39A3EE5E6B4B0D3255BFEF95601890AFD8070900", false]);
+    // 7.5.
+    expect(hashed([[0x97, "9F"]])).toBe("data-format");
   });
 });
 

@@ -15,7 +15,7 @@ import {
   decodeCryptogram,
   generateAcCommand,
 } from "../commands.ts";
-import { buildDol, type DolEntry, decodeDol } from "../dol.ts";
+import { buildDol, decodeDol } from "../dol.ts";
 import { verifyCombined } from "../oda/verify.ts";
 import { childValue, end, type Part, readable, reading, refused, send } from "./dialogue.ts";
 import type { KernelEnd, Transaction } from "./kernel.ts";
@@ -38,7 +38,10 @@ export function* generateCryptogram(transaction: Transaction, { ask, cdol: tag }
   const { values } = transaction;
   const cdol = reading("Card Risk Management Data Object List", () => decodeDol(values.get(tag) ?? new Uint8Array(0)));
   if (!cdol.ok) return cdol;
-  if (cdol.value.some((entry) => entry.tag === TC_HASH)) hashTransaction(transaction);
+  if (cdol.value.some((entry) => entry.tag === TC_HASH)) {
+    const hashed = reading("Transaction Certificate Data Object List (97)", () => hashTransaction(transaction));
+    if (!hashed.ok) return hashed;
+  }
   const cdolValues = buildDol(cdol.value, values);
   const signature = transaction.cdaPending && ask !== "AAC" ? "cda" : "none";
   const response = yield* send(generateAcCommand(ask, cdolValues, signature));
@@ -157,12 +160,15 @@ function readLength(reader: ByteReader): number {
 
 const TC_HASH = 0x98;
 
-/** TC Hash Value for a CDOL that asks for it: by the card's TDOL, else the terminal's, else over nothing (Book 3, 9.2.2). */
+/**
+ * TC Hash Value for a CDOL that asks for it: by the card's TDOL, else the terminal's, else over nothing, which is no default that
+ * was used (Book 3, 9.2.2). Throws the Fault of a malformed list.
+ */
 function hashTransaction({ values, application, tvr }: Transaction): void {
   const own = values.get(0x97);
-  if (!own) setBit(tvr, TVR.defaultTdolUsed);
-  const tdol: readonly DolEntry[] =
-    readable(() => decodeDol(own ?? application.defaultTdol ?? new Uint8Array(0))) ?? [];
+  if (!own && application.defaultTdol) setBit(tvr, TVR.defaultTdolUsed);
+  const tdol = decodeDol(own ?? application.defaultTdol ?? new Uint8Array(0));
+  // The hash is not part of itself.
   values.delete(TC_HASH);
   values.set(TC_HASH, new Uint8Array(createHash("sha1").update(buildDol(tdol, values)).digest()));
 }
