@@ -9,6 +9,7 @@ import type { RandomBytes } from "../../base/ids.ts";
 import { exponentOf, type Money, numericCodeOf } from "../../base/money.ts";
 import type { CardSession } from "../../drivers/capability.ts";
 import { encodeTlv, type Tag } from "../../protocols/emv/ber-tlv.ts";
+import { hasBit, TVR } from "../../protocols/emv/bits.ts";
 import { completeTransaction } from "../../protocols/emv/kernel/completion.ts";
 import { firstCryptogram } from "../../protocols/emv/kernel/first-cryptogram.ts";
 import type {
@@ -56,6 +57,11 @@ export class CardRefusal extends Error {
   }
 }
 
+export interface CompletedCard extends Completion {
+  /** The card approved, and its signature over that does not hold: a decline, whatever else is known (RM13). */
+  readonly signatureFailed: boolean;
+}
+
 export interface EmvCard {
   readonly facts: Pick<CardFacts, "entryMode" | "maskedPan" | "cardToken" | "aid" | "label">;
   readonly data: CardData;
@@ -67,7 +73,7 @@ export interface EmvCard {
   /** `meanwhile` runs while the card works. */
   generateFirst(ask: Cryptogram, signal: AbortSignal, meanwhile: () => void): Promise<Cryptogram>;
   /** To the second GENERATE AC and what follows it. */
-  complete(online: OnlineResult, signal: AbortSignal): Promise<Completion>;
+  complete(online: OnlineResult, signal: AbortSignal): Promise<CompletedCard>;
   /** DE 55 as it stands after the last cryptogram, in hex. */
   iccData(): string;
   /** What the decision keeps of the card; undefined before the first cryptogram. */
@@ -186,13 +192,16 @@ class ReadCard implements EmvCard {
     return first.value.type;
   }
 
-  async complete(online: OnlineResult, signal: AbortSignal): Promise<Completion> {
+  async complete(online: OnlineResult, signal: AbortSignal): Promise<CompletedCard> {
     assert(this.#last === "ARQC", "only a card that asked for the issuer is told its answer");
     this.#record.online = online;
+    const { tvr } = this.#transaction;
+    // Where CDA had failed before, no signature was asked for.
+    const failedBefore = hasBit(tvr, TVR.cdaFailed);
     const completed = await this.#dialogue.run(completeTransaction(this.#transaction, online), signal);
     if (!completed.ok) throw refusalOf(completed.error);
     this.#last = completed.value.type;
-    return completed.value;
+    return { ...completed.value, signatureFailed: !failedBefore && hasBit(tvr, TVR.cdaFailed) };
   }
 
   iccData(): string {

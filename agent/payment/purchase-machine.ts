@@ -90,7 +90,8 @@ export type PurchaseEvent =
   /** `deferrable`: the lease permits deferred authorisation (RM9). */
   | { readonly on: "reserved"; readonly deferrable?: true }
   | { readonly on: "lease-refused"; readonly refusal: Refusal }
-  | { readonly on: "cryptogram"; readonly type: Cryptogram }
+  /** `signatureFailed`: the card gave a TC, and its signature makes it none (RM13). */
+  | { readonly on: "cryptogram"; readonly type: Cryptogram; readonly signatureFailed?: true }
   | { readonly on: "request-stored" }
   | { readonly on: "hub-approved"; readonly answer: HubAnswer }
   | { readonly on: "hub-declined"; readonly answer: HubAnswer }
@@ -256,8 +257,8 @@ function secondCryptogram(
     }
     case "not-tried":
       if (approved) return decide(unableButApproved([]));
-      // A card that failed or was pulled may have been about to refuse for a reason of its own.
-      if (state.online.deferrable && event.on === "cryptogram") return decide(DEFERRED);
+      // A card that failed or was pulled may have been about to refuse for a reason of its own; a copy is no customer's card.
+      if (state.online.deferrable && event.on === "cryptogram" && !event.signatureFailed) return decide(DEFERRED);
       return decide({ ...declinedOffline(lastWord(event)), responseCode: UNABLE_ONLINE_DECLINED });
     default:
       return unreachable(state.online);
@@ -358,6 +359,7 @@ function notCompleted(event: LastEvent): PurchaseDecision {
 
 function lastWord(event: LastEvent): Refusal {
   if (event.on === "card-failed") return { reason: REASON_OF[event.why], detail: event.detail };
+  if (event.signatureFailed) return { reason: "E_DENIED", detail: "the card's signature does not hold" };
   return { reason: "E_DENIED", detail: "the card declined without the hub" };
 }
 

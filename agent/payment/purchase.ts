@@ -16,7 +16,6 @@ import type { EmvCard } from "./emv-session.ts";
 import type { PaymentStage, PurchaseRequest, SaleTimings } from "./payments.ts";
 import type { PurchaseDeps } from "./purchase-deps.ts";
 import {
-  type Cryptogram,
   type HubAnswer,
   type PurchaseDecision,
   type PurchaseEffect,
@@ -43,6 +42,8 @@ export async function runPurchase(
   if (run.record.began) deps.onRecord(request.id, run.record);
   return run.stored;
 }
+
+type CryptogramEvent = Extract<PurchaseEvent, { on: "cryptogram" }>;
 
 class PurchaseRun {
   readonly #deps: PurchaseDeps;
@@ -120,9 +121,9 @@ class PurchaseRun {
       case "reserve":
         return Promise.resolve(this.#reserve());
       case "first-cryptogram":
-        return this.#cryptogram("first-cryptogram", (card, signal) =>
-          card.generateFirst(effect.ask, signal, () => this.#sealFor(card)),
-        );
+        return this.#cryptogram("first-cryptogram", async (card, signal) => ({
+          type: await card.generateFirst(effect.ask, signal, () => this.#sealFor(card)),
+        }));
       case "store-request":
         return this.#storeRequest(effect.attempt);
       case "ask-hub":
@@ -130,12 +131,12 @@ class PurchaseRun {
       case "store-unknown":
         return this.#storeUnknown(effect.attempt);
       case "second-cryptogram":
-        return this.#cryptogram(
-          "second-cryptogram",
+        return this.#cryptogram("second-cryptogram", async (card, signal) => {
           // A TC whose signature failed declines (RM13): what counts is the outcome.
-          async (card, signal) =>
-            (await card.complete(this.#onlineResult(effect), signal)).outcome === "approved" ? "TC" : "AAC",
-        );
+          const { outcome, signatureFailed } = await card.complete(this.#onlineResult(effect), signal);
+          if (outcome === "approved") return { type: "TC" };
+          return signatureFailed ? { type: "AAC", signatureFailed } : { type: "AAC" };
+        });
       case "store-decision":
         return this.#storeDecision(effect.decision);
       default:
@@ -198,11 +199,11 @@ class PurchaseRun {
 
   async #cryptogram(
     stage: "first-cryptogram" | "second-cryptogram",
-    generate: (card: EmvCard, signal: AbortSignal) => Promise<Cryptogram>,
+    generate: (card: EmvCard, signal: AbortSignal) => Promise<Omit<CryptogramEvent, "on">>,
   ): Promise<PurchaseEvent> {
     const card = present(this.#card, "the card that was read");
     const event = await this.#withCard(
-      async (_session, signal) => ({ on: "cryptogram", type: await generate(card, signal) }) as const,
+      async (_session, signal): Promise<CryptogramEvent> => ({ on: "cryptogram", ...(await generate(card, signal)) }),
     );
     if (stage === "first-cryptogram") this.#askedFacts = card.finalFacts();
     this.#stage(stage);

@@ -108,6 +108,22 @@ test("RM9 a card that is pulled before its last word is not taken: what it was a
   expect(till.journal.queue()).toEqual([]);
 });
 
+test("RM9 RM13 a card whose signature over its approval does not hold is not taken at the merchant's risk either", async () => {
+  await using whole = lonelyTill();
+  whole.slot.profile = "standard";
+  expect(await whole.sell("P-1")).toMatchObject({ status: "approved" });
+  await using till = lonelyTill();
+  till.deferrable = true;
+  till.slot.profile = "standard";
+  const last = whole.slot.commands.length - 1;
+  till.slot.garble = (response, index) =>
+    index === last ? response.map((byte, at) => (at === response.length - 20 ? byte ^ 1 : byte)) : response;
+  const sale = await till.sell("P-1");
+  expect(sale).toMatchObject({ status: "declined", detail: "the card's signature does not hold" });
+  expect(sale.deferred).toBeUndefined();
+  expect(till.journal.queue()).toEqual([]);
+});
+
 test("RM8 RM9 a lease that has no room refuses a sale that it would let be deferred", async () => {
   await using till = lonelyTill();
   till.deferrable = true;
