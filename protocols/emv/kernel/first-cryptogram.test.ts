@@ -96,8 +96,17 @@ describe("GENERATE AC with a signature", () => {
     const { result, commands } = firstOf(transaction, "AAC", plain("40"), plain("00"));
     expect(result).toEqual({ ok: true, value: { type: "AAC", cdaHeld: undefined } });
     expect(commands[0]?.slice(0, 8)).toBe("80AE0000");
+    // Book 2, figure 3.
+    expect(flags(transaction).tvr).toEqual([TVR.odaNotPerformed.name]);
     expect(firstOf(readied().transaction, "TC", plain("00")).result).toMatchObject({ value: { type: "AAC" } });
   });
+});
+
+// Book 4, 6.3.2.1.
+test("a decline after CDA has failed says that it failed, and not that it was never performed", () => {
+  const { transaction } = readied({ without: [0x9f46] });
+  ask(firstCryptogram(transaction, "AAC"), () => plain("00"));
+  expect(flags(transaction).tvr).toEqual([TVR.iccDataMissing.name, TVR.cdaFailed.name]);
 });
 
 describe("the first cryptogram", () => {

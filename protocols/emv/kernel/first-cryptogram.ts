@@ -1,6 +1,6 @@
 /** The second phase of a transaction: the first GENERATE AC and what the card decides (Book 3, 10.8; Book 4, 6.3.2.1). */
 import { ok } from "../../../base/result.ts";
-import { setBit, TSI } from "../bits.ts";
+import { setBit, TSI, TVR } from "../bits.ts";
 import { type CryptogramType, decodeCid } from "../commands.ts";
 import { end, type Part, report } from "./dialogue.ts";
 import { generateCryptogram } from "./generate-ac.ts";
@@ -14,6 +14,8 @@ import { setResponseCode } from "./response-code.ts";
 export function* firstCryptogram(transaction: Transaction, ask: CryptogramType): FirstPhase {
   // What the terminal decides alone it tells the card with the question (Book 4, Annex A6).
   if (ask !== "ARQC") setResponseCode(transaction, OFFLINE_CODE[ask]);
+  // A decline is asked for without a signature, so that the method selected is never performed (Book 2, figure 3).
+  if (ask === "AAC" && transaction.cdaPending) setBit(transaction.tvr, TVR.odaNotPerformed);
   const first = yield* generateCryptogram(transaction, { ask, cdol: 0x8c });
   if (!first.ok) return first;
   const { type, cdaHeld } = first.value;
