@@ -89,6 +89,21 @@ describe("completion", () => {
     expect(flags(transaction).tsi).toContain(TSI.issuerAuthenticationPerformed.name);
   });
 
+  // Book 3, 10.9: the TSI tells of a command that was sent.
+  test.each([
+    ["", []],
+    ["11223344556677", [TVR.issuerAuthenticationFailed.name]],
+    ["11".repeat(17), [TVR.issuerAuthenticationFailed.name]],
+  ])("issuer authentication data %j are not sent, and were never performed", (data, failed) => {
+    const transaction = online({ aip: "4400" });
+    const { commands } = complete(transaction, { ...approved, issuerAuthenticationData: fromHex(data) }, () =>
+      plain("40"),
+    );
+    expect(commands.map((each) => each.slice(0, 4))).toEqual(["80AE"]);
+    expect(flags(transaction).tvr.filter((name) => name.startsWith("Issuer"))).toEqual(failed);
+    expect(flags(transaction).tsi).not.toContain(TSI.issuerAuthenticationPerformed.name);
+  });
+
   test("a card without EXTERNAL AUTHENTICATE is given the data through CDOL2", () => {
     const transaction = online({ aip: "4000" });
     const { commands } = complete(transaction, withArpc, () => plain("40"));

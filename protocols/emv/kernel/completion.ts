@@ -49,11 +49,17 @@ const AUTHENTICATION_DATA_BYTES = { min: 8, max: 16 } as const;
  */
 function* authenticateIssuer(transaction: Transaction, data: Uint8Array | undefined): Kernel<void> {
   const { aip, tvr, tsi, values } = transaction;
-  if (!data) return;
+  // An object of length zero counts as absent (5.2).
+  if (!data || data.length === 0) return;
   values.set(0x91, data);
   if (!hasBit(aip, AIP.issuerAuthentication)) return;
-  const fits = data.length >= AUTHENTICATION_DATA_BYTES.min && data.length <= AUTHENTICATION_DATA_BYTES.max;
-  const held = fits && (yield* send(externalAuthenticateCommand(data))).status === STATUS.ok;
+  if (data.length < AUTHENTICATION_DATA_BYTES.min || data.length > AUTHENTICATION_DATA_BYTES.max) {
+    setBit(tvr, TVR.issuerAuthenticationFailed);
+    report(transaction, "issuer-authentication", "the issuer's data fit no command");
+    return;
+  }
+  const { status } = yield* send(externalAuthenticateCommand(data));
+  const held = status === STATUS.ok;
   setBit(tsi, TSI.issuerAuthenticationPerformed);
   if (!held) setBit(tvr, TVR.issuerAuthenticationFailed);
   report(transaction, "issuer-authentication", held ? "the card knows its issuer" : "the card does not accept it");
