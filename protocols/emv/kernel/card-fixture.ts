@@ -33,6 +33,8 @@ export interface CardMaking {
   readonly without?: readonly number[];
   /** By the beginning of a command; the first that fits. */
   readonly answers?: readonly (readonly [command: string, answer: string])[];
+  /** To any other command; without it such a command is a mistake of the test. */
+  readonly otherwise?: string;
 }
 
 /** An answer to GENERATE AC in format 2, with the cryptogram in clear. */
@@ -43,7 +45,8 @@ const answer = (...objects: Objects): string => `${tlv(...objects)}9000`;
 const NAME: Objects = [[0x84, AID]];
 const LOCATOR: Objects = [[0x94, "08010401"]];
 
-export function card({ aip = "6100", pdol, cdol1 = CDOL1, extra = [], without = [], answers = [] }: CardMaking = {}) {
+export function card(making: CardMaking = {}) {
+  const { aip = "6100", pdol, cdol1 = CDOL1, extra = [], without = [], answers = [], otherwise } = making;
   const fci: Objects = [[0x50, text("TEST")], ...(pdol === undefined ? [] : [[0x9f38, pdol] as const])];
   const keys = (...tags: readonly string[]): Objects =>
     tags.flatMap((tag) => {
@@ -63,9 +66,9 @@ export function card({ aip = "6100", pdol, cdol1 = CDOL1, extra = [], without = 
     ["0088", answer([0x80, made.dda.signed])],
   ];
   return (command: string): string => {
-    const found = script.find(([beginning]) => command.startsWith(beginning));
-    if (!found) throw new Error(`the card has no answer to ${command}`);
-    return found[1];
+    const found = script.find(([beginning]) => command.startsWith(beginning))?.[1] ?? otherwise;
+    if (found === undefined) throw new Error(`the card has no answer to ${command}`);
+    return found;
   };
 }
 
