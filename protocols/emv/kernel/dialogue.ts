@@ -71,11 +71,11 @@ export function childValue(children: readonly Tlv[], tag: Tag): Uint8Array | und
   return child && "value" in child && child.value.length > 0 ? child.value : undefined;
 }
 
-/** Only the card gives these: what it sends under a terminal's or an issuer's tag is not believed (Book 3, 10.2). */
-export function isCardData(tag: Tag): boolean {
-  const source = EMV_TAGS.get(tag)?.source;
-  return source === undefined || source === "card";
-}
+/**
+ * Only the card gives these: what it sends under a terminal's or an issuer's tag is not believed (Book 3, 7.5), and what it sends
+ * under a tag unknown here is not kept (10.2), so that a list never gets it back (5.4).
+ */
+export const isCardData = (tag: Tag): boolean => EMV_TAGS.get(tag)?.source === "card";
 
 export function report(
   transaction: Pick<Transaction, "steps" | "tvr" | "tsi">,

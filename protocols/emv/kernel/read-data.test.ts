@@ -111,6 +111,13 @@ describe("the application's data", () => {
     expect(values.has(0x95) || values.has(0x8a)).toBe(false);
   });
 
+  // 10.2 and 5.4.
+  test("are not kept under a tag that means nothing here", () => {
+    const { result, values } = readOne(...SOUND, [0x9f7e, "01"], [0xdf01, "02"]);
+    expect(result.ok).toBe(true);
+    expect([values.has(0x9f7e), values.has(0xdf01)]).toEqual([false, false]);
+  });
+
   test("may not repeat what the card gave with its profile", () => {
     expect(readOne(...SOUND, [0x82, "0000"]).result).toMatchObject({ ok: false, error: { code: "data-duplicate" } });
   });
