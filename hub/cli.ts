@@ -4,13 +4,13 @@ import { z } from "zod";
 import { loadConfig } from "../base/config-file.ts";
 import { guarded, runDaemon } from "../base/daemon.ts";
 import { Fault } from "../base/fault.ts";
-import { ID_PATTERN, systemRandom } from "../base/ids.ts";
+import { ID_PATTERN } from "../base/ids.ts";
 import { exponentOf, isCurrency, parseDecimal, toDecimal } from "../base/money.ts";
 import { registerCards } from "./cards/cli.ts";
 import { HUB_ENV_PREFIX, type HubConfig, HubConfigSchema } from "./config.ts";
 import { openDialogueFile, readDialogueFile } from "./dialogue-file.ts";
 import { loadCardRanges } from "./issuing-keys.ts";
-import { loadHubKeys } from "./keys.ts";
+import { readSealingKeys } from "./keys.ts";
 import { hubPaths, readEndpoints, startHub } from "./main.ts";
 import { type OperatorClient, operatorClient } from "./operator-client.ts";
 
@@ -97,9 +97,9 @@ async function run(options: Shared & { readonly check?: true }): Promise<void> {
 /** Reads the hub's own key from its folder: only its user can. */
 function openDialogue(path: string, options: Shared): void {
   const file = readDialogueFile(path);
-  const { sealing } = loadHubKeys(hubPaths(configOf(options).dataDir).keys, systemRandom);
+  const transcript = openDialogueFile(file, readSealingKeys(hubPaths(configOf(options).dataDir).keys));
   console.error(`payment ${file.paymentId} of ${file.terminalId} at ${file.at}; what follows holds card data in clear`);
-  process.stdout.write(openDialogueFile(file, sealing));
+  process.stdout.write(transcript);
 }
 
 const ClaimAnswer = z.object({ claim: z.string(), expiresAt: z.string() });

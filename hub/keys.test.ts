@@ -1,9 +1,9 @@
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { systemRandom } from "../base/ids.ts";
-import { loadHubKeys, loadOperatorToken } from "./keys.ts";
+import { loadHubKeys, loadOperatorToken, readSealingKeys } from "./keys.ts";
 
 let folder: string;
 beforeEach(() => {
@@ -39,4 +39,12 @@ test("an emptied operator's token is refused instead of locking everybody out", 
   const path = join(folder, "operator-token");
   writeFileSync(path, "\n");
   expect(() => loadOperatorToken(path, systemRandom)).toThrow(expect.objectContaining({ code: "identity.invalid" }));
+});
+
+test("who reads the sealing key beside the hub gets the hub's, and makes none where there is none", () => {
+  const elsewhere = join(folder, "elsewhere");
+  expect(() => readSealingKeys(elsewhere)).toThrow(/sealing\.key: there is no such key; name the running hub's/);
+  expect(existsSync(elsewhere)).toBe(false);
+  const { sealing } = load();
+  expect(readSealingKeys(folder).keyId).toBe(sealing.keyId);
 });

@@ -23,6 +23,7 @@ export interface HubKeys {
 
 const TOKEN_KEY_BYTES = 32;
 const KEY_ID_LENGTH = 16;
+const SEALING_KEY = "sealing.key";
 
 const sealingKeys = (privateKey: KeyObject): SealingKeys => {
   const publicKey = createPublicKey(privateKey);
@@ -47,11 +48,7 @@ export function loadHubKeys(folder: string, random: RandomBytes): HubKeys {
     make: () => privateKeyText(newSigningKeys().privateKey),
     read: (text) => privateKeyOf(text, "ed25519"),
   });
-  const sealing = keyFile({
-    path: join(folder, "sealing.key"),
-    make: () => privateKeyText(generateKeyPairSync("x25519").privateKey),
-    read: (text) => privateKeyOf(text, "x25519"),
-  });
+  const sealing = sealingKeyFile(folder);
   const tokenKey = keyFile({
     path: join(folder, "token.key"),
     make: () => toBase64(random(TOKEN_KEY_BYTES)),
@@ -62,6 +59,23 @@ export function loadHubKeys(folder: string, random: RandomBytes): HubKeys {
     sealing: sealingKeys(sealing),
     tokenKey,
   };
+}
+
+const sealingKeyFile = (folder: string): KeyObject =>
+  keyFile({
+    path: join(folder, SEALING_KEY),
+    make: () => privateKeyText(generateKeyPairSync("x25519").privateKey),
+    read: (text) => privateKeyOf(text, "x25519"),
+  });
+
+/** For a command beside the hub, which makes no key. Throws Fault `identity.missing` where the hub has made none either. */
+export function readSealingKeys(folder: string): SealingKeys {
+  const path = join(folder, SEALING_KEY);
+  if (existsSync(path)) return sealingKeys(sealingKeyFile(folder));
+  throw new Fault(
+    "identity.missing",
+    `${path}: there is no such key; name the running hub's configuration with --config`,
+  );
 }
 
 const OPERATOR_TOKEN_BYTES = 24;
