@@ -1,5 +1,6 @@
 /** `tillway sim card`: a card as a process of its own, steered by its control socket. */
 import { type Command, InvalidArgumentError } from "commander";
+import { guarded } from "../../base/daemon.ts";
 import { startCardSim } from "./card-sim.ts";
 import { matrixLines } from "./matrix.ts";
 import { CARD_PROFILES } from "./profiles.ts";
@@ -28,11 +29,13 @@ export function registerCardSim(sim: Command): void {
     .option("--inserted", "puts the card in at once")
     .option("--list", "prints the profiles and ends")
     .option("--matrix", "runs every profile through every course of a sale, prints what came out and ends")
-    .action((options: CardCommandOptions, command: Command) => {
-      if (options.list) return printProfiles();
-      if (options.matrix) return printMatrix();
-      return runCard(options, command);
-    });
+    .action(
+      guarded((options: CardCommandOptions, command: Command) => {
+        if (options.list) return printProfiles();
+        if (options.matrix) return printMatrix();
+        return runCard(options, command);
+      }),
+    );
 }
 
 function printProfiles(): void {
