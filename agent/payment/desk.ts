@@ -29,7 +29,7 @@ import { runPurchase } from "./purchase.ts";
 import type { PurchaseDeps } from "./purchase-deps.ts";
 import type { AnswerFirst } from "./reader-lane.ts";
 import { runRefund } from "./refund.ts";
-import { checkSignature, type SignatureCheck } from "./signature.ts";
+import { type SignatureCheck, Signatures } from "./signature.ts";
 import type { TicketPrinter } from "./ticket-printer.ts";
 
 /** Tills beside one terminal; more waiting customers than this are turned away. */
@@ -76,6 +76,7 @@ const CANCELLABLE: ReadonlySet<PaymentStage> = new Set<PaymentStage>([
 
 export class PaymentDesk implements Payments {
   readonly #options: DeskOptions;
+  readonly #signatures: Signatures;
   readonly #running = new Map<PaymentId, Running>();
   readonly #listeners = new Set<(event: PaymentEvent) => void>();
   readonly #timings = new Map<PaymentId, SaleTimings>();
@@ -83,6 +84,7 @@ export class PaymentDesk implements Payments {
 
   constructor(options: DeskOptions) {
     this.#options = options;
+    this.#signatures = new Signatures({ payments: this, journal: options.journal, now: options.now });
   }
 
   get running(): number {
@@ -187,7 +189,7 @@ export class PaymentDesk implements Payments {
   }
 
   checkSignature(check: SignatureCheck): Promise<Result<PaymentView, VoidRefusal | SignatureRefusal>> {
-    return checkSignature({ payments: this, journal: this.#options.journal, now: this.#options.now }, check);
+    return this.#signatures.check(check);
   }
 
   async reprint(id: PaymentId): Promise<Result<PaymentView, ReprintRefusal>> {

@@ -12,7 +12,7 @@ import type { CardFacts } from "../../wire/journal-entry.ts";
 import type { Journal } from "../journal/journal.ts";
 import { openJournal } from "../journal/sqlite-journal.ts";
 import type { PaymentView } from "./payments.ts";
-import { checkSignature } from "./signature.ts";
+import { Signatures } from "./signature.ts";
 
 const id = "P-1" as PaymentId;
 const CARD: CardFacts = {
@@ -37,6 +37,7 @@ const SIGNED: PaymentView = {
 
 let folder: string;
 let journal: Journal;
+let signatures: Signatures;
 let view: PaymentView | undefined;
 let voids: (string | undefined)[];
 let voided: "voided" | "forwarding";
@@ -49,6 +50,18 @@ beforeEach(() => {
     random: systemRandom,
     log: silentLog,
   });
+  signatures = new Signatures({
+    journal,
+    now: () => Date.parse("2026-01-05T09:01:00.000Z"),
+    payments: {
+      get: () => view,
+      void: async (_id, reason) => {
+        voids.push(reason);
+        if (voided === "forwarding") return fail({ why: "forwarding", detail: "the hub may have it" });
+        return ok({ ...SIGNED, status: "voided" });
+      },
+    },
+  });
   view = SIGNED;
   voids = [];
   voided = "voided";
@@ -58,22 +71,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-const say = (accepted: boolean) =>
-  checkSignature(
-    {
-      journal,
-      now: () => Date.parse("2026-01-05T09:01:00.000Z"),
-      payments: {
-        get: () => view,
-        void: async (_id, reason) => {
-          voids.push(reason);
-          if (voided === "forwarding") return fail({ why: "forwarding", detail: "the hub may have it" });
-          return ok({ ...SIGNED, status: "voided" });
-        },
-      },
-    },
-    { id, accepted },
-  );
+const say = (accepted: boolean) => signatures.check({ id, accepted });
 const words = () => journal.entriesOf(id).map(({ body }) => body);
 
 test("RM13 an accepted signature is journalled once, and the sale stays as it is", async () => {
@@ -113,6 +111,20 @@ test.each([
   expect(voids).toHaveLength(before);
 });
 
+test("RM13 of two words at once the first counts, and the other is refused", async () => {
+  const [first, second] = await Promise.all([say(true), say(false)]);
+  expect(first).toEqual(ok(SIGNED));
+  expect(second).toMatchObject({ ok: false, error: { why: "answered" } });
+  expect(words()).toMatchObject([{ accepted: true }]);
+  expect(voids).toEqual([]);
+});
+
+test("RM13 the same word twice at once is journalled once", async () => {
+  const both = await Promise.all([say(true), say(true)]);
+  expect(both).toEqual([ok(SIGNED), ok(SIGNED)]);
+  expect(words()).toHaveLength(1);
+});
+
 const { signature: _, ...UNSIGNED_CARD } = CARD;
 const { card: __, ...NO_CARD } = SIGNED;
 test.each<[string, PaymentView | undefined, string]>([
@@ -120,6 +132,8 @@ test.each<[string, PaymentView | undefined, string]>([
   ["a payment whose card asks for none", { ...SIGNED, card: UNSIGNED_CARD }, "not-asked"],
   ["a payment without a card", NO_CARD, "not-asked"],
   ["a payment that is not decided yet", { ...SIGNED, status: "processing" }, "not-asked"],
+  ["a sale that was declined", { ...SIGNED, status: "declined" }, "not-asked"],
+  ["a sale that was aborted", { ...SIGNED, status: "aborted" }, "not-asked"],
 ])("no word is taken on %s", async (_what, payment, why) => {
   view = payment;
   expect(await say(true)).toMatchObject({ ok: false, error: { why } });
