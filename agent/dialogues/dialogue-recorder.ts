@@ -1,10 +1,11 @@
 /** Keeps each sale's dialogue with its card: sealed for the hub, masked for people (RM6). Runs after the till has its answer. */
-import { reasonOf } from "../../base/fault.ts";
+import { Fault, reasonOf } from "../../base/fault.ts";
 import type { PaymentId, RandomBytes, TerminalId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import { transcriptOf } from "../../protocols/emv/kernel/transcript-settings.ts";
 import { formatTranscript, maskTranscript } from "../../protocols/emv/transcript.ts";
-import { type DialogueFile, sealDialogue } from "../../wire/card-dialogue.ts";
+import { type DialogueFile, DialogueFileSchema, sealDialogue } from "../../wire/card-dialogue.ts";
+import { firstIssue } from "../../wire/signing.ts";
 import type { SealingKey } from "../lease/lease-keeper.ts";
 import type { CardRecord } from "../payment/card-dialogue.ts";
 import type { DialogueStore } from "./dialogue-store.ts";
@@ -45,12 +46,16 @@ export class DialogueRecorder implements Dialogues {
         ...(online && { online }),
       });
       const text = formatTranscript(transcript);
-      store.keep({
+      const kept = {
         paymentId,
         at: new Date(now()).toISOString(),
         masked: maskTranscript(transcript),
         sealed: sealDialogue({ key: sealingKey(), random, terminalId, paymentId, transcript: text }),
-      });
+      };
+      // A card may talk longer than any file that it could be given out in.
+      const checked = DialogueFileSchema.safeParse({ v: 1, terminalId, ...kept });
+      if (!checked.success) throw new Fault("codec.too-long", firstIssue(checked.error));
+      store.keep(kept);
     } catch (error) {
       log.warn("the dialogue with a card was not kept", { paymentId, why: reasonOf(error) });
     }

@@ -2,6 +2,7 @@
  * The recorded dialogues of this terminal's cards, in `dialogues.db`: each sealed to the hub's key, with the masked view
  * that people may see (RM6). Not money: beside the journal, bounded, and a write that fails harms no sale.
  */
+import { Fault } from "../../base/fault.ts";
 import type { PaymentId } from "../../base/ids.ts";
 import { type Migration, openSqlite, type Sqlite } from "../../base/sqlite.ts";
 import { SealedCardDataSchema } from "../../wire/card-data.ts";
@@ -36,11 +37,13 @@ export class DialogueStore implements Disposable {
   readonly #path: string;
   /** Opened when first needed: a start waits for money alone. */
   #opened: ReturnType<typeof open> | undefined;
+  #closed = false;
 
   constructor(path: string) {
     this.#path = path;
   }
 
+  /** Throws the store's Faults, and `store.failed` once it is closed. */
   keep({ paymentId, at, masked, sealed }: KeptDialogue): void {
     const { insert, trim } = this.#database();
     const { lastInsertRowid } = insert.run(paymentId, at, masked, JSON.stringify(sealed));
@@ -55,11 +58,13 @@ export class DialogueStore implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#closed = true;
     this.#opened?.database.close();
     this.#opened = undefined;
   }
 
   #database(): ReturnType<typeof open> {
+    if (this.#closed) throw new Fault("store.failed", `${this.#path} is closed`);
     this.#opened ??= open(this.#path);
     return this.#opened;
   }

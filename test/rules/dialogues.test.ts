@@ -22,7 +22,9 @@ const AT = Date.UTC(2026, 0, 5, 9);
 let folder: string;
 let store: DialogueStore;
 let recorder: DialogueRecorder;
+let warnings: string[];
 beforeEach(() => {
+  warnings = [];
   folder = mkdtempSync(join(tmpdir(), "dialogues-"));
   store = new DialogueStore(join(folder, "dialogues.db"));
   recorder = new DialogueRecorder({
@@ -31,7 +33,7 @@ beforeEach(() => {
     sealingKey: () => ({ keyId: "hub-1", publicKey: createPublicKey(keys.privateKey) }),
     random: systemRandom,
     now: () => AT,
-    log: silentLog,
+    log: { ...silentLog, warn: (message) => void warnings.push(message) },
   });
 });
 afterEach(() => {
@@ -106,6 +108,32 @@ describe("a recorded dialogue", () => {
     const file = await kept(till);
     expect(parseTranscript(openDialogue(file, keys.privateKey)).exchanges).toHaveLength(4);
   });
+});
+
+test("RM6 a dialogue too long for the file that it is given out in is not kept, and hides no other", async () => {
+  await using till = new Till();
+  const file = await kept(till);
+  const record = till.records.get("P-1" as PaymentId);
+  const [line] = record?.lines ?? [];
+  if (!record || !line) throw new Error("no record");
+  const chatty = { ...record, lines: Array.from({ length: 512 }, () => ({ ...line, answer: new Uint8Array(258) })) };
+  recorder.keep("P-2" as PaymentId, chatty);
+  expect(recorder.dialogueOf("P-2" as PaymentId)).toBeUndefined();
+  expect(recorder.dialogueOf("P-1" as PaymentId)).toEqual(file);
+  expect(warnings).toEqual(["the dialogue with a card was not kept"]);
+});
+
+test("a dialogue that comes after the store was closed is not kept, and opens nothing", async () => {
+  await using till = new Till();
+  await kept(till);
+  store[Symbol.dispose]();
+  const record = till.records.get("P-1" as PaymentId);
+  if (!record) throw new Error("no record");
+  recorder.keep("P-2" as PaymentId, record);
+  expect(warnings).toEqual(["the dialogue with a card was not kept"]);
+  const later = new DialogueStore(join(folder, "dialogues.db"));
+  expect(later.get("P-2" as PaymentId)).toBeUndefined();
+  later[Symbol.dispose]();
 });
 
 test("the newest dialogues are kept and the oldest go", async () => {
