@@ -17,6 +17,7 @@ import {
   TLV_OBJECTS_MAX,
   type Tlv,
   tagName,
+  wholeObjects,
 } from "./ber-tlv.ts";
 
 const vectors = JSON.parse(readFileSync(new URL("../../test/vectors/emv/ber-tlv.json", import.meta.url), "utf8")) as {
@@ -149,6 +150,36 @@ test("a tag in a list has at most three bytes, and its Fault says where it begin
   const reader = new ByteReader(fromHex("9F02 DF818283"));
   expect(readTag(reader)).toBe(0x9f02);
   expect(() => readTag(reader)).toThrow(expect.objectContaining({ details: { offset: 2 } }));
+});
+
+test("whole objects keep the length as it was written, and leave out the filler between them", () => {
+  const objects = wholeObjects(fromHex("00 5A810147 0000 9F3602ABCD"));
+  expect(objects.map(({ tag, whole }) => [tag, toHex(whole)])).toEqual([
+    [0x5a, "5a810147"],
+    [0x9f36, "9f3602abcd"],
+  ]);
+});
+
+test("whole objects are the bytes they were read from, whatever their lengths", () => {
+  const objects = fc.array(
+    fc.record({ tag: fc.constantFrom(0x5a, 0x9f4b, 0xdf8101), value: fc.uint8Array({ maxLength: 300 }) }),
+  );
+  fc.assert(
+    fc.property(objects, (given) => {
+      const bytes = encodeTlv(given);
+      const whole = wholeObjects(bytes);
+      expect(concat(...whole.map((object) => object.whole))).toEqual(bytes);
+      expect(whole.map(({ tag, value }) => [tag, toHex(value)])).toEqual(
+        given.map(({ tag, value }) => [tag, toHex(value)]),
+      );
+    }),
+  );
+});
+
+test.each(["5A", "5A80", "5A84FFFFFFFF", "5A8201", "5A02FF"])("%s is no whole object", (hex) => {
+  expect(() => wholeObjects(fromHex(hex))).toThrow(
+    expect.objectContaining({ code: expect.stringMatching(/^codec\./) }),
+  );
 });
 
 /** Bytes that look like TLV, so that decoding gets past the first tag. */

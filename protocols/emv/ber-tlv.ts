@@ -165,6 +165,46 @@ export function readTag(reader: ByteReader): Tag {
   throw tlvFault("codec.invalid", offset, `a tag of more than ${TAG_BYTES_MAX} bytes`);
 }
 
+/** The length behind a tag. */
+export function readLength(reader: ByteReader): number {
+  const offset = reader.position;
+  const first = reader.u8();
+  if (first < LONG_LENGTH) return first;
+  const count = first - LONG_LENGTH;
+  if (count === 0) throw tlvFault("codec.invalid", offset, "an indefinite length is not allowed in EMV");
+  if (count > LENGTH_BYTES_MAX) throw tlvFault("codec.invalid", offset, `a length of ${count} bytes`);
+  return reader.take(count).reduce((sum, byte) => sum * 0x100 + byte, 0);
+}
+
+/** A data object as it was written. */
+export interface WholeTlv {
+  readonly tag: Tag;
+  readonly value: Uint8Array;
+  /** With tag and length. */
+  readonly whole: Uint8Array;
+}
+
+/** Objects one after another with their own bytes, since signatures cover lengths as the card wrote them. Templates stay closed. */
+export function wholeObjects(bytes: Uint8Array): readonly WholeTlv[] {
+  const reader = new ByteReader(bytes);
+  const objects: WholeTlv[] = [];
+  while (reader.remaining > 0) {
+    const start = reader.position;
+    // Filler between objects has no meaning (Annex B1).
+    if (bytes[start] === 0x00) {
+      reader.u8();
+      continue;
+    }
+    if (objects.length >= TLV_OBJECTS_MAX) {
+      throw tlvFault("codec.too-long", start, `more than ${TLV_OBJECTS_MAX} TLV objects`);
+    }
+    const tag = readTag(reader);
+    const value = reader.take(readLength(reader));
+    objects.push({ tag, value, whole: bytes.subarray(start, reader.position) });
+  }
+  return objects;
+}
+
 /** Lengths in their shortest form. */
 export function encodeTlv(objects: readonly Tlv[]): Uint8Array<ArrayBuffer> {
   return concat(

@@ -3,10 +3,10 @@
  * 9; Book 2, 6.6; Book 4, 6.3.2.1).
  */
 import { createHash } from "node:crypto";
-import { ByteReader, concat } from "../../../base/bytes.ts";
+import { concat } from "../../../base/bytes.ts";
 import { ok, type Result } from "../../../base/result.ts";
 import { STATUS } from "../apdu.ts";
-import { decodeTlv, readTag, type Tag } from "../ber-tlv.ts";
+import { decodeTlv, type Tag, wholeObjects } from "../ber-tlv.ts";
 import { setBit, TSI, TVR } from "../bits.ts";
 import {
   type Cryptogram,
@@ -126,36 +126,10 @@ function checkSignature(transaction: Transaction, answer: Cryptogram, data: Uint
 }
 
 const SIGNED_DYNAMIC_DATA = 0x9f4b;
-const LONG_LENGTH = 0x80;
-
 /** The objects in template 77 as the card wrote them, tag, length and value, but for the signature itself (6.6.2, step 10). */
 function withoutSignature(data: Uint8Array): Uint8Array {
-  const reader = new ByteReader(data);
-  readTag(reader);
-  const content = reader.take(readLength(reader));
-  const objects = new ByteReader(content);
-  const kept: Uint8Array[] = [];
-  while (objects.remaining > 0) {
-    const from = objects.position;
-    // Filler between objects belongs to none of them (Book 3, Annex B1).
-    if (content[from] === 0x00) {
-      objects.u8();
-      continue;
-    }
-    const tag = readTag(objects);
-    objects.take(readLength(objects));
-    if (tag !== SIGNED_DYNAMIC_DATA) kept.push(content.subarray(from, objects.position));
-  }
-  return concat(...kept);
-}
-
-/** Of an object that `decodeTlv` has read before: the length is of a form that is allowed. */
-function readLength(reader: ByteReader): number {
-  const first = reader.u8();
-  if (first < LONG_LENGTH) return first;
-  let length = 0;
-  for (let left = first - LONG_LENGTH; left > 0; left -= 1) length = length * 0x100 + reader.u8();
-  return length;
+  const objects = wholeObjects(data).flatMap((template) => wholeObjects(template.value));
+  return concat(...objects.filter(({ tag }) => tag !== SIGNED_DYNAMIC_DATA).map(({ whole }) => whole));
 }
 
 const TC_HASH = 0x98;

@@ -165,7 +165,7 @@ test.each([
   ["# only a comment", /there are no data objects/],
   ["5A 01\n5A0Z", /^line 2: not a hex digit/],
   ["4F08F054", /wants 8 bytes/],
-  ["70800000", /a length of 0 bytes/],
+  ["70800000", /an indefinite length is not allowed/],
   [AID, /GET PROCESSING OPTIONS .* is missing/],
   ["82026100 9403080101", /an AFL of 3 bytes/],
 ])("the file %j is refused with its reason", (text, reason) => {

@@ -1,10 +1,11 @@
 /** Offline data authentication of a finished transaction, step by step, for people who look for the step that fails. */
 import { concat, toHex } from "../../../base/bytes.ts";
 import type { Result } from "../../../base/result.ts";
+import type { WholeTlv } from "../ber-tlv.ts";
 import type { OdaFailure, OdaInput } from "./authentication.ts";
 import type { CaPublicKey, Day, RevokedCertificate, RsaPublicKey } from "./keys.ts";
 import { failure } from "./rsa.ts";
-import type { CryptogramAnswer, FileObject, FinishedTransaction } from "./transaction-file.ts";
+import type { CryptogramAnswer, FinishedTransaction } from "./transaction-file.ts";
 import { recoverIccKey, recoverIssuerKey, verifyCombined, verifyDynamicData, verifyStaticData } from "./verify.ts";
 
 export interface CheckStep {
@@ -105,7 +106,7 @@ function inputOf(
 
 /** Records of files above 10 are signed with their template's tag and length. */
 function signedPart(
-  { value, whole }: FileObject,
+  { value, whole }: WholeTlv,
   place: { readonly standard: boolean; readonly signed: boolean } | undefined,
 ): Uint8Array {
   if (!place?.signed) return new Uint8Array(0);

@@ -2,21 +2,13 @@
  * The data objects of one finished transaction as text, for checking a card's authentication without the card: hex TLV in the
  * order in which they were used, white space and line ends anywhere, `#` to the end of the line for people.
  */
-import { ByteReader, concat, fromHex } from "../../../base/bytes.ts";
+import { concat, fromHex } from "../../../base/bytes.ts";
 import { Fault, reasonOf } from "../../../base/fault.ts";
 import { type AflEntry, decodeAfl } from "../afl.ts";
-import { decodeTlv, flattenTlv, readTag, type Tag, TLV_OBJECTS_MAX, tagName } from "../ber-tlv.ts";
+import { decodeTlv, flattenTlv, type Tag, tagName, type WholeTlv, wholeObjects } from "../ber-tlv.ts";
 import { buildDol, decodeDol } from "../dol.ts";
 
 export const TRANSACTION_FILE_BYTES_MAX = 262_144;
-
-/** One object of the file, as it was written. */
-export interface FileObject {
-  readonly tag: Tag;
-  readonly value: Uint8Array;
-  /** With tag and length. */
-  readonly whole: Uint8Array;
-}
 
 /** The card's answer to GENERATE AC, with what its signature also covers. */
 export interface CryptogramAnswer {
@@ -38,7 +30,7 @@ export interface DynamicAnswer {
 
 export interface FinishedTransaction {
   readonly values: ReadonlyMap<Tag, Uint8Array>;
-  readonly records: readonly FileObject[];
+  readonly records: readonly WholeTlv[];
   readonly aip: Uint8Array;
   readonly afl: readonly AflEntry[];
   readonly internalAuthenticate: DynamicAnswer | undefined;
@@ -50,7 +42,7 @@ export interface FinishedTransaction {
 /** Throws Fault "codec.…" with the line or the byte. */
 export function parseTransactionFile(text: string): FinishedTransaction {
   const reading = new Reading();
-  for (const object of objectsOf(bytesOf(text))) reading.take(object);
+  for (const object of wholeObjects(bytesOf(text))) reading.take(object);
   return reading.finish();
 }
 
@@ -68,38 +60,6 @@ function bytesOf(text: string): Uint8Array {
   return bytes;
 }
 
-const LONG_LENGTH = 0x80;
-const LENGTH_BYTES_MAX = 3;
-
-/** Objects one after another with their own bytes, since signatures cover lengths as the card wrote them. */
-export function objectsOf(bytes: Uint8Array): readonly FileObject[] {
-  const reader = new ByteReader(bytes);
-  const objects: FileObject[] = [];
-  while (reader.remaining > 0) {
-    const start = reader.position;
-    // Filler between objects has no meaning (Book 3, Annex B1).
-    if (bytes[start] === 0x00) {
-      reader.u8();
-      continue;
-    }
-    if (objects.length >= TLV_OBJECTS_MAX) throw new Fault("codec.too-long", `more than ${TLV_OBJECTS_MAX} objects`);
-    const tag = readTag(reader);
-    const value = reader.take(lengthOf(reader));
-    objects.push({ tag, value, whole: bytes.subarray(start, reader.position) });
-  }
-  return objects;
-}
-
-function lengthOf(reader: ByteReader): number {
-  const first = reader.u8();
-  if (first < LONG_LENGTH) return first;
-  const count = first - LONG_LENGTH;
-  if (count === 0 || count > LENGTH_BYTES_MAX) {
-    throw new Fault("codec.invalid", `a length of ${count} bytes at byte ${reader.position}`);
-  }
-  return reader.take(count).reduce((sum, byte) => sum * 0x100 + byte, 0);
-}
-
 const AIP_BYTES = 2;
 const DEFAULT_DDOL = fromHex("9F3704");
 /** CID, ATC, cryptogram and at most 32 bytes of the issuer's; what is longer is a signature (Book 3, 6.5.5.4 and 6.5.9.4). */
@@ -108,7 +68,7 @@ const CRYPTOGRAM_ANSWER_BYTES_MAX = 43;
 /** Goes through the objects in their order; a terminal's object counts for the answers that come after it. */
 class Reading {
   readonly #values = new Map<Tag, Uint8Array>();
-  readonly #records: FileObject[] = [];
+  readonly #records: WholeTlv[] = [];
   readonly #absent = new Set<string>();
   #options: { readonly aip: Uint8Array; readonly afl: Uint8Array } | undefined;
   /** PDOL and CDOL values as they were sent. */
@@ -117,7 +77,7 @@ class Reading {
   #internalAuthenticate: DynamicAnswer | undefined;
   #cryptogram: CryptogramAnswer | undefined;
 
-  take(object: FileObject): void {
+  take(object: WholeTlv): void {
     const { tag, value } = object;
     if (tag === 0x70) {
       this.#records.push(object);
@@ -157,7 +117,7 @@ class Reading {
   }
 
   #formatTwo(content: Uint8Array): void {
-    const inside = new Map(objectsOf(content).map(({ tag, value }) => [tag, value] as const));
+    const inside = new Map(wholeObjects(content).map(({ tag, value }) => [tag, value] as const));
     const cid = inside.get(0x9f27);
     const signed = inside.get(0x9f4b);
     const aip = inside.get(0x82);
@@ -192,7 +152,7 @@ class Reading {
   ) {
     this.#cryptograms += 1;
     this.#sent.push(this.#cryptograms === 1 ? this.#filled(0x8c, "CDOL1") : this.#filled(0x8d, "CDOL2"));
-    const unsigned = objectsOf(content).filter(({ tag }) => tag !== 0x9f4b);
+    const unsigned = wholeObjects(content).filter(({ tag }) => tag !== 0x9f4b);
     this.#cryptogram = signed && {
       signed,
       cid,
