@@ -1,4 +1,5 @@
 /** Initiate application processing: GET PROCESSING OPTIONS with the data that the card asks for (Book 3, 10.1 and 6.5.8). */
+import { Fault } from "../../../base/fault.ts";
 import { ok } from "../../../base/result.ts";
 import { type AflEntry, encodeAfl } from "../afl.ts";
 import { STATUS } from "../apdu.ts";
@@ -45,11 +46,14 @@ export function* initiate(selected: SelectedApplication, values: Map<Tag, Uint8A
 
 type Options = Pick<Initiated, "aip" | "afl" | "given">;
 
-/** A format 2 answer may carry more than profile and locator (6.5.8.4). */
+/** A format 2 answer may carry more than profile and locator (6.5.8.4), but nothing twice (7.5). */
 function takeOptions(data: Uint8Array, values: Map<Tag, Uint8Array>): Options {
   const options = decodeProcessingOptions(data);
   const [template] = decodeTlv(data);
   const objects = template && "children" in template ? flattenTlv(template.children) : [];
+  if (new Set(objects.map(({ tag }) => tag)).size < objects.length) {
+    throw new Fault("codec.invalid", "an object comes twice");
+  }
   for (const { tag, value } of objects) if (isCardData(tag) && value.length > 0) values.set(tag, value);
   values.set(0x82, options.aip);
   values.set(0x94, encodeAfl(options.afl));

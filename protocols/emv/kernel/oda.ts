@@ -5,6 +5,7 @@
 import { concat } from "../../../base/bytes.ts";
 import { ok, type Result } from "../../../base/result.ts";
 import { STATUS } from "../apdu.ts";
+import type { Tag } from "../ber-tlv.ts";
 import { AIP, type Bit, hasBit, setBit, TERMINAL_CAPABILITIES, TSI, TVR } from "../bits.ts";
 import { decodeInternalAuthenticate, internalAuthenticateCommand } from "../commands.ts";
 import { buildDol, decodeDol } from "../dol.ts";
@@ -54,11 +55,19 @@ export function failAuthentication(transaction: Transaction, failure: Pick<OdaFa
   const { oda, tvr, tsi } = transaction;
   if (oda === "none") return;
   setBit(tvr, FAILED[oda]);
+  // A remainder that the key wants, of which only the certificate tells.
   if (failure.why === "missing") setBit(tvr, TVR.iccDataMissing);
   setBit(tsi, TSI.odaPerformed);
   transaction.odaFailure = failure.detail;
   transaction.cdaPending = false;
 }
+
+/** Book 3, table 35: missing data are told of even when the authentication fails before it comes to them. */
+const NEEDED: Readonly<Record<Exclude<OdaMethod, "none">, readonly Tag[]>> = {
+  sda: [0x8f, 0x90, 0x9f32, 0x93],
+  dda: [0x8f, 0x90, 0x9f32, 0x9f46, 0x9f47],
+  cda: [0x8f, 0x90, 0x9f32, 0x9f46, 0x9f47],
+};
 
 function* authenticate(transaction: Transaction, { data, pdolValues }: OdaContext): Part<undefined> {
   const { oda, tvr, tsi, values } = transaction;
@@ -67,6 +76,7 @@ function* authenticate(transaction: Transaction, { data, pdolValues }: OdaContex
     return ok(undefined);
   }
   if (oda === "sda") setBit(tvr, TVR.sdaSelected);
+  if (NEEDED[oda].some((tag) => !values.has(tag))) setBit(tvr, TVR.iccDataMissing);
   if (!data.recordsSound) {
     failAuthentication(transaction, {
       why: "format",

@@ -57,6 +57,21 @@ describe("offline data authentication in the flow", () => {
     expect(transaction.cdaPending).toBe(false);
   });
 
+  // Book 3, table 35.
+  test.each([
+    ["E028C8", 0x9f46, TVR.cdaFailed],
+    ["E028C0", 0x9f47, TVR.ddaFailed],
+    ["E02880", 0x93, TVR.sdaFailed],
+  ])(
+    "data missing are told of though the key that they are checked with is unknown, %s",
+    (capabilities, tag, failed) => {
+      const terminal = { caKeys: [], capabilities: fromHex(capabilities) };
+      const missing = flags(readied({ without: [tag] }, { terminal }).transaction).tvr;
+      expect(missing).toEqual(expect.arrayContaining([TVR.iccDataMissing.name, failed.name]));
+      expect(flags(readied({}, { terminal }).transaction).tvr).not.toContain(TVR.iccDataMissing.name);
+    },
+  );
+
   test("CDA has only its keys before the cryptogram, and the TSI says nothing yet", () => {
     const { transaction } = readied();
     expect(transaction.cdaPending).toBe(true);
@@ -121,6 +136,7 @@ describe("selection and initiation in the flow", () => {
     ["9000", "data-format"],
     ["770682026100 9400 9000", "data-format"],
     ["77048202 6100 9000", "data-format"],
+    ["770E 82026100 82020000 940408010401 9000", "data-format"],
   ])("GET PROCESSING OPTIONS answered %s ends as %s", (answer, code) => {
     const { result } = ask(ready(), card({ answers: [["80A8", answer]] }));
     expect(result).toMatchObject({ ok: false, error: { code } });
