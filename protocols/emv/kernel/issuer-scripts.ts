@@ -3,7 +3,7 @@
  * what became of each (Book 4, 6.3.9 and Annex A5).
  */
 import { concat } from "../../../base/bytes.ts";
-import { type CommandApdu, decodeCommand } from "../apdu.ts";
+import { type CommandApdu, decodeCommand, isWarning } from "../apdu.ts";
 import { setBit, TSI, TVR } from "../bits.ts";
 import { childValue, readable, report, send, templateChildren } from "./dialogue.ts";
 import type { Kernel, Transaction } from "./kernel.ts";
@@ -64,7 +64,8 @@ function* runCommand(bytes: Uint8Array): Kernel<boolean> {
   const command = readable<CommandApdu>(() => decodeCommand(bytes));
   if (!command) return false;
   const { status } = yield* send(command);
-  return SUCCESS_SW1.has(status >> 8);
+  return status >> 8 === SUCCESS_SW1 || isWarning(status);
 }
 
-const SUCCESS_SW1: ReadonlySet<number> = new Set([0x90, 0x62, 0x63]);
+/** Only SW1 counts (10.10). */
+const SUCCESS_SW1 = 0x90;

@@ -7,12 +7,12 @@ import { Fault } from "../../../base/fault.ts";
 import { ok, type Result } from "../../../base/result.ts";
 import type { AflEntry } from "../afl.ts";
 import { STATUS } from "../apdu.ts";
-import { type Tag, type Tlv, tagName } from "../ber-tlv.ts";
+import { type Tag, type Tlv, tagName, wholeObjects } from "../ber-tlv.ts";
 import { readRecordCommand } from "../commands.ts";
 import { decodeDol, dolDataLength } from "../dol.ts";
 import { decodeCompressed } from "../numeric.ts";
 import { EMV_TAGS } from "../tags.ts";
-import { end, isCardData, type Part, reading, refused, send, templateChildren } from "./dialogue.ts";
+import { end, isCardData, type Part, readable, reading, refused, send, templateChildren } from "./dialogue.ts";
 import type { KernelEnd } from "./kernel.ts";
 
 export interface ApplicationData {
@@ -71,13 +71,8 @@ function recordsOf(afl: readonly AflEntry[]): readonly RecordPlace[] {
   );
 }
 
-const LONG_LENGTH = 0x80;
-
 /** Files 1 to 10: without the template's tag and length (10.3). What is no template has failed already. */
-function contentOf(record: Uint8Array): Uint8Array {
-  const length = record[1] ?? 0;
-  return record.subarray(2 + (length > LONG_LENGTH ? length - LONG_LENGTH : 0));
-}
+const contentOf = (record: Uint8Array): Uint8Array => readable(() => wholeObjects(record))?.[0]?.value ?? record;
 
 interface Kept {
   readonly values: Map<Tag, Uint8Array>;

@@ -5,7 +5,7 @@
  */
 import { sameBytes, toHex } from "../../../base/bytes.ts";
 import { ok } from "../../../base/result.ts";
-import { type ResponseApdu, STATUS } from "../apdu.ts";
+import { isWarning, type ResponseApdu, STATUS } from "../apdu.ts";
 import { findTlv, findValue, type Tlv } from "../ber-tlv.ts";
 import { PPSE_NAME, PSE_NAME, readRecordCommand, type SelectOccurrence, selectCommand } from "../commands.ts";
 import { choose, end, type Part, send, templateChildren } from "./dialogue.ts";
@@ -140,9 +140,7 @@ function* listByAid(terminal: TerminalSettings): Part<Found> {
 
 /** Steps 3 and 7: among several under one name a warning does not end the search, though it makes no candidate (step 6). */
 const isSelected = ({ status }: ResponseApdu, occurrence: SelectOccurrence): boolean =>
-  status === STATUS.ok || status === BLOCKED || (occurrence === "next" && WARNING_SW1.has(status >> 8));
-
-const WARNING_SW1: ReadonlySet<number> = new Set([0x62, 0x63]);
+  status === STATUS.ok || status === BLOCKED || (occurrence === "next" && isWarning(status));
 
 /** Steps 3 to 6: the DF name that the card gave, when it is one that this entry of the terminal's list means. */
 function probed(application: SupportedApplication, { data }: ResponseApdu): NamedFci | undefined {
