@@ -31,6 +31,7 @@ export interface CounterOptions {
 export interface Payment {
   readonly id: string;
   readonly status: string;
+  readonly stage?: string;
   readonly mode?: string;
   readonly ticket: string;
   readonly queue?: string;

@@ -8,6 +8,7 @@ import { runTillway, until } from "../../scripts/lib/processes.ts";
 import { cardProfile } from "../../sim/card/profiles.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "dialogue-"));
+const SLOW_MS = 150;
 const counter = new Counter({ folder });
 
 beforeAll(async () => await counter.start(), 120_000);
@@ -61,3 +62,16 @@ test("RM6 a sale without the hub replays to its offline decision", async () => {
     decision: { outcome: "approved", cryptogram: "TC", responseCode: "Y3" },
   });
 });
+
+test("RM6 the dialogue of a sale that ends while the agent stops is kept", async () => {
+  await counter.card({ do: "slow", ms: SLOW_MS });
+  const sale = counter.sale("R-3", 500).catch(() => undefined);
+  await until("the card's records", async () =>
+    (await counter.payment("R-3")).stage === "records-read" ? true : undefined,
+  );
+  await counter.program("agent").stop("SIGTERM");
+  await sale;
+  await counter.startAgent();
+  expect(await counter.payment("R-3")).toMatchObject({ status: "approved" });
+  expect(await tillway("dialogue", "R-3", "--config", counter.agentConfig)).toContain("> 80AE");
+}, 60_000);
