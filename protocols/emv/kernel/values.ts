@@ -46,12 +46,15 @@ export function terminalValues({ terminal, settings, selected, tvr, tsi }: Value
     [0x9f37, settings.unpredictableNumber],
     [0x9f39, Uint8Array.of(ENTRY_MODE[terminal.entry])],
     [0x9f40, terminal.additionalCapabilities],
-    [0x9f41, numeric(settings.sequenceCounter % SEQUENCE_COUNTER_END, 4)],
+    [0x9f41, numeric(wrapped(settings.sequenceCounter), 4)],
   ]);
 }
 
 /** n 8. */
-const SEQUENCE_COUNTER_END = 100_000_000;
+const SEQUENCE_COUNTER_MAX = 99_999_999;
+/** After its greatest value the counter begins again at one; it is never zero (Book 4, 6.5.5). */
+const wrapped = (counter: number): number => ((counter + SEQUENCE_COUNTER_MAX - 1) % SEQUENCE_COUNTER_MAX) + 1;
+
 const BINARY_AMOUNT_MAX = 0xffff_ffffn;
 
 /** Four bytes; a greater amount is their greatest value, as a card that reads no more must see no less. */
