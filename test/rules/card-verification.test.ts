@@ -257,6 +257,7 @@ describe("failures", () => {
   test.each([
     ["a card unknown here", { card: { ...CARD } }, "E_UNKNOWN", ["P0"]],
     ["a payee unknown here", { payeeAccount: "merchant:nobody:EUR" }, "E_UNKNOWN", ["P0", "P1", "P2", "P3"]],
+    ["a payee that is the hub's own equity", { payeeAccount: "equity:EUR" }, "E_DENIED", ["P0", "P1", "P2", "P3"]],
     ["more than the account has", { minor: 100_001n }, "E_LIMIT", ["P0", "P1", "P2", "P3"]],
     ["a currency that is not the account's", { currency: "SEK" }, "E_DENIED", ["P0", "P1", "P2", "P3"]],
   ] as const)("%s: declined, nothing moved", async (_what, changes, reason, trace) => {
@@ -266,6 +267,20 @@ describe("failures", () => {
     expect(result).toMatchObject({ status: "declined", reason });
     expect(hub.trace("CP-1")).toEqual(trace);
     expect(hub.balance(hub.customer)).toBe(100_000n);
+  });
+
+  test("a payee is a merchant: a terminal moves no customer's money to another customer", async () => {
+    const hub = cardHub();
+    const balance = money(0n, "EUR");
+    const opened = hub.hub.authorisation.openAccount({ pan: "4761739001010119", expiry: "3112", balance });
+    if (!opened.ok) throw new Error(opened.error);
+    const { id } = opened.value;
+    expect(await hub.pay("CP-1", 1250n, { payeeAccount: id })).toMatchObject({
+      status: "declined",
+      reason: "E_DENIED",
+      detail: "the payee is no merchant",
+    });
+    expect([hub.balance(hub.customer), hub.balance(id)]).toEqual([100_000n, 0n]);
   });
 
   test("neither an amount of nothing nor another terminal's name is taken, and both may be said right afterwards", async () => {

@@ -280,7 +280,10 @@ function post(parts: Parts, { known, card, trace }: Verifying): Outcome {
   const currency = currencyOf(known.currency);
   // The ledger knows amounts without a currency: that the two accounts have the same one does not make it this one.
   if (parts.ledger.account(card.accountId)?.currency !== currency) return OTHER_CURRENCY;
-  if (!parts.ledger.account(known.payeeAccount)) parts.merchantAccount(currency);
+  const own = parts.ledger.account(parts.merchantAccount(currency));
+  const payee = parts.ledger.account(known.payeeAccount);
+  // A terminal names the payee: it moves a customer's money to a shop, and to no customer and none of the hub's own accounts.
+  if (payee && payee.code !== own?.code) return NO_MERCHANT;
   const [status] = parts.ledger.createTransfers([
     {
       id: `card-verification/${known.terminalId}/${known.txnId}`,
@@ -296,6 +299,8 @@ function post(parts: Parts, { known, card, trace }: Verifying): Outcome {
 }
 
 const OTHER_CURRENCY: Outcome = refused("E_DENIED", "the accounts are in another currency");
+
+const NO_MERCHANT: Outcome = refused("E_DENIED", "the payee is no merchant");
 
 function refusalOf(status: TransferStatus): Outcome {
   switch (status) {
