@@ -123,6 +123,20 @@ describe("answers", () => {
     expect(() => decodeInternalAuthenticate(fromHex("7003AABBCC"))).toThrow();
   });
 
+  // Book 3, 5.2.
+  test("an object of length zero in an answer counts as absent", () => {
+    const signed = decodeCryptogram(fromHex("7712 9F270140 9F36020002 9F2600 9F4B03AABBCC"));
+    expect(signed).toEqual({
+      type: "TC",
+      cid: 0x40,
+      atc: fromHex("0002"),
+      issuerApplicationData: fromHex(""),
+      signedDynamicData: fromHex("AABBCC"),
+    });
+    expect(() => decodeCryptogram(fromHex("770F 9F270140 9F36020002 9F2600 9F4B00"))).toThrow("without a cryptogram");
+    expect(() => decodeInternalAuthenticate(fromHex("77039F4B00"))).toThrow("lacks tag 9F4B");
+  });
+
   test("GET DATA is answered by the object that was asked for", () => {
     expect(decodeGetData(fromHex("9F170103"), 0x9f17)).toEqual(fromHex("03"));
     expect(() => decodeGetData(fromHex("9F360200FF"), 0x9f17)).toThrow("has tag 9F36 and not 9F17");

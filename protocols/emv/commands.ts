@@ -232,8 +232,8 @@ export function decodeCryptogram(data: Uint8Array): Cryptogram {
   const cid = information[0] ?? 0;
   const type = cryptogramType(cid);
   if (!type) throw within(data, information, "a cryptogram of the reserved type");
-  const cryptogram = findValue(objects, 0x9f26);
-  const signedDynamicData = findValue(objects, 0x9f4b);
+  const cryptogram = present(objects, 0x9f26);
+  const signedDynamicData = present(objects, 0x9f4b);
   if (!cryptogram && !signedDynamicData) throw atStart("GENERATE AC answered without a cryptogram");
   const issuerApplicationData = findValue(objects, 0x9f10) ?? new Uint8Array(0);
   if (issuerApplicationData.length > ISSUER_APPLICATION_DATA_BYTES_MAX) {
@@ -273,8 +273,14 @@ function onlyObject(data: Uint8Array): Tlv {
   return object;
 }
 
-function required(objects: readonly Tlv[], tag: number): Uint8Array {
+/** An object of length zero counts as absent (Book 3, 5.2). */
+function present(objects: readonly Tlv[], tag: number): Uint8Array | undefined {
   const value = findValue(objects, tag);
+  return value && value.length > 0 ? value : undefined;
+}
+
+function required(objects: readonly Tlv[], tag: number): Uint8Array {
+  const value = present(objects, tag);
   if (!value) throw atStart(`the card's answer lacks tag ${tagName(tag)}`);
   return value;
 }
