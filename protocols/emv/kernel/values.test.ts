@@ -5,7 +5,7 @@ import type { TransactionSettings } from "./kernel.ts";
 import { transactionOf } from "./transaction-fixture.ts";
 import { terminalValues } from "./values.ts";
 
-function valueOf(tag: Tag, changed: Partial<TransactionSettings>): string {
+function terminalValue(tag: Tag, changed: Partial<TransactionSettings>): string {
   const { terminal, settings, application, aid, label, tvr, tsi } = transactionOf({ settings: changed });
   const selected = { application, aid, label, fci: [] };
   return toHex(terminalValues({ terminal, settings, selected, tvr, tsi }).get(tag) ?? fromHex(""));
@@ -19,7 +19,7 @@ test.each([
   [199_999_998, "99999999"],
   [0, "99999999"],
 ])("the sequence counter %i is given as %s, and never as zero", (sequenceCounter, expected) => {
-  expect(valueOf(0x9f41, { sequenceCounter })).toBe(expected);
+  expect(terminalValue(0x9f41, { sequenceCounter })).toBe(expected);
 });
 
 // Book 3, Annex A1.
@@ -28,9 +28,9 @@ test.each([
   [0x81, 4_294_967_295n, "ffffffff"],
   [0x81, 4_294_967_296n, "ffffffff"],
 ])("amount %i of %i minor units is %s", (tag, amountMinor, expected) => {
-  expect(valueOf(tag, { amountMinor })).toBe(expected);
+  expect(terminalValue(tag, { amountMinor })).toBe(expected);
 });
 
 test("the AID is the whole name that the card confirmed", () => {
-  expect(valueOf(0x9f06, {})).toBe("f054494c4c574159");
+  expect(terminalValue(0x9f06, {})).toBe("f054494c4c574159");
 });
