@@ -38,7 +38,9 @@ async function verifySale(amount: string, options: VerifySaleOptions): Promise<v
   const { client, target } = connect(options);
   const id = options.id ?? `card-${newMessageId(systemRandom)}`;
   const body = { id, amount: amountBody(amount, target, options), payeeAccount: options.payee };
-  const onInterrupt = () => void client.call({ method: "POST", path: `/v1/card-payments/${id}/cancel` });
+  // Too late or unheard, it changes nothing: the payment's own answer says what became of it.
+  const onInterrupt = () =>
+    void client.call({ method: "POST", path: `/v1/card-payments/${id}/cancel` }).catch(() => undefined);
   process.once("SIGINT", onInterrupt);
   console.error(`payment ${id}: present card, and leave it in`);
   for (let wait = 0; wait < WAITS_MAX; wait += 1) {
