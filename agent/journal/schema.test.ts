@@ -1,6 +1,9 @@
 /** A journal written by an earlier release is taken over whole. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { openSqlite, type Sqlite } from "../../base/sqlite.ts";
+import { ERASED_WITHIN_MS } from "./erasure.ts";
 import type { Journal } from "./journal.ts";
 import { advice, intent, JournalFolder, receipt, sealedFor } from "./journal-fixture.ts";
 import { JOURNAL_MIGRATIONS } from "./schema.ts";
@@ -64,6 +67,29 @@ test("a journal of the first release keeps its entries, its queue with every sta
     [5, sealed[3]],
   ]);
   expect(journal.queue({ state: "quarantined" }).map((entry) => entry.reason)).toEqual(["E_LIMIT"]);
+});
+
+test("RM5 sealed data that came over from the first release leave every file with their receipt", async () => {
+  const sealed = Array.from({ length: 300 }, (_, at) => sealedFor(at % 250));
+  {
+    await using journal = here.open();
+    const stored = await journal.append(sealed.map((each, at) => advice(`p-${at}`, each)));
+    await journal.settle(stored.filter((_, at) => at % 3 === 0).map((entry) => receipt(entry)));
+  }
+  const old = openSqlite(here.path, { migrations: JOURNAL_MIGRATIONS });
+  asOfTheFirstRelease(old);
+  old.close();
+  const found = (): number => {
+    const bytes = Buffer.concat(readdirSync(here.folder).map((name) => readFileSync(join(here.folder, name))));
+    return sealed.filter(({ ciphertext }) => bytes.includes(ciphertext.slice(8, 40))).length;
+  };
+  expect(found()).toBe(200);
+
+  await using journal = here.open();
+  expect(found()).toBe(200);
+  await journal.settle(journal.nextToForward(1_000).map((entry) => receipt(entry)));
+  await here.clock.advance(ERASED_WITHIN_MS);
+  expect(found()).toBe(0);
 });
 
 test("what was settled is not read again for the queue, however long the journal has grown", async () => {
