@@ -27,8 +27,8 @@ function decodeEntry(bytes: Uint8Array, offset: number): AflEntry {
   const entry = bytes.subarray(offset, offset + ENTRY_BYTES);
   const [first = 0, firstRecord = 0, lastRecord = 0, authenticatedRecords = 0] = entry;
   const sfi = first >> 3;
+  // The three lower bits are reserved, and not looked at (6.3.6).
   const sound =
-    (first & 0b111) === 0 &&
     sfi >= 1 &&
     sfi <= SFI_MAX &&
     firstRecord >= 1 &&

@@ -46,6 +46,16 @@ describe("the file locator", () => {
     expect(encodeAfl(afl)).toEqual(fromHex(hex));
   });
 
+  // Book 3, 10.2 and 6.3.6.
+  test("the reserved bits of an entry are not looked at", () => {
+    expect(decodeAfl(fromHex("0F010100"))).toEqual(decodeAfl(fromHex("08010100")));
+  });
+
+  // Book 3, 7.5.
+  test.each(["00010100", "F8010100", "08000100", "08020100", "08010203"])("the entry %s names no records", (hex) => {
+    expect(() => decodeAfl(fromHex(hex))).toThrow(expect.objectContaining({ code: "codec.invalid" }));
+  });
+
   test.each(vectors.refused)("the malformed %s is refused", (hex) => {
     expect(() => decodeAfl(fromHex(hex))).toThrow(expect.objectContaining({ code: "codec.invalid" }));
   });
