@@ -144,6 +144,7 @@ describe("completion", () => {
       "1f0a0b0c0d",
       [...Array.from({ length: 17 }, () => B), A],
     ],
+    ["passes over an empty command", script(0x71, "", A), "9000", "200a0b0c0d", [A]],
     ["fails at bytes that are no command", script(0x71, "84"), "9000", "110a0b0c0d", []],
     ["is not performed when it is malformed", fromHex("7105 8699"), "9000", "0000000000", []],
     ["without an identifier has zeros", fromHex(tlv([0x71, [[0x86, A]]])), "9000", "2000000000", [A]],

@@ -50,7 +50,10 @@ function* runScript(script: Uint8Array, template: ScriptTemplate): Kernel<Script
   const given = children && childValue(children, 0x9f18);
   const identifier = given?.length === IDENTIFIER_BYTES ? given : new Uint8Array(IDENTIFIER_BYTES);
   if (!children) return { result: NOT_PERFORMED << 4, identifier };
-  const commands = children.flatMap((object) => (object.tag === 0x86 && "value" in object ? [object.value] : []));
+  // An empty object counts as absent (5.2).
+  const commands = children.flatMap((object) =>
+    object.tag === 0x86 && "value" in object && object.value.length > 0 ? [object.value] : [],
+  );
   for (const [index, bytes] of commands.entries()) {
     if (!(yield* runCommand(bytes))) {
       return { result: (UNSUCCESSFUL << 4) | Math.min(index + 1, SEQUENCE_MAX), identifier };
