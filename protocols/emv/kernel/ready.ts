@@ -21,13 +21,7 @@ import { authenticateCard } from "./oda.ts";
 import { readApplicationData } from "./read-data.ts";
 import { applyRestrictions } from "./restrictions.ts";
 import { type AtcRegisters, manageRisk, wantsAtcRegisters } from "./risk.ts";
-import {
-  chooseCandidate,
-  listCandidates,
-  type SelectedApplication,
-  selectFinally,
-  type Unusable,
-} from "./selection.ts";
+import { chooseCandidate, listCandidates, selectFinally, type Unusable } from "./selection.ts";
 import { terminalValues } from "./values.ts";
 
 const TVR_BYTES = 5;
@@ -103,7 +97,9 @@ function* attempt(candidate: Candidate, { terminal, settings }: Surroundings): P
   const transaction: Transaction = {
     terminal,
     settings,
-    ...fromSelection(selected),
+    application: selected.application,
+    aid: selected.aid,
+    label: selected.label,
     values,
     tvr,
     tsi,
@@ -118,8 +114,6 @@ function* attempt(candidate: Candidate, { terminal, settings }: Surroundings): P
   report(transaction, "initiate", "the card gives its profile and its file locator");
   return ok({ transaction, initiated: initiated.value });
 }
-
-const fromSelection = ({ application, aid, label }: SelectedApplication) => ({ application, aid, label });
 
 /** A decision over what the card gave: data of another form than the books' end the transaction (Book 3, 7.5). */
 function judged(
