@@ -18,6 +18,8 @@ const BUSY_TIMEOUT_MS = 1_000;
 export interface OpenOptions {
   readonly migrations: readonly Migration[];
   readonly readonly?: boolean;
+  /** How long another's lock is waited for, with the whole process standing still; default 1 s. */
+  readonly busyTimeoutMs?: number;
 }
 
 export function openSqlite(path: string, options: OpenOptions): Sqlite {
@@ -25,7 +27,8 @@ export function openSqlite(path: string, options: OpenOptions): Sqlite {
   try {
     // Before SQLite makes it by the umask: the files beside it, which hold the same data, take over its mode.
     if (!options.readonly && path !== ":memory:") closeSync(openSync(path, "a", 0o600));
-    database = new Database(path, { readonly: options.readonly ?? false, timeout: BUSY_TIMEOUT_MS });
+    const timeout = options.busyTimeoutMs ?? BUSY_TIMEOUT_MS;
+    database = new Database(path, { readonly: options.readonly ?? false, timeout });
   } catch (error) {
     throw new Fault(
       "store.failed",

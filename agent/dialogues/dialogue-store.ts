@@ -71,7 +71,8 @@ export class DialogueStore implements Disposable {
 }
 
 function open(path: string) {
-  const database: Sqlite = openSqlite(path, { migrations: MIGRATIONS });
+  // Sales stand still while a lock is waited for, and no dialogue is worth that.
+  const database: Sqlite = openSqlite(path, { migrations: MIGRATIONS, busyTimeoutMs: 0 });
   return {
     database,
     insert: database.prepare(

@@ -8,6 +8,7 @@ import { DialogueRecorder } from "../../agent/dialogues/dialogue-recorder.ts";
 import { DIALOGUES_MAX, DialogueStore } from "../../agent/dialogues/dialogue-store.ts";
 import { type PaymentId, systemRandom, type TerminalId } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
+import { lockFile } from "../../base/sqlite.ts";
 import { replayTranscript } from "../../protocols/emv/kernel/replay.ts";
 import { parseTranscript } from "../../protocols/emv/transcript.ts";
 import { testCaKeys, testRevoked } from "../../sim/card/mint/test-keys.ts";
@@ -18,6 +19,8 @@ import { type HubAnswer, Till } from "./till.ts";
 const keys = generateKeyPairSync("x25519");
 const stranger = generateKeyPairSync("x25519");
 const AT = Date.UTC(2026, 0, 5, 9);
+/** Well under the second for which the journal waits for a lock. */
+const NOT_WAITED_MS = 700;
 
 let folder: string;
 let store: DialogueStore;
@@ -134,6 +137,23 @@ test("a dialogue that comes after the store was closed is not kept, and opens no
   const later = new DialogueStore(join(folder, "dialogues.db"));
   expect(later.get("P-2" as PaymentId)).toBeUndefined();
   later[Symbol.dispose]();
+});
+
+test("a store that another process has locked is not waited for, opened or not: the agent has sales to take", async () => {
+  await using till = new Till();
+  await kept(till);
+  const record = till.records.get("P-1" as PaymentId);
+  const free = record && lockFile(join(folder, "dialogues.db"));
+  if (!free) throw new Error("not locked");
+  const began = performance.now();
+  recorder.keep("P-2" as PaymentId, record);
+  const opening = new DialogueStore(join(folder, "dialogues.db"));
+  expect(() => opening.get("P-1" as PaymentId)).toThrow(/locked/);
+  expect(performance.now() - began).toBeLessThan(NOT_WAITED_MS);
+  expect(warnings).toEqual(["the dialogue with a card was not kept"]);
+  free();
+  recorder.keep("P-2" as PaymentId, record);
+  expect(recorder.dialogueOf("P-2" as PaymentId)).toBeDefined();
 });
 
 test("the newest dialogues are kept and the oldest go", async () => {
