@@ -7,8 +7,10 @@ import { z } from "zod";
 import { ID_PATTERN } from "../base/ids.ts";
 import { MoneySchema, ReasonCodeSchema, TerminalIdSchema, TimeSchema } from "./common.ts";
 
-const hex = (bytesMin: number, bytesMax: number) =>
-  z.string().regex(new RegExp(`^(?:[0-9a-f]{2}){${bytesMin},${bytesMax}}$`), `${bytesMin} to ${bytesMax} bytes in hex`);
+function hex(bytesMin: number, bytesMax: number) {
+  const length = bytesMin === bytesMax ? `${bytesMin}` : `${bytesMin} to ${bytesMax}`;
+  return z.string().regex(new RegExp(`^(?:[0-9a-f]{2}){${bytesMin},${bytesMax}}$`), `${length} bytes in hex`);
+}
 const MessageIdSchema = z.string().regex(/^[0-9a-f]{24}$/);
 
 /** Owned by the caller, as a payment's id is; shorter, because it passes through one card command. */
