@@ -9,7 +9,7 @@
 import { ByteReader, toHex } from "../../base/bytes.ts";
 import { isFault } from "../../base/fault.ts";
 import { decodeCommand } from "./apdu.ts";
-import { isConstructed, readTag, type Tag, TLV_DEPTH_MAX } from "./ber-tlv.ts";
+import { isConstructed, readLength, readTag, type Tag, TLV_DEPTH_MAX } from "./ber-tlv.ts";
 import { INS } from "./commands.ts";
 import { decodeDol, dolDataLength } from "./dol.ts";
 import { EMV_TAGS } from "./tags.ts";
@@ -202,16 +202,6 @@ function spansWithin(bytes: Uint8Array, offset: number, depth: number): readonly
     spans.push(nested ? { ...place, children: spansWithin(value, start, depth + 1) } : place);
   }
   return spans;
-}
-
-const LONG_LENGTH = 0x80;
-
-function readLength(reader: ByteReader): number {
-  const first = reader.u8();
-  if (first < LONG_LENGTH) return first;
-  let length = 0;
-  for (const byte of reader.take(first - LONG_LENGTH)) length = length * 0x100 + byte;
-  return length;
 }
 
 /** Primitive objects of an answer, in order. */
