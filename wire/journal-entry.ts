@@ -79,6 +79,8 @@ const Reversal = z.strictObject({
   kind: z.literal("reversal"),
   attempt: AttemptSchema,
   reason: z.string().max(64),
+  /** Tag 9F5B, where the issuer had sent the card scripts (RM13). */
+  scriptResults: HexSchema.optional(),
 });
 
 /** Takes back an own approval that was never forwarded (RM12). The hub is told so that no number is missing. */

@@ -27,7 +27,7 @@ import { type CardData, CardDataSchema } from "../../wire/card-data.ts";
 import type { CardFacts } from "../../wire/journal-entry.ts";
 import { CardDialogue, type CardRecord } from "./card-dialogue.ts";
 import { localTime } from "./local-time.ts";
-import type { Cryptogram } from "./purchase-machine.ts";
+import type { Cryptogram, RefusedBy } from "./purchase-machine.ts";
 
 export interface EmvTerminal {
   /** `entry` is set by the card's own answer to reset. */
@@ -58,8 +58,8 @@ export class CardRefusal extends Error {
 }
 
 export interface CompletedCard extends Completion {
-  /** The card approved, and its signature over that does not hold: a decline, whatever else is known (RM13). */
-  readonly signatureFailed: boolean;
+  /** Undefined where the card itself declined, or nobody did. */
+  readonly refusedBy?: RefusedBy;
 }
 
 export interface EmvCard {
@@ -78,6 +78,8 @@ export interface EmvCard {
   iccData(): string;
   /** What the decision keeps of the card; undefined before the first cryptogram. */
   finalFacts(): CardFacts | undefined;
+  /** Tag 9F5B in hex, when the issuer sent scripts. */
+  scriptResults(): string | undefined;
 }
 
 /** What an advice may keep of DE 55; card number, track, name and discretionary data are never among it (RM5). */
@@ -201,7 +203,8 @@ class ReadCard implements EmvCard {
     const completed = await this.#dialogue.run(completeTransaction(this.#transaction, online), signal);
     if (!completed.ok) throw refusalOf(completed.error);
     this.#last = completed.value.type;
-    return { ...completed.value, signatureFailed: !failedBefore && hasBit(tvr, TVR.cdaFailed) };
+    const refusedBy = !failedBefore && hasBit(tvr, TVR.cdaFailed) ? "signature" : failedCheck(online, tvr);
+    return { ...completed.value, ...(refusedBy && { refusedBy }) };
   }
 
   iccData(): string {
@@ -212,12 +215,30 @@ class ReadCard implements EmvCard {
     return toHex(encodeTlv(objects));
   }
 
+  scriptResults(): string | undefined {
+    const results = this.#transaction.values.get(0x9f5b);
+    return results && results.length > 0 ? toHex(results) : undefined;
+  }
+
   finalFacts(): CardFacts | undefined {
     if (this.#last === undefined) return undefined;
     const signature = this.cvm === "signature" ? { signature: true as const } : {};
     return { ...this.facts, cryptogramType: this.#last, iccData: this.iccData(), ...signature };
   }
 }
+
+/** Beyond these, what a card cannot show or a terminal cannot check is the risk that a merchant may take (RM9). */
+const UNSOUND = [
+  TVR.sdaFailed,
+  TVR.ddaFailed,
+  TVR.cdaFailed,
+  TVR.onExceptionFile,
+  TVR.expired,
+  TVR.notYetEffective,
+  TVR.serviceNotAllowed,
+];
+const failedCheck = (online: OnlineResult, tvr: Uint8Array): RefusedBy | undefined =>
+  online.was === "unable" && UNSOUND.some((bit) => hasBit(tvr, bit)) ? "failed-check" : undefined;
 
 /** Tells cards apart, tells nothing else. */
 export const cardTokenOf = (pan: string, key: Uint8Array): string =>

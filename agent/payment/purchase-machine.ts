@@ -68,6 +68,12 @@ export type PurchaseState =
   | { readonly at: "storing-decision"; readonly decision: PurchaseDecision }
   | { readonly at: "ended"; readonly decision: PurchaseDecision };
 
+/**
+ * What speaks against a card beside its own answer: a signature that makes its TC none (RM13), or a check that it failed,
+ * such as forged data or a date. No merchant's risk covers these (RM9).
+ */
+export type RefusedBy = "signature" | "failed-check";
+
 /** What the card is asked for first, and whom an ARQC goes to: the hub, or nobody when it cannot be reached. */
 export interface FirstAsk {
   readonly asked: Cryptogram;
@@ -90,8 +96,7 @@ export type PurchaseEvent =
   /** `deferrable`: the lease permits deferred authorisation (RM9). */
   | { readonly on: "reserved"; readonly deferrable?: true }
   | { readonly on: "lease-refused"; readonly refusal: Refusal }
-  /** `signatureFailed`: the card gave a TC, and its signature makes it none (RM13). */
-  | { readonly on: "cryptogram"; readonly type: Cryptogram; readonly signatureFailed?: true }
+  | { readonly on: "cryptogram"; readonly type: Cryptogram; readonly refusedBy?: RefusedBy }
   | { readonly on: "request-stored" }
   | { readonly on: "hub-approved"; readonly answer: HubAnswer }
   | { readonly on: "hub-declined"; readonly answer: HubAnswer }
@@ -258,7 +263,7 @@ function secondCryptogram(
     case "not-tried":
       if (approved) return decide(unableButApproved([]));
       // A card that failed or was pulled may have been about to refuse for a reason of its own; a copy is no customer's card.
-      if (state.online.deferrable && event.on === "cryptogram" && !event.signatureFailed) return decide(DEFERRED);
+      if (state.online.deferrable && event.on === "cryptogram" && !event.refusedBy) return decide(DEFERRED);
       return decide({ ...declinedOffline(lastWord(event)), responseCode: UNABLE_ONLINE_DECLINED });
     default:
       return unreachable(state.online);
@@ -357,9 +362,14 @@ function notCompleted(event: LastEvent): PurchaseDecision {
   );
 }
 
+const REFUSED_BY: Readonly<Record<RefusedBy, string>> = {
+  signature: "the card's signature does not hold",
+  "failed-check": "the card failed a check, and the hub cannot be asked",
+};
+
 function lastWord(event: LastEvent): Refusal {
   if (event.on === "card-failed") return { reason: REASON_OF[event.why], detail: event.detail };
-  if (event.signatureFailed) return { reason: "E_DENIED", detail: "the card's signature does not hold" };
+  if (event.refusedBy) return { reason: "E_DENIED", detail: REFUSED_BY[event.refusedBy] };
   return { reason: "E_DENIED", detail: "the card declined without the hub" };
 }
 

@@ -133,9 +133,9 @@ class PurchaseRun {
       case "second-cryptogram":
         return this.#cryptogram("second-cryptogram", async (card, signal) => {
           // A TC whose signature failed declines (RM13): what counts is the outcome.
-          const { outcome, signatureFailed } = await card.complete(this.#onlineResult(effect), signal);
+          const { outcome, refusedBy } = await card.complete(this.#onlineResult(effect), signal);
           if (outcome === "approved") return { type: "TC" };
-          return signatureFailed ? { type: "AAC", signatureFailed } : { type: "AAC" };
+          return refusedBy ? { type: "AAC", refusedBy } : { type: "AAC" };
         });
       case "store-decision":
         return this.#storeDecision(effect.decision);
@@ -282,9 +282,12 @@ class PurchaseRun {
       ...(approved ? { forward: true as const } : {}),
       ...(approved && this.#sealed ? { sealed: this.#sealed } : {}),
     };
+    // The issuer hears what became of its scripts also where nothing is confirmed (RM13).
+    const scriptResults = this.#card?.scriptResults();
+    const scripted = scriptResults === undefined ? {} : { scriptResults };
     const reversals = decision.reversals.map(
       ({ attempt, reason }): NewEntry => ({
-        body: { kind: "reversal", paymentId: this.#request.id, at, attempt, reason },
+        body: { kind: "reversal", paymentId: this.#request.id, at, attempt, reason, ...scripted },
         forward: true,
       }),
     );

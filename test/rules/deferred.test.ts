@@ -41,6 +41,14 @@ test("RM9 without the lease's word a card that declines for want of an answer is
   expect(till.reservations).toEqual({ made: 1, committed: 0, released: 1 });
 });
 
+test.each(["wrong-ca", "expired"])("RM9 no merchant's risk covers a card that failed a check: %s", async (profile) => {
+  await using till = lonelyTill();
+  till.deferrable = true;
+  till.slot.profile = profile;
+  expect(await till.sell("P-1")).toMatchObject({ status: "declined", responseCode: "Z3" });
+  expect(till.journal.queue()).toEqual([]);
+});
+
 test("RM9 with it the sale is made, and the journal holds the card's ARQC, its DE 55 and the sealed card", async () => {
   await using till = lonelyTill();
   till.deferrable = true;

@@ -112,14 +112,16 @@ function recordCryptogram({ store, countCryptogram }: EntryParts, input: AdviceI
   const { body, card } = input;
   if (body.mode !== "offline" || typeof card !== "object" || !card.issued) return;
   const checked = checkClaim({ card: card.issued, type: "TC", amount: body.amount, iccData: body.card?.iccData });
-  store.setCryptogram(payment.number, checked.ok ? "held" : "failed");
   if (!checked.ok) {
+    store.setCryptogram(payment.number, "failed");
     countCryptogram("TC", checked.error.why);
     return;
   }
   const { sequenceNumber } = card.issued;
   const used = { token: card.token, sequenceNumber, counter: checked.value.atc, paymentNumber: payment.number };
-  countCryptogram("TC", store.useCounter(used) ? "held" : "replayed");
+  const fresh = store.useCounter(used);
+  store.setCryptogram(payment.number, fresh ? "held" : "failed");
+  countCryptogram("TC", fresh ? "held" : "replayed");
 }
 
 /** Declined for the card or its account; not for coming out of order or with other content. */

@@ -219,7 +219,7 @@ function checkOnline(
   const { sequenceNumber } = issued;
   if (!store.useCounter({ token, sequenceNumber, counter: checked.value.atc, paymentNumber: payment.number })) {
     countCryptogram("ARQC", "replayed");
-    const detail = "the card gave this cryptogram for another payment before";
+    const detail = "the card's transaction counter was used by another payment before";
     return { refusal: decline(RESPONSE_CODES.doNotHonour, "E_DENIED", detail) };
   }
   countCryptogram("ARQC", "held");

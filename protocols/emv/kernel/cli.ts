@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { type Command, InvalidArgumentError } from "commander";
 import { EXIT, guarded } from "../../../base/daemon.ts";
-import { Fault, reasonOf } from "../../../base/fault.ts";
+import { Fault, isFault, reasonOf } from "../../../base/fault.ts";
 import { caKeyHashHolds, parseCaKeys, parseRevoked } from "../oda/capk.ts";
 import type { CaPublicKey, Day } from "../oda/keys.ts";
 import { maskTranscript, parseTranscript, type Transcript } from "../transcript.ts";
@@ -33,7 +33,7 @@ export function registerReplay(emv: Command): void {
 }
 
 function replay(file: string, flags: ReplayFlags): void {
-  const transcript = dated(parseTranscript(readText("the transcript", file)), flags.date);
+  const transcript = dated(transcriptIn(file), flags.date);
   const report = replayTranscript(transcript, {
     caKeys: readCaKeys(flags.capk),
     revoked: flags.revoked === undefined ? [] : readJson("the revoked certificates", flags.revoked, parseRevoked),
@@ -46,6 +46,15 @@ function replay(file: string, flags: ReplayFlags): void {
   else for (const line of [...(masked.masked?.trimEnd().split("\n") ?? []), ...reportLines(shown)]) console.log(line);
   if (shown.stop) process.stderr.write(`tillway: ${stopLine(shown.stop)}\n`);
   if (!report.ran) process.exitCode = EXIT.failed;
+}
+
+function transcriptIn(file: string): Transcript {
+  try {
+    return parseTranscript(readText("the transcript", file));
+  } catch (error) {
+    if (!isFault(error) || error.details?.["line"] === undefined) throw error;
+    throw new Fault(error.code, `${file}: ${error.message}`, { cause: error });
+  }
 }
 
 function dated({ header, exchanges }: Transcript, date: Day | undefined): Transcript {

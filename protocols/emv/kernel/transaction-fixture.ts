@@ -83,3 +83,14 @@ export function transactionOf({
 /** The TVR in words. */
 export const tvrNames = ({ tvr }: Transaction): readonly string[] => namesOf(bitsOf(tvr, TVR));
 export const namesOf = (bits: readonly Bit[]): readonly string[] => bits.map(({ name }) => name);
+
+/** A terminal that supports these applications alone, each as the transaction of this fixture has its own. */
+export function terminalWith(
+  ...aids: readonly (readonly [aid: string, match: "exact" | "partial"])[]
+): TerminalSettings {
+  const { terminal, application } = transactionOf({});
+  const applications = aids.map(
+    ([aid, match]): SupportedApplication => ({ ...application, aid: fromHex(aid), partial: match === "partial" }),
+  );
+  return { ...terminal, applications };
+}
