@@ -72,6 +72,18 @@ export function formatError(error: z.ZodError): ApiError {
   return { status: 400, code: "E_FORMAT", path: issue.path.join("."), message: issue.message };
 }
 
+/** The parsed value; else the refusal has been sent. */
+export function parse<Schema extends z.ZodType>(
+  reply: FastifyReply,
+  schema: Schema,
+  input: unknown,
+): z.output<Schema> | undefined {
+  const parsed = schema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  void reply.send(refuse(reply, formatError(parsed.error)));
+  return undefined;
+}
+
 /** What was thrown on the way: the framework's own refusals of a request, operating errors, and bugs. */
 export function thrownError(error: unknown, log: Log): ApiError {
   const status = error instanceof Error && "statusCode" in error ? Number(error.statusCode) : 500;

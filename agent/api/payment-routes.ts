@@ -1,6 +1,5 @@
 /** The routes that act: payments, refunds, cancellations, voids and copies of receipts. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import type { z } from "zod";
 import { type Clock, deadline } from "../../base/clock.ts";
 import { isFault } from "../../base/fault.ts";
 import type { PaymentId } from "../../base/ids.ts";
@@ -15,7 +14,7 @@ import type {
   StartRefusal,
   VoidRefusal,
 } from "../payment/payments.ts";
-import { formatError, refusalError, refuse } from "./api-errors.ts";
+import { parse, refusalError, refuse } from "./api-errors.ts";
 import {
   type ErrorJson,
   LimitQuerySchema,
@@ -127,18 +126,6 @@ const outcome = (
 
 const unknownPayment = (id: string) =>
   ({ status: 404, code: "E_UNKNOWN", message: `no payment ${id} is known here` }) as const;
-
-/** The parsed value; else the refusal has been sent. */
-function parse<Schema extends z.ZodType>(
-  reply: FastifyReply,
-  schema: Schema,
-  input: unknown,
-): z.output<Schema> | undefined {
-  const parsed = schema.safeParse(input);
-  if (parsed.success) return parsed.data;
-  void reply.send(refuse(reply, formatError(parsed.error)));
-  return undefined;
-}
 
 interface Start {
   readonly request: FastifyRequest;

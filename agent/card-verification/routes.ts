@@ -5,7 +5,7 @@ import { type Clock, deadline } from "../../base/clock.ts";
 import type { Currency } from "../../base/money.ts";
 import { CardTxnIdSchema, PayeeAccountSchema } from "../../wire/card-verification.ts";
 import { toWireMoney } from "../../wire/common.ts";
-import { type ApiError, formatError, refuse } from "../api/api-errors.ts";
+import { type ApiError, parse, refuse } from "../api/api-errors.ts";
 import { type ErrorJson, NoBodySchema, PaymentBodySchema, WaitQuerySchema } from "../api/api-schemas.ts";
 import type { CardPaymentRefusal, CardPayments, CardPaymentView } from "./card-payments.ts";
 
@@ -116,16 +116,4 @@ function errorOf(refusal: CardPaymentRefusal): ApiError {
     case "draining":
       return { status: 503, code: "E_UNAVAILABLE", message: refusal.detail };
   }
-}
-
-/** The parsed value; else the refusal has been sent. */
-function parse<Schema extends z.ZodType>(
-  reply: FastifyReply,
-  schema: Schema,
-  input: unknown,
-): z.output<Schema> | undefined {
-  const parsed = schema.safeParse(input);
-  if (parsed.success) return parsed.data;
-  void reply.send(refuse(reply, formatError(parsed.error)));
-  return undefined;
 }
