@@ -41,7 +41,9 @@ export function registerAgent(program: Command): void {
 
 async function run({ config, check }: WithConfig & { readonly check?: true }): Promise<void> {
   if (check) {
-    loadAgentConfig(config, process.env);
+    const { emv } = loadAgentConfig(config, process.env);
+    const { readKeyFiles } = await import("./payment/emv-terminal.ts");
+    readKeyFiles(emv);
     console.log(`${config}: ok`);
     return;
   }

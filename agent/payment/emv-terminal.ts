@@ -21,7 +21,7 @@ const ADDITIONAL_CAPABILITIES = fromHex("60 00 00 C0 01");
 const VERSION = fromHex("00 01");
 /** The unpredictable number, for cards that bring no DDOL (Book 2, 6.5.1). */
 const DEFAULT_DDOL = fromHex("9F37 04");
-/** Amount, country, TVR, currency, date, type and unpredictable number, for cards that want a TC hash and name no TDOL. */
+/** Amount, currency, date, type, TVR and country, for cards that want a TC hash and name no TDOL. */
 const DEFAULT_TDOL = fromHex("9F02 06 5F2A 02 9A 03 9C 01 95 05 9F1A 02");
 const TERMINAL_ID_BYTES = 8;
 const MERCHANT_NAME_BYTES = 40;
@@ -45,20 +45,13 @@ export function terminalSettings(input: TerminalInput): Omit<TerminalSettings, "
     capabilities,
     additionalCapabilities: ADDITIONAL_CAPABILITIES,
     data: new Map<Tag, Uint8Array>([
-      [0x9f1c, text(terminalId, TERMINAL_ID_BYTES).fill(0x20, Math.min(terminalId.length, TERMINAL_ID_BYTES))],
+      [0x9f1c, Buffer.from(terminalId.slice(0, TERMINAL_ID_BYTES).padEnd(TERMINAL_ID_BYTES), "latin1")],
       [0x9f4e, Buffer.from(site.merchantName.slice(0, MERCHANT_NAME_BYTES), "latin1")],
     ]),
-    caKeys: emv.caKeysFile === undefined ? [] : readCaKeys(emv.caKeysFile),
-    revoked: emv.revokedFile === undefined ? [] : readRevoked(emv.revokedFile),
+    ...readKeyFiles(emv),
     onExceptionFile: input.onExceptionFile,
   };
 }
-
-const text = (value: string, bytes: number): Buffer => {
-  const field = Buffer.alloc(bytes);
-  field.write(value.slice(0, bytes), "latin1");
-  return field;
-};
 
 function applicationOf(aid: string, emv: AgentConfig["emv"]): SupportedApplication {
   const { denial, online, default: fallback } = emv.actionCodes;
@@ -71,6 +64,17 @@ function applicationOf(aid: string, emv: AgentConfig["emv"]): SupportedApplicati
     random: emv.random,
     defaultDdol: DEFAULT_DDOL,
     defaultTdol: DEFAULT_TDOL,
+  };
+}
+
+/** What cards are checked against offline. Throws Fault `config.invalid` that names the file and what is wrong with it. */
+export function readKeyFiles({
+  caKeysFile,
+  revokedFile,
+}: Pick<AgentConfig["emv"], "caKeysFile" | "revokedFile">): Pick<TerminalSettings, "caKeys" | "revoked"> {
+  return {
+    caKeys: caKeysFile === undefined ? [] : readCaKeys(caKeysFile),
+    revoked: revokedFile === undefined ? [] : readRevoked(revokedFile),
   };
 }
 

@@ -85,6 +85,11 @@ test("an unknown key, a wrong type and a missing file stop the agent with 2", as
     'tillway: /agent.yaml: key "payment.cardTimeoutSec" must be a number, found the text "soon"',
   );
 
+  configure("emv: {caKeysFile: /no/capk.json}");
+  const keyless = await tillway(["agent", "--config", config, "--check"]);
+  expect(keyless.code).toBe(2);
+  expect(line(keyless.err)).toMatch(/^tillway: emv\.caKeysFile: cannot read \/no\/capk\.json: ENOENT/);
+
   const missing = await tillway(["agent", "--config", join(folder, "none.yaml")]);
   expect(missing.code).toBe(2);
   expect(line(missing.err)).toMatch(/^tillway: \/none\.yaml: there is no such file; /);
