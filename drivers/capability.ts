@@ -48,8 +48,24 @@ export interface ReceiptPrinter {
   print(document: ReceiptDocument, options: PrintOptions): Promise<Result<undefined, PrintFailure>>;
 }
 
+/** One code as a scanner read it. */
+export interface Scan {
+  readonly text: string;
+  /** AIM symbology identifier such as "]Q3", where the scanner sends one. */
+  readonly aim?: string;
+}
+
+export interface CodeScanner {
+  /**
+   * The next code scanned from now on. One caller at a time, a second gets Fault `device.busy`.
+   * Throws `device.absent`/`transport.closed` when the scanner goes.
+   */
+  nextScan(signal: AbortSignal): Promise<Scan>;
+}
+
 export interface CapabilityMap {
   readonly "card-reader": CardReader;
+  readonly "code-scanner": CodeScanner;
   readonly "receipt-printer": ReceiptPrinter;
 }
 export type CapabilityName = keyof CapabilityMap;
