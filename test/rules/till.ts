@@ -269,7 +269,7 @@ export class Till implements AsyncDisposable {
         return failure ? fail(failure) : ok(undefined);
       },
     };
-    const map: CapabilityMap = { "card-reader": reader, "receipt-printer": printer };
+    const map: Partial<CapabilityMap> = { "card-reader": reader, "receipt-printer": printer };
     return { lend: <N extends CapabilityName>(name: N) => map[name], list: () => [], onChange: () => () => {} };
   }
 }
