@@ -4,7 +4,7 @@ import { z } from "zod";
 import type { TerminalId } from "../base/ids.ts";
 import { LOG_LEVELS } from "../base/log.ts";
 import { CRYPTOGRAM_VERSIONS } from "../protocols/emv/cryptogram-versions.ts";
-import { CurrencySchema, EntryModeSchema } from "../wire/common.ts";
+import { CurrencySchema, MeansSchema } from "../wire/common.ts";
 import type { LeasePolicy } from "./core/terminals/index.ts";
 import type { HubPolicy } from "./hub-core.ts";
 
@@ -25,12 +25,18 @@ const LeaseConfigSchema = z.strictObject({
   countMax: z.int().min(0).max(100_000).default(50),
   hours: z.int().min(1).max(744).default(72),
   means: z
-    .array(EntryModeSchema)
+    .array(MeansSchema)
     .min(1)
     .max(8)
     .default(() => ["chip" as const]),
   /** Terminals may sell to cards that decline for want of an answer, at the merchant's risk (RM9). */
   deferredAuthorisation: z.boolean().default(false),
+  /** How old the oldest sale without a receipt may be while a terminal makes more. */
+  ageHours: z.int().min(1).max(2_160).default(168),
+  /** What one card or one payer's phone may buy at a terminal that is cut off. */
+  perPayer: z
+    .strictObject({ countMax: z.int().min(1).max(100_000).default(5), sumMinor: MinorSchema.default(10_000) })
+    .prefault({}),
 });
 
 /** Cards that this hub issues itself: it checks their cryptograms and answers them. */
@@ -100,10 +106,11 @@ export function policyOf(config: HubConfig): HubPolicy {
     leaseOf(terminalId: TerminalId): LeasePolicy | undefined {
       const lease = Object.hasOwn(config.leases, terminalId) ? config.leases[terminalId] : config.lease;
       if (!lease?.enabled) return undefined;
-      const { currency, countMax, hours, means, deferredAuthorisation } = lease;
+      const { currency, countMax, hours, means, deferredAuthorisation, ageHours } = lease;
       const perSaleMinor = BigInt(lease.perSaleMinor);
       const sumMinor = BigInt(lease.sumMinor);
-      return { currency, perSaleMinor, sumMinor, countMax, hours, means, deferredAuthorisation };
+      const perPayer = { countMax: lease.perPayer.countMax, sumMinor: BigInt(lease.perPayer.sumMinor) };
+      return { currency, perSaleMinor, sumMinor, countMax, hours, means, deferredAuthorisation, ageHours, perPayer };
     },
   };
 }

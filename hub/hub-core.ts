@@ -18,6 +18,7 @@ import {
   authorisationMigrations,
   type CardRange,
   createAuthorisation,
+  type Means,
   type Presented,
   STALE_ANSWER,
 } from "./core/authorisation/index.ts";
@@ -110,6 +111,7 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     sealing: keys.sealing,
     leasePolicy: (terminalId) => policy.leaseOf(terminalId),
   });
+  let means: readonly Means[] = [];
   const authorisation = createAuthorisation({
     ...policy,
     database,
@@ -118,6 +120,7 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     ledger,
     tokenKey: keys.tokenKey,
     permitsDeferred: (terminalId, leaseId) => terminals.permitsDeferred(terminalId, leaseId),
+    means: () => means,
     countCryptogram: (type, result) => metrics.count("tillway_hub_cryptograms_total", { type, result }),
   });
   const openCard = cardOpener(keys, authorisation);
@@ -136,6 +139,7 @@ export function createHubCore(options: HubCoreOptions): HubCore {
   });
   metrics.gauge("tillway_hub_waiting_messages", () => commits.waiting);
   const services = createServices(options, ledger);
+  means = services.flatMap((service) => service.means ?? []);
   const parts: Parts = { clock, random, terminals, authorisation, ingest, commits, metrics, openCard, services };
   return {
     hubEpoch: ingest.hubEpoch,

@@ -6,6 +6,7 @@ import type { Log } from "../base/log.ts";
 import type { Currency } from "../base/money.ts";
 import type { Migration, Sqlite } from "../base/sqlite.ts";
 import type { DownEnvelope, UpEnvelope } from "../wire/envelope.ts";
+import type { Means } from "./core/authorisation/index.ts";
 import type { Ledger } from "./core/ledger/index.ts";
 
 /** The messages that core handles itself. */
@@ -34,6 +35,8 @@ export interface OperatorRoute {
 }
 
 export interface HubService {
+  /** A way to pay that this service brings. */
+  readonly means?: Means;
   /** The answer, which leaves after the commit; undefined for a message that is not this service's. */
   answer(message: FeatureMessage): Reply | undefined;
   readonly routes: readonly OperatorRoute[];

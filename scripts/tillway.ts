@@ -8,7 +8,7 @@ type Register = (program: Command) => Promise<void>;
 const agent: Register = async (program) => (await import("../agent/cli.ts")).registerAgent(program);
 const operator: Register = async (program) => {
   (await import("../agent/operator/cli.ts")).registerOperator(program);
-  (await import("../agent/card-verification/cli.ts")).registerVerifySale(program);
+  (await import("../agent/features/card-verification/cli.ts")).registerVerifySale(program);
 };
 
 /** First words that load a part of their own; every other word is the operator's. */

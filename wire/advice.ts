@@ -24,6 +24,8 @@ export const AdviceBatchSchema = z.strictObject({
   entries: z.array(ForwardedEntrySchema).min(1).max(BATCH_ENTRIES_MAX),
   /** The newest hash of the chain. */
   chainHead: DigestSchema,
+  /** Rises with every opening of the journal: a batch of an earlier drainer, come late, is not taken. */
+  fence: z.int().min(1).optional(),
   /** Ed25519 by the terminal over `batchText`. */
   signature: Base64Schema,
 });
@@ -32,19 +34,20 @@ export type AdviceBatch = z.infer<typeof AdviceBatchSchema>;
 /** What a batch's one signature covers: its terminal, epoch, head, and every entry's hash in order. */
 export function batchText(
   terminalId: string,
-  batch: { epoch: string; chainHead: string; entries: readonly StoredEntry[] },
+  batch: { epoch: string; chainHead: string; fence?: number | undefined; entries: readonly StoredEntry[] },
 ): string {
   const digest = createHash("sha256");
   for (const entry of batch.entries) digest.update(entry.hash);
-  return `${terminalId}\n${batch.epoch}\n${batch.chainHead}\n${batch.entries.length}\n${digest.digest("hex")}`;
+  const fence = batch.fence === undefined ? "" : `\n${batch.fence}`;
+  return `${terminalId}\n${batch.epoch}\n${batch.chainHead}\n${batch.entries.length}\n${digest.digest("hex")}${fence}`;
 }
 
 export const EntryReceiptSchema = z.strictObject({
   sequence: SequenceSchema,
   hash: DigestSchema,
   paymentId: PaymentIdSchema.optional(),
-  /** `quarantined`: set aside for a person; the rest moves on. */
-  status: z.enum(["processed", "declined", "duplicate", "quarantined"]),
+  /** `expired`: a deferred authorisation that came too late to be asked. `quarantined`: set aside for a person; the rest moves on. */
+  status: z.enum(["processed", "declined", "expired", "duplicate", "quarantined"]),
   reason: ReasonCodeSchema.optional(),
   detail: z.string().max(200).optional(),
 });

@@ -6,6 +6,14 @@ import { SignedSchema } from "./signing.ts";
 
 export const AttemptSchema = z.int().min(1).max(99);
 
+/** As a phone showed it. The hub keeps a hash of the code alone. */
+export const PreAuthorisedCodeSchema = z.strictObject({
+  userId: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/),
+  /** 128 random bits in base32 (RFC 4648) without padding. */
+  secureCode: z.string().regex(/^[A-Z2-7]{26}$/),
+});
+export type PreAuthorisedCode = z.infer<typeof PreAuthorisedCodeSchema>;
+
 export const AuthorisationRequestSchema = z.strictObject({
   paymentId: PaymentIdSchema,
   attempt: AttemptSchema,
@@ -16,6 +24,8 @@ export const AuthorisationRequestSchema = z.strictObject({
   /** Absent for refunds, which go back to the means of the original. */
   card: SealedCardDataSchema.optional(),
   entryMode: EntryModeSchema.optional(),
+  /** A pre-authorised code in the place of a card: looked up by the pair, never by either alone. */
+  code: PreAuthorisedCodeSchema.optional(),
   /** DE 55: BER-TLV of the tags that the issuer needs, in hex. */
   iccData: HexSchema.optional(),
   originalPaymentId: PaymentIdSchema.optional(),
@@ -52,6 +62,8 @@ export const AuthorisationResponseSchema = z.strictObject({
     .string()
     .regex(/^[0-9A-Z]{6}$/)
     .optional(),
+  /** Of the account that a code stood for, as it may be printed. */
+  maskedAccount: z.string().max(32).optional(),
   /** Tag 91, for the card: only of an issuer who found its ARQC right. */
   issuerAuthenticationData: HexSchema.optional(),
   /** Templates 71 and 72, each with its tag and length, in the order in which the card gets them. */

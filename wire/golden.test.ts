@@ -69,9 +69,10 @@ test.each(messages)("%s is taken as it stands and read without loss", (file, sch
   expect(JSON.parse(JSON.stringify(parsed.data))).toEqual(sample);
 });
 
-test("a lease and a decision without the later fields are read: no deferred authorisation, and no signature", () => {
+test("a lease and a decision without the later fields are read: nothing more is permitted, and no limit is new", () => {
   const lease = LeaseSchema.parse(read("earlier/lease.signed.json"));
-  expect(lease).toEqual({ ...(read("lease.signed.json") as object), deferredAuthorisation: false });
+  const { perPayer: _, ...later } = read("lease.signed.json") as Record<string, unknown>;
+  expect(lease).toEqual({ ...later, deferredAuthorisation: false, ageMaxSec: 7_776_000 });
   const sample = read("earlier/entry.decision.json");
   expect(EntryBodySchema.parse(sample)).toEqual(sample);
 });

@@ -6,12 +6,14 @@ import { hash } from "node:crypto";
 import { z } from "zod";
 import { AttemptSchema } from "./authorisation.ts";
 import {
+  Base64Schema,
   DigestSchema,
   EntryModeSchema,
   HexSchema,
   MoneySchema,
   PaymentIdSchema,
   ReasonCodeSchema,
+  SequenceSchema,
   TimeSchema,
 } from "./common.ts";
 
@@ -49,6 +51,20 @@ export const CardFactsSchema = z.strictObject({
 });
 export type CardFacts = z.infer<typeof CardFactsSchema>;
 
+/** A sale paid with a pre-authorised code: nothing of the code itself. */
+export const CodeFactsSchema = z.strictObject({ maskedAccount: z.string().max(32) });
+export type CodeFacts = z.infer<typeof CodeFactsSchema>;
+
+/** A sale paid with both sides offline (RM11): the payer's note as it was read, and the terminal's signature under it. */
+export const NoteFactsSchema = z.strictObject({
+  allowanceId: z.string().min(1).max(64),
+  deviceId: z.string().min(1).max(64),
+  counter: z.int().min(1),
+  note: z.string().max(4_096),
+  countersignature: Base64Schema,
+});
+export type NoteFacts = z.infer<typeof NoteFactsSchema>;
+
 /**
  * The one final outcome (RM1), fsynced before anyone is told. An approved purchase is itself the advice that the hub
  * receives; `attempts` names the online attempts that it supersedes.
@@ -69,6 +85,8 @@ const Decision = z.strictObject({
   attempts: z.array(AttemptSchema).max(99),
   leaseId: z.string().max(64).optional(),
   card: CardFactsSchema.optional(),
+  code: CodeFactsSchema.optional(),
+  note: NoteFactsSchema.optional(),
   /** The day in the site's time zone, YYYY-MM-DD (RM17). */
   businessDate: z.iso.date(),
 });
@@ -113,6 +131,16 @@ const Printed = z.strictObject({
 /** The cashier compared the customer's signature with the card's (RM13). */
 const SignatureChecked = z.strictObject({ ...base, kind: z.literal("signature"), accepted: z.boolean() });
 
+/** What a person did to an entry of the queue, and why. */
+const QueueAction = z.strictObject({
+  ...base,
+  kind: z.literal("queue-action"),
+  action: z.enum(["force", "retry", "cancel"]),
+  targetSequence: SequenceSchema,
+  by: z.string().min(1).max(64),
+  why: z.string().min(1).max(200),
+});
+
 export const EntryBodySchema = z.discriminatedUnion("kind", [
   Intent,
   OnlineRequested,
@@ -123,6 +151,7 @@ export const EntryBodySchema = z.discriminatedUnion("kind", [
   PrintIntent,
   Printed,
   SignatureChecked,
+  QueueAction,
 ]);
 export type EntryBody = z.infer<typeof EntryBodySchema>;
 export type EntryOf<K extends EntryBody["kind"]> = Extract<EntryBody, { kind: K }>;

@@ -4,14 +4,17 @@ import {
   Base64Schema,
   CurrencySchema,
   DigestSchema,
-  EntryModeSchema,
   EpochSchema,
+  MeansSchema,
   TerminalIdSchema,
   TimeSchema,
 } from "./common.ts";
 import { SignedSchema } from "./signing.ts";
 
 const MinorSchema = z.string().regex(/^(?:0|[1-9]\d{0,11})$/);
+
+/** 90 days. */
+const AGE_MAX_SEC = 7_776_000;
 
 export const LeaseSchema = z.strictObject({
   leaseId: z.string().min(1).max(64),
@@ -26,7 +29,11 @@ export const LeaseSchema = z.strictObject({
   perSaleMinor: MinorSchema,
   sumMinor: MinorSchema,
   countMax: z.int().min(0).max(100_000),
-  means: z.array(EntryModeSchema).max(8),
+  means: z.array(MeansSchema).max(8),
+  /** How old the oldest offline sale without a receipt may be while more are made. */
+  ageMaxSec: z.int().min(60).max(AGE_MAX_SEC).default(AGE_MAX_SEC),
+  /** What one card or one payer's device may buy before the receipts come. */
+  perPayer: z.strictObject({ countMax: z.int().min(1).max(100_000), sumMinor: MinorSchema }).optional(),
   /** A card that declines because nobody could be asked may be taken all the same, and its ARQC sent later (RM9). */
   deferredAuthorisation: z.boolean().default(false),
   /** Keyed hashes of refused cards, under this terminal's card-token key. */
@@ -44,4 +51,6 @@ export const LeaseMessageSchema = z.strictObject({
   /** Absent when the hub gives this terminal none. */
   lease: SignedSchema.optional(),
   time: SignedSchema,
+  /** What this hub durably holds of the journal whose epoch the terminal named: shows a restore from a backup (RM18). */
+  held: z.strictObject({ hubEpoch: EpochSchema, watermark: z.int().min(0) }).optional(),
 });

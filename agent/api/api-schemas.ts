@@ -56,6 +56,7 @@ const QUEUE_STATES = [
   "forwarding",
   "processed",
   "declined",
+  "expired",
   "quarantined",
   "voided",
 ] as const satisfies readonly QueueState[];

@@ -1,6 +1,6 @@
 /** The description of the local API for integrators, made from the schemas that validate it. Loaded only when asked for. */
 import { z } from "zod";
-import { CardPaymentBodySchema, CardPaymentViewSchema } from "../card-verification/routes.ts";
+import { CardPaymentBodySchema, CardPaymentViewSchema } from "../features/card-verification/routes.ts";
 import { StatusSchema } from "../health/health.ts";
 import {
   ErrorSchema,
@@ -146,7 +146,7 @@ function lookPaths(): Json {
     "/v1/status": get("How the terminal is.", json(ref("Status"))),
     "/v1/devices": get("The configured devices.", json({ type: "object" })),
     "/v1/queue": get("The store-and-forward queue.", json(listOf("entries", "QueueEntry")), [
-      query("state", "eligible, forwarding, processed, declined, quarantined or voided"),
+      query("state", "eligible, forwarding, processed, declined, expired, quarantined or voided"),
       query("paymentId", "of one payment"),
       query("limit", "1 to 1000 (default 100)"),
     ]),

@@ -24,7 +24,7 @@ export interface JournalEntry extends StoredEntry {
 }
 
 /** eligible -> forwarding -> processed | declined | quarantined; or eligible -> voided. A receipt's `duplicate` counts as processed. */
-export type QueueState = "eligible" | "forwarding" | "processed" | "declined" | "quarantined" | "voided";
+export type QueueState = "eligible" | "forwarding" | "processed" | "declined" | "expired" | "quarantined" | "voided";
 
 export interface QueueEntry {
   readonly sequence: number;

@@ -40,6 +40,7 @@ export class OpenPayments {
       case "reversal":
       case "print-intent":
       case "signature":
+      case "queue-action":
         break;
       default:
         unreachable(body);

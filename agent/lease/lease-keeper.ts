@@ -10,7 +10,7 @@ import type { PaymentId, TerminalId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import type { Money } from "../../base/money.ts";
 import { fail, ok, type Result } from "../../base/result.ts";
-import type { EntryMode } from "../../wire/common.ts";
+import type { Means } from "../../wire/common.ts";
 import { type Lease, LeaseSchema } from "../../wire/lease.ts";
 import { openSigned, parseJson, readPublicKey, type Signed, SignedSchema } from "../../wire/signing.ts";
 import type { Journal } from "../journal/journal.ts";
@@ -24,9 +24,9 @@ export interface SealingKey {
 export interface OfflineSale {
   readonly paymentId: PaymentId;
   readonly amount: Money;
-  readonly means: EntryMode;
-  /** HMAC of the card number under this terminal's key, in hex: matched with the deny list. */
-  readonly cardToken: string;
+  readonly means: Means;
+  /** HMAC of the card number, or of the paying device's id, under this terminal's key, in hex: matched with the deny list. */
+  readonly payerToken: string;
 }
 
 /** Room taken out of the lease for one sale that is being decided. Ends by exactly one of its two calls; a second does nothing. */
@@ -150,7 +150,7 @@ export class LeaseKeeper {
     if (!time.proven) return "time-unproven";
     if (sale.amount.currency !== lease.currency) return "currency";
     if (!lease.means.includes(sale.means)) return "means";
-    if (denied.has(sale.cardToken)) return "denied-card";
+    if (denied.has(sale.payerToken)) return "denied-card";
     if (sale.amount.minor > BigInt(lease.perSaleMinor)) return "per-sale";
     const used = this.#used();
     if (used.count + 1 > lease.countMax) return "count";

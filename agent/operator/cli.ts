@@ -104,7 +104,7 @@ function registerQueue(program: Command): void {
   const Entries = z.object({ entries: z.array(QueueEntrySchema) });
   const read = (json: unknown) => queueText(Entries.parse(json).entries);
   withTarget(queue.command("list", { isDefault: true }).description("lists entries, oldest first"))
-    .option("--state <state>", "eligible, forwarding, processed, declined, quarantined or voided")
+    .option("--state <state>", "eligible, forwarding, processed, declined, expired, quarantined or voided")
     .option("--limit <count>", "the newest so many, at most 1000", "100")
     .action(
       guarded(({ state, limit, ...options }: Shared & { state?: string; limit: string }) => {

@@ -4,6 +4,7 @@ import type { Money } from "../../base/money.ts";
 import type { Result } from "../../base/result.ts";
 import type { ReasonCode } from "../../wire/common.ts";
 import type { CardFacts } from "../../wire/journal-entry.ts";
+import type { QueueState } from "../journal/journal.ts";
 
 export interface PurchaseRequest {
   readonly id: PaymentId;
@@ -65,7 +66,7 @@ export interface PaymentView {
   /** pending: approved, not yet on paper; none: nothing to print. */
   readonly ticket: "none" | "pending" | "printed" | "possibly-printed";
   /** The entry's place in the store-and-forward queue, once decided. */
-  readonly queue?: "eligible" | "forwarding" | "processed" | "declined" | "quarantined" | "voided";
+  readonly queue?: QueueState;
   readonly startedAt: string;
   readonly decidedAt?: string;
 }

@@ -5,7 +5,7 @@ import type { Log } from "../../base/log.ts";
 import type { Money } from "../../base/money.ts";
 import type { Result } from "../../base/result.ts";
 import type { CardSession } from "../../drivers/capability.ts";
-import type { EntryMode } from "../../wire/common.ts";
+import type { Means } from "../../wire/common.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { Reservation, SealingKey } from "../lease/lease-keeper.ts";
 import type { Hub, LeaseRefusal } from "../uplink/hub.ts";
@@ -19,8 +19,8 @@ export interface Leases {
   reserve(sale: {
     readonly paymentId: PaymentId;
     readonly amount: Money;
-    readonly means: EntryMode;
-    readonly cardToken: string;
+    readonly means: Means;
+    readonly payerToken: string;
   }): Result<Reservation, LeaseRefusal>;
 }
 

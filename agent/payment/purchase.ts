@@ -191,7 +191,7 @@ class PurchaseRun {
     const card = present(this.#card, "the card that was read");
     const { id, amount } = this.#request;
     const { entryMode, cardToken } = card.facts;
-    const taken = this.#deps.leases.reserve({ paymentId: id, amount, means: entryMode, cardToken });
+    const taken = this.#deps.leases.reserve({ paymentId: id, amount, means: entryMode, payerToken: cardToken });
     if (!taken.ok) return { on: "lease-refused", refusal: LEASE_REFUSALS[taken.error] };
     this.#reservation = taken.value;
     return reserved(taken.value);

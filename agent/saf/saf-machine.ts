@@ -11,12 +11,13 @@ export type SafState =
   | { readonly at: "forwarding"; readonly attempts: number }
   | { readonly at: "processed" }
   | { readonly at: "declined" }
+  | { readonly at: "expired" }
   | { readonly at: "quarantined" }
   | { readonly at: "voided" };
 
 export type SafEvent =
   | { readonly on: "send" }
-  | { readonly on: "receipt"; readonly status: "processed" | "declined" | "duplicate" | "quarantined" }
+  | { readonly on: "receipt"; readonly status: "processed" | "declined" | "expired" | "duplicate" | "quarantined" }
   | { readonly on: "void" };
 
 /** The sealed card data serve nobody any more (RM5). */
@@ -42,7 +43,7 @@ export function safStep(state: SafState, event: SafEvent): SafStep {
   }
 }
 
-const ended = (at: "processed" | "declined" | "quarantined" | "voided"): SafStep => ({
+const ended = (at: "processed" | "declined" | "expired" | "quarantined" | "voided"): SafStep => ({
   state: { at },
   effects: [{ do: "erase-sealed" }],
 });

@@ -4,7 +4,7 @@ import { sleep } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
 import type { RandomBytes } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
-import { type CardHub, UplinkCardHub } from "../card-verification/card-hub.ts";
+import { type CardHub, UplinkCardHub } from "../features/card-verification/card-hub.ts";
 import type { Identity } from "../identity.ts";
 import type { Journal } from "../journal/journal.ts";
 import { type Boot, SignedHubClock } from "../lease/hub-clock.ts";

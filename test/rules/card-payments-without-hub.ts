@@ -1,5 +1,5 @@
 /** Card payments as on a terminal whose hub is out of reach. */
-import { CardPayments } from "../../agent/card-verification/card-payments.ts";
+import { CardPayments } from "../../agent/features/card-verification/card-payments.ts";
 import { systemClock } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
 import type { TerminalId } from "../../base/ids.ts";

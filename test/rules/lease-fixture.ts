@@ -34,6 +34,7 @@ export function leaseOf(changes: Partial<Lease> = {}): Lease {
     countMax: 5,
     means: ["chip"],
     deferredAuthorisation: false,
+    ageMaxSec: 7_776_000,
     denyList: { version: 0, hash: "0".repeat(64), tokens: [] },
     sealingKey: { keyId: "k1", publicKey: publicKeyText(sealingKeys.publicKey) },
     ...changes,
@@ -82,7 +83,7 @@ export function saleOf(minor: bigint, changes: Partial<OfflineSale> = {}): Offli
     paymentId: `p-${payments}` as PaymentId,
     amount: money(minor, "EUR"),
     means: "chip",
-    cardToken: "a".repeat(64),
+    payerToken: "a".repeat(64),
     ...changes,
   };
 }

@@ -56,7 +56,7 @@ test("RM8 each limit refuses by its own name", () => {
   expect(leases.reserve(saleOf(5_001n))).toEqual(refused("per-sale"));
   expect(leases.reserve(saleOf(1n, { amount: money(1n, "USD") }))).toEqual(refused("currency"));
   expect(leases.reserve(saleOf(1n, { means: "contactless" }))).toEqual(refused("means"));
-  expect(leases.reserve(saleOf(1n, { cardToken: denied }))).toEqual(refused("denied-card"));
+  expect(leases.reserve(saleOf(1n, { payerToken: denied }))).toEqual(refused("denied-card"));
   disk.free = 999;
   expect(leases.reserve(saleOf(1n))).toEqual(refused("disk-reserve"));
   disk.free = 1_000;

@@ -8,7 +8,7 @@ import type { Answer, Presented } from "./request.ts";
 import type { AttemptRecord, PaymentContent, PaymentKey, PaymentOutcome, PaymentRecord } from "./store.ts";
 
 export interface EntryOutcome {
-  readonly status: "processed" | "declined" | "duplicate" | "quarantined";
+  readonly status: "processed" | "declined" | "expired" | "duplicate" | "quarantined";
   readonly reason?: ReasonCode;
   readonly detail?: string;
 }

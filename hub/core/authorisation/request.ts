@@ -3,6 +3,7 @@ import type { RandomBytes } from "../../../base/ids.ts";
 import { type AuthorisationRequest, type AuthorisationResponse, RESPONSE_CODES } from "../../../wire/authorisation.ts";
 import { fromWireMoney, type ReasonCode } from "../../../wire/common.ts";
 import { type CountCryptogram, checkClaim, type IssuedCard, issuerAuthenticationData } from "./issuing.ts";
+import type { Means } from "./means.ts";
 import type { Postings } from "./postings.ts";
 import type { AttemptRecord, AuthorisationStore, PaymentContent, PaymentKey, PaymentRecord } from "./store.ts";
 
@@ -35,6 +36,7 @@ export interface RequestParts {
   readonly merchantId: string;
   readonly holdMs: number;
   readonly countCryptogram: CountCryptogram;
+  readonly means: () => readonly Means[];
 }
 
 /** One attempt at a payment, however late. */

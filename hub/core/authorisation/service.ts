@@ -20,6 +20,7 @@ import {
   type EntryParts,
 } from "./entries.ts";
 import { type CardRange, type CountCryptogram, type IssuedCard, issuedCard } from "./issuing.ts";
+import type { Means } from "./means.ts";
 import { ACCOUNT_CODES, createPostings, readHoldId } from "./postings.ts";
 import { type Decided, decideRequest, type OnlineInput } from "./request.ts";
 import { createAuthorisationStore, type PaymentFilter } from "./store.ts";
@@ -40,6 +41,8 @@ export interface AuthorisationOptions {
   /** The cards that this hub issues itself; none when not said. */
   readonly issuing?: readonly CardRange[];
   readonly countCryptogram?: CountCryptogram;
+  /** Asked at each request and advice, as features come into being after the core. */
+  readonly means?: () => readonly Means[];
 }
 
 export interface NewCustomer {
@@ -75,10 +78,10 @@ export interface Authorisation {
 const ACCOUNT_ID_BYTES = 8;
 
 export function createAuthorisation(options: AuthorisationOptions): Authorisation {
-  const { database, clock, ledger, random, issuing = [], countCryptogram = () => {} } = options;
+  const { database, clock, ledger, random, issuing = [], countCryptogram = () => {}, means = () => [] } = options;
   const store = createAuthorisationStore(database);
   const postings = createPostings(ledger);
-  const parts: EntryParts = { ...options, store, postings, countCryptogram };
+  const parts: EntryParts = { ...options, store, postings, countCryptogram, means };
   const tokenOf = (pan: string) => createHmac("sha256", options.tokenKey).update(pan).digest("hex");
   const accountView = (account: Account): AccountView => {
     const card = store.cardOfAccount(account.id);

@@ -195,6 +195,7 @@ function dispatch({ authorisation, source, now }: Applier, { body, card }: GoodE
     case "print-intent":
     case "printed":
     case "signature":
+    case "queue-action":
       return { status: "quarantined", reason: "E_FORMAT", detail: `kind: the hub has no use for ${body.kind}` };
   }
 }

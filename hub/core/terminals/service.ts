@@ -7,7 +7,7 @@ import type { RandomBytes, TerminalId } from "../../../base/ids.ts";
 import type { Currency } from "../../../base/money.ts";
 import { fail, ok, type Result } from "../../../base/result.ts";
 import { type Sqlite, transaction } from "../../../base/sqlite.ts";
-import type { EntryMode, ReasonCode } from "../../../wire/common.ts";
+import type { Means, ReasonCode } from "../../../wire/common.ts";
 import type { HubTime, Lease } from "../../../wire/lease.ts";
 import { publicKeyText, readPublicKey, type Signed, signText } from "../../../wire/signing.ts";
 import { type EnrolRequest, type Health, HealthSchema, type Presence, PresenceSchema } from "../../../wire/terminal.ts";
@@ -20,8 +20,12 @@ export interface LeasePolicy {
   readonly sumMinor: bigint;
   readonly countMax: number;
   readonly hours: number;
-  readonly means: readonly EntryMode[];
+  readonly means: readonly Means[];
   readonly deferredAuthorisation: boolean;
+  /** Hours that the oldest sale without a receipt may be old; 90 days when not said. */
+  readonly ageHours?: number;
+  /** For one card or one payer's device among the sales without a receipt; no limit of its own when not said. */
+  readonly perPayer?: { readonly countMax: number; readonly sumMinor: bigint };
 }
 
 export interface TerminalsOptions {
@@ -66,6 +70,8 @@ export type Terminals = ReturnType<typeof createTerminals>;
 const SECRET_BYTES = 32;
 const CLAIM_ID_BYTES = 8;
 const HOUR_MS = 3_600_000;
+/** 90 days: the longest that a lease can say. */
+const AGE_HOURS_MAX = 2_160;
 /** Checked keys in memory; the cache starts over when it is full. */
 const KEY_CACHE_MAX = 10_000;
 
@@ -152,6 +158,8 @@ export function createTerminals(options: TerminalsOptions) {
         countMax: policy.countMax,
         means: [...policy.means],
         deferredAuthorisation: policy.deferredAuthorisation,
+        ageMaxSec: (policy.ageHours ?? AGE_HOURS_MAX) * (HOUR_MS / 1_000),
+        ...(policy.perPayer === undefined ? {} : { perPayer: perPayerOf(policy.perPayer) }),
         denyList: NO_DENIED_CARDS,
         sealingKey: { keyId: options.sealing.keyId, publicKey: publicKeyText(options.sealing.publicKey) },
       };
@@ -170,6 +178,11 @@ export function createTerminals(options: TerminalsOptions) {
     },
   };
 }
+
+const perPayerOf = ({ countMax, sumMinor }: NonNullable<LeasePolicy["perPayer"]>) => ({
+  countMax,
+  sumMinor: sumMinor.toString(),
+});
 
 const leaseIdOf = (terminalId: TerminalId, counter: number): string => `${terminalId.slice(0, 40)}-${counter}`;
 

@@ -1,12 +1,12 @@
 /** The local API of payments by smart-card verification. */
 import type { FastifyInstance, FastifyReply } from "fastify";
 import { z } from "zod";
-import { type Clock, deadline } from "../../base/clock.ts";
-import type { Currency } from "../../base/money.ts";
-import { CardTxnIdSchema, PayeeAccountSchema } from "../../wire/card-verification.ts";
-import { toWireMoney } from "../../wire/common.ts";
-import { type ApiError, parse, refuse } from "../api/api-errors.ts";
-import { type ErrorJson, NoBodySchema, PaymentBodySchema, WaitQuerySchema } from "../api/api-schemas.ts";
+import { type Clock, deadline } from "../../../base/clock.ts";
+import type { Currency } from "../../../base/money.ts";
+import { CardTxnIdSchema, PayeeAccountSchema } from "../../../wire/card-verification.ts";
+import { toWireMoney } from "../../../wire/common.ts";
+import { type ApiError, parse, refuse } from "../../api/api-errors.ts";
+import { type ErrorJson, NoBodySchema, PaymentBodySchema, WaitQuerySchema } from "../../api/api-schemas.ts";
 import type { CardPaymentRefusal, CardPayments, CardPaymentView } from "./card-payments.ts";
 
 export const CardPaymentBodySchema = z.strictObject({

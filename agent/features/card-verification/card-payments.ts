@@ -3,16 +3,16 @@
  * it and the card and keeps nothing on disk: the caller's id is the transaction's, and whoever lost the answer asks again
  * with the same id, and gets what came of it. The hub is asked before a card is, so no card is needed for that.
  */
-import { abortable, type Clock, deadline, sleep } from "../../base/clock.ts";
-import { Fault, isFault, reasonOf } from "../../base/fault.ts";
-import type { TerminalId } from "../../base/ids.ts";
-import type { Log } from "../../base/log.ts";
-import type { Money } from "../../base/money.ts";
-import { fail, ok, type Result } from "../../base/result.ts";
-import type { CardSession } from "../../drivers/capability.ts";
-import type { CardResponse, CardResult } from "../../wire/card-verification.ts";
-import { fromWireMoney, type ReasonCode, toWireMoney } from "../../wire/common.ts";
-import type { ReaderLane } from "../payment/reader-lane.ts";
+import { abortable, type Clock, deadline, sleep } from "../../../base/clock.ts";
+import { Fault, isFault, reasonOf } from "../../../base/fault.ts";
+import type { TerminalId } from "../../../base/ids.ts";
+import type { Log } from "../../../base/log.ts";
+import type { Money } from "../../../base/money.ts";
+import { fail, ok, type Result } from "../../../base/result.ts";
+import type { CardSession } from "../../../drivers/capability.ts";
+import type { CardResponse, CardResult } from "../../../wire/card-verification.ts";
+import { fromWireMoney, type ReasonCode, toWireMoney } from "../../../wire/common.ts";
+import type { ReaderLane } from "../../payment/reader-lane.ts";
 import { answerChallenge, identify } from "./card-application.ts";
 import type { CardAnswer, CardHub } from "./card-hub.ts";
 

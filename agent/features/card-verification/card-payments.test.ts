@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
-import { ManualClock } from "../../base/clock.ts";
-import { Fault } from "../../base/fault.ts";
-import type { TerminalId } from "../../base/ids.ts";
-import { silentLog } from "../../base/log.ts";
-import { money } from "../../base/money.ts";
-import type { CardSession } from "../../drivers/capability.ts";
+import { ManualClock } from "../../../base/clock.ts";
+import { Fault } from "../../../base/fault.ts";
+import type { TerminalId } from "../../../base/ids.ts";
+import { silentLog } from "../../../base/log.ts";
+import { money } from "../../../base/money.ts";
+import type { CardSession } from "../../../drivers/capability.ts";
 import type { CardAnswer, CardQuestion } from "./card-hub.ts";
 import { type CardPaymentRequest, CardPayments } from "./card-payments.ts";
 

@@ -1,11 +1,11 @@
 /** `tillway verify-sale`: a payment by smart-card verification through the local API of a running agent. */
 import type { Command } from "commander";
-import { guarded } from "../../base/daemon.ts";
-import { Fault } from "../../base/fault.ts";
-import { newMessageId, systemRandom } from "../../base/ids.ts";
-import { amountBody, connect, type Shared, withTarget } from "../operator/cli.ts";
-import { accepted } from "../operator/sale.ts";
-import { amountText } from "../operator/words.ts";
+import { guarded } from "../../../base/daemon.ts";
+import { Fault } from "../../../base/fault.ts";
+import { newMessageId, systemRandom } from "../../../base/ids.ts";
+import { amountBody, connect, type Shared, withTarget } from "../../operator/cli.ts";
+import { accepted } from "../../operator/sale.ts";
+import { amountText } from "../../operator/words.ts";
 import { type CardPaymentJson, CardPaymentViewSchema } from "./routes.ts";
 
 /** Not approved: neither a failure of the program nor a success of the sale. */

@@ -1,10 +1,10 @@
 import { fastify } from "fastify";
 import { expect, test } from "vitest";
-import { systemClock } from "../../base/clock.ts";
-import { silentLog } from "../../base/log.ts";
-import { currencyOf } from "../../base/money.ts";
-import { cardPaymentsWithoutHub } from "../../test/rules/card-payments-without-hub.ts";
-import { refuse, thrownError } from "../api/api-errors.ts";
+import { systemClock } from "../../../base/clock.ts";
+import { silentLog } from "../../../base/log.ts";
+import { currencyOf } from "../../../base/money.ts";
+import { cardPaymentsWithoutHub } from "../../../test/rules/card-payments-without-hub.ts";
+import { refuse, thrownError } from "../../api/api-errors.ts";
 import { cardPaymentRoutes } from "./routes.ts";
 
 const BODY = { id: "CP-1", amount: { minor: 1250, currency: "EUR" }, payeeAccount: "merchant:shop:EUR" };

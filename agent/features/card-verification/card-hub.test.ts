@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
-import { ManualClock } from "../../base/clock.ts";
-import { Fault } from "../../base/fault.ts";
-import type { Epoch, TerminalId } from "../../base/ids.ts";
-import type { DownEnvelope, UpEnvelope } from "../../wire/envelope.ts";
-import type { Uplink } from "../uplink/uplink.ts";
+import { ManualClock } from "../../../base/clock.ts";
+import { Fault } from "../../../base/fault.ts";
+import type { Epoch, TerminalId } from "../../../base/ids.ts";
+import type { DownEnvelope, UpEnvelope } from "../../../wire/envelope.ts";
+import type { Uplink } from "../../uplink/uplink.ts";
 import { ANSWER_LIMIT_MS, UplinkCardHub } from "./card-hub.ts";
 
 const QUESTION = { type: "card.lookup", body: { txnId: "CP-1" } } as const;

@@ -1,10 +1,10 @@
 /** Questions to the hub about verified cards, each with its own answer, over whichever uplink is up. */
-import { abortable, abortFault, type Clock, deadline } from "../../base/clock.ts";
-import { Fault, isFault } from "../../base/fault.ts";
-import type { CardChallenge, CardResult } from "../../wire/card-verification.ts";
-import type { DownEnvelope, UpEnvelope } from "../../wire/envelope.ts";
-import type { EnvelopeMaker } from "../uplink/envelopes.ts";
-import type { Uplink } from "../uplink/uplink.ts";
+import { abortable, abortFault, type Clock, deadline } from "../../../base/clock.ts";
+import { Fault, isFault } from "../../../base/fault.ts";
+import type { CardChallenge, CardResult } from "../../../wire/card-verification.ts";
+import type { DownEnvelope, UpEnvelope } from "../../../wire/envelope.ts";
+import type { EnvelopeMaker } from "../../uplink/envelopes.ts";
+import type { Uplink } from "../../uplink/uplink.ts";
 
 type ContentOf<E> = E extends { readonly type: `card.${string}`; readonly body: infer B }
   ? { readonly type: E["type"]; readonly body: B }

@@ -1,7 +1,7 @@
 /** The dialogue with the verification application of a card. The agent only carries: it holds no key. */
-import { fromHex, toHex } from "../../base/bytes.ts";
-import { fail, ok, type Result } from "../../base/result.ts";
-import type { CardSession } from "../../drivers/capability.ts";
+import { fromHex, toHex } from "../../../base/bytes.ts";
+import { fail, ok, type Result } from "../../../base/result.ts";
+import type { CardSession } from "../../../drivers/capability.ts";
 import {
   CARD_ID_BYTES,
   decodeGetDataAnswer,
@@ -12,10 +12,10 @@ import {
   TAG_ENCRYPTED_DATA,
   VERIFICATION_AID,
   verifyChallengeCommand,
-} from "../../protocols/card-verification/commands.ts";
-import { type CommandApdu, exchange, type ResponseApdu, STATUS } from "../../protocols/emv/apdu.ts";
-import { selectCommand } from "../../protocols/emv/commands.ts";
-import type { CardResponse } from "../../wire/card-verification.ts";
+} from "../../../protocols/card-verification/commands.ts";
+import { type CommandApdu, exchange, type ResponseApdu, STATUS } from "../../../protocols/emv/apdu.ts";
+import { selectCommand } from "../../../protocols/emv/commands.ts";
+import type { CardResponse } from "../../../wire/card-verification.ts";
 
 /** What a card says of itself, in hex. */
 export interface CardIdentification {
