@@ -41,6 +41,8 @@ export interface HubLinkOptions {
   readonly log: Log;
   readonly boot: Boot;
   readonly options: HubLinkSettings;
+  /** A way to the hub in the place of MQTT and HTTPS. */
+  readonly uplink?: (envelopes: EnvelopeMaker) => RunningUplink;
 }
 
 export interface HubLink extends AsyncDisposable {
@@ -74,7 +76,7 @@ export function createHubLink(parts: HubLinkOptions): HubLink {
     version: options.version,
     leaseCounter: () => leases.counter,
   });
-  const uplink = createUplink({ ...parts, log }, envelopes);
+  const uplink = parts.uplink?.(envelopes) ?? createUplink({ ...parts, log }, envelopes);
   const { onlineTimeoutMs } = options;
   const hub = new HubSession({
     terminalId,
