@@ -9,6 +9,7 @@ import { z } from "zod";
 import { CardDataSchema } from "./card-data.ts";
 import { DownEnvelopeSchema, UpEnvelopeSchema } from "./envelope.ts";
 import { EntryBodySchema } from "./journal-entry.ts";
+import { ExportEndSchema, ExportHeaderSchema } from "./journal-export.ts";
 import { HubTimeSchema, LeaseSchema } from "./lease.ts";
 import { ClaimSchema, EnrolRequestSchema, EnrolResponseSchema } from "./terminal.ts";
 
@@ -21,6 +22,8 @@ const SINGLE: Readonly<Record<string, z.ZodType>> = {
   "claim.json": ClaimSchema,
   "enrol.request.json": EnrolRequestSchema,
   "enrol.response.json": EnrolResponseSchema,
+  "journal-export.end.json": ExportEndSchema,
+  "journal-export.header.json": ExportHeaderSchema,
   "lease.signed.json": LeaseSchema,
   "time.signed.json": HubTimeSchema,
 };

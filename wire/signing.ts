@@ -6,7 +6,7 @@ import { Fault, reasonOf } from "../base/fault.ts";
 import { Base64Schema } from "./common.ts";
 
 /** What a signature is for; part of what is signed. */
-export type SigningDomain = "lease" | "time" | "batch" | "deny-list";
+export type SigningDomain = "lease" | "time" | "batch" | "deny-list" | "journal-checkpoint" | "journal-export";
 
 /** A JSON text with its signature. The text is carried as it was signed, so that no two ends need to agree on a form. */
 export const SignedSchema = z.strictObject({ text: z.string().max(262_144), signature: Base64Schema });
