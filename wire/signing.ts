@@ -6,17 +6,39 @@ import { Fault, reasonOf } from "../base/fault.ts";
 import { Base64Schema } from "./common.ts";
 
 /** What a signature is for; part of what is signed. */
-export type SigningDomain = "lease" | "time" | "batch" | "deny-list" | "journal-checkpoint" | "journal-export";
+export type SigningDomain =
+  | "lease"
+  | "time"
+  | "batch"
+  | "deny-list"
+  | "journal-checkpoint"
+  | "journal-export"
+  | "allowance"
+  | "note"
+  | "note-taken";
 
 /** A JSON text with its signature. The text is carried as it was signed, so that no two ends need to agree on a form. */
 export const SignedSchema = z.strictObject({ text: z.string().max(262_144), signature: Base64Schema });
 export type Signed = z.infer<typeof SignedSchema>;
 
-const bound = (domain: SigningDomain, text: string): Buffer => Buffer.from(`tillway/v1/${domain}\n${text}`, "utf8");
+const bound = (domain: SigningDomain, content: string | Uint8Array): Buffer =>
+  Buffer.concat([
+    Buffer.from(`tillway/v1/${domain}\n`, "utf8"),
+    typeof content === "string" ? Buffer.from(content, "utf8") : content,
+  ]);
 
 export function signText(domain: SigningDomain, text: string, key: KeyObject): Signed {
   return { text, signature: toBase64(sign(null, bound(domain, text), key)) };
 }
+
+/** The same for messages that are bytes: 64 bytes of signature. */
+export const signBytes = (domain: SigningDomain, bytes: Uint8Array, key: KeyObject): Uint8Array =>
+  new Uint8Array(sign(null, bound(domain, bytes), key));
+export const bytesSignatureFits = (
+  domain: SigningDomain,
+  signed: { readonly bytes: Uint8Array; readonly signature: Uint8Array },
+  key: KeyObject,
+): boolean => verify(null, bound(domain, signed.bytes), key, signed.signature);
 
 /** Whether this key signed the text under this domain. */
 export const signatureFits = (domain: SigningDomain, signed: Signed, key: KeyObject): boolean =>
