@@ -1,4 +1,5 @@
 /** The signed offline lease: how much a terminal may sell, of what, until when, with no hub in reach (RM8). */
+import { hash } from "node:crypto";
 import { z } from "zod";
 import {
   Base64Schema,
@@ -15,6 +16,12 @@ const MinorSchema = z.string().regex(/^(?:0|[1-9]\d{0,11})$/);
 
 /** 90 days. */
 const AGE_MAX_SEC = 7_776_000;
+
+/** How many cards, devices and accounts can be denied at one time. */
+export const DENIED_MAX = 5_000;
+
+/** SHA-256 over the sorted tokens, one per line: an empty list has the digest of nothing. */
+export const denyListHash = (tokens: readonly string[]): string => hash("sha256", tokens.toSorted().join("\n"), "hex");
 
 export const LeaseSchema = z.strictObject({
   leaseId: z.string().min(1).max(64),
@@ -36,8 +43,15 @@ export const LeaseSchema = z.strictObject({
   perPayer: z.strictObject({ countMax: z.int().min(1).max(100_000), sumMinor: MinorSchema }).optional(),
   /** A card that declines because nobody could be asked may be taken all the same, and its ARQC sent later (RM9). */
   deferredAuthorisation: z.boolean().default(false),
-  /** Keyed hashes of refused cards, under this terminal's card-token key. */
-  denyList: z.strictObject({ version: z.int().min(0), hash: DigestSchema, tokens: z.array(DigestSchema).max(5_000) }),
+  /**
+   * HMACs under this terminal's card-token key of what is refused: of a card its number, of a paying device `device:<id>`,
+   * of an account `account:<id>`. The version rises with each change, the hash is `denyListHash`.
+   */
+  denyList: z.strictObject({
+    version: z.int().min(0),
+    hash: DigestSchema,
+    tokens: z.array(DigestSchema).max(DENIED_MAX),
+  }),
   /** The hub's present HPKE key: X25519 SPKI. */
   sealingKey: z.strictObject({ keyId: z.string().min(1).max(64), publicKey: Base64Schema }),
 });

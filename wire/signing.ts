@@ -14,11 +14,15 @@ export type SigningDomain =
   | "journal-checkpoint"
   | "journal-export"
   | "allowance"
+  | "phone"
   | "note"
   | "note-taken";
 
+/** The longest is a lease with a full deny list: 335,000 characters. */
+const SIGNED_TEXT_MAX = 524_288;
+
 /** A JSON text with its signature. The text is carried as it was signed, so that no two ends need to agree on a form. */
-export const SignedSchema = z.strictObject({ text: z.string().max(262_144), signature: Base64Schema });
+export const SignedSchema = z.strictObject({ text: z.string().max(SIGNED_TEXT_MAX), signature: Base64Schema });
 export type Signed = z.infer<typeof SignedSchema>;
 
 const bound = (domain: SigningDomain, content: string | Uint8Array): Buffer =>

@@ -11,7 +11,7 @@ import type { Log } from "../../base/log.ts";
 import type { Money } from "../../base/money.ts";
 import { fail, ok, type Result } from "../../base/result.ts";
 import type { Means } from "../../wire/common.ts";
-import { type Lease, LeaseSchema } from "../../wire/lease.ts";
+import { denyListHash, type Lease, LeaseSchema } from "../../wire/lease.ts";
 import { openSigned, parseJson, readPublicKey, type Signed, SignedSchema } from "../../wire/signing.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { HubClock, LeaseRefusal, LeaseView } from "../uplink/hub.ts";
@@ -52,8 +52,17 @@ export interface LeaseKeeperOptions {
   readonly disk: { freeBytes(): number; readonly reserveBytes: number };
 }
 
-/** `taken`: in force now. `held`: the same or a newer one is held. `invalid`: not the hub's, or not for this terminal and journal. */
-export type LeaseOffer = "taken" | "held" | "invalid";
+/** Why a lease is not taken, each by its own name: not signed by the hub or not a lease, another's, over, or older than the held one. */
+export type LeaseOfferRefusal =
+  | "forged"
+  | "malformed"
+  | "deny-list-altered"
+  | "other-terminal"
+  | "other-epoch"
+  | "expired"
+  | "replayed";
+/** `taken`: in force now. `held`: this very one is in force already. */
+export type LeaseOffer = "taken" | "held" | LeaseOfferRefusal;
 
 const KeptLeaseSchema = z.strictObject({ lease: SignedSchema, withdrawn: z.literal(true).optional() });
 
@@ -74,7 +83,8 @@ export class LeaseKeeper {
     this.#options = options;
     const kept = readKept(options.journal.recall("lease"));
     const held = kept && this.#open(kept.lease);
-    if (held) this.#held = { ...held, withdrawn: kept.withdrawn ?? false };
+    if (held?.ok) this.#held = { ...held.value, withdrawn: kept?.withdrawn ?? false };
+    else if (held) this.#refuse(held.error);
   }
 
   /** Whether the deny list that came with the lease names this card, whatever became of the lease. */
@@ -95,12 +105,15 @@ export class LeaseKeeper {
   /** Takes a lease from the hub if it is newer than the held one. */
   offer(signed: Signed): LeaseOffer {
     const offered = this.#open(signed);
-    if (!offered) return "invalid";
-    const { lease } = offered;
+    if (!offered.ok) return this.#refuse(offered.error);
+    const { lease } = offered.value;
     const held = this.#held;
-    if (held && lease.counter < held.lease.counter) return "held";
+    if (held && lease.counter < held.lease.counter) return this.#refuse({ why: "replayed", leaseId: lease.leaseId });
     if (held && lease.counter === held.lease.counter && !held.withdrawn) return "held";
-    this.#replace(offered);
+    // An unproven time is still a lower bound, so an end that it has passed is certain.
+    if (this.#options.hubClock.now().at >= Date.parse(lease.expiresAt))
+      return this.#refuse({ why: "expired", leaseId: lease.leaseId });
+    this.#replace(offered.value);
     this.#options.log.info("offline lease taken", {
       leaseId: lease.leaseId,
       counter: lease.counter,
@@ -183,18 +196,33 @@ export class LeaseKeeper {
     });
   }
 
-  #open(signed: Signed): HeldLease | undefined {
-    const { hubSigningKey, terminalId, journal, log } = this.#options;
+  #open(signed: Signed): Result<HeldLease, Refused> {
+    const { hubSigningKey, terminalId, journal } = this.#options;
     try {
       const lease = openSigned("lease", signed, hubSigningKey, LeaseSchema);
-      if (lease.terminalId === terminalId && lease.epoch === journal.epoch) return hold(signed, lease);
-      log.warn("a lease of another terminal or journal was ignored", { leaseId: lease.leaseId, epoch: lease.epoch });
+      const { leaseId, denyList } = lease;
+      if (lease.terminalId !== terminalId) return fail({ why: "other-terminal", leaseId });
+      if (lease.epoch !== journal.epoch) return fail({ why: "other-epoch", leaseId });
+      if (denyListHash(denyList.tokens) !== denyList.hash) return fail({ why: "deny-list-altered", leaseId });
+      return ok(hold(signed, lease));
     } catch (error) {
       if (!isFault(error)) throw error;
-      log.warn("a lease that the hub did not sign was ignored", { reason: reasonOf(error) });
+      const why = isFault(error, "message.invalid") ? "malformed" : "forged";
+      return fail({ why, detail: reasonOf(error) });
     }
-    return undefined;
   }
+
+  #refuse(refused: Refused): LeaseOfferRefusal {
+    const { why, ...rest } = refused;
+    this.#options.log.warn("an offline lease was refused", { why, ...rest });
+    return why;
+  }
+}
+
+interface Refused {
+  readonly why: LeaseOfferRefusal;
+  readonly leaseId?: string;
+  readonly detail?: string;
 }
 
 function hold(signed: Signed, lease: Lease): HeldLease {

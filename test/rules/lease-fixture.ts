@@ -4,7 +4,7 @@ import type { KeptFact, Outstanding } from "../../agent/journal/journal.ts";
 import type { OfflineSale } from "../../agent/lease/lease-keeper.ts";
 import type { Epoch, PaymentId, TerminalId } from "../../base/ids.ts";
 import { money } from "../../base/money.ts";
-import type { Lease } from "../../wire/lease.ts";
+import { denyListHash, type Lease } from "../../wire/lease.ts";
 import { newSigningKeys, publicKeyText, type Signed, signText } from "../../wire/signing.ts";
 
 export const TERMINAL = "till-1" as TerminalId;
@@ -19,6 +19,12 @@ export const strangerKeys = newSigningKeys();
 
 export const signedTime = (at: number, terminalId = TERMINAL, keys = hubKeys): Signed =>
   signText("time", JSON.stringify({ terminalId, at: new Date(at).toISOString() }), keys.privateKey);
+
+export const denyList = (...tokens: string[]): Lease["denyList"] => ({
+  version: tokens.length,
+  hash: denyListHash(tokens),
+  tokens,
+});
 
 export function leaseOf(changes: Partial<Lease> = {}): Lease {
   return {
@@ -35,7 +41,7 @@ export function leaseOf(changes: Partial<Lease> = {}): Lease {
     means: ["chip"],
     deferredAuthorisation: false,
     ageMaxSec: 7_776_000,
-    denyList: { version: 0, hash: "0".repeat(64), tokens: [] },
+    denyList: denyList(),
     sealingKey: { keyId: "k1", publicKey: publicKeyText(sealingKeys.publicKey) },
     ...changes,
   };

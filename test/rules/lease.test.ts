@@ -5,8 +5,9 @@ import type { Epoch, TerminalId } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { money } from "../../base/money.ts";
 import { ok } from "../../base/result.ts";
-import { publicKeyText } from "../../wire/signing.ts";
+import { publicKeyText, signText } from "../../wire/signing.ts";
 import {
+  denyList,
   HOUR,
   hubKeys,
   leaseOf,
@@ -15,6 +16,7 @@ import {
   saleOf,
   sealingKeys,
   signedLease,
+  signedTime,
   strangerKeys,
   TERMINAL,
 } from "./lease-fixture.ts";
@@ -52,7 +54,7 @@ test("RM8 a sale within the lease is granted and names the lease", () => {
 test("RM8 each limit refuses by its own name", () => {
   const { leases, journal, time, disk } = world();
   const denied = "d".repeat(64);
-  leases.offer(signedLease({ denyList: { version: 1, hash: "1".repeat(64), tokens: [denied] } }));
+  leases.offer(signedLease({ denyList: denyList(denied) }));
   expect(leases.reserve(saleOf(5_001n))).toEqual(refused("per-sale"));
   expect(leases.reserve(saleOf(1n, { amount: money(1n, "USD") }))).toEqual(refused("currency"));
   expect(leases.reserve(saleOf(1n, { means: "contactless" }))).toEqual(refused("means"));
@@ -123,20 +125,41 @@ test("RM8 a smaller renewal than what is outstanding leaves nothing, not less", 
 test("RM8 an older lease never replaces a newer one", () => {
   const { leases } = world();
   leases.offer(signedLease({ counter: 7 }));
-  expect(leases.offer(signedLease({ counter: 6, sumMinor: "99999" }))).toBe("held");
+  expect(leases.offer(signedLease({ counter: 6, sumMinor: "99999" }))).toBe("replayed");
   expect(leases.offer(signedLease({ counter: 7, sumMinor: "99999" }))).toBe("held");
   expect(leases.view()?.lease.sumMinor).toBe("10000");
   expect(leases.counter).toBe(7);
 });
 
-test("RM8 a lease of another key, terminal, journal or form is not taken", () => {
-  const { leases } = world();
-  expect(leases.offer(signedLease({}, strangerKeys))).toBe("invalid");
-  expect(leases.offer(signedLease({ terminalId: "till-2" as TerminalId }))).toBe("invalid");
-  expect(leases.offer(signedLease({ epoch: "ffffffffffffffff" as Epoch }))).toBe("invalid");
+test("RM8 a forged, foreign, altered or expired lease is refused, each by its own name, and leaves no lease", () => {
+  const { leases, journal, time } = world();
+  expect(leases.offer(signedLease({}, strangerKeys))).toBe("forged");
+  const { text, signature } = signedLease();
+  expect(leases.offer({ text: text.replace('"5000"', '"9000"'), signature })).toBe("forged");
+  expect(leases.offer({ text, signature: "AAAA" })).toBe("forged");
+  expect(leases.offer(signedTime(NINE))).toBe("forged");
+  expect(leases.offer(signText("lease", "{}", hubKeys.privateKey))).toBe("malformed");
+  expect(leases.offer(signedLease({ terminalId: "till-2" as TerminalId }))).toBe("other-terminal");
+  expect(leases.offer(signedLease({ epoch: "ffffffffffffffff" as Epoch }))).toBe("other-epoch");
   const ed25519 = { keyId: "k", publicKey: publicKeyText(hubKeys.publicKey) };
-  expect(leases.offer(signedLease({ sealingKey: ed25519 }))).toBe("invalid");
+  expect(leases.offer(signedLease({ sealingKey: ed25519 }))).toBe("malformed");
+  const shortened = { ...denyList("d".repeat(64)), tokens: [] };
+  expect(leases.offer(signedLease({ denyList: shortened }))).toBe("deny-list-altered");
+  time.at = NINE + 8 * HOUR;
+  expect(leases.offer(signedLease())).toBe("expired");
   expect(leases.view()).toBeUndefined();
+  expect(journal.keeps).toBe(0);
+});
+
+test("RM8 an expired or replayed lease does not displace the one in force", () => {
+  const { leases, time } = world();
+  leases.offer(signedLease({ counter: 7, expiresAt: new Date(NINE + 20 * HOUR).toISOString() }));
+  time.at = NINE + 9 * HOUR;
+  expect(leases.offer(signedLease({ counter: 8 }))).toBe("expired");
+  expect(leases.offer(signedLease({ counter: 3, expiresAt: new Date(NINE + 30 * HOUR).toISOString() }))).toBe(
+    "replayed",
+  );
+  expect(leases.counter).toBe(7);
 });
 
 test("RM8 the lease outlives the process, and is checked again when it is read back", () => {
@@ -154,7 +177,7 @@ test("RM8 a withdrawn lease stays withdrawn after a restart, and an older one do
   expect(leases.reserve(saleOf(1n))).toEqual(refused("no-lease"));
   const restarted = open();
   expect(restarted.reserve(saleOf(1n))).toEqual(refused("no-lease"));
-  expect(restarted.offer(signedLease({ counter: 2 }))).toBe("held");
+  expect(restarted.offer(signedLease({ counter: 2 }))).toBe("replayed");
   expect(restarted.offer(signedLease({ counter: 4 }))).toBe("taken");
 });
 
