@@ -12,6 +12,8 @@ import type { Log } from "../base/log.ts";
 import { openSqlite, type Sqlite } from "../base/sqlite.ts";
 import { openCardData, type SealedCardData } from "../wire/card-data.ts";
 import type { DownEnvelope, DownOf, UpEnvelope, UpOf } from "../wire/envelope.ts";
+import type { PhoneAnswer, PhoneReply } from "../wire/phone.ts";
+import type { Signed } from "../wire/signing.ts";
 import {
   type Answer,
   type Authorisation,
@@ -25,11 +27,12 @@ import {
 import { ACCOUNT_CODES } from "./core/authorisation/postings.ts";
 import { createIngest, type Ingest, ingestMigrations } from "./core/ingest/index.ts";
 import { createLedger, type Ledger, ledgerMigrations } from "./core/ledger/index.ts";
+import { createPayers, type Payers, payerMigrations } from "./core/payers/index.ts";
 import { createTerminals, type LeasePolicy, type Terminals, terminalMigrations } from "./core/terminals/index.ts";
 import { createGroupCommit, type GroupCommit } from "./group-commit.ts";
 import type { HubKeys } from "./keys.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
-import type { FeatureMessage, HubService, OperatorRoute } from "./service.ts";
+import type { FeatureMessage, HubService, OfflineCodePolicy, OperatorRoute } from "./service.ts";
 import { SERVICES } from "./services.ts";
 
 export interface HubPolicy {
@@ -43,7 +46,18 @@ export interface HubPolicy {
   leaseOf(terminalId: TerminalId): LeasePolicy | undefined;
   /** How long a card has to answer its challenge; 5 s when absent. */
   readonly cardChallengeTtlMs?: number;
+  /** As customers know the shop; its id when absent. */
+  readonly merchantName?: string;
+  /** OFFLINE_CODE_DEFAULTS when absent. */
+  readonly offlineCode?: OfflineCodePolicy;
 }
+
+export const OFFLINE_CODE_DEFAULTS: OfflineCodePolicy = {
+  ttlSec: 86_400,
+  maxActivePerUser: 3,
+  capMinor: 20_000n,
+  wrongCodesMax: 5,
+};
 
 export interface HubCoreOptions {
   readonly database: Sqlite;
@@ -61,6 +75,7 @@ export interface HubCore {
   readonly terminals: Terminals;
   readonly authorisation: Authorisation;
   readonly ingest: Ingest;
+  readonly payers: Payers;
   readonly metrics: Metrics;
   /** What the operator may ask of the features. */
   readonly featureRoutes: readonly OperatorRoute[];
@@ -74,6 +89,11 @@ export interface HubCore {
    * `queue.full` under overload, `store.failed` when nothing could be stored.
    */
   receive(envelope: UpEnvelope): Promise<readonly DownEnvelope[]>;
+  /**
+   * Applies what a customer's phone signed; the answer comes after the commit. Throws Fault `signature.invalid`,
+   * `identity.invalid` for a phone unknown or blocked, `message.invalid`, `queue.full`, `store.failed`.
+   */
+  receivePhone(signed: Signed): Promise<PhoneAnswer>;
   /** Returns holds that were never confirmed in time. */
   expireHolds(): number;
   /** Messages that wait for a commit. */
@@ -92,6 +112,7 @@ export const openHubDatabase = (path: string): Sqlite =>
       ...terminalMigrations,
       ...authorisationMigrations,
       ...ingestMigrations,
+      ...payerMigrations,
       ...SERVICES.flatMap(({ migrations }) => migrations),
     ],
   });
@@ -138,20 +159,34 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     metrics.count("tillway_hub_committed_messages_total", {}, works);
   });
   metrics.gauge("tillway_hub_waiting_messages", () => commits.waiting);
-  const services = createServices(options, ledger);
+  const payers = createPayers({ database, clock, random, merchantName: policy.merchantName ?? policy.merchantId });
+  const services = createServices(options, { ledger, payers });
   means = services.flatMap((service) => service.means ?? []);
-  const parts: Parts = { clock, random, terminals, authorisation, ingest, commits, metrics, openCard, services };
+  const parts: Parts = {
+    clock,
+    random,
+    terminals,
+    authorisation,
+    ingest,
+    payers,
+    commits,
+    metrics,
+    openCard,
+    services,
+  };
   return {
     hubEpoch: ingest.hubEpoch,
     ledger,
     terminals,
     authorisation,
     ingest,
+    payers,
     metrics,
     featureRoutes: services.flatMap(({ routes }) => routes),
     signingKey: keys.signing.publicKey,
     sealingKey: { keyId: keys.sealing.keyId, publicKey: keys.sealing.publicKey },
     receive: (envelope) => receive(parts, envelope),
+    receivePhone: (signed) => receivePhone(parts, signed),
     expireHolds() {
       const expired = authorisation.expireHolds(EXPIRED_PER_SWEEP_MAX);
       if (expired > 0) metrics.count("tillway_hub_holds_expired_total", {}, expired);
@@ -175,13 +210,19 @@ interface Parts {
   readonly terminals: Terminals;
   readonly authorisation: Authorisation;
   readonly ingest: Ingest;
+  readonly payers: Payers;
   readonly commits: GroupCommit;
   readonly metrics: Metrics;
   readonly openCard: OpenCard;
   readonly services: readonly HubService[];
 }
 
-function createServices(options: HubCoreOptions, ledger: Ledger): readonly HubService[] {
+interface ServiceNeeds {
+  readonly ledger: Ledger;
+  readonly payers: Payers;
+}
+
+function createServices(options: HubCoreOptions, { ledger, payers }: ServiceNeeds): readonly HubService[] {
   const { database, clock, random, keys, policy, log } = options;
   return SERVICES.map(({ name, define }) =>
     define({
@@ -189,9 +230,11 @@ function createServices(options: HubCoreOptions, ledger: Ledger): readonly HubSe
       clock,
       random,
       ledger,
+      payers,
       log: log.for(name),
       secret: new Uint8Array(createHmac("sha256", keys.tokenKey).update(`tillway/v1/service/${name}`).digest()),
       cardChallengeTtlMs: policy.cardChallengeTtlMs ?? CARD_CHALLENGE_TTL_MS,
+      offlineCode: policy.offlineCode ?? OFFLINE_CODE_DEFAULTS,
       merchantAccount(currency) {
         const id = `merchant:${policy.merchantId}:${currency}`;
         const [status] = ledger.createAccounts([{ id, currency, code: ACCOUNT_CODES.merchant, limit: "none" }]);
@@ -276,6 +319,23 @@ async function askFeature(parts: Parts, envelope: FeatureMessage): Promise<DownE
     },
   });
   return { ...headOf(parts, envelope), ...reply } as DownEnvelope;
+}
+
+/** Words of a phone: who signed them is known before anything is stored. */
+async function receivePhone(parts: Parts, signed: Signed): Promise<PhoneAnswer> {
+  const { payers, services, commits, metrics } = parts;
+  const { message, device } = payers.open(signed);
+  metrics.count("tillway_hub_phone_messages_total", { type: message.type });
+  const reply = await commits.submit<PhoneReply>({
+    lane: "person",
+    apply() {
+      if (message.type === "notices") return payers.notices(device, message.body.since);
+      const desk = services.find(({ phone }) => phone?.types.includes(message.type))?.phone;
+      if (!desk) throw new Fault("message.invalid", `no feature of this hub takes a ${message.type}`);
+      return desk.answer(message, device);
+    },
+  });
+  return { v: 1, replyTo: message.id, ...reply };
 }
 
 async function authorise(

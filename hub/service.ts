@@ -6,8 +6,10 @@ import type { Log } from "../base/log.ts";
 import type { Currency } from "../base/money.ts";
 import type { Migration, Sqlite } from "../base/sqlite.ts";
 import type { DownEnvelope, UpEnvelope } from "../wire/envelope.ts";
+import type { PhoneMessage, PhoneReply } from "../wire/phone.ts";
 import type { Means } from "./core/authorisation/index.ts";
 import type { Ledger } from "./core/ledger/index.ts";
+import type { PayerDevice, PayerDirectory } from "./core/payers/index.ts";
 
 /** The messages that core handles itself. */
 type CoreType = "authorisation.request" | "advice.batch" | "presence" | "health";
@@ -34,12 +36,36 @@ export interface OperatorRoute {
   handle(request: { readonly body: unknown; readonly query: unknown }): unknown;
 }
 
+/** How a service speaks with customers' phones. */
+export interface PhoneDesk {
+  /** The messages that are this service's. */
+  readonly types: readonly PhoneMessage["type"][];
+  /**
+   * Within the hub's transaction; the answer leaves after the commit. The device has signed the message and is not blocked.
+   * A repeat must get its first answer. What a service refuses is a `refused`, not a throw.
+   */
+  answer(message: PhoneMessage, device: PayerDevice): PhoneReply;
+}
+
 export interface HubService {
+  readonly phone?: PhoneDesk;
   /** A way to pay that this service brings. */
   readonly means?: Means;
   /** The answer, which leaves after the commit; undefined for a message that is not this service's. */
   answer(message: FeatureMessage): Reply | undefined;
   readonly routes: readonly OperatorRoute[];
+}
+
+/** Bounds of pre-authorised codes. */
+export interface OfflineCodePolicy {
+  /** The longest that a code is good, and how long when its phone does not say. */
+  readonly ttlSec: number;
+  /** Codes of one user that may pay at the same time. */
+  readonly maxActivePerUser: number;
+  /** The most that a code may pay, and how much when its phone does not say; in minor units. */
+  readonly capMinor: bigint;
+  /** Wrong codes for one user that revoke all his codes. */
+  readonly wrongCodesMax: number;
 }
 
 /** What the core gives a service. Money moves through the ledger alone. */
@@ -49,10 +75,12 @@ export interface ServiceCore {
   readonly random: RandomBytes;
   readonly log: Log;
   readonly ledger: Ledger;
+  readonly payers: PayerDirectory;
   /** 32 bytes that only this hub and this service know, for what it keeps under seal. */
   readonly secret: Uint8Array;
   /** How long a card has to answer its challenge. */
   readonly cardChallengeTtlMs: number;
+  readonly offlineCode: OfflineCodePolicy;
   /** The account of this hub's own merchant; it comes into being when first needed. */
   merchantAccount(currency: Currency): string;
 }

@@ -11,6 +11,13 @@ import { DownEnvelopeSchema, UpEnvelopeSchema } from "./envelope.ts";
 import { EntryBodySchema } from "./journal-entry.ts";
 import { ExportEndSchema, ExportHeaderSchema } from "./journal-export.ts";
 import { HubTimeSchema, LeaseSchema } from "./lease.ts";
+import {
+  PhoneAnswerSchema,
+  PhoneClaimSchema,
+  PhoneEnrolRequestSchema,
+  PhoneEnrolResponseSchema,
+  PhoneMessageSchema,
+} from "./phone.ts";
 import { ClaimSchema, EnrolRequestSchema, EnrolResponseSchema } from "./terminal.ts";
 
 const FOLDER = new URL("../test/vectors/wire/", import.meta.url);
@@ -25,11 +32,16 @@ const SINGLE: Readonly<Record<string, z.ZodType>> = {
   "journal-export.end.json": ExportEndSchema,
   "journal-export.header.json": ExportHeaderSchema,
   "lease.signed.json": LeaseSchema,
+  "phone-claim.json": PhoneClaimSchema,
+  "phone-enrol.request.json": PhoneEnrolRequestSchema,
+  "phone-enrol.response.json": PhoneEnrolResponseSchema,
   "time.signed.json": HubTimeSchema,
 };
 const UNIONS: readonly { readonly key: string; readonly prefix: string; readonly schemas: readonly z.ZodType[] }[] = [
   { key: "type", prefix: "", schemas: UpEnvelopeSchema.options },
   { key: "type", prefix: "", schemas: DownEnvelopeSchema.options },
+  { key: "type", prefix: "phone.", schemas: PhoneMessageSchema.options },
+  { key: "type", prefix: "phone-answer.", schemas: PhoneAnswerSchema.options },
   { key: "kind", prefix: "entry.", schemas: EntryBodySchema.options },
 ];
 

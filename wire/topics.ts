@@ -40,3 +40,6 @@ export function readTopic(
 /** POST an up envelope; the answer is `{"messages": [down envelopes]}`. */
 export const UPLINK_PATH = "/v1/uplink";
 export const ENROL_PATH = "/v1/enrol";
+/** POST a Signed text of domain `phone`; the answer is a PhoneAnswer. */
+export const PHONE_PATH = "/v1/phone";
+export const PHONE_ENROL_PATH = "/v1/phone/enrol";

@@ -1,0 +1,3 @@
+/** Payers as the rest of the hub sees them. */
+export { payerMigrations } from "./schema.ts";
+export { createPayers, type PayerDevice, type PayerDirectory, type Payers } from "./service.ts";

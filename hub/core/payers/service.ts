@@ -1,0 +1,229 @@
+/**
+ * Payers: the phones of customers, each enrolled by a one-time claim with a key of its own. What a phone says counts only
+ * under its signature; nothing is stored of what does not bear one.
+ */
+import { hash, type KeyObject, timingSafeEqual } from "node:crypto";
+import { z } from "zod";
+import { toHex } from "../../../base/bytes.ts";
+import type { Clock } from "../../../base/clock.ts";
+import { Fault, isFault } from "../../../base/fault.ts";
+import type { RandomBytes } from "../../../base/ids.ts";
+import type { Money } from "../../../base/money.ts";
+import { fail, ok, type Result } from "../../../base/result.ts";
+import { type Sqlite, transaction } from "../../../base/sqlite.ts";
+import type { ReasonCode } from "../../../wire/common.ts";
+import {
+  DeviceIdSchema,
+  NOTICES_MAX,
+  type PhoneEnrolRequest,
+  type PhoneMessage,
+  PhoneMessageSchema,
+  type PhoneReply,
+} from "../../../wire/phone.ts";
+import { firstIssue, parseJson, readPublicKey, type Signed, signatureFits } from "../../../wire/signing.ts";
+import { createPayerStore, type DeviceRow, type NoticeRow } from "./store.ts";
+
+export interface PayerDevice {
+  readonly deviceId: string;
+  readonly userId: string;
+  /** Who pays for what this phone signs. */
+  readonly accountId: string;
+  /** Ed25519 SPKI. */
+  readonly publicKey: string;
+  readonly status: "active" | "blocked";
+  readonly name?: string;
+  readonly createdAt: number;
+}
+
+export interface NewPhoneClaim {
+  readonly claimId: string;
+  readonly secret: string;
+  readonly userId: string;
+  readonly expiresAt: number;
+}
+
+export interface NoticeInput {
+  readonly deviceId: string;
+  readonly status: "paid" | "released";
+  readonly txnId: string;
+  readonly amount: Money;
+}
+
+export interface PhoneEnrolRefusal {
+  readonly reason: Extract<ReasonCode, "E_UNKNOWN" | "E_USED" | "E_EXPIRED" | "E_FORMAT">;
+  readonly detail: string;
+}
+
+/** What a feature may ask of payers. */
+export interface PayerDirectory {
+  device(deviceId: string): PayerDevice | undefined;
+  hasUser(userId: string): boolean;
+  /** Waits until the phone asks. Within the caller's transaction. */
+  notify(notice: NoticeInput): void;
+}
+
+export interface PayersOptions {
+  readonly database: Sqlite;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  /** As customers know the shop. */
+  readonly merchantName: string;
+}
+
+export type Payers = ReturnType<typeof createPayers>;
+
+const SECRET_BYTES = 32;
+const ID_BYTES = 8;
+
+const digest = (secret: string): Uint8Array => hash("sha256", secret, "buffer");
+
+export function createPayers(options: PayersOptions) {
+  const { database, clock, random, merchantName } = options;
+  const store = createPayerStore(database);
+  return {
+    device: (deviceId: string): PayerDevice | undefined => {
+      const row = store.device(deviceId);
+      return row && deviceOf(row);
+    },
+    devices: (page: { readonly after: string; readonly limit: number }): readonly PayerDevice[] =>
+      store.devices(page.after, page.limit).map(deviceOf),
+    hasUser: (userId: string) => store.hasUser(userId),
+    /** False for a phone unknown here. */
+    setStatus: (deviceId: string, status: PayerDevice["status"]): boolean => store.setStatus(deviceId, status),
+
+    /** Only a hash of the secret stays here. */
+    createClaim(input: NewClaimInput): NewPhoneClaim {
+      const now = clock.now();
+      const secret = Buffer.from(random(SECRET_BYTES)).toString("base64url");
+      const claim = { claimId: toHex(random(ID_BYTES)), secret, userId: input.userId };
+      const expiresAt = now + input.validMs;
+      store.insertClaim({
+        id: claim.claimId,
+        userId: input.userId,
+        accountId: input.accountId,
+        name: input.name ?? null,
+        secretHash: digest(secret),
+        createdAt: now,
+        expiresAt,
+      });
+      return { ...claim, expiresAt };
+    },
+
+    enrol: (request: PhoneEnrolRequest): Result<PayerDevice, PhoneEnrolRefusal> =>
+      transaction(database, () => {
+        const now = clock.now();
+        const claim = store.claim(request.claimId);
+        const secretFits = timingSafeEqual(digest(request.secret), claim?.secretHash ?? digest(""));
+        if (!claim || !secretFits) return refuse("E_UNKNOWN", "no such claim and secret; ask for a new claim");
+        if (claim.usedAt !== null) return refuse("E_USED", "this claim was used; ask for a new one");
+        if (now >= claim.expiresAt) return refuse("E_EXPIRED", "this claim has expired; ask for a new one");
+        if (!isPhoneKey(request.publicKey)) return refuse("E_FORMAT", "publicKey: not an Ed25519 key");
+        if (!store.useClaim(claim.id, now)) return refuse("E_USED", "this claim was used; ask for a new one");
+        const row: DeviceRow = {
+          id: toHex(random(ID_BYTES)),
+          userId: claim.userId,
+          publicKey: request.publicKey,
+          accountId: claim.accountId,
+          name: claim.name,
+          status: "active",
+          createdAt: now,
+        };
+        store.insert(row);
+        return ok(deviceOf(row));
+      }),
+
+    /**
+     * Who says it, and what. Throws Fault `identity.invalid` for a phone unknown here or blocked, `signature.invalid`, and
+     * `message.invalid` for signed words of unknown form. Stores nothing.
+     */
+    open(signed: Signed): { readonly message: PhoneMessage; readonly device: PayerDevice } {
+      const deviceId = namedDevice(signed.text);
+      const row = store.device(deviceId);
+      if (!row) throw new Fault("identity.invalid", `no phone ${deviceId} is enrolled here`);
+      if (!fits(signed, readPublicKey(row.publicKey)))
+        throw new Fault("signature.invalid", `the phone ${deviceId} did not sign this`);
+      if (row.status === "blocked")
+        throw new Fault("identity.invalid", `the phone ${deviceId} is blocked; ask the operator`);
+      const parsed = PhoneMessageSchema.safeParse(parseJson(signed.text));
+      if (!parsed.success) throw new Fault("message.invalid", firstIssue(parsed.error));
+      return { message: parsed.data, device: deviceOf(row) };
+    },
+
+    notify({ deviceId, status, txnId, amount }: NoticeInput): void {
+      const { minor, currency } = amount;
+      store.insertNotice({ deviceId, status, txnId, minor: Number(minor), currency, at: clock.now() });
+    },
+
+    /** The answer to a poll. */
+    notices(device: PayerDevice, since: number): PhoneReply {
+      const found = store.notices(device.deviceId, since, NOTICES_MAX + 1);
+      const notices = found.slice(0, NOTICES_MAX).map((row) => noticeOf(row, merchantName));
+      return { type: "notices", body: { notices, more: found.length > NOTICES_MAX } };
+    },
+  };
+}
+
+export interface NewClaimInput {
+  readonly userId: string;
+  readonly accountId: string;
+  readonly name?: string | undefined;
+  readonly validMs: number;
+}
+
+const refuse = (reason: PhoneEnrolRefusal["reason"], detail: string): Result<never, PhoneEnrolRefusal> =>
+  fail({ reason, detail });
+
+function isPhoneKey(text: string): boolean {
+  let key: KeyObject;
+  try {
+    key = readPublicKey(text);
+  } catch {
+    return false;
+  }
+  return key.asymmetricKeyType === "ed25519";
+}
+
+/** Base64 that nobody would write is no signature either. */
+function fits(signed: Signed, key: KeyObject): boolean {
+  try {
+    return signatureFits("phone", signed, key);
+  } catch (error) {
+    if (isFault(error, "codec.invalid")) return false;
+    throw error;
+  }
+}
+
+const NamesDevice = z.looseObject({ deviceId: DeviceIdSchema });
+
+/** Whose key to try. A text that names no phone is signed by none. */
+function namedDevice(text: string): string {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    json = undefined;
+  }
+  const named = NamesDevice.safeParse(json);
+  if (!named.success) throw new Fault("signature.invalid", "the text names no phone that could have signed it");
+  return named.data.deviceId;
+}
+
+const deviceOf = (row: DeviceRow): PayerDevice => ({
+  deviceId: row.id,
+  userId: row.userId,
+  accountId: row.accountId,
+  publicKey: row.publicKey,
+  status: row.status,
+  ...(row.name === null ? {} : { name: row.name }),
+  createdAt: row.createdAt,
+});
+
+const noticeOf = (row: NoticeRow, merchantName: string) => ({
+  number: row.number,
+  status: row.status,
+  txnId: row.txnId,
+  amountMinor: String(row.minor),
+  currency: row.currency,
+  merchantName,
+  at: new Date(row.at).toISOString(),
+});
