@@ -12,7 +12,7 @@ import type { Ledger } from "./core/ledger/index.ts";
 import type { PayerDevice, PayerDirectory } from "./core/payers/index.ts";
 
 /** The messages that core handles itself. */
-type CoreType = "authorisation.request" | "advice.batch" | "presence" | "health";
+type CoreType = "authorisation.request" | "advice.batch" | "presence" | "health" | "day.summary";
 /** The messages that belong to features. */
 export type FeatureMessage = Exclude<UpEnvelope, { readonly type: CoreType }>;
 

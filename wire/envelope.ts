@@ -12,6 +12,7 @@ import {
 } from "./card-verification.ts";
 import { EpochSchema, SequenceSchema, TerminalIdSchema, TimeSchema } from "./common.ts";
 import { LeaseMessageSchema } from "./lease.ts";
+import { DayReportSchema, DaySummarySchema } from "./reconciliation.ts";
 import { firstIssue, parseJson } from "./signing.ts";
 import { HealthSchema, PresenceSchema } from "./terminal.ts";
 
@@ -33,6 +34,7 @@ export const UpEnvelopeSchema = z.discriminatedUnion("type", [
   z.strictObject({ ...head, type: z.literal("advice.batch"), body: AdviceBatchSchema }),
   z.strictObject({ ...head, type: z.literal("presence"), body: PresenceSchema }),
   z.strictObject({ ...head, type: z.literal("health"), body: HealthSchema }),
+  z.strictObject({ ...head, type: z.literal("day.summary"), body: DaySummarySchema }),
   z.strictObject({ ...head, type: z.literal("card.lookup"), body: CardLookupSchema }),
   z.strictObject({ ...head, type: z.literal("card.transaction"), body: CardTransactionSchema }),
   z.strictObject({ ...head, type: z.literal("card.response"), body: CardResponseSchema }),
@@ -43,6 +45,7 @@ export const DownEnvelopeSchema = z.discriminatedUnion("type", [
   z.strictObject({ ...head, type: z.literal("authorisation.response"), body: AuthorisationResponseSchema }),
   z.strictObject({ ...head, type: z.literal("receipt"), body: ReceiptSchema }),
   z.strictObject({ ...head, type: z.literal("lease"), body: LeaseMessageSchema }),
+  z.strictObject({ ...head, type: z.literal("day.report"), body: DayReportSchema }),
   z.strictObject({ ...head, type: z.literal("card.challenge"), body: CardChallengeSchema }),
   z.strictObject({ ...head, type: z.literal("card.result"), body: CardResultSchema }),
 ]);

@@ -2,8 +2,16 @@
 import { ID_PATTERN, type TerminalId } from "../base/ids.ts";
 import type { DownEnvelope, UpEnvelope } from "./envelope.ts";
 
-export type UpStream = "authorisation" | "advice" | "telemetry" | "surroundings" | "health" | "presence" | "card";
-export type DownStream = "receipt" | "authorisation" | "lease" | "policy" | "command" | "card";
+export type UpStream =
+  | "authorisation"
+  | "advice"
+  | "telemetry"
+  | "surroundings"
+  | "health"
+  | "presence"
+  | "reconciliation"
+  | "card";
+export type DownStream = "receipt" | "authorisation" | "lease" | "policy" | "command" | "reconciliation" | "card";
 
 const ROOT = "tillway/v1";
 export const upTopic = (terminalId: TerminalId, stream: UpStream): string => `${ROOT}/${terminalId}/up/${stream}`;
@@ -16,6 +24,7 @@ export const UP_STREAM_OF: Readonly<Record<UpEnvelope["type"], UpStream>> = {
   "advice.batch": "advice",
   presence: "presence",
   health: "health",
+  "day.summary": "reconciliation",
   "card.lookup": "card",
   "card.transaction": "card",
   "card.response": "card",
@@ -24,6 +33,7 @@ export const DOWN_STREAM_OF: Readonly<Record<DownEnvelope["type"], DownStream>> 
   "authorisation.response": "authorisation",
   receipt: "receipt",
   lease: "lease",
+  "day.report": "reconciliation",
   "card.challenge": "card",
   "card.result": "card",
 };
