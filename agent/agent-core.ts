@@ -24,6 +24,7 @@ import type { PaymentStage } from "./payment/payments.ts";
 import { type AnswerFirst, ReaderLane } from "./payment/reader-lane.ts";
 import type { Site } from "./payment/receipt.ts";
 import { abortInterrupted } from "./payment/recovery.ts";
+import { ScannerLane } from "./payment/scanner-lane.ts";
 import { TicketPrinter } from "./payment/ticket-printer.ts";
 import { type Forwarder, startForwarder } from "./saf/forwarder.ts";
 import { createHubLink, type HubLink, type HubLinkOptions } from "./uplink/hub-link.ts";
@@ -172,6 +173,7 @@ function createPayments(
     hub: link.hub,
     leases: link.leases,
     lane,
+    scanner: new ScannerLane(devices),
     answerFirst,
     readCard,
     random,

@@ -91,6 +91,9 @@ export const PaymentViewSchema = z.strictObject({
       signature: z.literal(true).optional(),
     })
     .optional(),
+  maskedAccount: z.string().optional(),
+  payingDevice: z.string().optional(),
+  challenge: z.string().optional(),
   ticket: z.enum(["none", "pending", "printed", "possibly-printed"]),
   queue: z.enum(QUEUE_STATES).optional(),
   startedAt: z.string(),

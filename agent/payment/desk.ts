@@ -135,7 +135,7 @@ export class PaymentDesk implements Payments {
 
   get(id: PaymentId): PaymentView | undefined {
     const running = this.#running.get(id);
-    if (running) return runningView(id, running);
+    if (running) return this.#runningView(id, running);
     const [queued] = this.#options.journal.queue({ paymentId: id, limit: 1 });
     return viewOf(bodies(this.#entries(id)), queued?.state);
   }
@@ -162,7 +162,7 @@ export class PaymentDesk implements Payments {
       });
     }
     running.cancel.abort(new Fault("aborted", "cancelled"));
-    return ok(runningView(id, running));
+    return ok(this.#runningView(id, running));
   }
 
   async void(id: PaymentId, reason: string | undefined): Promise<Result<PaymentView, VoidRefusal>> {
@@ -317,6 +317,13 @@ export class PaymentDesk implements Payments {
     if (this.#timings.size > TIMINGS_MAX && oldest !== undefined) this.#timings.delete(oldest);
   };
 
+  #runningView(id: PaymentId, { asked, stage, startedAt }: Running): PaymentView {
+    const { notes } = this.#options;
+    const waits = asked.operation === "purchase" && (stage === "accepted" || stage === "intent-stored");
+    const challenge = notes && waits ? { challenge: notes.challenge({ paymentId: id, amount: asked.amount }) } : {};
+    return { id, ...asked, status: "processing", stage, ticket: "none", startedAt, ...challenge };
+  }
+
   #viewed(id: PaymentId): Result<PaymentView, never> {
     const view = this.get(id);
     if (!view) throw new Error(`broken invariant: payment ${id} has a view`);
@@ -370,17 +377,6 @@ function differingField(known: Asked, asked: Asked): Conflict["field"] | undefin
   if (known.amount.currency !== asked.amount.currency) return "amount.currency";
   if (known.amount.minor !== asked.amount.minor) return "amount.minor";
   return known.reference === asked.reference ? undefined : "reference";
-}
-
-function runningView(id: PaymentId, running: Running): PaymentView {
-  return {
-    id,
-    ...running.asked,
-    status: "processing",
-    stage: running.stage,
-    ticket: "none",
-    startedAt: running.startedAt,
-  };
 }
 
 function voidRefusal(state: QueueState | "not-found"): VoidRefusal {

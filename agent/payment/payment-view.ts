@@ -60,5 +60,7 @@ function decided(decision: EntryOf<"decision">): Partial<PaymentView> {
     ...(decision.responseCode === undefined ? {} : { responseCode: decision.responseCode }),
     ...(decision.approvalCode === undefined ? {} : { approvalCode: decision.approvalCode }),
     ...(decision.card === undefined ? {} : { card: decision.card }),
+    ...(decision.code === undefined ? {} : { maskedAccount: decision.code.maskedAccount }),
+    ...(decision.note === undefined ? {} : { payingDevice: decision.note.deviceId }),
   };
 }

@@ -26,6 +26,7 @@ export const PAYMENT_STAGES = [
   "accepted",
   "intent-stored",
   "card-presented",
+  "code-presented",
   "records-read",
   "first-cryptogram",
   "online-request-stored",
@@ -63,6 +64,12 @@ export interface PaymentView {
   readonly responseCode?: string;
   readonly approvalCode?: string;
   readonly card?: CardFacts;
+  /** Paid with a code: the account that it stood for, as it may be printed. */
+  readonly maskedAccount?: string;
+  /** Paid with a note of staged value, by this device. */
+  readonly payingDevice?: string;
+  /** While a card or a code is awaited: what a phone answers with a note; shown as a QR code. */
+  readonly challenge?: string;
   /** pending: approved, not yet on paper; none: nothing to print. */
   readonly ticket: "none" | "pending" | "printed" | "possibly-printed";
   /** The entry's place in the store-and-forward queue, once decided. */

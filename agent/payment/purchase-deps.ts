@@ -10,9 +10,11 @@ import type { Journal } from "../journal/journal.ts";
 import type { Reservation, SealingKey } from "../lease/lease-keeper.ts";
 import type { Hub, LeaseRefusal } from "../uplink/hub.ts";
 import type { CardRecord } from "./card-dialogue.ts";
+import type { NoteDesk } from "./code-purchase.ts";
 import type { EmvCard, EmvTerminal } from "./emv-session.ts";
 import type { PaymentStage, SaleTimings } from "./payments.ts";
 import type { ReaderLane } from "./reader-lane.ts";
+import type { ScannerLane } from "./scanner-lane.ts";
 
 export interface Leases {
   readonly sealingKey: SealingKey;
@@ -29,6 +31,9 @@ export interface PurchaseDeps {
   readonly hub: Hub;
   readonly leases: Leases;
   readonly lane: ReaderLane;
+  readonly scanner: ScannerLane;
+  /** Absent: this terminal takes no notes. */
+  readonly notes?: NoteDesk;
   readonly readCard: (session: CardSession, terminal: EmvTerminal, signal: AbortSignal) => Promise<EmvCard>;
   readonly clock: Clock;
   readonly random: RandomBytes;

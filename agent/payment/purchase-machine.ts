@@ -39,6 +39,21 @@ export interface PurchaseDecision {
   readonly reversals: readonly { readonly attempt: number; readonly reason: string }[];
 }
 
+/** What the machine needs to know of an answer. */
+export const answerOf = ({
+  responseCode,
+  approvalCode,
+  reason,
+}: {
+  readonly responseCode: string;
+  readonly approvalCode?: string | undefined;
+  readonly reason?: ReasonCode | undefined;
+}): HubAnswer => ({
+  responseCode,
+  ...(approvalCode === undefined ? {} : { approvalCode }),
+  ...(reason === undefined ? {} : { reason }),
+});
+
 /** The one request of a purchase; a payment id that failed is not tried again under the same id. */
 export const ONLINE_ATTEMPT = 1;
 

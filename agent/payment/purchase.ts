@@ -2,27 +2,29 @@
 import { assert, present, unreachable } from "../../base/assert.ts";
 import { fromHex } from "../../base/bytes.ts";
 import { deadline } from "../../base/clock.ts";
-import { isFault } from "../../base/fault.ts";
-import type { CardSession } from "../../drivers/capability.ts";
+import { Fault, isFault } from "../../base/fault.ts";
+import type { CardSession, Scan } from "../../drivers/capability.ts";
 import type { OnlineResult } from "../../protocols/emv/kernel/kernel.ts";
 import type { AuthorisationResponse } from "../../wire/authorisation.ts";
 import { type CardSealer, prepareCardSealer, type SealedCardData } from "../../wire/card-data.ts";
-import { type ReasonCode, toWireMoney } from "../../wire/common.ts";
+import { toWireMoney } from "../../wire/common.ts";
 import type { CardFacts, EntryBody } from "../../wire/journal-entry.ts";
 import type { NewEntry } from "../journal/journal.ts";
 import type { Reservation } from "../lease/lease-keeper.ts";
 import { newRecord } from "./card-dialogue.ts";
+import { runCodePurchase } from "./code-purchase.ts";
 import type { EmvCard } from "./emv-session.ts";
-import type { PaymentStage, PurchaseRequest, SaleTimings } from "./payments.ts";
+import type { PurchaseRequest } from "./payments.ts";
 import type { PurchaseDeps } from "./purchase-deps.ts";
 import {
-  type HubAnswer,
+  answerOf,
   type PurchaseDecision,
   type PurchaseEffect,
   type PurchaseEvent,
   purchaseMachine,
 } from "./purchase-machine.ts";
 import { cardFailure, LEASE_REFUSALS } from "./purchase-refusals.ts";
+import { PurchaseSteps } from "./purchase-steps.ts";
 
 /** Each step with the card has this long: reading it, and each cryptogram. The customer stands there all the while. */
 const CARD_STEP_WITHIN_MS = 30_000;
@@ -36,12 +38,17 @@ export async function runPurchase(
   request: PurchaseRequest,
   cancel: AbortSignal,
 ): Promise<readonly EntryBody[]> {
-  const run = new PurchaseRun(deps, request, cancel);
+  const steps = new PurchaseSteps(deps, request);
+  await steps.storeIntent();
+  const run = new PurchaseRun(deps, steps, cancel);
   await run.toDecision();
-  deps.onTimings(request.id, run.timings);
+  deps.onTimings(request.id, steps.timings);
   if (run.record.began) deps.onRecord(request.id, run.record);
-  return run.stored;
+  return steps.stored;
 }
+
+/** A purchase begins with its intent on disk. */
+const AWAITING = purchaseMachine({ at: "new" }, { on: "start" });
 
 type CryptogramEvent = Extract<PurchaseEvent, { on: "cryptogram" }>;
 
@@ -49,10 +56,7 @@ class PurchaseRun {
   readonly #deps: PurchaseDeps;
   readonly #request: PurchaseRequest;
   readonly #cancel: AbortSignal;
-  /** Measured around each wait, so that what is left of the whole is the agent's own. */
-  readonly timings = { cardMs: 0, journalMs: 0, hubMs: 0 };
-  /** The payment's own entries, in order. */
-  readonly stored: EntryBody[] = [];
+  readonly #steps: PurchaseSteps;
   readonly record = newRecord();
   #readerSeen = false;
   #session: CardSession | undefined;
@@ -65,44 +69,72 @@ class PurchaseRun {
   /** As the card stood with its ARQC: what a deferred authorisation asks with (RM9). */
   #askedFacts: CardFacts | undefined;
 
-  constructor(deps: PurchaseDeps, request: PurchaseRequest, cancel: AbortSignal) {
+  constructor(deps: PurchaseDeps, steps: PurchaseSteps, cancel: AbortSignal) {
     this.#deps = deps;
-    this.#request = request;
+    this.#steps = steps;
+    this.#request = steps.request;
     this.#cancel = cancel;
   }
 
-  async toDecision(): Promise<PurchaseDecision> {
-    const stored = purchaseMachine({ at: "new" }, { on: "start" });
-    let step = purchaseMachine(stored.state, await this.#storeIntent());
+  /** Whatever is presented first is what is paid with: a card at the reader, or a code at the scanner. */
+  async toDecision(): Promise<void> {
+    let step = purchaseMachine(AWAITING.state, { on: "intent-stored" });
     assert(step.state.at === "awaiting-card", "a stored intent awaits a card");
     const asked = this.#deps.clock.monotonic();
-    const dialogue = async (session: CardSession): Promise<PurchaseDecision> => {
-      this.timings.cardMs += this.#deps.clock.monotonic() - asked;
-      this.#session = this.#measured(session);
-      this.#stage("card-presented");
-      step = purchaseMachine(step.state, { on: "card-presented" });
-      return await this.#run(step);
-    };
     using limit = deadline(this.#deps.clock, this.#deps.cardTimeoutMs, this.#cancel);
-    const seen = () => {
-      this.#readerSeen = true;
+    const other = new AbortController();
+    const waiting = AbortSignal.any([limit.signal, other.signal]);
+    let presented: "card" | "code" | undefined;
+    const byCode = this.#scanned(waiting, async (scan) => {
+      if (presented) return;
+      presented = "code";
+      other.abort(new Fault("aborted", "a code was scanned"));
+      await runCodePurchase({ deps: this.#deps, steps: this.#steps, scan, cancel: this.#cancel });
+    });
+    const dialogue = async (session: CardSession): Promise<void> => {
+      if (presented) return;
+      presented = "card";
+      other.abort(new Fault("aborted", "a card was presented"));
+      this.#steps.timings.cardMs += this.#deps.clock.monotonic() - asked;
+      this.#session = this.#measured(session);
+      this.#steps.stage("card-presented");
+      step = purchaseMachine(step.state, { on: "card-presented" });
+      await this.#run(step);
     };
     try {
-      const decided = this.#deps.lane.withCard(limit.signal, seen, dialogue);
+      const byCard = this.#deps.lane.withCard(waiting, this.#seen, dialogue);
       this.#sealer = this.#prepareSealer();
-      return await decided;
+      await byCard;
+      if (presented === "code") await byCode;
     } catch (error) {
-      if (this.#session || !isFault(error, "transport.timeout", "aborted")) throw error;
-      return await this.#run(purchaseMachine(step.state, this.#nobody()));
+      if (presented === "code") return await byCode;
+      if (presented || !isFault(error, "transport.timeout", "aborted")) throw error;
+      await this.#run(purchaseMachine(step.state, this.#nobody()));
     }
   }
 
-  async #run(first: ReturnType<typeof purchaseMachine>): Promise<PurchaseDecision> {
+  readonly #seen = () => {
+    this.#readerSeen = true;
+  };
+
+  /** Hands the next code to `work`; ends quietly when the wait ends first. */
+  async #scanned(waiting: AbortSignal, work: (scan: Scan) => Promise<void>): Promise<void> {
+    let scan: Scan;
+    try {
+      scan = await this.#deps.scanner.next(waiting, this.#seen);
+    } catch (error) {
+      if (isFault(error)) return;
+      throw error;
+    }
+    await work(scan);
+  }
+
+  async #run(first: ReturnType<typeof purchaseMachine>): Promise<void> {
     let step = first;
     try {
       for (;;) {
         const effect = step.effects[0];
-        if (step.state.at === "ended") return step.state.decision;
+        if (step.state.at === "ended") return;
         assert(effect !== undefined, `a purchase at ${step.state.at} has something to do`);
         step = purchaseMachine(step.state, await this.#perform(effect));
       }
@@ -144,24 +176,6 @@ class PurchaseRun {
     }
   }
 
-  async #storeIntent(): Promise<PurchaseEvent> {
-    const { id, amount, reference } = this.#request;
-    await this.#append([
-      {
-        body: {
-          kind: "intent",
-          paymentId: id,
-          at: this.#at(),
-          operation: "purchase",
-          amount: toWireMoney(amount),
-          ...(reference === undefined ? {} : { reference }),
-        },
-      },
-    ]);
-    this.#stage("intent-stored");
-    return { on: "intent-stored" };
-  }
-
   async #readCard(): Promise<PurchaseEvent> {
     const { amount } = this.#request;
     const { terminal, now, random, hub, journal, floorLimitMinor } = this.#deps;
@@ -182,7 +196,7 @@ class PurchaseRun {
       this.#card = card;
       return { on: "card-read", hub: hub.state, proposed: card.proposed } as const;
     });
-    if (event.on === "card-read") this.#stage("records-read");
+    if (event.on === "card-read") this.#steps.stage("records-read");
     return event;
   }
 
@@ -206,7 +220,7 @@ class PurchaseRun {
       async (_session, signal): Promise<CryptogramEvent> => ({ on: "cryptogram", ...(await generate(card, signal)) }),
     );
     if (stage === "first-cryptogram") this.#askedFacts = card.finalFacts();
-    this.#stage(stage);
+    this.#steps.stage(stage);
     return event;
   }
 
@@ -231,8 +245,7 @@ class PurchaseRun {
   }
 
   async #storeRequest(attempt: number): Promise<PurchaseEvent> {
-    await this.#append([{ body: { kind: "online-requested", paymentId: this.#request.id, at: this.#at(), attempt } }]);
-    this.#stage("online-request-stored");
+    await this.#steps.storeRequest(attempt);
     return { on: "request-stored" };
   }
 
@@ -253,10 +266,10 @@ class PurchaseRun {
       this.#deps.journal.head.sequence,
       this.#cancel,
     );
-    this.#stage("online-request-sent");
+    this.#steps.stage("online-request-sent");
     try {
-      const answer = await this.#timed("hubMs", () => asking);
-      this.#stage("online-answered");
+      const answer = await this.#steps.timed("hubMs", () => asking);
+      this.#steps.stage("online-answered");
       if (answer.outcome !== "stale") this.#answer = answer;
       if (answer.outcome === "approved") return { on: "hub-approved", answer: answerOf(answer) };
       return answer.outcome === "declined" ? { on: "hub-declined", answer: answerOf(answer) } : { on: "hub-unknown" };
@@ -268,14 +281,13 @@ class PurchaseRun {
   }
 
   async #storeUnknown(attempt: number): Promise<PurchaseEvent> {
-    await this.#append([{ body: { kind: "online-unknown", paymentId: this.#request.id, at: this.#at(), attempt } }]);
-    this.#stage("online-unknown-stored");
+    await this.#steps.storeUnknown(attempt);
     return { on: "unknown-stored" };
   }
 
   async #storeDecision(decision: PurchaseDecision): Promise<PurchaseEvent> {
-    this.#stage("decision-ready");
-    const at = this.#at();
+    this.#steps.stage("decision-ready");
+    const at = this.#steps.at();
     const approved = decision.outcome === "approved";
     const own: NewEntry = {
       body: this.#decisionBody(decision, at),
@@ -291,9 +303,9 @@ class PurchaseRun {
         forward: true,
       }),
     );
-    await this.#append([own, ...reversals]);
+    await this.#steps.append([own, ...reversals]);
     if (approved && decision.mode === "offline") this.#reservation?.commit();
-    this.#stage("decision-stored");
+    this.#steps.stage("decision-stored");
     return { on: "decision-stored" };
   }
 
@@ -312,7 +324,7 @@ class PurchaseRun {
       attempts: [...decision.attempts],
       ...(leaseId === undefined ? {} : { leaseId }),
       ...(card === undefined ? {} : { card }),
-      businessDate: this.#deps.businessDate(this.#deps.now()),
+      businessDate: this.#steps.today(),
     };
   }
 
@@ -332,7 +344,7 @@ class PurchaseRun {
   #nobody(): PurchaseEvent {
     if (this.#cancel.aborted) return { on: "card-failed", why: "cancelled", detail: "cancelled before a card came" };
     return this.#readerSeen
-      ? { on: "card-failed", why: "no-card", detail: "no card was presented in time" }
+      ? { on: "card-failed", why: "no-card", detail: "no card or code was presented in time" }
       : { on: "card-failed", why: "no-reader", detail: "no card reader is ready; run `tillway doctor`" };
   }
 
@@ -344,49 +356,15 @@ class PurchaseRun {
     return sealer({ data, terminalId: this.#deps.journal.terminalId, paymentId: this.#request.id });
   }
 
-  #at(): string {
-    return new Date(this.#deps.now()).toISOString();
-  }
-
-  async #append(entries: readonly NewEntry[]): Promise<void> {
-    await this.#timed("journalMs", () => this.#deps.journal.append(entries));
-    this.stored.push(...entries.map((entry) => entry.body));
-  }
-
   #measured(session: CardSession): CardSession {
     return {
       atr: session.atr,
       removed: session.removed,
-      transceive: (command, signal) => this.#timed("cardMs", () => session.transceive(command, signal)),
+      transceive: (command, signal) => this.#steps.timed("cardMs", () => session.transceive(command, signal)),
       [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
     };
-  }
-
-  async #timed<T>(part: keyof SaleTimings, work: () => Promise<T>): Promise<T> {
-    const began = this.#deps.clock.monotonic();
-    try {
-      return await work();
-    } finally {
-      this.timings[part] += this.#deps.clock.monotonic() - began;
-    }
-  }
-
-  #stage(stage: PaymentStage): void {
-    this.#deps.onStage(this.#request.id, stage);
   }
 }
 
 const reserved = ({ deferrable }: Reservation): PurchaseEvent =>
   deferrable ? { on: "reserved", deferrable } : { on: "reserved" };
-
-function answerOf(answer: {
-  responseCode: string;
-  approvalCode?: string | undefined;
-  reason?: ReasonCode | undefined;
-}): HubAnswer {
-  return {
-    responseCode: answer.responseCode,
-    ...(answer.approvalCode === undefined ? {} : { approvalCode: answer.approvalCode }),
-    ...(answer.reason === undefined ? {} : { reason: answer.reason }),
-  };
-}

@@ -2,6 +2,7 @@
 import { abortFault } from "../../base/clock.ts";
 import { isFault } from "../../base/fault.ts";
 import type { CardReader, CardSession } from "../../drivers/capability.ts";
+import { deviceChange } from "../devices/device-change.ts";
 import type { Devices } from "../devices/devices.ts";
 
 /** Calls `then` once the answer to the till has left: whatever else a sale has to do would compete with it for the cores. */
@@ -43,7 +44,7 @@ export class ReaderLane {
       if (signal.aborted) throw abortFault(signal);
       const reader = this.#devices.lend("card-reader");
       if (!reader) {
-        await this.#changed(signal);
+        await deviceChange(this.#devices, signal);
         continue;
       }
       seen();
@@ -55,26 +56,7 @@ export class ReaderLane {
 
   /** A reader that failed is not asked again before the device manager has replaced it. */
   async #changedFrom(reader: CardReader, signal: AbortSignal): Promise<void> {
-    while (this.#devices.lend("card-reader") === reader) await this.#changed(signal);
-  }
-
-  #changed(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(abortFault(signal));
-      const end = () => {
-        unsubscribe();
-        signal.removeEventListener("abort", onAbort);
-      };
-      const onAbort = () => {
-        end();
-        reject(abortFault(signal));
-      };
-      const unsubscribe = this.#devices.onChange(() => {
-        end();
-        resolve();
-      });
-      signal.addEventListener("abort", onAbort, { once: true });
-    });
+    while (this.#devices.lend("card-reader") === reader) await deviceChange(this.#devices, signal);
   }
 }
 

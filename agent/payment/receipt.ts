@@ -32,6 +32,8 @@ interface Words {
   readonly payment: string;
   readonly original: string;
   readonly card: string;
+  readonly account: string;
+  readonly phone: string;
   readonly approvalCode: string;
   readonly reference: string;
   readonly total: string;
@@ -56,6 +58,8 @@ const WORDS: Readonly<Record<ReceiptLanguage, Words>> = {
     payment: "Payment",
     original: "Original",
     card: "Card",
+    account: "Account",
+    phone: "Paid by phone",
     approvalCode: "Approval code",
     reference: "Reference",
     total: "Total",
@@ -78,6 +82,8 @@ const WORDS: Readonly<Record<ReceiptLanguage, Words>> = {
     payment: "Zahlung",
     original: "Original",
     card: "Karte",
+    account: "Konto",
+    phone: "Bezahlt mit Telefon",
     approvalCode: "Genehmigung",
     reference: "Referenz",
     total: "Summe",
@@ -100,6 +106,8 @@ const WORDS: Readonly<Record<ReceiptLanguage, Words>> = {
     payment: "Paiement",
     original: "Original",
     card: "Carte",
+    account: "Compte",
+    phone: "Payé par téléphone",
     approvalCode: "Autorisation",
     reference: "Référence",
     total: "Total",
@@ -133,6 +141,8 @@ export function receiptOf({ payment, site, terminalId, marking }: ReceiptInput):
     ...optionalPair(words.original, payment.originalId),
     ...optionalPair(words.reference, payment.reference),
     ...cardLines(payment, words),
+    ...optionalPair(words.account, payment.maskedAccount),
+    ...optionalPair(words.phone, payment.payingDevice),
     ...optionalPair(words.approvalCode, payment.approvalCode),
     { kind: "rule" },
     { kind: "pair", label: words.total, value: localAmount(payment.amount, site), bold: true },

@@ -186,7 +186,7 @@ describe("cancelling", () => {
     expect(await sale).toMatchObject({
       status: "aborted",
       reason: "E_TIMEOUT",
-      detail: "no card was presented in time",
+      detail: "no card or code was presented in time",
     });
   });
 });

@@ -10,6 +10,7 @@ import type { Journal } from "../../agent/journal/journal.ts";
 import { openJournal } from "../../agent/journal/sqlite-journal.ts";
 import type { Reservation } from "../../agent/lease/lease-keeper.ts";
 import type { CardRecord } from "../../agent/payment/card-dialogue.ts";
+import type { NoteDesk } from "../../agent/payment/code-purchase.ts";
 import { PaymentDesk } from "../../agent/payment/desk.ts";
 import { readCard } from "../../agent/payment/emv-session.ts";
 import { terminalSettings } from "../../agent/payment/emv-terminal.ts";
@@ -17,6 +18,7 @@ import { businessDate } from "../../agent/payment/local-time.ts";
 import type { PaymentStage, PaymentView } from "../../agent/payment/payments.ts";
 import { ReaderLane } from "../../agent/payment/reader-lane.ts";
 import { abortInterrupted } from "../../agent/payment/recovery.ts";
+import { ScannerLane } from "../../agent/payment/scanner-lane.ts";
 import { TicketPrinter } from "../../agent/payment/ticket-printer.ts";
 import type { Hub, LeaseRefusal, OnlineRequest } from "../../agent/uplink/hub.ts";
 import { ManualClock } from "../../base/clock.ts";
@@ -25,7 +27,14 @@ import { type PaymentId, systemRandom, type TerminalId } from "../../base/ids.ts
 import { silentLog } from "../../base/log.ts";
 import { money } from "../../base/money.ts";
 import { fail, ok } from "../../base/result.ts";
-import type { CapabilityMap, CapabilityName, CardSession, PrintFailure } from "../../drivers/capability.ts";
+import type {
+  CapabilityMap,
+  CapabilityName,
+  CardSession,
+  CodeScanner,
+  PrintFailure,
+  Scan,
+} from "../../drivers/capability.ts";
 import type { ReceiptDocument } from "../../protocols/escpos/document.ts";
 import { EmvCard } from "../../sim/card/emv-card.ts";
 import { testCaKeys, testRevoked } from "../../sim/card/mint/test-keys.ts";
@@ -77,12 +86,19 @@ export class TillHub implements Hub {
   readonly via = "test";
   answer: HubAnswer = "approve";
   readonly requests: OnlineRequest[] = [];
+  /** So many of the next answers are lost on their way. */
+  lost = 0;
 
   async authorise(request: OnlineRequest, _sequence: number, signal: AbortSignal): Promise<AuthorisationResponse> {
     this.requests.push(request);
     const { paymentId, attempt } = request;
+    if (this.lost > 0) {
+      this.lost -= 1;
+      throw new Fault("uplink.timeout", "no answer within 5000 ms");
+    }
+    const account = request.code ? { maskedAccount: "****1234" } : {};
     if (this.answer === "approve")
-      return { paymentId, attempt, outcome: "approved", responseCode: "00", approvalCode: "A1B2C3", time };
+      return { paymentId, attempt, outcome: "approved", responseCode: "00", approvalCode: "A1B2C3", time, ...account };
     if (this.answer === "decline") return { paymentId, attempt, outcome: "declined", responseCode: "51", time };
     if (this.answer === "stale")
       return { paymentId, attempt, outcome: "stale", responseCode: "96", reason: "E_STALE", time };
@@ -102,7 +118,29 @@ export class Paper {
   failures: (PrintFailure & { readonly begun: boolean })[] = [];
 }
 
+/** Gives the codes that a test put down, in order; waits when there is none. */
+export class Scanner implements CodeScanner {
+  readonly codes: string[] = [];
+  #waiting: ((scan: Scan) => void) | undefined;
+
+  scan(text: string): void {
+    if (this.#waiting) this.#waiting({ text });
+    else this.codes.push(text);
+  }
+
+  nextScan(signal: AbortSignal): Promise<Scan> {
+    const text = this.codes.shift();
+    if (text !== undefined) return Promise.resolve({ text });
+    return new Promise((resolve, reject) => {
+      this.#waiting = resolve;
+      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    });
+  }
+}
+
 export interface TillOptions {
+  /** Takes notes of staged value. */
+  readonly notes?: NoteDesk;
   readonly folder?: string;
   readonly onStage?: (stage: PaymentStage, id: PaymentId) => void;
   /** What the shop's configuration says of cards, over the defaults. */
@@ -130,6 +168,7 @@ export class Till implements AsyncDisposable {
   appendsRefused = 0;
   /** Whether a card is presented when one is awaited. */
   cardComes = true;
+  readonly scanner = new Scanner();
 
   constructor(options: TillOptions = {}) {
     this.folder = options.folder ?? mkdtempSync(join(tmpdir(), "till-"));
@@ -172,6 +211,8 @@ export class Till implements AsyncDisposable {
       hub: this.hub,
       leases: this.#leases(),
       lane: new ReaderLane(devices, setImmediate),
+      scanner: new ScannerLane(devices),
+      ...(options.notes === undefined ? {} : { notes: options.notes }),
       answerFirst: setImmediate,
       readCard,
       random: systemRandom,
@@ -269,7 +310,7 @@ export class Till implements AsyncDisposable {
         return failure ? fail(failure) : ok(undefined);
       },
     };
-    const map: Partial<CapabilityMap> = { "card-reader": reader, "receipt-printer": printer };
+    const map: CapabilityMap = { "card-reader": reader, "receipt-printer": printer, "code-scanner": this.scanner };
     return { lend: <N extends CapabilityName>(name: N) => map[name], list: () => [], onChange: () => () => {} };
   }
 }

@@ -1,0 +1,194 @@
+/** The shell of a purchase paid by a scanned code: carries out what the machine decides. */
+import { assert, present, unreachable } from "../../base/assert.ts";
+import { isFault } from "../../base/fault.ts";
+import type { Money } from "../../base/money.ts";
+import type { Result } from "../../base/result.ts";
+import type { Scan } from "../../drivers/capability.ts";
+import { type RecognisedCode, recogniseCode } from "../../protocols/codes/recognise.ts";
+import type { PreAuthorisedCode } from "../../wire/authorisation.ts";
+import { toWireMoney } from "../../wire/common.ts";
+import type { EntryBody, NoteFacts } from "../../wire/journal-entry.ts";
+import type { NewEntry } from "../journal/journal.ts";
+import type { Reservation } from "../lease/lease-keeper.ts";
+import { type CodeEffect, type CodeEvent, type CodeStep, codeMachine } from "./code-machine.ts";
+import type { PurchaseDeps } from "./purchase-deps.ts";
+import { answerOf, type PurchaseDecision, type Refusal } from "./purchase-machine.ts";
+import { LEASE_REFUSALS } from "./purchase-refusals.ts";
+import type { PurchaseSteps } from "./purchase-steps.ts";
+
+/** Notes of staged value, taken with both sides offline (RM11). */
+export interface NoteDesk {
+  /** What a phone answers for this payment: the same text however often it is asked for. */
+  challenge(sale: NoteSale): string;
+  /** Checks a note up to the hub's key, with no network, and signs that it was taken. */
+  accept(text: string, sale: NoteSale): Result<AcceptedNote, Refusal>;
+}
+export interface NoteSale {
+  readonly paymentId: EntryBody["paymentId"];
+  readonly amount: Money;
+}
+export interface AcceptedNote {
+  readonly facts: NoteFacts;
+  /** Keyed hash of the paying device's id. */
+  readonly payerToken: string;
+}
+
+export interface CodePurchaseParts {
+  readonly deps: PurchaseDeps;
+  readonly steps: PurchaseSteps;
+  readonly scan: Scan;
+  readonly cancel: AbortSignal;
+}
+
+/** Runs to the decision on disk. Only a Fault of the journal is thrown. */
+export function runCodePurchase(parts: CodePurchaseParts): Promise<void> {
+  return new CodePurchase(parts).run();
+}
+
+class CodePurchase {
+  readonly #parts: CodePurchaseParts;
+  #code: PreAuthorisedCode | undefined;
+  #note: AcceptedNote | undefined;
+  #maskedAccount: string | undefined;
+  #reservation: Reservation | undefined;
+
+  constructor(parts: CodePurchaseParts) {
+    this.#parts = parts;
+  }
+
+  async run(): Promise<void> {
+    const { steps, scan } = this.#parts;
+    steps.stage("code-presented");
+    let step: CodeStep = codeMachine({ at: "new" }, this.#presented(recogniseCode(scan.text, scan.aim)));
+    try {
+      while (step.state.at !== "ended") {
+        const effect = step.effects[0];
+        assert(effect !== undefined, `a purchase by code at ${step.state.at} has something to do`);
+        step = codeMachine(step.state, await this.#perform(effect));
+      }
+    } finally {
+      this.#reservation?.release();
+    }
+  }
+
+  #presented(code: RecognisedCode): CodeEvent {
+    const { hub, notes } = this.#parts.deps;
+    switch (code.family) {
+      case "pre-authorised":
+        this.#code = { userId: code.userId, secureCode: code.secureCode };
+        return { on: "pre-authorised-code", hub: hub.state };
+      case "offline-note":
+        return notes ? { on: "note" } : { on: "no-route", refusal: NO_NOTES };
+      case "refused":
+        return {
+          on: "no-route",
+          refusal: { reason: "E_FORMAT", detail: `${article(code.name)}: ${code.detail}; scan it again` },
+        };
+      default:
+        return {
+          on: "no-route",
+          refusal: { reason: "E_UNKNOWN", detail: `${article(code.name)} is not a way to pay here` },
+        };
+    }
+  }
+
+  async #perform(effect: CodeEffect): Promise<CodeEvent> {
+    const { steps } = this.#parts;
+    switch (effect.do) {
+      case "store-request":
+        await steps.storeRequest(effect.attempt);
+        return { on: "request-stored" };
+      case "ask-hub":
+        return await this.#askHub(effect.attempt);
+      case "store-unknown":
+        await steps.storeUnknown(effect.attempt);
+        return { on: "unknown-stored" };
+      case "check-note":
+        return this.#checkNote();
+      case "reserve":
+        return this.#reserve();
+      case "store-decision":
+        return await this.#storeDecision(effect.decision);
+      default:
+        return unreachable(effect);
+    }
+  }
+
+  async #askHub(attempt: number): Promise<CodeEvent> {
+    const { deps, steps, cancel } = this.#parts;
+    const { id, amount } = steps.request;
+    const code = present(this.#code, "the code that was scanned");
+    const request = { paymentId: id, attempt, kind: "purchase" as const, amount: toWireMoney(amount), code };
+    const asking = deps.hub.authorise(request, deps.journal.head.sequence, cancel);
+    steps.stage("online-request-sent");
+    try {
+      const answer = await steps.timed("hubMs", () => asking);
+      steps.stage("online-answered");
+      if (answer.outcome === "stale") return { on: "hub-unknown" };
+      this.#maskedAccount = answer.maskedAccount;
+      return { on: answer.outcome === "approved" ? "hub-approved" : "hub-declined", answer: answerOf(answer) };
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      deps.log.info("no answer from the hub", { paymentId: id, code: error.code, why: error.message });
+      return cancel.aborted ? { on: "cancelled" } : { on: "hub-unknown" };
+    }
+  }
+
+  #checkNote(): CodeEvent {
+    const { deps, steps, scan } = this.#parts;
+    const { id, amount } = steps.request;
+    const accepted = present(deps.notes, "a desk for notes").accept(scan.text, { paymentId: id, amount });
+    if (!accepted.ok) return { on: "refused", refusal: accepted.error };
+    this.#note = accepted.value;
+    return { on: "note-accepted" };
+  }
+
+  #reserve(): CodeEvent {
+    const { deps, steps } = this.#parts;
+    const { id, amount } = steps.request;
+    const { payerToken } = present(this.#note, "the note that was accepted");
+    const taken = deps.leases.reserve({ paymentId: id, amount, means: "note", payerToken });
+    if (!taken.ok) return { on: "refused", refusal: LEASE_REFUSALS[taken.error] };
+    this.#reservation = taken.value;
+    return { on: "reserved" };
+  }
+
+  async #storeDecision(decision: PurchaseDecision): Promise<CodeEvent> {
+    const { steps } = this.#parts;
+    steps.stage("decision-ready");
+    const { reversals, ...rest } = decision;
+    const approved = decision.outcome === "approved";
+    const at = steps.at();
+    const paymentId = steps.request.id;
+    const own: NewEntry = {
+      body: {
+        kind: "decision",
+        paymentId,
+        at,
+        operation: "purchase",
+        amount: toWireMoney(steps.request.amount),
+        ...rest,
+        attempts: [...decision.attempts],
+        ...(approved && this.#reservation ? { leaseId: this.#reservation.leaseId } : {}),
+        ...(approved && this.#maskedAccount !== undefined ? { code: { maskedAccount: this.#maskedAccount } } : {}),
+        ...(approved && this.#note ? { note: this.#note.facts } : {}),
+        businessDate: steps.today(),
+      },
+      ...(approved ? { forward: true as const } : {}),
+    };
+    const undone = reversals.map(
+      ({ attempt, reason }): NewEntry => ({
+        body: { kind: "reversal", paymentId, at, attempt, reason },
+        forward: true,
+      }),
+    );
+    await steps.append([own, ...undone]);
+    if (approved) this.#reservation?.commit();
+    steps.stage("decision-stored");
+    return { on: "decision-stored" };
+  }
+}
+
+const NO_NOTES: Refusal = { reason: "E_UNAVAILABLE", detail: "this terminal takes no notes of staged value" };
+
+const article = (name: string): string => `${/^[aeiou]/i.test(name) ? "an" : "a"} ${name}`;

@@ -1,0 +1,126 @@
+/** A sale that is paid by a scanned code, at a till with the real journal, desk and machine. */
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { NoteDesk } from "../../agent/payment/code-purchase.ts";
+import type { PaymentId } from "../../base/ids.ts";
+import { fail, ok } from "../../base/result.ts";
+import { preAuthorisedCodeText } from "../../protocols/codes/own-codes.ts";
+import { Till } from "./till.ts";
+
+const CODE = { userId: "user-1", secureCode: "ABCDEFGHIJKLMNOPQRSTUVWXYA" };
+const text = preAuthorisedCodeText({ ...CODE, expiresAt: Date.UTC(2026, 0, 6) });
+
+const facts = { allowanceId: "al-1", deviceId: "phone-1", counter: 1, note: "AAAA", countersignature: "AAAA" };
+const notes: NoteDesk = {
+  challenge: ({ paymentId, amount }) => `OC1:${paymentId}-${amount.minor}`,
+  accept: (scanned) =>
+    scanned === "OA1:good"
+      ? ok({ facts, payerToken: "a".repeat(64) })
+      : fail({ reason: "E_SIG", detail: "the note is not signed by its device" }),
+};
+
+let till: Till;
+beforeEach(() => {
+  till = new Till({ notes });
+  till.cardComes = false;
+});
+afterEach(() => till[Symbol.asyncDispose]());
+
+test("a pre-authorised code pays through the hub; the receipt shows the masked account and nothing of the code", async () => {
+  till.scanner.codes.push(text);
+  const view = await till.sell("p-1");
+  expect(view).toMatchObject({ status: "approved", mode: "online", approvalCode: "A1B2C3", maskedAccount: "****1234" });
+  expect(till.hub.requests).toMatchObject([{ attempt: 1, kind: "purchase", code: CODE, amount: { minor: "1234" } }]);
+  expect(till.kinds("p-1")).toEqual(["intent", "online-requested", "decision"]);
+  await till.printed("p-1");
+  const paper = JSON.stringify(till.paper.documents);
+  expect(paper).toContain("****1234");
+  const kept = JSON.stringify(till.journal.entriesOf("p-1" as PaymentId));
+  for (const written of [paper, kept]) expect(written).not.toContain(CODE.secureCode);
+});
+
+test("RM10 with the hub out of reach the code is refused as unavailable, and nothing waits in the queue", async () => {
+  till.hub.state = "down";
+  till.scanner.codes.push(text);
+  expect(await till.sell("p-1")).toMatchObject({ status: "declined", reason: "E_UNAVAILABLE" });
+  expect(till.hub.requests).toEqual([]);
+  expect(till.journal.backlog().depth).toBe(0);
+});
+
+test("AC1.5 an approval that was lost is asked for again with the same attempt, and one sale is approved", async () => {
+  till.hub.lost = 1;
+  till.scanner.codes.push(text);
+  expect(await till.sell("p-1")).toMatchObject({ status: "approved" });
+  expect(till.hub.requests.map(({ paymentId, attempt }) => [paymentId, attempt])).toEqual([
+    ["p-1", 1],
+    ["p-1", 1],
+  ]);
+  expect(till.kinds("p-1")).toEqual(["intent", "online-requested", "online-unknown", "decision"]);
+});
+
+test("RM1 when no answer ever comes the sale is declined and its attempt reversed", async () => {
+  till.hub.answer = "silence";
+  till.scanner.codes.push(text);
+  expect(await till.sell("p-1")).toMatchObject({ status: "declined", reason: "E_TIMEOUT" });
+  expect(till.kinds("p-1").slice(-2)).toEqual(["decision", "reversal"]);
+  expect(till.journal.queue().map(({ kind }) => kind)).toEqual(["reversal"]);
+});
+
+test("a code that the hub declines is declined", async () => {
+  till.hub.answer = "decline";
+  till.scanner.codes.push(text);
+  expect(await till.sell("p-1")).toMatchObject({ status: "declined", mode: "online", responseCode: "51" });
+});
+
+test.each([
+  ["4006381333931", "E_UNKNOWN", "a product code is not a way to pay here"],
+  ["134567890123456789", "E_UNKNOWN", "a WeChat Pay payment code is not a way to pay here"],
+  ["251001020123456789012345", "E_UNKNOWN", "an Alipay+ payment code is not a way to pay here"],
+  ["hello", "E_UNKNOWN", "an unknown code is not a way to pay here"],
+  [`${text.slice(0, -1)}${text.endsWith("0") ? "1" : "0"}`, "E_FORMAT", "scan it again"],
+])("a code of another kind is named and declined: %s", async (scanned, reason, words) => {
+  till.scanner.codes.push(scanned);
+  const view = await till.sell("p-1");
+  expect(view).toMatchObject({ status: "declined", reason });
+  expect(view.detail).toContain(words);
+  expect(till.journal.backlog().depth).toBe(0);
+});
+
+test("RM11 while a means is awaited the payment shows the challenge, and a good note is taken within the lease", async () => {
+  till.hub.state = "down";
+  const sold = till.sell("p-1", 500n);
+  await till.clock.advance(0);
+  expect(till.desk.get("p-1" as PaymentId)).toMatchObject({ status: "processing", challenge: "OC1:p-1-500" });
+  till.scanner.scan("OA1:good");
+  expect(await sold).toMatchObject({ status: "approved", mode: "offline", payingDevice: "phone-1" });
+  expect(till.reservations).toEqual({ made: 1, committed: 1, released: 0 });
+  expect(till.journal.outstanding()).toMatchObject({ count: 1, minor: 500n });
+  expect(till.kinds("p-1")).toEqual(["intent", "decision"]);
+});
+
+test("RM11 a note that does not hold, or for which the lease has no room, is refused with its reason", async () => {
+  till.scanner.codes.push("OA1:forged");
+  expect(await till.sell("p-1")).toMatchObject({ status: "declined", reason: "E_SIG" });
+  till.leaseRefusal = "sum";
+  till.scanner.codes.push("OA1:good");
+  expect(await till.sell("p-2")).toMatchObject({ status: "declined", reason: "E_LIMIT" });
+  expect(till.journal.outstanding()).toMatchObject({ count: 0, minor: 0n });
+});
+
+test("whichever comes first pays: a card at the reader leaves the scanner free for the next customer", async () => {
+  till.cardComes = true;
+  expect(await till.sell("p-1")).toMatchObject({ status: "approved", card: { entryMode: "chip" } });
+  till.cardComes = false;
+  till.scanner.codes.push(text);
+  expect(await till.sell("p-2")).toMatchObject({ status: "approved", maskedAccount: "****1234" });
+});
+
+test("two customers at once: each code pays the sale that waited first, and no code pays twice", async () => {
+  const [first, second] = [till.sell("p-1"), till.sell("p-2")];
+  await till.clock.advance(0);
+  till.scanner.scan(text);
+  expect(await first).toMatchObject({ status: "approved" });
+  await till.clock.advance(0);
+  till.scanner.scan("hello");
+  expect(await second).toMatchObject({ status: "declined", reason: "E_UNKNOWN" });
+  expect(till.hub.requests).toHaveLength(1);
+});
