@@ -2,8 +2,9 @@
 import { assert } from "../../../base/assert.ts";
 import { fromWireMoney, type ReasonCode } from "../../../wire/common.ts";
 import type { EntryOf } from "../../../wire/journal-entry.ts";
-import { askDeferred, type DeferredParts } from "./deferred.ts";
+import { askDeferred, cameTooLate, type DeferredParts } from "./deferred.ts";
 import { checkClaim } from "./issuing.ts";
+import { settleMeans } from "./means.ts";
 import type { Answer, Presented } from "./request.ts";
 import type { AttemptRecord, PaymentContent, PaymentKey, PaymentOutcome, PaymentRecord } from "./store.ts";
 
@@ -61,7 +62,7 @@ function confirmDeferred(parts: EntryParts, input: AdviceInput, payment: Payment
   const answer = askDeferred(parts, input, payment);
   if (answer.outcome !== "approved") {
     const detail = `at the merchant's risk: ${answer.detail ?? `response code ${answer.responseCode}`}`;
-    return { status: "declined", reason: answer.reason ?? "E_DENIED", detail };
+    return { status: cameTooLate(answer) ? "expired" : "declined", reason: answer.reason ?? "E_DENIED", detail };
   }
   const attempts = parts.store.attempts(payment.number);
   const posted = postNewestHold(parts, { input, payment, attempts });
@@ -198,7 +199,7 @@ function postNewestHold({ store, postings }: EntryParts, confirming: Confirming)
 /** What the hub alone knows of a payment's end. */
 type HubsPart = Pick<PaymentOutcome, "exposureMinor" | "exposureParty" | "approvalCode">;
 
-function end(parts: EntryParts, { body, now }: AdviceInput, payment: PaymentRecord, own: HubsPart = {}): void {
+function end(parts: EntryParts, { key, body, now }: AdviceInput, payment: PaymentRecord, own: HubsPart = {}): void {
   parts.store.endPayment(payment.number, {
     state: "confirmed",
     at: now,
@@ -208,6 +209,8 @@ function end(parts: EntryParts, { body, now }: AdviceInput, payment: PaymentReco
     ...(body.card === undefined ? {} : { maskedPan: body.card.maskedPan }),
     ...own,
   });
+  // Again, for an approval whose hold ran out before its advice came. A card is no feature's means.
+  if (body.card === undefined) settleMeans(parts.means(), key, "approved");
 }
 
 /** An unknown attempt leaves a tombstone that refuses the late original. */
@@ -224,6 +227,7 @@ export function applyReversal(parts: EntryParts, { key, body, now }: EntryInput<
     case "approved":
       postings.release(key, body.attempt, "reversal");
       store.moveAttempt(payment.number, body.attempt, "reversed");
+      settleMeans(parts.means(), key, "released");
       return PROCESSED;
     case "reversed":
     case "tombstone":
@@ -248,5 +252,6 @@ export function applyVoid(parts: EntryParts, { key, now }: EntryInput<EntryOf<"v
     store.moveAttempt(payment.number, attempt.attempt, "voided");
   }
   store.endPayment(payment.number, { state: "voided", at: now });
+  settleMeans(parts.means(), key, "released");
   return PROCESSED;
 }

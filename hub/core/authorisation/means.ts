@@ -48,3 +48,8 @@ export interface Means {
   /** Finds who pays an approval made with no hub in reach. Undefined: the advice is not this feature's. */
   resolveAdvice?(input: MeansAdvice): { readonly payer: AdvicePayer } | { readonly outcome: EntryOutcome } | undefined;
 }
+
+/** Tells every feature: only the one that resolved the payment knows it. */
+export function settleMeans(means: readonly Means[], key: PaymentKey, outcome: MeansOutcome): void {
+  for (const one of means) one.settle?.(key, outcome);
+}

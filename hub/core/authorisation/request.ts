@@ -1,9 +1,14 @@
 /** Decides online requests: one attempt of one payment each, with the first answer again for every repeat (RM1, RM4). */
 import type { RandomBytes } from "../../../base/ids.ts";
-import { type AuthorisationRequest, type AuthorisationResponse, RESPONSE_CODES } from "../../../wire/authorisation.ts";
+import {
+  type AuthorisationRequest,
+  type AuthorisationResponse,
+  type PreAuthorisedCode,
+  RESPONSE_CODES,
+} from "../../../wire/authorisation.ts";
 import { fromWireMoney, type ReasonCode } from "../../../wire/common.ts";
 import { type CountCryptogram, checkClaim, type IssuedCard, issuerAuthenticationData } from "./issuing.ts";
-import type { Means } from "./means.ts";
+import { type Means, type Payer, settleMeans } from "./means.ts";
 import type { Postings } from "./postings.ts";
 import type { AttemptRecord, AuthorisationStore, PaymentContent, PaymentKey, PaymentRecord } from "./store.ts";
 
@@ -21,7 +26,7 @@ export type Presented = PresentedCard | "unreadable" | undefined;
 
 export type Answer = Pick<
   AuthorisationResponse,
-  "outcome" | "responseCode" | "reason" | "detail" | "approvalCode" | "issuerAuthenticationData"
+  "outcome" | "responseCode" | "reason" | "detail" | "approvalCode" | "maskedAccount" | "issuerAuthenticationData"
 >;
 /** `fresh`: decided now, so that it may still be taken back; else nothing was done. */
 export interface Decided {
@@ -37,6 +42,8 @@ export interface RequestParts {
   readonly holdMs: number;
   readonly countCryptogram: CountCryptogram;
   readonly means: () => readonly Means[];
+  /** Keyed, so that a stored request tells nothing of the code that it brought. */
+  codeHash(code: PreAuthorisedCode): string;
 }
 
 /** One attempt at a payment, however late. */
@@ -84,11 +91,12 @@ export const decideLate = (parts: RequestParts, input: AttemptInput): Answer =>
   repeatOf(parts, input) ?? decideNew(parts, input);
 
 /** The answer to an attempt that came before. */
-function repeatOf({ store }: RequestParts, input: AttemptInput): Answer | undefined {
+function repeatOf(parts: RequestParts, input: AttemptInput): Answer | undefined {
+  const { store } = parts;
   const known = store.payment(input.key);
   const attempts = known ? store.attempts(known.number) : [];
   const repeated = attempts.find((attempt) => attempt.attempt === input.request.attempt);
-  return repeated && answerRepeat(repeated, input);
+  return repeated && answerRepeat(repeated, contentOf(parts, input));
 }
 
 function decideNew(parts: RequestParts, input: AttemptInput): Answer {
@@ -99,15 +107,17 @@ function decideNew(parts: RequestParts, input: AttemptInput): Answer {
   store.insertAttempt(payment.number, {
     attempt: input.request.attempt,
     state: answer.outcome === "approved" ? "approved" : "declined",
-    content: contentText(input),
+    content: JSON.stringify(contentOf(parts, input)),
     answer: JSON.stringify(answer),
     at: input.now,
   });
   return answer;
 }
 
+type Content = Readonly<Record<string, string>>;
+
 /** What makes two requests the same; the seal differs each time it is made, so the card stands in by its token. */
-function contentOf({ request, card }: AttemptInput): Readonly<Record<string, string>> {
+function contentOf({ codeHash }: RequestParts, { request, card }: AttemptInput): Content {
   return {
     kind: request.kind,
     "amount.minor": request.amount.minor,
@@ -116,11 +126,11 @@ function contentOf({ request, card }: AttemptInput): Readonly<Record<string, str
     card: typeof card === "object" ? card.token : (card ?? ""),
     entryMode: request.entryMode ?? "",
     iccData: request.iccData ?? "",
+    code: request.code === undefined ? "" : codeHash(request.code),
   };
 }
-const contentText = (input: AttemptInput): string => JSON.stringify(contentOf(input));
 
-function answerRepeat(attempt: AttemptRecord, input: AttemptInput): Answer {
+function answerRepeat(attempt: AttemptRecord, content: Content): Answer {
   switch (attempt.state) {
     case "tombstone":
       return refuseState("this attempt was reversed before it came");
@@ -132,8 +142,9 @@ function answerRepeat(attempt: AttemptRecord, input: AttemptInput): Answer {
     case "approved":
     case "posted":
     case "declined": {
-      const before = JSON.parse(attempt.content ?? "{}") as Readonly<Record<string, string>>;
-      const field = Object.entries(contentOf(input)).find(([name, value]) => before[name] !== value)?.[0];
+      const before = JSON.parse(attempt.content ?? "{}") as Content;
+      // Requests that were stored before a field came into being had none of it.
+      const field = Object.entries(content).find(([name, value]) => (before[name] ?? "") !== value)?.[0];
       if (field !== undefined) return conflict(field);
       return JSON.parse(attempt.answer ?? "{}") as Answer;
     }
@@ -168,6 +179,7 @@ function decideFresh(parts: RequestParts, input: AttemptInput, known: Known): An
   for (const older of known.attempts.filter((attempt) => attempt.state === "approved")) {
     postings.release(input.key, older.attempt, "superseded");
     store.moveAttempt(known.payment.number, older.attempt, "superseded");
+    settleMeans(parts.means(), input.key, "released");
   }
   const amount = fromWireMoney(input.request.amount);
   const content: PaymentContent = { operation: input.request.kind, currency: amount.currency, minor: amount.minor };
@@ -183,6 +195,7 @@ function purchase(parts: RequestParts, input: AttemptInput, { payment, content }
   const { card } = input;
   parts.store.setContent(payment.number, content);
   if (input.refusal) return input.refusal;
+  if (input.request.code !== undefined) return purchaseByCode(parts, input, { payment, content });
   if (card === undefined) return decline(RESPONSE_CODES.formatError, "E_FORMAT", "card: a purchase needs card data");
   if (card === "unreadable")
     return decline(RESPONSE_CODES.formatError, "E_FORMAT", "card: sealed to another key, terminal or payment");
@@ -191,6 +204,44 @@ function purchase(parts: RequestParts, input: AttemptInput, { payment, content }
   if ("refusal" in checked) return checked.refusal;
   const answer = purchaseWith(parts, input, { payment, content, card });
   return { ...answer, issuerAuthenticationData: checked.authenticate(answer.responseCode) };
+}
+
+type PaidByMeans = Pick<Deciding, "payment" | "content">;
+
+/** What a code stands for the features know; whoever knows it has reserved it by the time he answers (RM10). */
+function purchaseByCode(parts: RequestParts, input: AttemptInput, { payment, content }: PaidByMeans): Answer {
+  const { key, request, card, now } = input;
+  if (card !== undefined)
+    return decline(
+      RESPONSE_CODES.formatError,
+      "E_FORMAT",
+      "code: a purchase is paid by a card or by a code, not by both",
+    );
+  for (const means of parts.means()) {
+    const resolved = means.resolveRequest?.({ key, request, now });
+    if (!resolved) continue;
+    return "refusal" in resolved ? resolved.refusal : holdOf(parts, input, { payment, content, ...resolved });
+  }
+  return decline(RESPONSE_CODES.formatError, "E_FORMAT", "code: this hub takes no codes");
+}
+
+function holdOf(
+  parts: RequestParts,
+  input: AttemptInput,
+  { payment, content, payer }: PaidByMeans & { readonly payer: Payer },
+): Answer {
+  const { accountId, maskedAccount } = payer;
+  parts.store.setContent(payment.number, { ...content, accountId });
+  const answer = hold(parts, input, {
+    debitAccount: accountId,
+    creditAccount: parts.postings.merchantAccount(parts.merchantId, content.currency),
+    content,
+  });
+  const approved = answer.outcome === "approved";
+  settleMeans(parts.means(), input.key, approved ? "approved" : "declined");
+  if (approved) return { ...answer, maskedAccount };
+  // The account's keeper says no. That a code's own bound was passed is `E_LIMIT`, so this must not be.
+  return answer.reason === "E_LIMIT" ? { ...answer, reason: "E_DENIED" } : answer;
 }
 
 interface Claiming {

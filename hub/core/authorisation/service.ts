@@ -7,6 +7,7 @@ import type { PaymentId, RandomBytes, TerminalId } from "../../../base/ids.ts";
 import type { Money } from "../../../base/money.ts";
 import { fail, ok, type Result } from "../../../base/result.ts";
 import { type Sqlite, transaction } from "../../../base/sqlite.ts";
+import type { PreAuthorisedCode } from "../../../wire/authorisation.ts";
 import type { CardData } from "../../../wire/card-data.ts";
 import type { EntryOf } from "../../../wire/journal-entry.ts";
 import type { Account, Ledger } from "../ledger/index.ts";
@@ -20,7 +21,7 @@ import {
   type EntryParts,
 } from "./entries.ts";
 import { type CardRange, type CountCryptogram, type IssuedCard, issuedCard } from "./issuing.ts";
-import type { Means } from "./means.ts";
+import { type Means, settleMeans } from "./means.ts";
 import { ACCOUNT_CODES, createPostings, readHoldId } from "./postings.ts";
 import { type Decided, decideRequest, type OnlineInput } from "./request.ts";
 import { createAuthorisationStore, type PaymentFilter } from "./store.ts";
@@ -38,6 +39,7 @@ export interface AuthorisationOptions {
   readonly holdMs: number;
   readonly riskParties: EntryParts["riskParties"];
   readonly permitsDeferred: EntryParts["permitsDeferred"];
+  readonly deferredMaxMs?: number;
   /** The cards that this hub issues itself; none when not said. */
   readonly issuing?: readonly CardRange[];
   readonly countCryptogram?: CountCryptogram;
@@ -81,7 +83,9 @@ export function createAuthorisation(options: AuthorisationOptions): Authorisatio
   const { database, clock, ledger, random, issuing = [], countCryptogram = () => {}, means = () => [] } = options;
   const store = createAuthorisationStore(database);
   const postings = createPostings(ledger);
-  const parts: EntryParts = { ...options, store, postings, countCryptogram, means };
+  const codeHash = ({ userId, secureCode }: PreAuthorisedCode) =>
+    createHmac("sha256", options.tokenKey).update(`code/${userId}/${secureCode}`).digest("hex");
+  const parts: EntryParts = { ...options, store, postings, countCryptogram, means, codeHash };
   const tokenOf = (pan: string) => createHmac("sha256", options.tokenKey).update(pan).digest("hex");
   const accountView = (account: Account): AccountView => {
     const card = store.cardOfAccount(account.id);
@@ -102,10 +106,12 @@ export function createAuthorisation(options: AuthorisationOptions): Authorisatio
         const expired = ledger.expireDue(limit);
         for (const id of expired) {
           const hold = readHoldId(id);
-          const payment =
-            hold &&
-            store.payment({ terminalId: hold.terminalId as TerminalId, paymentId: hold.paymentId as PaymentId });
-          if (hold && payment) store.moveAttempt(payment.number, hold.attempt, "expired");
+          if (!hold) continue;
+          const key = { terminalId: hold.terminalId as TerminalId, paymentId: hold.paymentId as PaymentId };
+          const payment = store.payment(key);
+          if (!payment) continue;
+          store.moveAttempt(payment.number, hold.attempt, "expired");
+          settleMeans(means(), key, "released");
         }
         return expired.length;
       }),
