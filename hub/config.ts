@@ -83,6 +83,8 @@ export const HubConfigSchema = z.strictObject({
       offlineRisk: PartySchema.default("operator"),
       /** The same, when this hub had declined the sale before the card approved it. */
       declinedRisk: PartySchema.default("merchant"),
+      /** How old a sale at the merchant's risk may be to be authorised afterwards (RM9); an older one is lost to him. */
+      deferredMaxHours: z.int().min(1).max(8_760).default(168),
     })
     .prefault({}),
   issuing: z.array(IssuingSchema).max(CARD_RANGES_MAX).default([]),
@@ -102,6 +104,7 @@ export function policyOf(config: HubConfig): HubPolicy {
     merchantId: config.merchant.id,
     cardChallengeTtlMs: config.card.challengeTtlMs,
     holdMs: config.authorisation.holdHours * HOUR_MS,
+    deferredMaxMs: config.authorisation.deferredMaxHours * HOUR_MS,
     riskParties: { offline: config.authorisation.offlineRisk, declined: config.authorisation.declinedRisk },
     leaseOf(terminalId: TerminalId): LeasePolicy | undefined {
       const lease = Object.hasOwn(config.leases, terminalId) ? config.leases[terminalId] : config.lease;

@@ -40,6 +40,8 @@ export interface HubPolicy {
   /** How long an approval holds the money without its confirmation. */
   readonly holdMs: number;
   readonly riskParties: { readonly offline: string; readonly declined: string };
+  /** How old a sale may be to be authorised afterwards; 168 hours when absent. */
+  readonly deferredMaxMs?: number;
   /** The cards that this hub issues itself; none when not said. */
   readonly issuing?: readonly CardRange[];
   /** Undefined: this terminal gets no lease. */

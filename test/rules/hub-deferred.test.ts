@@ -250,3 +250,21 @@ test("RM9 a deferred entry that is no offline purchase is set aside", async () =
     { status: "quarantined", reason: "E_FORMAT" },
   ]);
 });
+
+test("RM9 a sale older than policy allows is not asked for any more: its receipt says expired, nothing moves, and a repeat gets the same", async () => {
+  const fixture = deferringHub();
+  const { clock } = fixture;
+  const [young, old] = [deferred(fixture, "young"), deferred(fixture, "old")];
+  await clock.advance(168 * 3_600_000);
+  expect(await fixture.terminal.tell(young)).toMatchObject([{ status: "processed" }]);
+  await clock.advance(1);
+  const detail = "at the merchant's risk: the sale came for authorisation after more than 168 hours";
+  const expired = [{ status: "expired", reason: "E_EXPIRED", detail }];
+  expect(await fixture.terminal.tell(old)).toMatchObject(expired);
+  expect(await fixture.terminal.tell(old)).toMatchObject(expired);
+  expect(balances(fixture)).toEqual({ customer: 1_000n, held: 0n, merchant: 1_000n });
+  expect(viewOf(fixture, "old")).toMatchObject({
+    status: "declined",
+    merchantLoss: { minor: 1_000n, reason: "E_EXPIRED" },
+  });
+});

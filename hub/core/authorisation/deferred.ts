@@ -13,6 +13,8 @@ export const DEFERRED_ATTEMPT = 100;
 export interface DeferredParts extends RequestParts {
   /** Whether the lease that the sale was made under permits it. */
   permitsDeferred(terminalId: PaymentKey["terminalId"], leaseId: string | undefined): boolean;
+  /** How old a sale may be, by its terminal's time, to be asked for at all; 168 hours when not said. */
+  readonly deferredMaxMs?: number;
 }
 
 export interface DeferredInput extends Pick<AttemptInput, "key" | "card" | "now"> {
@@ -32,9 +34,24 @@ export function askDeferred(parts: DeferredParts, input: DeferredInput, payment:
     amount: body.amount,
     ...(body.card === undefined ? {} : { entryMode: body.card.entryMode, iccData: body.card.iccData }),
   };
-  if (parts.permitsDeferred(key.terminalId, body.leaseId)) return decideLate(parts, { key, request, card, now });
-  return decideLate(parts, { key, request, card, now, refusal: NOT_PERMITTED });
+  const refusal = refusalOf(parts, input);
+  return decideLate(parts, { key, request, card, now, ...(refusal === undefined ? {} : { refusal }) });
 }
+
+function refusalOf(parts: DeferredParts, { key, body, now }: DeferredInput): Answer | undefined {
+  if (!parts.permitsDeferred(key.terminalId, body.leaseId)) return NOT_PERMITTED;
+  const maxMs = parts.deferredMaxMs ?? DEFERRED_MAX_MS;
+  if (now - Date.parse(body.at) <= maxMs) return undefined;
+  return decline(RESPONSE_CODES.doNotHonour, "E_EXPIRED", `${TOO_OLD} ${Math.round(maxMs / HOUR_MS)} hours`);
+}
+
+/** Whether a sale was refused for its age alone, and nobody was asked. */
+export const cameTooLate = ({ reason, detail }: Answer): boolean =>
+  reason === "E_EXPIRED" && detail?.startsWith(TOO_OLD) === true;
+
+const HOUR_MS = 3_600_000;
+const DEFERRED_MAX_MS = 168 * HOUR_MS;
+const TOO_OLD = "the sale came for authorisation after more than";
 
 const NOT_PERMITTED = decline(
   RESPONSE_CODES.doNotHonour,
