@@ -80,10 +80,26 @@ export const CodeRegistrationSchema = z.strictObject({
 });
 export type CodeRegistration = z.infer<typeof CodeRegistrationSchema>;
 
+/** Asks for value to spend with no hub in reach (RM11): the hub sets it aside from the account at once. */
+export const AllowanceRequestSchema = z.strictObject({ amountMinor: MinorSchema, currency: CurrencySchema });
+/** 96 random bits in hex. */
+export const AllowanceIdSchema = z.string().regex(/^[0-9a-f]{24}$/);
+/** Gives back what is not spent. Under the phone's signature: a later note with a higher counter proves that it lied. */
+export const AllowanceReturnSchema = z.strictObject({
+  allowanceId: AllowanceIdSchema,
+  /** How many notes the phone has made of this allowance. */
+  notes: z.int().min(0),
+  /** All that its notes spend, in minor units. */
+  spentMinor: MinorSchema,
+});
+export type AllowanceReturn = z.infer<typeof AllowanceReturnSchema>;
+
 export const PhoneMessageSchema = z.discriminatedUnion("type", [
   z.strictObject({ ...head, type: z.literal("authorisation-request"), body: CodeRegistrationSchema }),
   /** Asks for notices with a number above `since`. */
   z.strictObject({ ...head, type: z.literal("notices"), body: z.strictObject({ since: z.int().min(0) }) }),
+  z.strictObject({ ...head, type: z.literal("allowance-request"), body: AllowanceRequestSchema }),
+  z.strictObject({ ...head, type: z.literal("allowance-return"), body: AllowanceReturnSchema }),
 ]);
 export type PhoneMessage = z.infer<typeof PhoneMessageSchema>;
 export type PhoneMessageOf<T extends PhoneMessage["type"]> = Extract<PhoneMessage, { type: T }>;
@@ -116,6 +132,24 @@ export type PostedNotice = z.infer<typeof PostedNoticeSchema>;
 
 export const NOTICES_MAX = 50;
 
+export const AllowanceGrantSchema = z.strictObject({
+  allowanceId: AllowanceIdSchema,
+  /** Base64url: the allowance with the hub's signature, as every note of it carries it. */
+  allowance: z.string().regex(/^[A-Za-z0-9_-]{1,400}$/),
+  amountMinor: MinorSchema,
+  currency: CurrencySchema,
+  expiresAt: TimeSchema,
+});
+export type AllowanceGrant = z.infer<typeof AllowanceGrantSchema>;
+
+export const AllowanceReturnedSchema = z.strictObject({
+  allowanceId: AllowanceIdSchema,
+  /** Back in the account now; what no note claims by then comes back at `restAt`. */
+  returnedMinor: MinorSchema,
+  currency: CurrencySchema,
+  restAt: TimeSchema,
+});
+
 const answerHead = {
   v: z.literal(1),
   /** The `id` of the message that it answers. */
@@ -133,6 +167,8 @@ export const PhoneAnswerSchema = z.discriminatedUnion("type", [
       more: z.boolean(),
     }),
   }),
+  z.strictObject({ ...answerHead, type: z.literal("allowance"), body: AllowanceGrantSchema }),
+  z.strictObject({ ...answerHead, type: z.literal("allowance-returned"), body: AllowanceReturnedSchema }),
   /** Understood, and nothing was done. */
   z.strictObject({
     ...answerHead,
