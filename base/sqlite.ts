@@ -128,3 +128,8 @@ export function lockFile(path: string): (() => void) | undefined {
     throw new Fault("store.failed", `cannot lock ${path}: ${reasonOf(error)}; check the folder's owner and free space`);
   }
 }
+
+/** A connection to nothing, into which the extension at `path` is loaded for as long as the process lives. */
+export function loadSqliteExtension(path: string): Sqlite {
+  return new Database(":memory:").loadExtension(path);
+}
