@@ -4,7 +4,7 @@ import { fromWireMoney, type ReasonCode } from "../../../wire/common.ts";
 import type { EntryOf } from "../../../wire/journal-entry.ts";
 import { askDeferred, cameTooLate, type DeferredParts } from "./deferred.ts";
 import { checkClaim } from "./issuing.ts";
-import { settleMeans } from "./means.ts";
+import { type AdvicePayer, settleMeans } from "./means.ts";
 import type { Answer, Presented } from "./request.ts";
 import type { AttemptRecord, PaymentContent, PaymentKey, PaymentOutcome, PaymentRecord } from "./store.ts";
 
@@ -73,6 +73,7 @@ function confirmDeferred(parts: EntryParts, input: AdviceInput, payment: Payment
 }
 
 function confirmPurchase(parts: EntryParts, input: AdviceInput, payment: PaymentRecord): EntryOutcome {
+  if (input.body.note !== undefined) return confirmNote(parts, input, payment);
   const { store, postings } = parts;
   const amount = fromWireMoney(input.body.amount);
   const attempts = store.attempts(payment.number);
@@ -90,19 +91,53 @@ function confirmPurchase(parts: EntryParts, input: AdviceInput, payment: Payment
     end(parts, input, payment);
     return PROCESSED;
   }
-  const party = attempts.some(wasDeclinedOnMerit) ? parts.riskParties.declined : parts.riskParties.offline;
-  const remainder = postings.honour({
-    key: input.key,
-    currency: amount.currency,
-    minor: amount.minor,
-    customer: accountId,
-    merchant: postings.merchantAccount(parts.merchantId, amount.currency),
-    party,
-  });
-  end(parts, input, payment, remainder > 0n ? { exposureMinor: remainder, exposureParty: party } : {});
-  return remainder > 0n
-    ? { status: "processed", detail: `${remainder} minor units are exposure of ${party}` }
-    : PROCESSED;
+  const riskParty = attempts.some(wasDeclinedOnMerit) ? parts.riskParties.declined : parts.riskParties.offline;
+  return honour(parts, input, { payment, payer: { riskParty, ...(accountId === undefined ? {} : { accountId }) } });
+}
+
+/** A sale with both sides offline (RM11): the feature that knows the note says whose value it is. */
+function confirmNote(parts: EntryParts, input: AdviceInput, payment: PaymentRecord): EntryOutcome {
+  const { key, body, now } = input;
+  for (const means of parts.means()) {
+    const resolved = means.resolveAdvice?.({ key, body, now });
+    if (!resolved) continue;
+    return "outcome" in resolved ? resolved.outcome : postNote(parts, input, { payment, payer: resolved.payer });
+  }
+  return quarantined("E_UNKNOWN", "note: this hub takes no notes of staged value");
+}
+
+interface PaidBy {
+  readonly payment: PaymentRecord;
+  readonly payer: AdvicePayer;
+}
+
+function postNote(parts: EntryParts, input: AdviceInput, { payment, payer }: PaidBy): EntryOutcome {
+  const { store, postings } = parts;
+  const { minor, currency } = fromWireMoney(input.body.amount);
+  // The goods are paid once: what a card was asked for under the same payment is free again.
+  for (const held of store.attempts(payment.number).filter((attempt) => attempt.state === "approved")) {
+    postings.release(input.key, held.attempt, "superseded");
+    store.moveAttempt(payment.number, held.attempt, "superseded");
+  }
+  const accountId = payer.refundAccountId ?? payer.accountId;
+  const content: PaymentContent = { operation: "purchase", currency, minor };
+  store.setContent(payment.number, accountId === undefined ? content : { ...content, accountId });
+  return honour(parts, input, { payment, payer });
+}
+
+/** Goods have changed hands: it posts whatever the account has (RM16). */
+function honour(parts: EntryParts, input: AdviceInput, { payment, payer }: PaidBy): EntryOutcome {
+  const { postings } = parts;
+  const { minor, currency } = fromWireMoney(input.body.amount);
+  const { accountId: customer, riskParty: party } = payer;
+  const merchant = postings.merchantAccount(parts.merchantId, currency);
+  const remainder = postings.honour({ key: input.key, currency, minor, customer, merchant, party });
+  if (remainder === 0n) {
+    end(parts, input, payment);
+    return PROCESSED;
+  }
+  end(parts, input, payment, { exposureMinor: remainder, exposureParty: party });
+  return { status: "processed", detail: `${remainder} minor units are exposure of ${party}` };
 }
 
 /**

@@ -25,6 +25,8 @@ export interface MeansRequest {
 /** Who pays an advice, and who bears what that account cannot. */
 export interface AdvicePayer {
   readonly accountId?: string;
+  /** Where a refund goes, when that is not the account that pays. */
+  readonly refundAccountId?: string;
   readonly riskParty: string;
 }
 
