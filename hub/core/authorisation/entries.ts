@@ -74,7 +74,7 @@ function confirmDeferred(parts: EntryParts, input: AdviceInput, payment: Payment
 
 function confirmPurchase(parts: EntryParts, input: AdviceInput, payment: PaymentRecord): EntryOutcome {
   if (input.body.note !== undefined) return confirmNote(parts, input, payment);
-  const { store, postings } = parts;
+  const { store } = parts;
   const amount = fromWireMoney(input.body.amount);
   const attempts = store.attempts(payment.number);
   const accountId =
