@@ -14,6 +14,14 @@ const DRIVERS: readonly Driver[] = [
     },
   },
   {
+    scheme: "hid",
+    example: "hid:0c2e:0b62",
+    async load(context) {
+      const { openHidCodeScanner } = await import("./scanner/hid-code-scanner.ts");
+      return (spec, signal) => openHidCodeScanner(spec, { ...context, signal });
+    },
+  },
+  {
     scheme: "serial",
     example: "serial:/dev/ttyUSB0?baud=115200",
     async load(context) {

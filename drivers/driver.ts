@@ -6,6 +6,8 @@ import type { OpenDevice } from "./capability.ts";
 export interface DriverContext {
   readonly clock: Clock;
   readonly log: Log;
+  /** Of this process; drivers take from it by name, and a device host gets no more than that. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
 }
 
 export interface Driver {

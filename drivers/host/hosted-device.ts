@@ -221,6 +221,8 @@ class DeviceHost implements HostedDriver {
       case "card-in":
       case "card-out":
       case "card-unreadable":
+      case "hid-interface":
+      case "report":
         this.#options.onEvent(event);
         return;
     }

@@ -4,11 +4,13 @@
  */
 import { systemClock } from "../../base/clock.ts";
 import { type Fault, isFault, reasonOf } from "../../base/fault.ts";
+import { type Hid, openHid } from "../transports/hid.ts";
 import { openPcsc, type Pcsc } from "../transports/pcsc.ts";
 import { ALIVE_EVERY_MS } from "./heartbeat.ts";
 import { type HostEvent, type HostRequest, readHostRequest } from "./messages.ts";
 
 let pcsc: Pcsc | undefined;
+let hid: Hid | undefined;
 
 const say = (event: HostEvent): void => {
   if (process.connected) process.send?.(event, undefined, undefined, () => undefined);
@@ -28,28 +30,42 @@ function receive(request: HostRequest): void {
       pcsc?.release(request.card);
       return;
     case "close":
-      leave();
+      void leave();
       return;
   }
 }
 
 async function open(request: HostRequest & { do: "open" }): Promise<void> {
   try {
-    pcsc = await openPcsc({
-      reader: request.reader,
-      socket: request.socket,
-      clock: systemClock,
-      on: {
-        cardIn: (card, atr) => say({ on: "card-in", card, atr }),
-        cardOut: (card) => say({ on: "card-out", card }),
-        cardUnreadable: (reader) => say({ on: "card-unreadable", reader }),
-        lost: (fault) => say({ on: "lost", code: fault.code, message: fault.message }),
-      },
-    });
-    say({ on: "opened", description: pcsc.readers.join(", ") });
+    const description = request.driver === "hid" ? await openScanner(request) : await openReaders(request);
+    say({ on: "opened", description });
   } catch (error) {
     say({ on: "lost", code: codeOf(error), message: reasonOf(error) });
   }
+}
+
+const lost = (fault: Fault): void => say({ on: "lost", code: fault.code, message: fault.message });
+
+async function openReaders({ reader, socket }: Extract<HostRequest, { driver: "pcsc" }>): Promise<string> {
+  pcsc = await openPcsc({
+    reader,
+    socket,
+    clock: systemClock,
+    on: {
+      cardIn: (card, atr) => say({ on: "card-in", card, atr }),
+      cardOut: (card) => say({ on: "card-out", card }),
+      cardUnreadable: (name) => say({ on: "card-unreadable", reader: name }),
+      lost,
+    },
+  });
+  return pcsc.readers.join(", ");
+}
+
+async function openScanner(request: Extract<HostRequest, { driver: "hid" }>): Promise<string> {
+  hid = await openHid({ ...request, on: { report: (report) => say({ on: "report", report }), lost } });
+  const { path, name, usagePage, usage, descriptor } = hid.device;
+  say({ on: "hid-interface", usagePage, usage, descriptor: descriptor ?? new Uint8Array() });
+  return `${name} at ${path}`;
 }
 
 async function transmit({ call, card, command }: HostRequest & { do: "transmit" }): Promise<void> {
@@ -61,16 +77,24 @@ async function transmit({ call, card, command }: HostRequest & { do: "transmit" 
   }
 }
 
+const CLOSE_WITHIN_MS = 1_000;
+
 /** Closing waits for a card that owes an answer, without end; then only the hard way out is left. */
-function leave(): void {
-  if (pcsc?.busy) process.kill(process.pid, "SIGKILL");
+async function leave(): Promise<void> {
+  if (pcsc?.busy) endAtOnce();
   pcsc?.close();
+  setTimeout(endAtOnce, CLOSE_WITHIN_MS);
+  await hid?.close().catch(() => undefined);
   process.exit(0);
 }
+
+const endAtOnce = (): void => {
+  process.kill(process.pid, "SIGKILL");
+};
 
 // The terminal sends these to the whole group; the parent decides when its driver closes.
 process.on("SIGINT", () => undefined);
 process.on("SIGTERM", () => undefined);
-process.on("disconnect", leave);
+process.on("disconnect", () => void leave());
 process.on("message", (message) => receive(readHostRequest(message)));
 setInterval(() => say({ on: "alive" }), ALIVE_EVERY_MS);

@@ -6,6 +6,8 @@ import { type HostEvent, type HostRequest, readHostEvent, readHostRequest } from
 const BYTES = Uint8Array.of(0x90, 0x00);
 const REQUESTS: readonly HostRequest[] = [
   { do: "open", driver: "pcsc", reader: "*", socket: "/run/pcscd/pcscd.comm" },
+  { do: "open", driver: "hid", vendor: 0x0c2e, product: 0x0b62, kind: "any" },
+  { do: "open", driver: "hid", vendor: 1, product: 2, serial: "S1", path: "/dev/hidraw0", kind: "pos" },
   { do: "transmit", call: 1, card: 2, command: BYTES },
   { do: "release", card: 2 },
   { do: "close" },
@@ -16,6 +18,8 @@ const EVENTS: readonly HostEvent[] = [
   { on: "card-in", card: 1, atr: BYTES },
   { on: "card-out", card: 1 },
   { on: "card-unreadable", reader: "Reader 00 00" },
+  { on: "hid-interface", usagePage: 0x8c, usage: 2, descriptor: BYTES },
+  { on: "report", report: BYTES },
   { on: "response", call: 1, response: BYTES },
   { on: "refused", call: 1, code: "card.removed", message: "gone" },
   { on: "lost", code: "transport.closed", message: "gone" },
@@ -36,7 +40,7 @@ test("a message that lacks a field, or has it of another type, is refused", () =
     }
   }
   expect(() => readHostRequest({ do: "transmit", call: -1, card: 1, command: BYTES })).toThrow('a wrong "call"');
-  expect(() => readHostEvent({ on: "response", call: 1, response: new Uint8Array(2_000) })).toThrow("response");
+  expect(() => readHostEvent({ on: "response", call: 1, response: new Uint8Array(5_000) })).toThrow("response");
   expect(() => readHostEvent({ on: "lost", code: "made.up", message: "" })).toThrow('a wrong "code"');
 });
 

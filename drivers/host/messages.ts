@@ -1,9 +1,19 @@
 /** What a device host and its parent say to each other. Both sides check what they receive: the channel carries any object. */
 import { FAULT_CODES, Fault, type FaultCode } from "../../base/fault.ts";
+import { HID_KINDS, type HidKind } from "../transports/hid.ts";
 
 /** Parent to child. `call` pairs a request with its answer. */
 export type HostRequest =
   | { readonly do: "open"; readonly driver: "pcsc"; readonly reader: string; readonly socket: string }
+  | {
+      readonly do: "open";
+      readonly driver: "hid";
+      readonly vendor: number;
+      readonly product: number;
+      readonly serial?: string;
+      readonly path?: string;
+      readonly kind: HidKind;
+    }
   | { readonly do: "transmit"; readonly call: number; readonly card: number; readonly command: Uint8Array }
   | { readonly do: "release"; readonly card: number }
   | { readonly do: "close" };
@@ -15,6 +25,14 @@ export type HostEvent =
   | { readonly on: "card-in"; readonly card: number; readonly atr: Uint8Array }
   | { readonly on: "card-out"; readonly card: number }
   | { readonly on: "card-unreadable"; readonly reader: string }
+  /** Which interface was opened, before `opened`; an empty descriptor where the system gives none. */
+  | {
+      readonly on: "hid-interface";
+      readonly usagePage: number;
+      readonly usage: number;
+      readonly descriptor: Uint8Array;
+    }
+  | { readonly on: "report"; readonly report: Uint8Array }
   | { readonly on: "response"; readonly call: number; readonly response: Uint8Array }
   | { readonly on: "refused"; readonly call: number; readonly code: FaultCode; readonly message: string }
   | { readonly on: "lost"; readonly code: FaultCode; readonly message: string };
@@ -24,8 +42,7 @@ export function readHostRequest(message: unknown): HostRequest {
   const name = fields.text("do");
   switch (name) {
     case "open":
-      if (fields.text("driver") !== "pcsc") throw fields.wrong("driver");
-      return { do: name, driver: "pcsc", reader: fields.text("reader"), socket: fields.text("socket") };
+      return readOpen(fields);
     case "transmit":
       return { do: name, call: fields.count("call"), card: fields.count("card"), command: fields.bytes("command") };
     case "release":
@@ -35,6 +52,25 @@ export function readHostRequest(message: unknown): HostRequest {
     default:
       throw fields.wrong("do");
   }
+}
+
+function readOpen(fields: Fields): HostRequest & { readonly do: "open" } {
+  const driver = fields.text("driver");
+  if (driver === "pcsc") return { do: "open", driver, reader: fields.text("reader"), socket: fields.text("socket") };
+  if (driver !== "hid") throw fields.wrong("driver");
+  const kind = HID_KINDS.find((known) => known === fields.text("kind"));
+  if (!kind) throw fields.wrong("kind");
+  const serial = fields.optionalText("serial");
+  const path = fields.optionalText("path");
+  return {
+    do: "open",
+    driver,
+    vendor: fields.count("vendor"),
+    product: fields.count("product"),
+    ...(serial !== undefined && { serial }),
+    ...(path !== undefined && { path }),
+    kind,
+  };
 }
 
 export function readHostEvent(message: unknown): HostEvent {
@@ -51,6 +87,15 @@ export function readHostEvent(message: unknown): HostEvent {
       return { on: name, card: fields.count("card") };
     case "card-unreadable":
       return { on: name, reader: fields.text("reader") };
+    case "hid-interface":
+      return {
+        on: name,
+        usagePage: fields.count("usagePage"),
+        usage: fields.count("usage"),
+        descriptor: fields.bytes("descriptor"),
+      };
+    case "report":
+      return { on: name, report: fields.bytes("report") };
     case "response":
       return { on: name, call: fields.count("call"), response: fields.bytes("response") };
     case "refused":
@@ -63,7 +108,8 @@ export function readHostEvent(message: unknown): HostEvent {
 }
 
 const TEXT_CHARACTERS_MAX = 1_000;
-const BYTES_MAX = 1_024;
+/** The longest report descriptor and the longest report; an APDU's answer is shorter. */
+const BYTES_MAX = 4_096;
 
 class Fields {
   readonly #fields: ReadonlyMap<string, unknown>;
@@ -76,6 +122,10 @@ class Fields {
     const value = this.#fields.get(name);
     if (typeof value !== "string") throw this.wrong(name);
     return value.slice(0, TEXT_CHARACTERS_MAX);
+  }
+
+  optionalText(name: string): string | undefined {
+    return this.#fields.get(name) === undefined ? undefined : this.text(name);
   }
 
   count(name: string): number {
