@@ -5,6 +5,7 @@ import { registerMint } from "./card/mint/cli.ts";
 import { type ControlValue, control } from "./control.ts";
 import { registerPrinterSim } from "./printer/cli.ts";
 import { registerPcscdSim } from "./reader/cli.ts";
+import { registerScannerSim } from "./scanner/cli.ts";
 
 export function registerSim(program: Command): void {
   const sim = program.command("sim").description("simulated hardware behind the real interfaces of the system");
@@ -12,6 +13,7 @@ export function registerSim(program: Command): void {
   registerMint(sim);
   registerPrinterSim(sim);
   registerPcscdSim(sim);
+  registerScannerSim(sim);
   sim
     .command("control")
     .description("sends one command to a running simulator and prints its answer as JSON")
