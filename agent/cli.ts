@@ -64,7 +64,7 @@ async function enrol(claimText: string, { config, force }: WithConfig & { readon
 async function doctor({ config, json }: WithConfig & { readonly json?: true }): Promise<void> {
   const { examine, findingText } = await import("./doctor.ts");
   const { deviceCatalogue } = await import("../drivers/catalogue.ts");
-  const open = deviceCatalogue({ clock: systemClock, log: silentLog });
+  const open = deviceCatalogue({ clock: systemClock, log: silentLog, environment: process.env });
   let wrong = false;
   for await (const finding of examine({ configPath: config, env: process.env, clock: systemClock, open })) {
     wrong ||= finding.level === "FAIL";

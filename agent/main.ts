@@ -37,7 +37,7 @@ async function startAgent(config: AgentConfig, signal: AbortSignal): Promise<Run
   const devices = stack.use(
     new DeviceManager({
       specs: config.devices,
-      open: deviceCatalogue({ clock, log: log.for("devices") }),
+      open: deviceCatalogue({ clock, log: log.for("devices"), environment: process.env }),
       clock,
       log: log.for("devices"),
       chance: Math.random,

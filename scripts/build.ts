@@ -110,12 +110,14 @@ try {
   rmSync(staging, { recursive: true, force: true });
 }
 
-/** The simulated reader compiles its preloaded library at run time, from a source that lies beside the program. */
+/** Simulators use sources of other languages at run time, which lie beside the program: a preloaded library, a testbed. */
 function copyNativeSources(): void {
-  const folder = join(root, "sim", "reader");
-  if (!existsSync(folder)) return;
-  for (const name of readdirSync(folder).filter((file) => file.endsWith(".c"))) {
-    copyFileSync(join(folder, name), join(staging, name));
+  for (const part of ["reader", "scanner"]) {
+    const folder = join(root, "sim", part);
+    if (!existsSync(folder)) continue;
+    for (const name of readdirSync(folder).filter((file) => /\.(?:c|py)$/.test(file))) {
+      copyFileSync(join(folder, name), join(staging, name));
+    }
   }
 }
 
