@@ -3,13 +3,12 @@
  * exactly as it does behind MQTT and HTTPS.
  */
 
-import { createHmac, type KeyObject } from "node:crypto";
-import { assert } from "../base/assert.ts";
+import type { KeyObject } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import { type Epoch, newMessageId, type RandomBytes, type TerminalId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
-import { openSqlite, type Sqlite } from "../base/sqlite.ts";
+import { openSqlite, type Sqlite, transaction } from "../base/sqlite.ts";
 import { openCardData, type SealedCardData } from "../wire/card-data.ts";
 import type { DownEnvelope, DownOf, UpEnvelope, UpOf } from "../wire/envelope.ts";
 import type { PhoneAnswer, PhoneReply } from "../wire/phone.ts";
@@ -24,7 +23,6 @@ import {
   type Presented,
   STALE_ANSWER,
 } from "./core/authorisation/index.ts";
-import { ACCOUNT_CODES } from "./core/authorisation/postings.ts";
 import { createIngest, type Ingest, ingestMigrations } from "./core/ingest/index.ts";
 import { createLedger, type Ledger, ledgerMigrations } from "./core/ledger/index.ts";
 import { createPayers, type Payers, payerMigrations } from "./core/payers/index.ts";
@@ -32,7 +30,8 @@ import { createTerminals, type LeasePolicy, type Terminals, terminalMigrations }
 import { createGroupCommit, type GroupCommit } from "./group-commit.ts";
 import type { HubKeys } from "./keys.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
-import type { FeatureMessage, HubService, OfflineCodePolicy, OperatorRoute } from "./service.ts";
+import type { FeatureMessage, HubService, OfflineCodePolicy, OfflineNotePolicy, OperatorRoute } from "./service.ts";
+import { createServices } from "./service-core.ts";
 import { SERVICES } from "./services.ts";
 
 export interface HubPolicy {
@@ -52,14 +51,9 @@ export interface HubPolicy {
   readonly merchantName?: string;
   /** OFFLINE_CODE_DEFAULTS when absent. */
   readonly offlineCode?: OfflineCodePolicy;
+  /** OFFLINE_NOTE_DEFAULTS when absent. */
+  readonly offlineNotes?: OfflineNotePolicy;
 }
-
-export const OFFLINE_CODE_DEFAULTS: OfflineCodePolicy = {
-  ttlSec: 86_400,
-  maxActivePerUser: 3,
-  capMinor: 20_000n,
-  wrongCodesMax: 5,
-};
 
 export interface HubCoreOptions {
   readonly database: Sqlite;
@@ -96,7 +90,7 @@ export interface HubCore {
    * `identity.invalid` for a phone unknown or blocked, `message.invalid`, `queue.full`, `store.failed`.
    */
   receivePhone(signed: Signed): Promise<PhoneAnswer>;
-  /** Returns holds that were never confirmed in time. */
+  /** Returns holds that were never confirmed in time, and lets the features do what is due. */
   expireHolds(): number;
   /** Messages that wait for a commit. */
   readonly waiting: number;
@@ -120,7 +114,6 @@ export const openHubDatabase = (path: string): Sqlite =>
   });
 
 const EXPIRED_PER_SWEEP_MAX = 1_000;
-const CARD_CHALLENGE_TTL_MS = 5_000;
 
 export function createHubCore(options: HubCoreOptions): HubCore {
   const { database, keys, policy, clock, random, log } = options;
@@ -162,7 +155,7 @@ export function createHubCore(options: HubCoreOptions): HubCore {
   });
   metrics.gauge("tillway_hub_waiting_messages", () => commits.waiting);
   const payers = createPayers({ database, clock, random, merchantName: policy.merchantName ?? policy.merchantId });
-  const services = createServices(options, { ledger, payers });
+  const services = createServices(options, { ledger, payers, terminals, metrics, hubEpoch: ingest.hubEpoch });
   means = services.flatMap((service) => service.means ?? []);
   const parts: Parts = {
     clock,
@@ -189,11 +182,7 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     sealingKey: { keyId: keys.sealing.keyId, publicKey: keys.sealing.publicKey },
     receive: (envelope) => receive(parts, envelope),
     receivePhone: (signed) => receivePhone(parts, signed),
-    expireHolds() {
-      const expired = authorisation.expireHolds(EXPIRED_PER_SWEEP_MAX);
-      if (expired > 0) metrics.count("tillway_hub_holds_expired_total", {}, expired);
-      return expired;
-    },
+    expireHolds: () => transaction(database, () => sweep(parts)),
     get waiting() {
       return commits.waiting;
     },
@@ -202,6 +191,13 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     },
     idle: () => commits.idle(),
   };
+}
+
+function sweep({ authorisation, metrics, services }: Parts): number {
+  const expired = authorisation.expireHolds(EXPIRED_PER_SWEEP_MAX);
+  if (expired > 0) metrics.count("tillway_hub_holds_expired_total", {}, expired);
+  for (const service of services) service.sweep?.();
+  return expired;
 }
 
 type OpenCard = (sealed: SealedCardData | undefined, paymentId: string, terminalId: TerminalId) => Presented;
@@ -217,34 +213,6 @@ interface Parts {
   readonly metrics: Metrics;
   readonly openCard: OpenCard;
   readonly services: readonly HubService[];
-}
-
-interface ServiceNeeds {
-  readonly ledger: Ledger;
-  readonly payers: Payers;
-}
-
-function createServices(options: HubCoreOptions, { ledger, payers }: ServiceNeeds): readonly HubService[] {
-  const { database, clock, random, keys, policy, log } = options;
-  return SERVICES.map(({ name, define }) =>
-    define({
-      database,
-      clock,
-      random,
-      ledger,
-      payers,
-      log: log.for(name),
-      secret: new Uint8Array(createHmac("sha256", keys.tokenKey).update(`tillway/v1/service/${name}`).digest()),
-      cardChallengeTtlMs: policy.cardChallengeTtlMs ?? CARD_CHALLENGE_TTL_MS,
-      offlineCode: policy.offlineCode ?? OFFLINE_CODE_DEFAULTS,
-      merchantAccount(currency) {
-        const id = `merchant:${policy.merchantId}:${currency}`;
-        const [status] = ledger.createAccounts([{ id, currency, code: ACCOUNT_CODES.merchant, limit: "none" }]);
-        assert(status === "created" || status === "exists", `account ${id} is ${status}`);
-        return id;
-      },
-    }),
-  );
 }
 
 /** The number lives here for the length of one call; what goes on is its token. */

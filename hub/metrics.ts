@@ -14,6 +14,8 @@ const COUNTERS = {
   tillway_hub_phone_messages_total: "Messages that phones of customers signed, by type.",
   tillway_hub_authorisations_total: "Answers to online requests by outcome and response code.",
   tillway_hub_cryptograms_total: "Cryptograms of this hub's own cards by type and what became of them.",
+  tillway_hub_notes_total: "Notes of staged value by what the hub found.",
+  tillway_hub_allowances_total: "Allowances for phones by what became of them.",
   tillway_hub_entries_total: "Forwarded journal entries by receipt status.",
   tillway_hub_commits_total: "Database commits.",
   tillway_hub_committed_messages_total: "Messages in those commits: divided, the size of a group commit.",

@@ -1,15 +1,18 @@
 /** What a feature of the hub is: what it may ask of the core, and the points at which it joins in. */
+import type { KeyObject } from "node:crypto";
 import type { z } from "zod";
 import type { Clock } from "../base/clock.ts";
-import type { RandomBytes } from "../base/ids.ts";
+import type { Epoch, RandomBytes, TerminalId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import type { Currency } from "../base/money.ts";
 import type { Migration, Sqlite } from "../base/sqlite.ts";
 import type { DownEnvelope, UpEnvelope } from "../wire/envelope.ts";
 import type { PhoneMessage, PhoneReply } from "../wire/phone.ts";
+import type { SigningKeys } from "../wire/signing.ts";
 import type { Means } from "./core/authorisation/index.ts";
 import type { Ledger } from "./core/ledger/index.ts";
 import type { PayerDevice, PayerDirectory } from "./core/payers/index.ts";
+import type { Metrics } from "./metrics.ts";
 
 /** The messages that core handles itself. */
 type CoreType = "authorisation.request" | "advice.batch" | "presence" | "health" | "day.summary";
@@ -51,6 +54,8 @@ export interface HubService {
   readonly phone?: PhoneDesk;
   /** A way to pay that this service brings. */
   readonly means?: Means;
+  /** Does what is due by now; called about once a minute, within the hub's transaction. */
+  sweep?(): void;
   /** The answer, which leaves after the commit; undefined for a message that is not this service's. */
   answer(message: FeatureMessage): Reply | undefined;
   readonly routes: readonly OperatorRoute[];
@@ -68,6 +73,18 @@ export interface OfflineCodePolicy {
   readonly wrongCodesMax: number;
 }
 
+/** Bounds of value that phones spend with no hub in reach (RM11). */
+export interface OfflineNotePolicy {
+  /** The most that one allowance holds, in minor units. */
+  readonly maxMinor: bigint;
+  /** How long an allowance may be spent. */
+  readonly ttlSec: number;
+  /** How long after that its notes may be on their way, before what nobody claimed goes back to its owner. */
+  readonly graceSec: number;
+  /** Who bears what was spent twice. */
+  readonly riskParty: string;
+}
+
 /** What the core gives a service. Money moves through the ledger alone. */
 export interface ServiceCore {
   readonly database: Sqlite;
@@ -81,6 +98,16 @@ export interface ServiceCore {
   /** How long a card has to answer its challenge. */
   readonly cardChallengeTtlMs: number;
   readonly offlineCode: OfflineCodePolicy;
+  readonly offlineNotes: OfflineNotePolicy;
+  /** What this hub signs with, under a domain of its own for each purpose. */
+  readonly signing: SigningKeys;
+  /** Of this hub's database. */
+  readonly hubEpoch: Epoch;
+  readonly metrics: Pick<Metrics, "count">;
+  /** Checks what the terminal signs; undefined for one that was never enrolled here. */
+  terminalSigningKey(terminalId: TerminalId): KeyObject | undefined;
+  /** Nothing is taken from this phone any more: not by the hub, nor by a terminal that has heard of it. */
+  blockPayer(deviceId: string, why: string): void;
   /** The account of this hub's own merchant; it comes into being when first needed. */
   merchantAccount(currency: Currency): string;
 }

@@ -1,0 +1,66 @@
+/** What the core gives each service: its share of the hub, and no more. */
+import { createHmac } from "node:crypto";
+import { assert } from "../base/assert.ts";
+import type { Epoch } from "../base/ids.ts";
+import { ACCOUNT_CODES } from "./core/authorisation/postings.ts";
+import type { Ledger } from "./core/ledger/index.ts";
+import type { Payers } from "./core/payers/index.ts";
+import type { Terminals } from "./core/terminals/index.ts";
+import type { HubCoreOptions } from "./hub-core.ts";
+import type { Metrics } from "./metrics.ts";
+import type { HubService, OfflineCodePolicy, OfflineNotePolicy } from "./service.ts";
+import { SERVICES } from "./services.ts";
+
+export const OFFLINE_CODE_DEFAULTS: OfflineCodePolicy = {
+  ttlSec: 86_400,
+  maxActivePerUser: 3,
+  capMinor: 20_000n,
+  wrongCodesMax: 5,
+};
+
+export const OFFLINE_NOTE_DEFAULTS: OfflineNotePolicy = {
+  maxMinor: 5_000n,
+  ttlSec: 86_400,
+  graceSec: 604_800,
+  riskParty: "operator",
+};
+
+const CARD_CHALLENGE_TTL_MS = 5_000;
+
+interface ServiceNeeds {
+  readonly ledger: Ledger;
+  readonly payers: Payers;
+  readonly terminals: Terminals;
+  readonly metrics: Metrics;
+  readonly hubEpoch: Epoch;
+}
+
+export function createServices(options: HubCoreOptions, needs: ServiceNeeds): readonly HubService[] {
+  const { ledger, payers, terminals, metrics, hubEpoch } = needs;
+  const { database, clock, random, keys, policy, log } = options;
+  return SERVICES.map(({ name, define }) =>
+    define({
+      database,
+      clock,
+      random,
+      ledger,
+      payers,
+      log: log.for(name),
+      secret: new Uint8Array(createHmac("sha256", keys.tokenKey).update(`tillway/v1/service/${name}`).digest()),
+      cardChallengeTtlMs: policy.cardChallengeTtlMs ?? CARD_CHALLENGE_TTL_MS,
+      offlineCode: policy.offlineCode ?? OFFLINE_CODE_DEFAULTS,
+      offlineNotes: policy.offlineNotes ?? OFFLINE_NOTE_DEFAULTS,
+      signing: keys.signing,
+      hubEpoch,
+      metrics,
+      terminalSigningKey: (terminalId) => terminals.signingKeyOf(terminalId),
+      blockPayer: (deviceId) => void payers.setStatus(deviceId, "blocked"),
+      merchantAccount(currency) {
+        const id = `merchant:${policy.merchantId}:${currency}`;
+        const [status] = ledger.createAccounts([{ id, currency, code: ACCOUNT_CODES.merchant, limit: "none" }]);
+        assert(status === "created" || status === "exists", `account ${id} is ${status}`);
+        return id;
+      },
+    }),
+  );
+}
