@@ -13,6 +13,7 @@ import { loadCardRanges } from "./issuing-keys.ts";
 import { readSealingKeys } from "./keys.ts";
 import { hubPaths, readEndpoints, startHub } from "./main.ts";
 import { type OperatorClient, operatorClient } from "./operator-client.ts";
+import { registerCodes, registerPhones } from "./phones/cli.ts";
 
 const DEFAULT_CONFIG = "/etc/tillway/hub.yaml";
 const ANSWER_WITHIN_MS = 10_000;
@@ -73,6 +74,8 @@ export function registerHub(program: Command): void {
       .description("opens what `tillway dialogue --sealed` printed at a terminal; shows card data in clear"),
   ).action(guarded(openDialogue));
   registerCards(hub, { withConfig, clientOf, pages, amountText });
+  registerPhones(hub, { withConfig, clientOf, pages, amountText });
+  registerCodes(hub, { withConfig, clientOf, pages, amountText });
   withConfig(hub.command("terminals").description("lists enrolled terminals"))
     .option("--json", "one JSON object per line")
     .action(guarded(listTerminals));

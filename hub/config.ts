@@ -74,7 +74,13 @@ export const HubConfigSchema = z.strictObject({
       names: z.array(NameSchema).max(32).default([]),
     })
     .prefault({}),
-  merchant: z.strictObject({ id: PartySchema.default("shop") }).prefault({}),
+  merchant: z
+    .strictObject({
+      id: PartySchema.default("shop"),
+      /** As customers know the shop; its id when absent. */
+      name: z.string().min(1).max(64).optional(),
+    })
+    .prefault({}),
   claims: z.strictObject({ hours: z.number().min(0.01).max(720).default(1) }).prefault({}),
   authorisation: z
     .strictObject({
@@ -91,6 +97,15 @@ export const HubConfigSchema = z.strictObject({
   lease: LeaseConfigSchema.prefault({}),
   /** Cards of system 2: how long one has to answer its challenge. */
   card: z.strictObject({ challengeTtlMs: z.int().min(500).max(60_000).default(5_000) }).prefault({}),
+  /** Pre-authorised codes: how long one is good, how many a user may have, what one may pay, how many guesses revoke all. */
+  offlineCode: z
+    .strictObject({
+      ttlSec: z.int().min(60).max(2_592_000).default(86_400),
+      maxActivePerUser: z.int().min(1).max(100).default(3),
+      capMinor: MinorSchema.min(1).default(20_000),
+      wrongCodesMax: z.int().min(1).max(100).default(5),
+    })
+    .prefault({}),
   /** Leases that differ from the ordinary one, by terminal. */
   leases: z.record(z.string().max(64), LeaseConfigSchema).default({}),
 });
@@ -103,6 +118,8 @@ export function policyOf(config: HubConfig): HubPolicy {
   return {
     merchantId: config.merchant.id,
     cardChallengeTtlMs: config.card.challengeTtlMs,
+    ...(config.merchant.name === undefined ? {} : { merchantName: config.merchant.name }),
+    offlineCode: { ...config.offlineCode, capMinor: BigInt(config.offlineCode.capMinor) },
     holdMs: config.authorisation.holdHours * HOUR_MS,
     deferredMaxMs: config.authorisation.deferredMaxHours * HOUR_MS,
     riskParties: { offline: config.authorisation.offlineRisk, declined: config.authorisation.declinedRisk },

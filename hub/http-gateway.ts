@@ -12,6 +12,7 @@ import type { Log } from "../base/log.ts";
 import { type DownEnvelope, MESSAGE_BYTES_MAX, type UpEnvelope, UpEnvelopeSchema } from "../wire/envelope.ts";
 import { UPLINK_PATH } from "../wire/topics.ts";
 import { registerAuthorisationRoutes } from "./core/authorisation/index.ts";
+import { type PayerRouteParts, registerPayerRoutes, registerPhoneRoutes } from "./core/payers/index.ts";
 import { registerEnrolRoute, registerTerminalRoutes, type TerminalRouteParts } from "./core/terminals/index.ts";
 import { bearerOf, ErrorSchema, HttpRefusal, jsonSchema, parseInput, sameSecret } from "./http.ts";
 import type { HubCore } from "./hub-core.ts";
@@ -27,6 +28,7 @@ export interface HttpGatewayOptions {
   readonly operatorToken: string;
   readonly version: string;
   readonly terminalParts: TerminalRouteParts;
+  readonly payerParts: Omit<PayerRouteParts, "refused">;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -71,6 +73,14 @@ export async function openHttpGateway(options: HttpGatewayOptions): Promise<Http
     registerUplink(scope, options, refusals);
     done();
   });
+  const payerParts: PayerRouteParts = {
+    ...options.payerParts,
+    refused: (source, error) => refusals.note(source, refusalOf(error) ?? "identity", { why: reasonOf(error) }),
+  };
+  await app.register((scope, _, done) => {
+    registerPhoneRoutes(scope, payerParts);
+    done();
+  });
   await app.register((scope, _, done) => {
     scope.addHook("onRequest", (request, _reply, next) => {
       const bearer = bearerOf(request.headers.authorization);
@@ -79,6 +89,7 @@ export async function openHttpGateway(options: HttpGatewayOptions): Promise<Http
     });
     registerAuthorisationRoutes(scope, options.hub.authorisation);
     registerTerminalRoutes(scope, options.terminalParts);
+    registerPayerRoutes(scope, payerParts);
     registerFeatureRoutes(scope, options.hub);
     done();
   });
@@ -186,6 +197,7 @@ function registerUplink(app: FastifyInstance, { hub }: HttpGatewayOptions, refus
         const reason = refusalOf(error);
         if (reason === undefined) throw error;
         refusals.note(envelope.terminalId, reason, { why: reasonOf(error) });
+        if (reason === "revoked") throw new HttpRefusal(403, "E_DENIED", reasonOf(error));
         if (reason === "signature") throw new HttpRefusal(400, "E_SIG", reasonOf(error), "body.signature");
         throw new HttpRefusal(400, "E_FORMAT", reasonOf(error), "body");
       }

@@ -7,7 +7,7 @@ import { Fault, isFault, reasonOf } from "../base/fault.ts";
 import { type RandomBytes, systemRandom } from "../base/ids.ts";
 import { takeLock } from "../base/lock-file.ts";
 import { createLog, type Log } from "../base/log.ts";
-import { publicKeyText } from "../wire/signing.ts";
+import { publicKeyText, type Signed } from "../wire/signing.ts";
 import { TILLWAY_VERSION } from "../wire/version.ts";
 import { type HubConfig, policyOf } from "./config.ts";
 import type { TerminalRouteParts } from "./core/terminals/index.ts";
@@ -106,6 +106,7 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
       operatorToken,
       version: TILLWAY_VERSION,
       terminalParts: parts,
+      payerParts: { ...payerParts({ config, keys, core }), clock, address: parts.address },
       clock,
       log,
     }),
@@ -150,6 +151,14 @@ const terminalParts = ({ config, keys, core, mqtt, address }: PartsInput): Termi
   claimHours: config.claims.hours,
   address,
   factsOf: (terminalId) => ({ connected: mqtt.isConnected(terminalId), epochs: core.ingest.epochs(terminalId) }),
+});
+
+const payerParts = ({ config, keys, core }: Pick<PartsInput, "config" | "keys" | "core">) => ({
+  payers: core.payers,
+  hubSigningKey: publicKeyText(keys.signing.publicKey),
+  claimHours: config.claims.hours,
+  isCustomer: (accountId: string) => core.authorisation.isCustomer(accountId),
+  receive: (signed: Signed) => core.receivePhone(signed),
 });
 
 /** Returns holds that were never confirmed, at the start and every minute. Returns how to stop. */

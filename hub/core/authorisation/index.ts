@@ -6,3 +6,4 @@ export { type Answer, type Presented, STALE_ANSWER } from "./request.ts";
 export { registerAuthorisationRoutes } from "./routes.ts";
 export { authorisationMigrations } from "./schema.ts";
 export { type Authorisation, createAuthorisation } from "./service.ts";
+export type { PaymentKey } from "./store.ts";

@@ -73,6 +73,8 @@ export interface Authorisation {
   /** The number is kept as a token only. */
   openAccount(customer: NewCustomer): Result<AccountView, "card-has-an-account">;
   account(id: string): AccountView | undefined;
+  /** Whether there is such an account, and a customer's. */
+  isCustomer(id: string): boolean;
   accounts(page: { readonly after: string; readonly limit: number }): readonly AccountView[];
   transactions(filter: PaymentFilter): readonly TransactionView[];
 }
@@ -138,6 +140,7 @@ export function createAuthorisation(options: AuthorisationOptions): Authorisatio
       const account = ledger.account(id);
       return account && accountView(account);
     },
+    isCustomer: (id) => ledger.account(id)?.code === ACCOUNT_CODES.customer,
     accounts: (page) => ledger.accounts(page).map(accountView),
     transactions: (filter) =>
       store

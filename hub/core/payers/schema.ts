@@ -39,4 +39,8 @@ export const payerMigrations: readonly Migration[] = [
       CREATE INDEX payers__notice_device ON payers__notice (device_id, number);
     `,
   },
+  {
+    id: "payers-2",
+    sql: "CREATE INDEX payers__device_account ON payers__device (account_id);",
+  },
 ];

@@ -88,6 +88,8 @@ export function createPayers(options: PayersOptions) {
     devices: (page: { readonly after: string; readonly limit: number }): readonly PayerDevice[] =>
       store.devices(page.after, page.limit).map(deviceOf),
     hasUser: (userId: string) => store.hasUser(userId),
+    /** The phones that pay from an account. */
+    devicesOf: (accountId: string): readonly string[] => store.devicesOf(accountId),
     /** False for a phone unknown here. */
     setStatus: (deviceId: string, status: PayerDevice["status"]): boolean => store.setStatus(deviceId, status),
 

@@ -41,6 +41,9 @@ export function createPayerStore(database: Sqlite) {
     `SELECT ${DEVICE_COLUMNS} FROM payers__device WHERE id > ? ORDER BY id LIMIT ?`,
   );
   const ofUser = database.prepare<[string], 1>("SELECT 1 FROM payers__device WHERE user_id = ? LIMIT 1").pluck();
+  const ofAccount = database
+    .prepare<[string], string>("SELECT id FROM payers__device WHERE account_id = ? ORDER BY id")
+    .pluck();
   const insert = database.prepare(
     `INSERT INTO payers__device (id, user_id, public_key, account_id, name, status, created_at)
      VALUES (@id, @userId, @publicKey, @accountId, @name, @status, @createdAt)`,
@@ -66,6 +69,7 @@ export function createPayerStore(database: Sqlite) {
   return {
     device: (id: string) => device.get(id),
     devices: (after: string, limit: number) => devices.all(after, limit),
+    devicesOf: (accountId: string) => ofAccount.all(accountId),
     hasUser: (userId: string) => ofUser.get(userId) === 1,
     insert: (row: DeviceRow) => void insert.run(row),
     setStatus: (id: string, status: DeviceRow["status"]) => setStatus.run(status, id).changes === 1,

@@ -1,0 +1,16 @@
+import { expect, test } from "vitest";
+import { ManualClock } from "../../../base/clock.ts";
+import { createRateLimit } from "./rate-limit.ts";
+
+test("a source may ask a burst at once and then as time gives back; others are not touched by it", async () => {
+  const clock = new ManualClock();
+  const limit = createRateLimit({ clock, burst: 3, perMinute: 60 });
+  expect([1, 2, 3, 4].map(() => limit("a"))).toEqual([true, true, true, false]);
+  expect(limit("b")).toBe(true);
+  await clock.advance(999);
+  expect(limit("a")).toBe(false);
+  await clock.advance(1);
+  expect([limit("a"), limit("a")]).toEqual([true, false]);
+  await clock.advance(3_600_000);
+  expect([1, 2, 3, 4].map(() => limit("a"))).toEqual([true, true, true, false]);
+});

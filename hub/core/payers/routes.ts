@@ -1,0 +1,191 @@
+/** Enrolment for customers' phones, what they say afterwards, and the operator's view of them, over HTTPS. */
+import type { FastifyInstance } from "fastify";
+import { z } from "zod";
+import type { Clock } from "../../../base/clock.ts";
+import { isFault, reasonOf } from "../../../base/fault.ts";
+import {
+  AccountRefSchema,
+  DeviceIdSchema,
+  PHONE_BYTES_MAX,
+  type PhoneAnswer,
+  PhoneAnswerSchema,
+  PhoneEnrolRequestSchema,
+  type PhoneEnrolResponse,
+  PhoneEnrolResponseSchema,
+  phoneClaimText,
+  UserIdSchema,
+} from "../../../wire/phone.ts";
+import { type Signed, SignedSchema } from "../../../wire/signing.ts";
+import { PHONE_ENROL_PATH, PHONE_PATH } from "../../../wire/topics.ts";
+import { ErrorSchema, HttpRefusal, isoTime, jsonSchema, LimitSchema, parseInput } from "../../http.ts";
+import { createRateLimit } from "./rate-limit.ts";
+import type { PayerDevice, Payers } from "./service.ts";
+
+export interface PayerRouteParts {
+  readonly payers: Payers;
+  readonly clock: Clock;
+  readonly hubSigningKey: string;
+  readonly claimHours: number;
+  address(): { readonly httpsUrl: string; readonly caCertificate: string; readonly caFingerprint: string };
+  /** Whether there is such an account, and a customer's. */
+  isCustomer(accountId: string): boolean;
+  receive(signed: Signed): Promise<PhoneAnswer>;
+  /** Somebody sent what no phone of this hub signed. */
+  refused(source: string, error: unknown): void;
+}
+
+const PhoneShape = z.object({
+  deviceId: z.string(),
+  userId: z.string(),
+  accountId: z.string(),
+  name: z.string().optional(),
+  status: z.enum(["active", "blocked"]),
+  createdAt: z.string(),
+});
+const PhonesShape = z.object({ phones: z.array(PhoneShape), cursor: z.string().optional() });
+const PhoneQuery = z.strictObject({ cursor: z.string().max(64).optional(), limit: LimitSchema });
+const ClaimBody = z.strictObject({
+  userId: UserIdSchema,
+  accountId: AccountRefSchema,
+  name: z.string().min(1).max(64).optional(),
+  hours: z.number().min(0.01).max(720).optional(),
+});
+const ClaimShape = z.object({ claim: z.string(), userId: z.string(), expiresAt: z.string() });
+const BlockBody = z.strictObject({ deviceId: DeviceIdSchema, status: z.enum(["active", "blocked"]) });
+
+const HOUR_MS = 3_600_000;
+const ENROL_STATUS = { E_UNKNOWN: 401, E_USED: 409, E_EXPIRED: 410, E_FORMAT: 400 } as const;
+/** Requests that one address may make at once, and each minute afterwards. A shop's customers share one. */
+const REQUESTS_BURST = 60;
+const REQUESTS_PER_MINUTE = 240;
+
+/** Open to whoever holds a claim, or a key that was enrolled with one. */
+export function registerPhoneRoutes(app: FastifyInstance, parts: PayerRouteParts): void {
+  const limit = createRateLimit({ clock: parts.clock, burst: REQUESTS_BURST, perMinute: REQUESTS_PER_MINUTE });
+  app.addHook("onRequest", (request, _reply, next) =>
+    next(limit(request.ip) ? undefined : new HttpRefusal(429, "E_LIMIT", "too many requests; wait a minute")),
+  );
+  app.post(
+    PHONE_ENROL_PATH,
+    {
+      bodyLimit: PHONE_BYTES_MAX,
+      schema: {
+        summary: "Enrols a customer's phone by its one-time claim",
+        body: jsonSchema(PhoneEnrolRequestSchema),
+        response: { 200: jsonSchema(PhoneEnrolResponseSchema) },
+      },
+    },
+    (request): PhoneEnrolResponse => {
+      const enrolled = parts.payers.enrol(parseInput(PhoneEnrolRequestSchema, request.body));
+      if (!enrolled.ok) {
+        const { reason, detail } = enrolled.error;
+        throw new HttpRefusal(ENROL_STATUS[reason], reason, detail);
+      }
+      const { deviceId, userId, accountId } = enrolled.value;
+      const { httpsUrl, caCertificate } = parts.address();
+      const { hubSigningKey } = parts;
+      return { deviceId, userId, accountRef: accountId, caCertificate, httpsUrl, hubSigningKey };
+    },
+  );
+  app.post(
+    PHONE_PATH,
+    {
+      bodyLimit: PHONE_BYTES_MAX,
+      schema: {
+        summary: "What an enrolled phone signed: registers codes, asks for notices",
+        body: jsonSchema(SignedSchema),
+        response: { 200: jsonSchema(PhoneAnswerSchema), 401: jsonSchema(ErrorSchema) },
+      },
+    },
+    async (request): Promise<PhoneAnswer> => {
+      const signed = parseInput(SignedSchema, request.body);
+      try {
+        return await parts.receive(signed);
+      } catch (error) {
+        throw refusalOf(error, () => parts.refused(request.ip, error));
+      }
+    },
+  );
+}
+
+function refusalOf(error: unknown, note: () => void): unknown {
+  const reason = reasonOf(error);
+  if (isFault(error, "message.invalid")) return new HttpRefusal(400, "E_FORMAT", reason, "text");
+  if (!isFault(error, "signature.invalid", "identity.invalid")) return error;
+  note();
+  return new HttpRefusal(401, isFault(error, "signature.invalid") ? "E_SIG" : "E_UNKNOWN", reason);
+}
+
+export function registerPayerRoutes(app: FastifyInstance, parts: PayerRouteParts): void {
+  const security = [{ operator: [] }];
+  app.get(
+    "/v1/phones",
+    {
+      schema: {
+        summary: "Customers' phones",
+        querystring: jsonSchema(PhoneQuery),
+        response: { 200: jsonSchema(PhonesShape) },
+        security,
+      },
+    },
+    (request) => {
+      const query = parseInput(PhoneQuery, request.query);
+      const found = parts.payers.devices({ after: query.cursor ?? "", limit: query.limit });
+      const last = found.length === query.limit ? found.at(-1) : undefined;
+      return { phones: found.map(showPhone), ...(last ? { cursor: last.deviceId } : {}) };
+    },
+  );
+  app.post(
+    "/v1/phones/claims",
+    {
+      schema: {
+        summary: "Makes a claim: the one line that lets a customer's phone enrol, once and for a limited time",
+        body: jsonSchema(ClaimBody),
+        response: { 201: jsonSchema(ClaimShape) },
+        security,
+      },
+    },
+    (request, reply) => {
+      const { userId, accountId, name, hours = parts.claimHours } = parseInput(ClaimBody, request.body);
+      if (!parts.isCustomer(accountId))
+        throw new HttpRefusal(404, "E_UNKNOWN", `accountId: there is no customer's account ${accountId}`, "accountId");
+      const made = parts.payers.createClaim({ userId, accountId, name, validMs: hours * HOUR_MS });
+      const { httpsUrl, caFingerprint } = parts.address();
+      const claim = phoneClaimText({
+        hub: httpsUrl,
+        userId,
+        claimId: made.claimId,
+        secret: made.secret,
+        caFingerprint,
+      });
+      void reply.code(201);
+      return { claim, userId, expiresAt: isoTime(made.expiresAt) };
+    },
+  );
+  app.post(
+    "/v1/phones/status",
+    {
+      schema: {
+        summary: "Blocks a phone, or takes the block off; a blocked phone's codes and notes pay nothing",
+        body: jsonSchema(BlockBody),
+        response: { 200: jsonSchema(BlockBody) },
+        security,
+      },
+    },
+    (request) => {
+      const { deviceId, status } = parseInput(BlockBody, request.body);
+      if (!parts.payers.setStatus(deviceId, status))
+        throw new HttpRefusal(404, "E_UNKNOWN", `deviceId: there is no phone ${deviceId}`, "deviceId");
+      return { deviceId, status };
+    },
+  );
+}
+
+const showPhone = (device: PayerDevice): z.output<typeof PhoneShape> => ({
+  deviceId: device.deviceId,
+  userId: device.userId,
+  accountId: device.accountId,
+  ...(device.name === undefined ? {} : { name: device.name }),
+  status: device.status,
+  createdAt: isoTime(device.createdAt),
+});
