@@ -1,34 +1,28 @@
 /** Opens `journal.db` for its one writer: takes the lock, knows whose it is, checks the newest part of its chain. */
-import { toHex } from "../../base/bytes.ts";
+import type { KeyObject } from "node:crypto";
 import type { Clock } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
 import { type Epoch, newEpoch, type PaymentId, type RandomBytes, type TerminalId } from "../../base/ids.ts";
 import { openSqlite, type Sqlite, sqliteFault, transaction } from "../../base/sqlite.ts";
-import { GENESIS_HASH } from "../../wire/journal-entry.ts";
-import { FROM_GENESIS, walkChain } from "./chain.ts";
-import { ENTRY_COLUMNS, ENTRY_INSERT, type EntryRow, readBody } from "./entry-rows.ts";
+import { signerOf } from "./checkpoint.ts";
+import { corruptFault, MEND } from "./corrupt.ts";
+import { ENTRY_COLUMNS, ENTRY_INSERT, type EntryRow } from "./entry-rows.ts";
 import { emptyLog } from "./erasure.ts";
-import { OpenPayments } from "./open-payments.ts";
 import { JOURNAL_MIGRATIONS } from "./schema.ts";
+import { FACT, type Opened, verifyOpening } from "./verify-opening.ts";
 
-/** How many of the newest entries are checked at every opening; `verify` checks all. */
-export const OPENING_CHECK_ENTRIES = 10_000;
 /** The write-ahead log is folded into the file at this many pages of 4 KiB: each folding costs two more fsyncs. */
 const LOG_PAGES_MAX = 4_000;
-/** The name of the snapshot of open payments in the table of facts. */
-export const OPEN_PAYMENTS = "open-payments";
-/** The name of the sequence below which no entry waits for the hub. */
-export const QUEUE_FLOOR = "queue-floor";
+/** The name of the count of openings. */
+const FENCE = "fence";
 
-export interface JournalFile {
+export interface JournalFile extends Opened {
   readonly database: Sqlite;
   readonly sql: JournalStatements;
   readonly epoch: Epoch;
-  readonly head: { readonly sequence: number; readonly forward: number; readonly hash: string };
+  /** The number of this opening. */
+  readonly fence: number;
   readonly facts: Map<string, string>;
-  readonly open: OpenPayments;
-  /** The sequence that the stored snapshot of open payments speaks for. */
-  readonly snapshotAt: number;
 }
 
 type JournalStatements = ReturnType<typeof prepareJournal>;
@@ -38,15 +32,6 @@ function prepareJournal(database: Sqlite) {
     insert: database.prepare(ENTRY_INSERT),
     entriesOf: database.prepare<[PaymentId], EntryRow>(
       `SELECT ${ENTRY_COLUMNS} FROM journal__entry e WHERE e.payment_id = ? ORDER BY e.sequence`,
-    ),
-    entriesFrom: database.prepare<[number], EntryRow>(
-      `SELECT ${ENTRY_COLUMNS} FROM journal__entry e WHERE e.sequence >= ? ORDER BY e.sequence`,
-    ),
-    newest: database.prepare<[], EntryRow>(
-      `SELECT ${ENTRY_COLUMNS} FROM journal__entry e ORDER BY e.sequence DESC LIMIT 1`,
-    ),
-    newestForward: database.prepare<[], { readonly forward: number }>(
-      "SELECT forward FROM journal__entry WHERE forward IS NOT NULL ORDER BY sequence DESC LIMIT 1",
     ),
     recentPayments: database.prepare<[number], { readonly payment_id: PaymentId }>(
       "SELECT payment_id FROM journal__entry WHERE kind = 'intent' ORDER BY sequence DESC LIMIT ?",
@@ -65,77 +50,60 @@ export interface OpenFileOptions {
   readonly terminalId: TerminalId;
   readonly clock: Clock;
   readonly random: RandomBytes;
+  readonly signingKey?: KeyObject;
 }
 
 export function openJournalFile(options: OpenFileOptions): JournalFile {
-  const database = openSqlite(options.path, { migrations: JOURNAL_MIGRATIONS });
+  const { path, terminalId } = options;
+  const database = openSqlite(path, { migrations: JOURNAL_MIGRATIONS });
   try {
     // With the lock held for good, a second agent is refused at its start and not in the middle of its first sale.
     database.pragma("locking_mode = EXCLUSIVE");
     database.pragma(`wal_autocheckpoint = ${LOG_PAGES_MAX}`);
     const sql = prepareJournal(database);
-    const facts = transaction(database, () => identify(sql, options));
-    const epoch = facts.get("epoch") as Epoch;
-    const head = readHead(sql);
-    checkTail(sql, { path: options.path, terminalId: options.terminalId, epoch, head: head.sequence });
-    const open = new OpenPayments();
-    const snapshotAt = open.restore(facts.get(OPEN_PAYMENTS));
-    if (snapshotAt > head.sequence) {
-      const why = `the newest entry is ${head.sequence}, but ${snapshotAt} were written`;
-      throw new Fault("journal.corrupt", `${options.path}: ${why}; keep the file for recovery`);
-    }
-    for (const row of sql.entriesFrom.iterate(snapshotAt + 1)) open.apply(readBody(row));
+    const facts = transaction(database, () => readFacts(sql, options));
+    const epoch = (facts.get("epoch") as Epoch | undefined) ?? newEpoch(options.random);
+    const opened = verifyOpening({
+      ...{ database, facts, terminalId, epoch },
+      ...(options.signingKey && { publicKey: signerOf(options.signingKey).publicKey }),
+    });
+    if ("why" in opened) throw corruptFault(path, opened);
+    // A damaged file is left as it is: nothing is written before all of this holds.
+    transaction(database, () => begin(sql, facts, { ...options, epoch }));
     // A crash may have come between an erasure and the checkpoint that makes it so (RM5).
     emptyLog(database);
-    return { database, sql, epoch, head, facts, open, snapshotAt };
+    return { database, sql, epoch, fence: Number(facts.get(FENCE)), facts, ...opened };
   } catch (error) {
     database.close();
-    throw sqliteFault(error, options.path);
+    throw withMend(sqliteFault(error, path), path);
   }
 }
 
-/** Reads whose file this is, or makes it this terminal's. */
-function identify(sql: JournalStatements, options: OpenFileOptions): Map<string, string> {
+/** SQLite itself found the damage: it names no entry, we name what can be done. */
+function withMend(fault: Fault, path: string): Fault {
+  if (fault.code !== "journal.corrupt" || fault.message.startsWith(`${path}: entry`)) return fault;
+  return new Fault("journal.corrupt", `${fault.message}; ${MEND}`, { cause: fault, details: fault.details });
+}
+
+/** Reads whose file this is. */
+function readFacts(sql: JournalStatements, options: OpenFileOptions): Map<string, string> {
   const facts = new Map(sql.meta.all().map(({ name, value }) => [name, value]));
   const owner = facts.get("terminal-id");
-  if (owner !== undefined && owner !== options.terminalId) {
-    const why = `${options.path} is the journal of terminal "${owner}", not of "${options.terminalId}"`;
-    throw new Fault("journal.corrupt", `${why}; give this terminal a folder of its own`);
-  }
-  if (owner === undefined) {
-    const made = {
-      "terminal-id": options.terminalId,
-      epoch: newEpoch(options.random),
-      created: new Date(options.clock.now()).toISOString(),
-    };
-    for (const [name, value] of Object.entries(made)) {
-      sql.setMeta.run(name, value);
-      facts.set(name, value);
-    }
-  }
-  return facts;
+  if (owner === undefined || owner === options.terminalId) return facts;
+  const why = `${options.path} is the journal of terminal "${owner}", not of "${options.terminalId}"`;
+  throw new Fault("journal.corrupt", `${why}; give this terminal a folder of its own`);
 }
 
-function readHead(sql: JournalStatements): JournalFile["head"] {
-  const newest = sql.newest.get();
-  return {
-    sequence: newest?.sequence ?? 0,
-    forward: sql.newestForward.get()?.forward ?? 0,
-    hash: newest ? toHex(newest.hash) : GENESIS_HASH,
+/** Makes a new file this terminal's, and counts the opening. */
+function begin(sql: JournalStatements, facts: Map<string, string>, options: OpenFileOptions & { epoch: Epoch }): void {
+  const set = (name: string, value: string): void => {
+    sql.setMeta.run(name, value);
+    facts.set(name, value);
   };
-}
-
-function checkTail(
-  sql: JournalStatements,
-  file: { path: string; terminalId: string; epoch: string; head: number },
-): void {
-  const first = Math.max(file.head - OPENING_CHECK_ENTRIES + 1, 1);
-  const { terminalId, epoch } = file;
-  const start = first === 1 ? { terminalId, epoch, before: FROM_GENESIS } : { terminalId, epoch };
-  const walked = walkChain(sql.entriesFrom.iterate(first), start);
-  if (walked.ok) return;
-  const { sequence, why } = walked.error;
-  throw new Fault("journal.corrupt", `${file.path}: entry ${sequence} ${why}; keep the file for recovery`, {
-    details: { sequence },
-  });
+  if (!facts.has("terminal-id")) set("terminal-id", options.terminalId);
+  if (!facts.has("epoch")) set("epoch", options.epoch);
+  if (!facts.has("created")) set("created", new Date(options.clock.now()).toISOString());
+  if (facts.has(FACT.damaged)) set(FACT.damaged, "0");
+  // Durable before this opening does anything: what an earlier one still has on its way to the hub is told by it.
+  set(FENCE, String(Number(facts.get(FENCE) ?? 0) + 1));
 }

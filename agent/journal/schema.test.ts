@@ -28,7 +28,10 @@ function asOfTheFirstRelease(database: Sqlite): void {
       FROM now n LEFT JOIN queue__state q ON q.sequence = n.sequence WHERE n.forward IS NOT NULL;
     DROP TABLE now;
     DROP TABLE queue__state;
-    DELETE FROM base__migration WHERE id = 'journal-2';
+    DROP TABLE journal__checkpoint;
+    DROP TABLE journal__archive;
+    DROP TABLE journal__archived;
+    DELETE FROM base__migration WHERE id <> 'journal-1';
   `);
 }
 

@@ -79,4 +79,34 @@ export const JOURNAL_MIGRATIONS: readonly Migration[] = [
       CREATE INDEX journal__entry_payment ON journal__entry (payment_id);
     `,
   },
+  {
+    // The open entries that are not simply untouched: sent, or taken up again by a person. They are few, and asked for all the time.
+    id: "queue-3",
+    sql: `
+      CREATE INDEX queue__state_open ON queue__state (sequence) WHERE state IN ('eligible', 'forwarding');
+    `,
+  },
+  {
+    // Signed statements about the chain, and what left this file for an archive.
+    id: "journal-3",
+    sql: `
+      CREATE TABLE journal__checkpoint (
+        sequence INTEGER PRIMARY KEY,
+        text TEXT NOT NULL,
+        signature TEXT NOT NULL
+      ) STRICT;
+
+      -- The newest row is where the chain of this file begins; text and signature are a checkpoint of it.
+      CREATE TABLE journal__archive (
+        last INTEGER PRIMARY KEY,
+        first INTEGER NOT NULL,
+        file TEXT NOT NULL,
+        text TEXT NOT NULL,
+        signature TEXT NOT NULL
+      ) STRICT;
+
+      -- Payments whose entries were archived: their ids never pay again. facts: JSON of what was asked and what became of it.
+      CREATE TABLE journal__archived (payment_id TEXT PRIMARY KEY, facts TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    `,
+  },
 ];

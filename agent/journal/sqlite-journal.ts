@@ -1,6 +1,5 @@
 /** The journal in `journal.db`: one writer, group commit, a hash chain over every byte that matters. */
 import { assert } from "../../base/assert.ts";
-import type { Clock } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
 import type { Epoch, PaymentId, RandomBytes, TerminalId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
@@ -16,7 +15,8 @@ import {
   type StoredEntry,
 } from "../../wire/journal-entry.ts";
 import { firstIssue } from "../../wire/signing.ts";
-import { type ChainError, FROM_GENESIS, walkChain } from "./chain.ts";
+import { payerOf } from "../saf/accounts.ts";
+import type { ChainError } from "./chain.ts";
 import { heldBy, toColumns, toEntry } from "./entry-rows.ts";
 import { Erasure, emptyLog } from "./erasure.ts";
 import { GroupCommit } from "./group-commit.ts";
@@ -31,27 +31,22 @@ import type {
   QueueEntry,
   QueueFilter,
   QueueState,
+  SettledEntry,
 } from "./journal.ts";
-import { type JournalFile, OPEN_PAYMENTS, openJournalFile, QUEUE_FLOOR } from "./journal-file.ts";
+import { type JournalFile, openJournalFile } from "./journal-file.ts";
 import type { OpenPayments } from "./open-payments.ts";
-import { QueueStore } from "./queue-store.ts";
+import { nextResend, readResend } from "./queue-resend.ts";
+import { QueueStore, RESEND_SLICE } from "./queue-store.ts";
+import { Upkeep, type UpkeepOptions } from "./upkeep.ts";
 
-export interface OpenJournalOptions {
-  readonly path: string;
-  readonly terminalId: TerminalId;
-  readonly clock: Clock;
+export interface OpenJournalOptions extends UpkeepOptions {
   readonly random: RandomBytes;
-  readonly log: Log;
   /** Told once when a commit failed, whoever asked for it: the file must be opened again before anything more is taken. */
   readonly onFailed?: (fault: Fault) => void;
 }
 
 /** The longest text of one entry, in characters, that the hub takes (`StoredEntrySchema`). */
 export const ENTRY_TEXT_MAX = 16_384;
-/** How many entries may follow the last snapshot of open payments: what opening has to read again. */
-export const SNAPSHOT_ENTRIES = 10_000;
-
-const NOTHING_EXCEPT: ReadonlySet<number> = new Set();
 
 /**
  * Opens the file, or makes it. Throws Fault `journal.busy` when another process has it, `journal.corrupt` when it is
@@ -83,17 +78,18 @@ interface Head {
 class SqliteJournal implements Journal {
   readonly terminalId: TerminalId;
   readonly epoch: Epoch;
+  readonly fence: number;
   readonly #database: Sqlite;
   readonly #sql: JournalFile["sql"];
   readonly #commits: GroupCommit;
   readonly #queue: QueueStore;
   readonly #open: OpenPayments;
   readonly #erasure: Erasure;
+  readonly #upkeep: Upkeep;
   readonly #log: Log;
   readonly #facts: Map<string, string>;
-  readonly #queued = new Set<() => void>();
+  readonly #queued = new Set<(reopened: readonly number[]) => void>();
   #head: Head;
-  #snapshotAt: number;
   /** As `head` will be, and what else is to follow, once the running transaction is on disk. */
   #next: Head;
   #nextBodies: EntryBody[] = [];
@@ -102,15 +98,15 @@ class SqliteJournal implements Journal {
   constructor(file: JournalFile, options: OpenJournalOptions) {
     this.terminalId = options.terminalId;
     this.epoch = file.epoch;
+    this.fence = file.fence;
     this.#database = file.database;
     this.#sql = file.sql;
     this.#facts = file.facts;
     this.#open = file.open;
     this.#head = file.head;
     this.#next = file.head;
-    this.#snapshotAt = file.snapshotAt;
     this.#log = options.log;
-    this.#queue = new QueueStore(file.database, Number(file.facts.get(QUEUE_FLOOR) ?? 1));
+    this.#queue = new QueueStore(file.database, file.queueFloor);
     this.#erasure = new Erasure({ database: file.database, clock: options.clock, log: options.log });
     this.#commits = new GroupCommit({
       database: file.database,
@@ -119,6 +115,12 @@ class SqliteJournal implements Journal {
       committed: () => this.#committed(),
       ...(options.onFailed === undefined ? {} : { failed: options.onFailed }),
     });
+    const state = {
+      head: () => this.#head,
+      queueFloor: () => this.#queue.floor,
+      open: () => this.#open.snapshot(this.#head.sequence),
+    };
+    this.#upkeep = new Upkeep(options, { file, commits: this.#commits, state });
   }
 
   get head(): Head {
@@ -126,6 +128,7 @@ class SqliteJournal implements Journal {
   }
 
   async append(entries: readonly NewEntry[]): Promise<readonly StoredEntry[]> {
+    if (this.#upkeep.fault) throw this.#upkeep.fault;
     const prepared = entries.map(prepare);
     return this.#commits.submit(prepared.length, () => prepared.map((entry) => this.#insert(entry)));
   }
@@ -150,6 +153,10 @@ class SqliteJournal implements Journal {
     return this.#queue.outstanding();
   }
 
+  outstandingOf(payer: string): Pick<Outstanding, "count" | "minor"> {
+    return this.#queue.outstandingOf(payer);
+  }
+
   backlog(): Backlog {
     return this.#queue.backlog();
   }
@@ -158,8 +165,8 @@ class SqliteJournal implements Journal {
     return this.#queue.list(filter);
   }
 
-  nextToForward(limit: number, except = NOTHING_EXCEPT): readonly ForwardableEntry[] {
-    return this.#queue.nextToForward(limit, except);
+  nextToForward(limit: number, after = 0): readonly ForwardableEntry[] {
+    return this.#queue.nextToForward(limit, after);
   }
 
   markForwarding(sequences: readonly number[]): Promise<readonly number[]> {
@@ -168,22 +175,54 @@ class SqliteJournal implements Journal {
 
   async settle(
     results: readonly EntryReceipt[],
-  ): Promise<{ readonly settled: readonly QueueEntry[]; readonly unknown: number }> {
+  ): Promise<{ readonly settled: readonly SettledEntry[]; readonly unknown: number }> {
     const outcome = await this.#commits.submit(results.length, () => this.#queue.settle(results));
     if (outcome.unknown > 0) this.#log.warn("receipts name entries that are not here", { unknown: outcome.unknown });
     return outcome;
   }
 
-  async appendVoid(body: EntryOf<"void">): Promise<Result<StoredEntry, QueueState | "not-found">> {
+  async appendVoid(
+    body: EntryOf<"void">,
+    cancel?: EntryOf<"queue-action">,
+  ): Promise<Result<StoredEntry, QueueState | "not-found">> {
     const entry = prepare({ body, forward: true });
+    if (this.#upkeep.fault) throw this.#upkeep.fault;
+    const action = cancel && prepare({ body: cancel });
     const target = { sequence: body.voidedSequence, forward: body.voidedForward, paymentId: body.paymentId };
+    return this.#commits.submit(action ? 2 : 1, () => {
+      const outcome = this.#queue.void(target, action ? "cancel" : "void");
+      if (outcome !== "done") return fail(outcome);
+      if (action) this.#insert(action);
+      return ok(this.#insert(entry));
+    });
+  }
+
+  async act(body: EntryOf<"queue-action">): Promise<Result<StoredEntry, QueueState | "not-found">> {
+    if (this.#upkeep.fault) throw this.#upkeep.fault;
+    const entry = prepare({ body });
     return this.#commits.submit(1, () => {
-      const outcome = this.#queue.void(target);
+      const outcome = this.#queue.act(body);
       return outcome === "done" ? ok(this.#insert(entry)) : fail(outcome);
     });
   }
 
-  onQueued(listener: () => void): () => void {
+  get resending(): number | undefined {
+    return readResend(this.recall("resend"))?.after;
+  }
+
+  async resendFrom(forward: number): Promise<{ readonly moved: number }> {
+    return this.#commits.submit(RESEND_SLICE, () => {
+      const { next, moved } = nextResend(this.#queue, {
+        under: readResend(this.recall("resend")),
+        forward,
+        head: this.#next.forward,
+      });
+      this.#setMeta(factName("resend"), next);
+      return { moved };
+    });
+  }
+
+  onQueued(listener: (reopened: readonly number[]) => void): () => void {
     this.#queued.add(listener);
     return () => this.#queued.delete(listener);
   }
@@ -197,10 +236,9 @@ class SqliteJournal implements Journal {
   }
 
   verify(): Result<{ readonly entries: number }, ChainError> {
-    const { terminalId, epoch } = this;
-    const walked = walkChain(this.#sql.entriesFrom.iterate(1), { terminalId, epoch, before: FROM_GENESIS });
-    if (!walked.ok || walked.value.entries === this.#head.sequence) return walked;
-    return fail({ sequence: walked.value.entries + 1, why: `is missing, the newest is ${this.#head.sequence}` });
+    const check = this.#upkeep.fullCheck();
+    const error = check.run();
+    return error ? fail(error) : ok({ entries: check.last.sequence });
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -208,7 +246,7 @@ class SqliteJournal implements Journal {
     this.#commits.end(new Fault("journal.failed", "the journal is closed"));
     this.#erasure[Symbol.dispose]();
     try {
-      this.#snapshot();
+      this.#upkeep.close();
       emptyLog(this.#database);
     } catch (error) {
       this.#log.warn("the journal was closed with its log not emptied; the next start does that", { error });
@@ -222,24 +260,16 @@ class SqliteJournal implements Journal {
     this.#nextBodies = [];
     this.#nextFacts = [];
     this.#queue.begun();
-    if (this.#head.sequence - this.#snapshotAt < SNAPSHOT_ENTRIES) return;
-    this.#snapshot();
-    this.#snapshotAt = this.#head.sequence;
-  }
-
-  /** Writes down what would else be read from all entries at the next opening. */
-  #snapshot(): void {
-    this.#sql.setMeta.run(OPEN_PAYMENTS, this.#open.snapshot(this.#head.sequence));
-    this.#sql.setMeta.run(QUEUE_FLOOR, String(this.#queue.floor));
   }
 
   #committed(): void {
     this.#head = this.#next;
     for (const body of this.#nextBodies) this.#open.apply(body);
     for (const [name, value] of this.#nextFacts) this.#facts.set(name, value);
-    const { queued, erased } = this.#queue.committed();
+    const { queued, erased, reopened } = this.#queue.committed();
     if (erased) this.#erasure.due();
-    if (queued) for (const listener of this.#queued) listener();
+    this.#upkeep.committed();
+    if (queued) for (const listener of this.#queued) listener(reopened);
   }
 
   #insert(entry: Prepared): StoredEntry {
@@ -256,7 +286,7 @@ class SqliteJournal implements Journal {
     const hash = hashEntry({ terminalId: this.terminalId, epoch: this.epoch, ...place });
     const stored: StoredEntry = { ...place, hash };
     this.#sql.insert.run(...toColumns(stored, body, sealed?.text));
-    if (forward !== undefined) this.#queue.added(heldBy(body));
+    if (forward !== undefined) this.#queue.added({ held: heldBy(body), payer: payerOf(body) });
     this.#next = { sequence, forward: forward ?? this.#next.forward, hash };
     this.#nextBodies.push(body);
     return stored;
