@@ -107,9 +107,10 @@ export type PhoneMessageOf<T extends PhoneMessage["type"]> = Extract<PhoneMessag
 export const GrantStatusSchema = z.enum(["ISSUED", "RESERVED", "USED", "EXPIRED", "REVOKED"]);
 export type GrantStatus = z.infer<typeof GrantStatusSchema>;
 
+export const GrantIdSchema = z.string().regex(/^[0-9a-f]{24}$/);
 /** Message 2: the code may pay until `expiresAt`, a whole second; once, and at most `capMinor`. */
 export const FirstApprovalSchema = z.strictObject({
-  grantId: z.string().regex(/^[0-9a-f]{24}$/),
+  grantId: GrantIdSchema,
   status: GrantStatusSchema,
   expiresAt: TimeSchema,
   capMinor: MinorSchema,
@@ -123,6 +124,8 @@ export const PostedNoticeSchema = z.strictObject({
   /** `released`: taken back after it was paid; the money is free again. */
   status: z.enum(["paid", "released"]),
   txnId: z.string().max(64),
+  /** Of the code that paid; absent where none did. */
+  grantId: GrantIdSchema.optional(),
   amountMinor: MinorSchema,
   currency: CurrencySchema,
   merchantName: z.string().max(64),

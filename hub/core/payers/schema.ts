@@ -43,4 +43,8 @@ export const payerMigrations: readonly Migration[] = [
     id: "payers-2",
     sql: "CREATE INDEX payers__device_account ON payers__device (account_id);",
   },
+  {
+    id: "payers-3",
+    sql: "ALTER TABLE payers__notice ADD COLUMN grant_id TEXT;",
+  },
 ];

@@ -46,6 +46,8 @@ export interface NoticeInput {
   readonly deviceId: string;
   readonly status: "paid" | "released";
   readonly txnId: string;
+  /** Of the code that paid, if one did. */
+  readonly grantId?: string;
   readonly amount: Money;
 }
 
@@ -151,9 +153,9 @@ export function createPayers(options: PayersOptions) {
       return { message: parsed.data, device: deviceOf(row) };
     },
 
-    notify({ deviceId, status, txnId, amount }: NoticeInput): void {
+    notify({ deviceId, status, txnId, grantId, amount }: NoticeInput): void {
       const { minor, currency } = amount;
-      store.insertNotice({ deviceId, status, txnId, minor: Number(minor), currency, at: clock.now() });
+      store.insertNotice({ deviceId, status, txnId, grantId: grantId ?? null, minor: Number(minor), currency, at: clock.now() });
     },
 
     /** The answer to a poll. */
@@ -224,6 +226,7 @@ const noticeOf = (row: NoticeRow, merchantName: string) => ({
   number: row.number,
   status: row.status,
   txnId: row.txnId,
+  ...(row.grantId === null ? {} : { grantId: row.grantId }),
   amountMinor: String(row.minor),
   currency: row.currency,
   merchantName,

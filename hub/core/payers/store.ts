@@ -27,6 +27,7 @@ export interface NoticeRow {
   readonly deviceId: string;
   readonly status: "paid" | "released";
   readonly txnId: string;
+  readonly grantId: string | null;
   readonly minor: number;
   readonly currency: Currency;
   readonly at: number;
@@ -59,11 +60,11 @@ export function createPayerStore(database: Sqlite) {
   );
   const useClaim = database.prepare("UPDATE payers__claim SET used_at = ? WHERE id = ? AND used_at IS NULL");
   const insertNotice = database.prepare(
-    `INSERT INTO payers__notice (device_id, status, txn_id, minor, currency, at)
-     VALUES (@deviceId, @status, @txnId, @minor, @currency, @at)`,
+    `INSERT INTO payers__notice (device_id, status, txn_id, grant_id, minor, currency, at)
+     VALUES (@deviceId, @status, @txnId, @grantId, @minor, @currency, @at)`,
   );
   const notices = database.prepare<[string, number, number], NoticeRow>(
-    `SELECT number, device_id AS deviceId, status, txn_id AS txnId, minor, currency, at FROM payers__notice
+    `SELECT number, device_id AS deviceId, status, txn_id AS txnId, grant_id AS grantId, minor, currency, at FROM payers__notice
      WHERE device_id = ? AND number > ? ORDER BY number LIMIT ?`,
   );
   return {

@@ -220,7 +220,8 @@ function settle(parts: Parts, key: PaymentKey, outcome: MeansOutcome): void {
 }
 
 function notify({ payers }: Parts, grant: GrantRow, status: "paid" | "released"): void {
-  const { deviceId, paymentId, minor, currency } = grant;
+  const { grantId, deviceId, paymentId, minor, currency } = grant;
   const amount = { minor: BigInt(present(minor ?? undefined, "what the payment takes")), currency };
-  payers.notify({ deviceId, status, txnId: present(paymentId ?? undefined, "the payment that has the grant"), amount });
+  const txnId = present(paymentId ?? undefined, "the payment that has the grant");
+  payers.notify({ deviceId, status, txnId, grantId, amount });
 }
