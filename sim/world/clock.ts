@@ -142,9 +142,19 @@ const isEarlier = (a: Scheduled, b: Scheduled): boolean =>
 /** Parts per million that a clock may run fast or slow: a thousand times what a bad quartz does. */
 export const DRIFT_PPM_MAX = 100_000;
 
+export const CLOCK_FAULT_NAMES = ["clock.drift", "clock.step"] as const;
+
+export interface ClockOptions {
+  readonly timeline: Timeline;
+  /** The wall clock at the beginning. */
+  readonly wall: number;
+  readonly count?: (fault: (typeof CLOCK_FAULT_NAMES)[number]) => void;
+}
+
 /** One node's clock: its own idea of the time, and its own timers. */
 export class SimulatedClock implements Clock {
   readonly #timeline: Timeline;
+  readonly #count: ClockOptions["count"];
   readonly #timers = new Set<() => void>();
   /** Both clocks are straight lines from this instant on. */
   #baseUs: number;
@@ -153,8 +163,9 @@ export class SimulatedClock implements Clock {
   #rate = 1;
   #stopped = false;
 
-  constructor(timeline: Timeline, wall: number) {
+  constructor({ timeline, wall, count }: ClockOptions) {
     this.#timeline = timeline;
+    this.#count = count;
     this.#baseUs = timeline.nowUs;
     this.#baseWall = wall;
   }
@@ -191,16 +202,18 @@ export class SimulatedClock implements Clock {
     assert(Math.abs(ppm) <= DRIFT_PPM_MAX, "a clock that drifts more is no clock");
     this.#rebase();
     this.#rate = 1 + ppm / 1e6;
+    if (ppm !== 0) this.#count?.("clock.drift");
   }
 
   /** Steps the wall clock alone, as a person or an NTP client would. */
   stepWall(byMs: number): void {
     this.#baseWall += byMs;
+    this.#count?.("clock.step");
   }
 
+  /** As `stepWall`, to an instant in milliseconds since 1970, such as 0 for a box whose battery is empty. */
   setWall(now: number): void {
-    this.#rebase();
-    this.#baseWall = now;
+    this.stepWall(now - this.now());
   }
 
   /** The node is gone: its timers never fire, and none can be set until `reboot`. */

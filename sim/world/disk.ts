@@ -75,7 +75,6 @@ const DISK_STATS = [
 const FAULT_COUNTS = {
   crashes: "disk.power-cut",
   firedCrashes: "disk.crash-in-call",
-  processKills: "disk.process-killed",
   restores: "disk.restored-from-old-copy",
   keptChanges: "disk.unsynced-kept",
   droppedChanges: "disk.unsynced-lost",

@@ -39,19 +39,20 @@ export interface NetworkOptions {
   readonly corrupt?: Corrupt;
 }
 
-/** Names of what is counted. */
-export type NetworkCount =
-  | "sent"
-  | "delivered"
-  | "lost"
-  | "delayed"
-  | "repeated"
-  | "reordered"
-  | "corrupted"
-  | "cut"
-  | "half-open"
-  | "into-dead-link"
-  | "into-dead-node";
+/** What is counted as a fault, each with `network.` before it. */
+const NETWORK_FAULTS = [
+  "lost",
+  "delayed",
+  "repeated",
+  "reordered",
+  "corrupted",
+  "cut",
+  "half-open",
+  "into-dead-link",
+  "into-dead-node",
+] as const;
+export const NETWORK_FAULT_NAMES: readonly string[] = NETWORK_FAULTS.map((name) => `network.${name}`);
+type NetworkCount = (typeof NETWORK_FAULTS)[number] | "sent" | "delivered";
 
 interface Direction {
   quality: LinkQuality;

@@ -6,7 +6,7 @@ import type { RandomBytes } from "../../base/ids.ts";
 import type { Fields, Log } from "../../base/log.ts";
 import type { ChanceStream } from "./chance.ts";
 import type { SimulatedClock } from "./clock.ts";
-import type { CrashKind, Volume } from "./disk.ts";
+import type { CrashKind, DiskFaults, Volume } from "./disk.ts";
 import type { NetworkPort, Receive, SimulatedNetwork } from "./network.ts";
 
 /** What a program is given to live on. All of it is dead from the instant of a crash, even in the midst of a call. */
@@ -38,6 +38,8 @@ export type NodeFactory = (context: NodeContext) => Promise<RunningNode>;
 /** `failed`: the factory threw, or `stop` did. */
 export type NodeState = "off" | "starting" | "running" | "stopping" | "crashed" | "failed";
 
+export const NODE_FAULT_NAMES = ["node.power-cut", "node.killed"] as const;
+
 export interface NodeParts {
   readonly name: string;
   readonly factory: NodeFactory;
@@ -48,6 +50,7 @@ export interface NodeParts {
   /** What a crash does to the disk is drawn from this. */
   readonly crashes: ChanceStream;
   readonly record: (name: string, text: string) => void;
+  readonly count: (fault: (typeof NODE_FAULT_NAMES)[number]) => void;
   readonly changed: (node: WorldNode, state: NodeState, why: string) => void;
 }
 
@@ -94,6 +97,11 @@ export class WorldNode {
     return this.#life;
   }
 
+  /** Replaces the faults of its disk; the errors are drawn from the world's chance. */
+  setDiskFaults(faults: DiskFaults): void {
+    this.volume.setFaults(faults, this.#parts.crashes.below(UINT32_LIMIT));
+  }
+
   /** A crash point was reached since the world was last at rest. */
   get hasFired(): boolean {
     return this.#fired && this.#state !== "crashed";
@@ -116,13 +124,15 @@ export class WorldNode {
   /** The power goes, or with "process" only the program: its timers, connections and promises are gone. */
   crash(kind: CrashKind = "power"): void {
     if (this.#state === "off" || this.#state === "crashed" || this.#state === "failed") return;
+    this.#parts.count(kind === "power" ? "node.power-cut" : "node.killed");
     this.#end(kind);
     this.#become("crashed", this.#fired ? "in an I/O call" : kind);
   }
 
   /** Ends this life in good order; what the program left open ends with its process. */
   async stop(): Promise<void> {
-    if (this.#state !== "running") return this.crash("process");
+    if (this.#state === "starting") this.crash("process");
+    if (this.#state !== "running") return;
     const life = this.#life;
     this.#become("stopping", "");
     try {

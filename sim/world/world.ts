@@ -5,12 +5,12 @@
 import { assert } from "../../base/assert.ts";
 import { Fault } from "../../base/fault.ts";
 import { Chance } from "./chance.ts";
-import { SimulatedClock, Timeline } from "./clock.ts";
+import { CLOCK_FAULT_NAMES, SimulatedClock, Timeline } from "./clock.ts";
 import { Counts, type CountsTable } from "./counts.ts";
-import type { SimulatedDisk } from "./disk.ts";
+import { DISK_FAULT_NAMES, type SimulatedDisk } from "./disk.ts";
 import { Immediates, nextTurn } from "./immediates.ts";
-import { type Corrupt, SimulatedNetwork } from "./network.ts";
-import { type NodeFactory, type NodeState, WorldNode } from "./node.ts";
+import { type Corrupt, NETWORK_FAULT_NAMES, SimulatedNetwork } from "./network.ts";
+import { NODE_FAULT_NAMES, type NodeFactory, type NodeState, WorldNode } from "./node.ts";
 import { Trace } from "./trace.ts";
 
 export interface WorldOptions {
@@ -29,6 +29,14 @@ export const IMMEDIATES_PER_EVENT_MAX = 100_000;
 const DRIVE_LIMIT_MS = 3_600_000;
 
 export type NodeListener = (node: WorldNode, state: NodeState, why: string) => void;
+
+/** Every class of fault that a world of itself knows; a soak that never hits one proves nothing of it. */
+export const WORLD_FAULT_NAMES: readonly string[] = [
+  ...NODE_FAULT_NAMES,
+  ...DISK_FAULT_NAMES,
+  ...NETWORK_FAULT_NAMES,
+  ...CLOCK_FAULT_NAMES,
+];
 
 /** Only one world of a process may be alive at a time: SQLite's own chance and `setImmediate` belong to the process. */
 export function createWorld(options: WorldOptions): World {
@@ -99,12 +107,17 @@ export class World implements Disposable {
     const node = new WorldNode({
       name,
       factory,
-      clock: new SimulatedClock(this.timeline, this.#options.wall ?? DEFAULT_WALL),
+      clock: new SimulatedClock({
+        timeline: this.timeline,
+        wall: this.#options.wall ?? DEFAULT_WALL,
+        count: (fault) => this.count(fault),
+      }),
       volume: this.#options.disk.volume(name),
       network: this.network,
       random: this.chance.stream(`random of ${name}`),
       crashes: this.chance.stream(`crashes of ${name}`),
       record: (event, text) => this.trace.record(event, text),
+      count: (fault) => this.count(fault),
       changed: (changed, state, why) => {
         for (const listener of this.#listeners) listener(changed, state, why);
       },

@@ -1,7 +1,9 @@
 /* The VFS that SQLite sees: files below a volume's folder are in memory, all others go to the system's own VFS. */
 #include "disk.h"
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 SQLITE_EXTENSION_INIT3
 
@@ -359,6 +361,13 @@ static const sqlite3_io_methods methods = {
 #define NEW_NAME_SYNCS \
   (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_SUPER_JOURNAL | SQLITE_OPEN_WAL)
 
+/* Whoever looks for a database by other means than SQLite finds an empty file of its name. */
+static void makeRealFile(const char *path, int flags) {
+  if (!(flags & SQLITE_OPEN_MAIN_DB)) return;
+  int descriptor = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+  if (descriptor >= 0) close(descriptor);
+}
+
 /* Makes the file, or finds it. */
 static int findEntry(Volume *volume, const char *path, int flags, Entry **found) {
   Entry *entry = volumeEntry(volume, path, 0);
@@ -381,6 +390,7 @@ static int findEntry(Volume *volume, const char *path, int flags, Entry **found)
   entry->current = inodeNew();
   if (!entry->current) return SQLITE_NOMEM;
   entry->current->references = 1;
+  makeRealFile(path, flags);
   volume->stats.creations += 1;
   *found = entry;
   return SQLITE_OK;
