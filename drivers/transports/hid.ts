@@ -74,9 +74,7 @@ export async function openHid(options: HidOptions): Promise<Hid> {
 
 async function loadPackage(): Promise<typeof import("node-hid")> {
   try {
-    const loaded = await import("node-hid");
-    // A package of the older form has its exports under `default` in a bundle.
-    return loaded.HIDAsync ? loaded : (loaded as unknown as { default: typeof loaded }).default;
+    return await import("node-hid");
   } catch (error) {
     const mend = "run scripts/setup, or npm install node-hid";
     throw new Fault("package.missing", `the package "node-hid" does not load (${firstLine(error)}); ${mend}`);

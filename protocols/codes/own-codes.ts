@@ -20,7 +20,7 @@ export interface PreAuthorisedCode {
   readonly expiresAt: number;
 }
 
-const USER_ID = /^[A-Za-z0-9._-]{1,64}$/;
+const USER_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/;
 export const SECURE_CODE_CHARACTERS = 26;
 /** 26 characters hold 130 bits, so the last one ends in two bits of zero: another last character is another's invention. */
 const SECURE_CODE = /^[A-Z2-7]{25}[AEIMQUY4]$/;
@@ -59,7 +59,7 @@ function wrongField(fields: {
   const wrong = (why: CodeRefusal, detail: string): Refused => ({ why, detail });
   const { userId, secureCode, expiresAt } = fields;
   if (!USER_ID.test(userId)) {
-    return wrong("wrong-characters", "its user id is not 1 to 64 letters, digits, dots, dashes or underscores");
+    return wrong("wrong-characters", "its user id is not 1 to 32 letters, digits, dots, dashes or underscores");
   }
   if (secureCode.length !== SECURE_CODE_CHARACTERS) {
     return wrong("wrong-length", `its secure code has ${secureCode.length} characters, not ${SECURE_CODE_CHARACTERS}`);
