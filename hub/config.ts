@@ -106,6 +106,17 @@ export const HubConfigSchema = z.strictObject({
       wrongCodesMax: z.int().min(1).max(100).default(5),
     })
     .prefault({}),
+  /** Value that phones may spend with no hub in reach. */
+  offlineNotes: z
+    .strictObject({
+      maxMinor: MinorSchema.default(5_000),
+      ttlSec: z.int().min(60).max(2_592_000).default(86_400),
+      /** How long after that its notes may be on their way. */
+      graceSec: z.int().min(0).max(7_776_000).default(604_800),
+      /** Who bears what was spent twice. */
+      risk: PartySchema.default("operator"),
+    })
+    .prefault({}),
   /** Leases that differ from the ordinary one, by terminal. */
   leases: z.record(z.string().max(64), LeaseConfigSchema).default({}),
 });
@@ -123,6 +134,12 @@ export function policyOf(config: HubConfig): HubPolicy {
     holdMs: config.authorisation.holdHours * HOUR_MS,
     deferredMaxMs: config.authorisation.deferredMaxHours * HOUR_MS,
     riskParties: { offline: config.authorisation.offlineRisk, declined: config.authorisation.declinedRisk },
+    offlineNotes: {
+      maxMinor: BigInt(config.offlineNotes.maxMinor),
+      ttlSec: config.offlineNotes.ttlSec,
+      graceSec: config.offlineNotes.graceSec,
+      riskParty: config.offlineNotes.risk,
+    },
     leaseOf(terminalId: TerminalId): LeasePolicy | undefined {
       const lease = Object.hasOwn(config.leases, terminalId) ? config.leases[terminalId] : config.lease;
       if (!lease?.enabled) return undefined;
