@@ -79,12 +79,11 @@ export class Immediates implements Disposable {
     return false;
   }
 
-  /** Gives `setImmediate` back to Node. What still waits goes there. */
+  /** Gives `setImmediate` back to Node. Something waits only in a world that failed, and goes with it. */
   [Symbol.dispose](): void {
     globalThis.setImmediate = realSetImmediate;
     globalThis.clearImmediate = realClearImmediate;
     inUse = false;
-    for (const { callback } of this.#queue.slice(this.#first)) if (callback) realSetImmediate(callback);
     this.#queue = [];
     this.#first = 0;
   }
