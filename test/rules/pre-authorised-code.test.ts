@@ -1,0 +1,452 @@
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import type { TerminalId } from "../../base/ids.ts";
+import type { AuthorisationRequest, PreAuthorisedCode } from "../../wire/authorisation.ts";
+import type { PhoneAnswer } from "../../wire/phone.ts";
+import { EUR, enrolTerminal, hubFixture, seededRandom, TEST_POLICY } from "./hub-fixture.ts";
+import { enrolPhone, scan, wrongCode } from "./phone-fixture.ts";
+
+const TTL_MS = 86_400_000;
+const eur = (minor: number) => ({ minor: String(minor), currency: EUR });
+
+/** A hub, a customer with 100.00 and his phone, and what a till does with a code. */
+function counter(options: Parameters<typeof hubFixture>[0] = {}) {
+  const fixture = hubFixture(options);
+  const { hub, terminal, clock } = fixture;
+  const anna = enrolPhone(fixture);
+  const other = enrolTerminal({ hub, clock, random: seededRandom("other"), terminalId: "T2" as TerminalId });
+  const pay = (
+    txnId: string,
+    code: PreAuthorisedCode,
+    {
+      minor = 3_200,
+      at = terminal,
+      ...changes
+    }: Partial<AuthorisationRequest> & { minor?: number; at?: typeof other } = {},
+  ) => at.ask(at.request(txnId, { code, amount: eur(minor), ...changes }));
+  const grants = () =>
+    hub.featureRoutes.find(({ path }) => path.endsWith("/grants"))?.handle({ body: {}, query: {} }) as {
+      grants: readonly { grantId: string; status: string; txnId?: string; wrongCodes: number; userId: string }[];
+    };
+  const statuses = () => grants().grants.map(({ status }) => status);
+  const balance = () => {
+    const account = hub.ledger.account(fixture.customer);
+    if (!account) throw new Error("no account");
+    return { held: account.debitsPending, posted: account.debitsPosted };
+  };
+  return { ...fixture, fixture, ...anna, other, pay, grants, statuses, balance };
+}
+type Counter = ReturnType<typeof counter>;
+
+async function registered(at: Counter, capMinor?: string): Promise<PreAuthorisedCode> {
+  await at.phone.register(capMinor === undefined ? {} : { capMinor });
+  const shown = at.phone.usable().at(-1);
+  if (!shown) throw new Error("the phone shows nothing");
+  return scan(shown.text);
+}
+
+test("AC1.1 a code with a cap of 50.00 pays 32.00 while the phone has no network, and the receipt shows a masked account only", async () => {
+  const at = counter();
+  await at.phone.register({ capMinor: "5000" });
+  at.phone.offline = true;
+  const answer = await at.pay("p1", scan(at.phone.show().text));
+  expect(answer).toMatchObject({ outcome: "approved", responseCode: "00" });
+  expect(answer.maskedAccount).toMatch(/^\*{4}[0-9a-f]{4}$/);
+  expect(at.customer.endsWith(answer.maskedAccount?.slice(4) ?? "?")).toBe(true);
+  expect(JSON.stringify(answer)).not.toContain(at.customer);
+  expect(at.statuses()).toEqual(["USED"]);
+  expect(at.balance()).toEqual({ held: 3_200n, posted: 0n });
+  const { maskedAccount = "" } = answer;
+  const decision = at.terminal.decision("p1", {
+    mode: "online",
+    amount: eur(3_200),
+    attempts: [1],
+    code: { maskedAccount },
+  });
+  expect(await at.terminal.tell(at.terminal.entry(decision))).toMatchObject([{ status: "processed" }]);
+  expect(at.balance()).toEqual({ held: 0n, posted: 3_200n });
+  expect(at.hub.ledger.account(at.merchant)?.creditsPosted).toBe(3_200n);
+  expect(at.statuses()).toEqual(["USED"]);
+});
+
+test("AC1.1 the phone hears of it when it has a network again, once", async () => {
+  const at = counter();
+  await at.phone.register();
+  at.phone.offline = true;
+  const shown = at.phone.show();
+  await at.pay("p1", scan(shown.text));
+  await expect(at.phone.fetchNotices()).rejects.toThrow("no network");
+  expect(at.phone.show()).toEqual(shown);
+  at.phone.offline = false;
+  expect(await at.phone.fetchNotices()).toMatchObject([
+    { status: "paid", txnId: "p1", grantId: shown.grantId, amountMinor: "3200", currency: "EUR", merchantName: "shop" },
+  ]);
+  expect(await at.phone.fetchNotices()).toEqual([]);
+  expect(at.phone.usable()).toEqual([]);
+});
+
+test("AC1.2 the same code in another transaction is E_USED and moves nothing", async () => {
+  const at = counter();
+  const code = await registered(at);
+  await at.pay("p1", code);
+  const money = at.balance();
+  expect(await at.pay("p2", code)).toMatchObject({ outcome: "declined", reason: "E_USED" });
+  expect(await at.pay("p2", code, { at: at.other })).toMatchObject({ outcome: "declined", reason: "E_USED" });
+  expect(at.balance()).toEqual(money);
+  expect(at.hub.ledger.transfersUnder("T1/p2/", 10)).toEqual([]);
+});
+
+test("AC1.3 the right code under another user's id is E_UNKNOWN, counts for him, and the fifth revokes all his codes", async () => {
+  const at = counter();
+  const ben = enrolPhone(at.fixture, { userId: "ben" });
+  const code = await registered(at);
+  await ben.phone.register();
+  await ben.phone.register();
+  const wrongCodesOf = (user: string) => at.grants().grants.find(({ userId }) => userId === user)?.wrongCodes;
+  for (let wrong = 1; wrong <= 4; wrong += 1) {
+    expect(await at.pay(`w${wrong}`, { ...code, userId: "ben" })).toMatchObject({ reason: "E_UNKNOWN" });
+    expect(wrongCodesOf("ben")).toBe(wrong);
+  }
+  expect(at.statuses()).toEqual(["ISSUED", "ISSUED", "ISSUED"]);
+  expect(await at.pay("w5", { ...code, userId: "ben" })).toMatchObject({ reason: "E_UNKNOWN" });
+  expect(at.statuses()).toEqual(["ISSUED", "REVOKED", "REVOKED"]);
+  expect(await at.pay("b1", scan(ben.phone.show().text))).toMatchObject({ outcome: "declined", reason: "E_DENIED" });
+  expect(wrongCodesOf("anna")).toBe(0);
+  expect(await at.pay("p1", code)).toMatchObject({ outcome: "approved" });
+});
+
+test("AC1.3 repeats of one wrong request count once, a payment forgets the count, and users unknown here have none", async () => {
+  const at = counter();
+  const code = await registered(at);
+  const guess = wrongCode("anna", seededRandom("guess"));
+  const request = at.terminal.request("w1", { code: guess, amount: eur(100) });
+  for (let times = 0; times < 9; times += 1)
+    expect(await at.terminal.ask(request)).toMatchObject({ reason: "E_UNKNOWN" });
+  for (let wrong = 2; wrong <= 4; wrong += 1) await at.pay(`w${wrong}`, guess);
+  expect(await at.pay("p1", code)).toMatchObject({ outcome: "approved" });
+  expect(at.grants().grants[0]?.wrongCodes).toBe(0);
+  for (let wrong = 0; wrong < 6; wrong += 1) await at.pay(`n${wrong}`, { ...guess, userId: "carl" });
+  expect(at.dump()).not.toContain("carl");
+});
+
+test("AC1.4 with any one byte of the registration altered after signing there is no approval and no stored row", async () => {
+  const at = counter();
+  const { signed } = at.phone.sign({
+    type: "authorisation-request",
+    body: {
+      userId: "anna",
+      secureCode: "A".repeat(26),
+      accountRef: at.customer,
+      capMinor: "5000",
+      currency: EUR,
+      deviceId: at.phone.identity.deviceId,
+    },
+  });
+  const rows = at.dump();
+  for (let index = 0; index < signed.text.length; index += 1) {
+    for (const replacement of ["0", "~"]) {
+      const text = signed.text.slice(0, index) + replacement + signed.text.slice(index + 1);
+      if (text === signed.text) continue;
+      const refusal = await at.hub.receivePhone({ ...signed, text }).catch((error: unknown) => error);
+      expect(refusal).toHaveProperty("code", expect.stringMatching(/^(?:signature|identity)\.invalid$/));
+    }
+  }
+  for (let index = 0; index < signed.signature.length; index += 1) {
+    const character = signed.signature[index] === "A" ? "B" : "A";
+    const signature = signed.signature.slice(0, index) + character + signed.signature.slice(index + 1);
+    await expect(at.hub.receivePhone({ ...signed, signature })).rejects.toHaveProperty("code", "signature.invalid");
+  }
+  expect(at.dump()).toBe(rows);
+  expect((await at.hub.receivePhone(signed)).type).toBe("first-approval");
+  expect(at.dump()).not.toBe(rows);
+});
+
+test("AC1.4 what another phone signed, or a phone unknown or blocked here, leaves no row", async () => {
+  const at = counter();
+  const ben = enrolPhone(at.fixture, { userId: "ben" });
+  const words = { type: "notices", body: { since: 0 } } as const;
+  const rows = at.dump();
+  const { text } = at.phone.sign(words).signed;
+  const { signature } = ben.phone.sign(words).signed;
+  await expect(at.hub.receivePhone({ text, signature })).rejects.toHaveProperty("code", "signature.invalid");
+  const unknown = JSON.stringify({ ...JSON.parse(text), deviceId: "0".repeat(16) });
+  await expect(at.hub.receivePhone({ text: unknown, signature })).rejects.toHaveProperty("code", "identity.invalid");
+  expect(at.dump()).toBe(rows);
+  at.hub.payers.setStatus(ben.phone.identity.deviceId, "blocked");
+  const blocked = at.dump();
+  await expect(ben.phone.register()).rejects.toHaveProperty("code", "identity.invalid");
+  expect(at.dump()).toBe(blocked);
+});
+
+test("AC1.5 a repeat of an approval that was lost gets the identical answer, and one debit stands", async () => {
+  const at = counter();
+  const code = await registered(at);
+  const request = at.terminal.request("p1", { code, amount: eur(3_200) });
+  const { time: _, ...lost } = await at.terminal.ask(request);
+  const rows = at.balance();
+  await at.clock.advance(60_000);
+  const { time: __, ...again } = await at.terminal.ask(request);
+  expect(again).toEqual(lost);
+  expect(at.balance()).toEqual(rows);
+  expect(at.hub.ledger.transfersUnder("T1/p1/", 10)).toHaveLength(1);
+  const conflict = await at.pay("p1", { ...code, secureCode: "A".repeat(26) });
+  expect(conflict).toMatchObject({ outcome: "declined", reason: "E_CONFLICT" });
+  expect(conflict.detail).toContain("code");
+});
+
+test.each([
+  ["one millisecond before its end", TTL_MS - 1, { outcome: "approved" }],
+  ["in its last millisecond", TTL_MS, { outcome: "approved" }],
+  ["one millisecond after its end", TTL_MS + 1, { outcome: "declined", reason: "E_EXPIRED", responseCode: "54" }],
+])("AC1.6 %s a code is answered for by the hub's clock alone", async (_when, afterMs, answer) => {
+  const at = counter();
+  const { expiresAt } = await at.phone.register();
+  expect(Date.parse(expiresAt) - at.clock.now()).toBe(TTL_MS);
+  const code = scan(at.phone.show().text);
+  await at.clock.advance(afterMs);
+  expect(await at.pay("p1", code)).toMatchObject(answer);
+  expect(at.balance().held).toBe(answer.outcome === "approved" ? 3_200n : 0n);
+});
+
+test("AC1.6 what has expired stays so, though the hub's clock is put back", async () => {
+  const at = counter();
+  const code = await registered(at);
+  await at.clock.advance(TTL_MS + 1);
+  await at.pay("p1", code);
+  at.clock.setWall(at.clock.now() - TTL_MS);
+  expect(await at.pay("p2", code)).toMatchObject({ reason: "E_EXPIRED" });
+  expect(at.statuses()).toEqual(["EXPIRED"]);
+});
+
+test("R4 each bound has its own reason, in order, and a refused code pays afterwards", async () => {
+  const at = counter({ balanceMinor: 4_000n });
+  const code = await registered(at, "5000");
+  expect(await at.pay("p1", code, { minor: 5_001 })).toMatchObject({ reason: "E_LIMIT", responseCode: "61" });
+  expect(at.statuses()).toEqual(["ISSUED"]);
+  expect(await at.pay("p2", code, { minor: 5_000 })).toMatchObject({ reason: "E_DENIED", responseCode: "51" });
+  expect(at.statuses()).toEqual(["ISSUED"]);
+  const dollars = { minor: "100", currency: "USD" } as unknown as ReturnType<typeof eur>;
+  expect(await at.pay("p3", code, { amount: dollars })).toMatchObject({ reason: "E_DENIED" });
+  expect(await at.pay("p4", code, { minor: 0 })).toMatchObject({ reason: "E_FORMAT" });
+  const both = at.terminal.request("p5", { code, amount: eur(100), card: at.terminal.seal("p5") });
+  expect(await at.terminal.ask(both)).toMatchObject({ reason: "E_FORMAT" });
+  at.hub.payers.setStatus(at.phone.identity.deviceId, "blocked");
+  expect(await at.pay("p6", code)).toMatchObject({ reason: "E_DENIED" });
+  at.hub.payers.setStatus(at.phone.identity.deviceId, "active");
+  expect(await at.pay("p7", code, { minor: 4_000 })).toMatchObject({ outcome: "approved" });
+  expect(await at.pay("p8", code, { minor: 9_999_999 })).toMatchObject({ reason: "E_USED" });
+});
+
+const refusalOf = (answer: PhoneAnswer) => (answer.type === "refused" ? answer.body.reason : answer.type);
+
+test("R5 a user has three active codes at most, each within the hub's bounds, for his own account", async () => {
+  const at = counter();
+  const body = {
+    userId: "anna",
+    secureCode: `${"B".repeat(25)}A`,
+    accountRef: at.customer,
+    currency: EUR,
+    deviceId: at.phone.identity.deviceId,
+  };
+  const ask = async (changes: object) =>
+    refusalOf(await at.phone.say({ type: "authorisation-request", body: { ...body, ...changes } }));
+  expect(await ask({ capMinor: "20001" })).toBe("E_LIMIT");
+  expect(await ask({ capMinor: "0" })).toBe("E_FORMAT");
+  expect(await ask({ validitySec: 86_401 })).toBe("E_LIMIT");
+  expect(await ask({ userId: "ben" })).toBe("E_DENIED");
+  expect(await ask({ accountRef: at.merchant })).toBe("E_UNKNOWN");
+  expect(await ask({ currency: "USD" })).toBe("E_DENIED");
+  expect(at.statuses()).toEqual([]);
+  const first = await registered(at);
+  await at.phone.register();
+  await at.phone.register();
+  await expect(at.phone.register()).rejects.toThrow("E_LIMIT");
+  expect(at.phone.usable()).toHaveLength(3);
+  await at.pay("p1", first);
+  await at.phone.register();
+  await at.clock.advance(TTL_MS + 1_000);
+  await at.phone.register();
+  expect(at.statuses()).toEqual(["USED", "EXPIRED", "EXPIRED", "EXPIRED", "ISSUED"]);
+});
+
+test("R6 registering again gives the first answer and the first end; other content for the same code is a conflict", async () => {
+  const at = counter();
+  const first = await at.phone.register({ capMinor: "5000" });
+  const [sent] = at.sent;
+  if (!sent) throw new Error("nothing was sent");
+  await at.clock.advance(3_600_000);
+  const again = await at.hub.receivePhone(sent);
+  expect(again).toMatchObject({ type: "first-approval", body: first });
+  const { body } = JSON.parse(sent.text) as { body: Parameters<typeof at.phone.say>[0]["body"] & object };
+  const changed = await at.phone.say({ type: "authorisation-request", body: { ...body, capMinor: "6000" } as never });
+  expect(refusalOf(changed)).toBe("E_CONFLICT");
+  await at.phone.register({ capMinor: "5000" });
+  expect(at.statuses()).toEqual(["ISSUED", "ISSUED"]);
+  await at.clock.advance(TTL_MS - 3_600_000 + 1);
+  expect(at.phone.usable()).toHaveLength(1);
+});
+
+test("R1 a code whose answer was lost is registered once by asking again", async () => {
+  const at = counter();
+  const losing = enrolPhone(at.fixture, { userId: "ben" });
+  losing.losing = true;
+  await expect(losing.phone.register()).rejects.toThrow("lost");
+  expect(losing.phone.usable()).toEqual([]);
+  losing.losing = false;
+  await losing.phone.settle();
+  expect(at.statuses()).toEqual(["ISSUED"]);
+  expect(await at.pay("p1", scan(losing.phone.show().text))).toMatchObject({ outcome: "approved" });
+});
+
+test("RM10 what was taken back may be paid with again: a reversal, a void, and a hold that nobody confirmed", async () => {
+  const at = counter();
+  const code = await registered(at);
+  await at.pay("p1", code);
+  await at.terminal.tell(at.terminal.entry(at.terminal.reversal("p1")));
+  expect(at.statuses()).toEqual(["ISSUED"]);
+  await at.pay("p2", code);
+  expect(at.statuses()).toEqual(["USED"]);
+  await at.terminal.tell(at.terminal.entry(at.terminal.voided("p2", 1)));
+  expect(at.statuses()).toEqual(["ISSUED"]);
+  await at.pay("p3", code);
+  await at.clock.advance(TEST_POLICY.holdMs + 1);
+  expect(at.hub.expireHolds()).toBe(1);
+  expect(at.statuses()).toEqual(["ISSUED"]);
+  expect(at.balance()).toEqual({ held: 0n, posted: 0n });
+  const notices = await at.phone.fetchNotices();
+  expect(notices.map(({ txnId, status }) => `${txnId} ${status}`)).toEqual([
+    "p1 paid",
+    "p1 released",
+    "p2 paid",
+    "p2 released",
+    "p3 paid",
+    "p3 released",
+  ]);
+});
+
+test("RM10 an advice that comes after its hold ran out still spends the code", async () => {
+  const at = counter();
+  const code = await registered(at);
+  const { maskedAccount = "" } = await at.pay("p1", code);
+  at.clock.setWall(at.clock.now() + TEST_POLICY.holdMs + 1);
+  at.hub.expireHolds();
+  expect(at.statuses()).toEqual(["ISSUED"]);
+  const decision = at.terminal.decision("p1", { mode: "online", amount: eur(3_200), code: { maskedAccount } });
+  await at.terminal.tell(at.terminal.entry(decision));
+  expect(at.statuses()).toEqual(["USED"]);
+  expect(at.balance().posted).toBe(3_200n);
+});
+
+test("RM10 a new attempt of the same payment spends the same code, or another and gives the first back", async () => {
+  const at = counter();
+  const [first, second] = [await registered(at), await registered(at)];
+  await at.pay("p1", first, { attempt: 1 });
+  expect(await at.pay("p1", first, { attempt: 2 })).toMatchObject({ outcome: "approved" });
+  expect(at.statuses()).toEqual(["USED", "ISSUED"]);
+  expect(await at.pay("p1", second, { attempt: 3 })).toMatchObject({ outcome: "approved" });
+  expect(at.statuses()).toEqual(["ISSUED", "USED"]);
+  expect(at.balance()).toEqual({ held: 3_200n, posted: 0n });
+});
+
+test("RM10 a code revoked while it is paid stays paid, and pays no more when it is given back", async () => {
+  const at = counter();
+  const code = await registered(at);
+  await at.pay("p1", code);
+  const revoke = at.hub.featureRoutes.find(({ path }) => path.endsWith("/revoke"));
+  expect(revoke?.handle({ body: { userId: "anna" }, query: {} })).toEqual({ userId: "anna" });
+  expect(at.statuses()).toEqual(["USED"]);
+  await at.terminal.tell(at.terminal.entry(at.terminal.reversal("p1")));
+  expect(at.statuses()).toEqual(["REVOKED"]);
+  expect(await at.pay("p2", code)).toMatchObject({ reason: "E_DENIED" });
+});
+
+test("RM10 one code scanned at two tills at once is paid at one of them", async () => {
+  const at = counter();
+  const code = await registered(at);
+  const answers = await Promise.all([at.pay("p1", code), at.pay("q1", code, { at: at.other }), at.pay("p2", code)]);
+  expect(answers.map(({ outcome, reason }) => reason ?? outcome).sort()).toEqual(["E_USED", "E_USED", "approved"]);
+  expect(at.balance()).toEqual({ held: 3_200n, posted: 0n });
+});
+
+test("RM10 an answer that comes too late takes back the reservation with the debit", async () => {
+  const at = counter();
+  const code = await registered(at);
+  const request = at.terminal.request("p1", { code, amount: eur(3_200) });
+  // The hub draws six bytes for the approval code when all else is done: time passes there.
+  at.fixture.onChance = (length) => {
+    if (length === 6) at.clock.setWall(at.clock.now() + 10_000);
+  };
+  expect(await at.terminal.ask(request)).toMatchObject({ outcome: "stale" });
+  expect(at.statuses()).toEqual(["ISSUED"]);
+  expect(at.balance()).toEqual({ held: 0n, posted: 0n });
+});
+
+test("RM10 what ends the work before its commit leaves neither reservation nor debit", async () => {
+  const at = counter();
+  const code = await registered(at);
+  const rows = at.dump();
+  at.fixture.onChance = (length) => {
+    if (length === 6) throw new Error("the work ends here");
+  };
+  await expect(at.pay("p1", code)).rejects.toThrow("the work ends here");
+  expect(at.dump()).toBe(rows);
+  at.fixture.onChance = () => {};
+  expect(await at.pay("p1", code)).toMatchObject({ outcome: "approved" });
+});
+
+test("R3 the code stands nowhere in the database, whether it was right or wrong", async () => {
+  const at = counter();
+  const code = await registered(at);
+  const rows = at.dump();
+  for (const secret of [code.secureCode, Buffer.from(code.secureCode).toString("hex"), code.secureCode.toLowerCase()])
+    expect(rows).not.toContain(secret);
+  await at.pay("p1", code);
+  await at.pay("w1", { ...code, userId: "ben" });
+  expect(at.dump()).not.toContain(code.secureCode);
+  const bytes = at.database.serialize();
+  expect(bytes.includes(code.secureCode)).toBe(false);
+});
+
+test("RM10 in any order of payments, reversals and confirmations at two tills a code pays at most once, and the phone is told the truth", async () => {
+  const steps = fc.array(
+    fc.record({
+      do: fc.constantFrom("pay", "reverse", "void", "confirm", "sweep"),
+      txn: fc.constantFrom("p1", "p2", "p3"),
+      second: fc.boolean(),
+    }),
+    { minLength: 3, maxLength: 14 },
+  );
+  await fc.assert(
+    fc.asyncProperty(steps, async (run) => {
+      const at = counter();
+      const code = await registered(at);
+      let attempt = 0;
+      for (const step of run) {
+        const till = step.second ? at.other : at.terminal;
+        if (step.do === "pay") {
+          attempt += 1;
+          await at.pay(step.txn, code, { at: till, attempt });
+        }
+        if (step.do === "reverse") await till.tell(till.entry(till.reversal(step.txn, Math.max(attempt, 1))));
+        if (step.do === "void") await till.tell(till.entry(till.voided(step.txn, 1)));
+        if (step.do === "confirm" && (await isHeld(at, `${till.terminalId}/${step.txn}`)))
+          await till.tell(till.entry(till.decision(step.txn, { mode: "online", amount: eur(3_200) })));
+        if (step.do === "sweep") at.hub.expireHolds();
+        const { held, posted } = at.balance();
+        expect(held + posted).toBe(at.statuses()[0] === "USED" ? 3_200n : 0n);
+      }
+      const notices = await at.phone.fetchNotices();
+      const paid = notices.filter(({ status }) => status === "paid").length;
+      const released = notices.filter(({ status }) => status === "released").length;
+      expect(paid - released).toBe(at.statuses()[0] === "USED" ? 1 : 0);
+    }),
+    { numRuns: 100 },
+  );
+});
+
+/** Whether a hold of this payment stands. */
+async function isHeld({ hub }: Counter, prefix: string): Promise<boolean> {
+  const transfers = hub.ledger.transfersUnder(`${prefix}/`, 200);
+  const ended = new Set(transfers.flatMap(({ pendingId }) => pendingId ?? []));
+  return transfers.some(({ id, kind }) => kind === "pending" && !ended.has(id));
+}
