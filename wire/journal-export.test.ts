@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { Epoch, PaymentId, TerminalId } from "../base/ids.ts";
 import { GENESIS_HASH, hashEntry, type StoredEntry } from "./journal-entry.ts";
-import { type ExportOptions, readExport, writeExport } from "./journal-export.ts";
+import { type ExportOptions, exportLines, readExport, writeExport } from "./journal-export.ts";
 import { newSigningKeys, publicKeyText, signText } from "./signing.ts";
 
 const terminalId = "shop-1" as TerminalId;
@@ -88,4 +88,14 @@ test.each([
     code: "message.invalid",
     message: expect.stringContaining(where),
   });
+});
+
+test("lines end at line feeds alone, wherever the file's chunks were cut", async () => {
+  const bytes = new TextEncoder().encode(lines.map((line) => `${line}\n`).join(""));
+  for (const size of [1, 7, 1_000, bytes.length]) {
+    const chunks = async function* () {
+      for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+    };
+    expect(await readExport(exportLines(chunks()))).toMatchObject({ count: 5, signatureHolds: true });
+  }
 });

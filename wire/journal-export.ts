@@ -178,6 +178,25 @@ export class ExportReader {
   }
 }
 
+/**
+ * The lines of a file, whose text may hold every other character that some readers take for a line's end (U+2028 is one).
+ * Throws Fault `message.invalid` for a line beyond the limit.
+ */
+export async function* exportLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string, void> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const chunk of chunks) {
+    const parts = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    rest = parts.pop() ?? "";
+    yield* parts;
+    if (rest.length > EXPORT_LINE_MAX) {
+      throw new Fault("message.invalid", `no export of a journal: a line is longer than ${EXPORT_LINE_MAX} characters`);
+    }
+  }
+  rest += decoder.decode();
+  if (rest !== "") yield rest;
+}
+
 export interface ReadExport extends ExportSummary {
   readonly entries: readonly StoredEntry[];
 }
