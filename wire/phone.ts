@@ -81,7 +81,13 @@ export const CodeRegistrationSchema = z.strictObject({
 export type CodeRegistration = z.infer<typeof CodeRegistrationSchema>;
 
 /** Asks for value to spend with no hub in reach (RM11): the hub sets it aside from the account at once. */
-export const AllowanceRequestSchema = z.strictObject({ amountMinor: MinorSchema, currency: CurrencySchema });
+export const AllowanceRequestSchema = z.strictObject({
+  /** The phone's own, kept until there is an answer: asked again under it, the hub gives the same allowance. */
+  requestId: z.string().regex(/^[0-9a-f]{24}$/),
+  amountMinor: MinorSchema,
+  currency: CurrencySchema,
+});
+export type AllowanceRequest = z.infer<typeof AllowanceRequestSchema>;
 /** 96 random bits in hex. */
 export const AllowanceIdSchema = z.string().regex(/^[0-9a-f]{24}$/);
 /** Gives back what is not spent. Under the phone's signature: a later note with a higher counter proves that it lied. */

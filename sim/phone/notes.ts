@@ -4,12 +4,19 @@
  */
 import type { KeyObject } from "node:crypto";
 import { z } from "zod";
+import { toHex } from "../../base/bytes.ts";
 import { Fault } from "../../base/fault.ts";
-import { toDecimal } from "../../base/money.ts";
+import type { RandomBytes } from "../../base/ids.ts";
+import { type Money, toDecimal } from "../../base/money.ts";
 import { type Challenge, decodeChallenge, openAllowance, type Spending, signNote } from "../../wire/offline-note.ts";
-import { AllowanceIdSchema, type AllowanceReturn } from "../../wire/phone.ts";
+import {
+  AllowanceIdSchema,
+  type AllowanceRequest,
+  AllowanceRequestSchema,
+  type AllowanceReturn,
+} from "../../wire/phone.ts";
 
-const WalletStateSchema = z.strictObject({
+const HeldSchema = z.strictObject({
   allowanceId: AllowanceIdSchema,
   allowance: z.string(),
   /** Of the last note; one below the allowance's first when there is none. */
@@ -18,6 +25,13 @@ const WalletStateSchema = z.strictObject({
   previousHash: z.string(),
   /** The challenge answered last, and how: one who is asked again shows the same note and spends nothing more. */
   last: z.strictObject({ challenge: z.string(), note: z.string() }).optional(),
+});
+type Held = z.infer<typeof HeldSchema>;
+
+const WalletStateSchema = z.strictObject({
+  /** Asked for, and not answered yet. */
+  asked: AllowanceRequestSchema.optional(),
+  held: HeldSchema.optional(),
 });
 type WalletState = z.infer<typeof WalletStateSchema>;
 
@@ -36,6 +50,10 @@ export interface NoteWalletOptions {
 }
 
 export interface NoteWallet {
+  /** What `allowance-request` says: the same words until there is an answer. */
+  ask(amount: Money, random: RandomBytes): AllowanceRequest;
+  /** The hub said no: the next request is another. */
+  refused(): void;
   /** Takes the hub's answer to an allowance request. Throws Fault `signature.invalid`, `codec.*`. */
   hold(allowanceText: string): void;
   /** What the payer is asked for: to be read before it is answered. */
@@ -63,22 +81,36 @@ export function memoryStore(first?: string): WalletStore {
   };
 }
 
+const REQUEST_ID_BYTES = 12;
+
 export function createNoteWallet(options: NoteWalletOptions): NoteWallet {
   const { payerKey, hubSigningKey, store } = options;
-  const stateOf = (): WalletState | undefined => {
-    const text = store.load();
-    return text === undefined || text === "" ? undefined : WalletStateSchema.parse(JSON.parse(text));
-  };
-  const opened = (state: WalletState) => openAllowance(state.allowance, hubSigningKey).allowance;
-  const wallet: NoteWallet = {
+  const stateOf = (): WalletState => WalletStateSchema.parse(JSON.parse(store.load() ?? "{}"));
+  const save = (state: WalletState) => store.save(JSON.stringify(state));
+  const allowanceOf = (held: Held) => openAllowance(held.allowance, hubSigningKey).allowance;
+  return {
+    ask(amount, random) {
+      const state = stateOf();
+      const asked = state.asked ?? {
+        requestId: toHex(random(REQUEST_ID_BYTES)),
+        amountMinor: amount.minor.toString(),
+        currency: amount.currency,
+      };
+      save({ ...state, asked });
+      return asked;
+    },
+    refused() {
+      const { asked: _, ...state } = stateOf();
+      save(state);
+    },
     hold(allowanceText) {
       const { allowance, allowanceHash } = openAllowance(allowanceText, hubSigningKey);
       const { allowanceId, counterStart } = allowance;
+      const { held } = stateOf();
       // The answer to a repeated request is no new value.
-      if (stateOf()?.allowanceId === allowanceId) return;
+      if (held?.allowanceId === allowanceId) return save({ held });
       const counter = counterStart - 1;
-      const fresh = { allowanceId, allowance: allowanceText, counter, spentMinor: "0", previousHash: allowanceHash };
-      store.save(JSON.stringify(fresh));
+      save({ held: { allowanceId, allowance: allowanceText, counter, spentMinor: "0", previousHash: allowanceHash } });
     },
     read(challengeText) {
       const { amount, payee, terminalId } = decodeChallenge(challengeText);
@@ -86,34 +118,36 @@ export function createNoteWallet(options: NoteWalletOptions): NoteWallet {
     },
     answer(challengeText) {
       const { payee: _, ...asked } = decodeChallenge(challengeText);
-      const state = stateOf();
-      if (!state) throw new Fault("message.invalid", "the phone holds no allowance; ask the hub for one first");
-      if (state.last?.challenge === challengeText) return state.last.note;
-      const allowance = opened(state);
-      const { amount } = asked;
-      const spentAfter = BigInt(state.spentMinor) + amount.minor;
-      if (amount.currency !== allowance.amount.currency || spentAfter > allowance.amount.minor)
-        throw new Fault("message.invalid", `the phone has less than ${toDecimal(amount)} ${amount.currency} to spend`);
-      const counter = state.counter + 1;
-      const spending: Spending = { ...asked, counter, spentAfter, previousHash: state.previousHash };
-      const note = signNote(state.allowance, allowance, { spending, payerKey });
+      const { held, ...rest } = stateOf();
+      if (!held) throw new Fault("message.invalid", "the phone holds no allowance; ask the hub for one first");
+      if (held.last?.challenge === challengeText) return held.last.note;
+      const spending = nextOf(held, allowanceOf(held).amount, asked);
+      const note = signNote(held.allowance, allowanceOf(held), { spending, payerKey });
+      const { counter, spentAfter } = spending;
       const last = { challenge: challengeText, note: note.text };
-      const spentMinor = spentAfter.toString();
-      store.save(JSON.stringify({ ...state, counter, spentMinor, previousHash: note.hash, last }));
+      const spent = { counter, spentMinor: spentAfter.toString(), previousHash: note.hash, last };
+      save({ ...rest, held: { ...held, ...spent } });
       return note.text;
     },
     left() {
-      const state = stateOf();
-      return state ? opened(state).amount.minor - BigInt(state.spentMinor) : 0n;
+      const { held } = stateOf();
+      return held ? allowanceOf(held).amount.minor - BigInt(held.spentMinor) : 0n;
     },
     statement() {
-      const state = stateOf();
-      if (!state) return undefined;
-      const notes = state.counter - opened(state).counterStart + 1;
-      return { allowanceId: state.allowanceId, notes, spentMinor: state.spentMinor };
+      const { held } = stateOf();
+      if (!held) return undefined;
+      const notes = held.counter - allowanceOf(held).counterStart + 1;
+      return { allowanceId: held.allowanceId, notes, spentMinor: held.spentMinor };
     },
-    drop: () => store.save(""),
+    drop: () => save({}),
     clone: () => createNoteWallet({ ...options, store: memoryStore(store.load()) }),
   };
-  return wallet;
+}
+
+function nextOf(held: Held, allowed: Money, asked: Omit<Challenge, "payee">): Spending {
+  const { amount } = asked;
+  const spentAfter = BigInt(held.spentMinor) + amount.minor;
+  if (amount.currency !== allowed.currency || spentAfter > allowed.minor)
+    throw new Fault("message.invalid", `the phone has less than ${toDecimal(amount)} ${amount.currency} to spend`);
+  return { ...asked, counter: held.counter + 1, spentAfter, previousHash: held.previousHash };
 }

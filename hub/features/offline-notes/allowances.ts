@@ -39,17 +39,18 @@ export const answerReturn = (parts: NoteParts, message: PhoneMessageOf<"allowanc
 
 function issue(
   parts: NoteParts,
-  { id: requestId, body }: PhoneMessageOf<"allowance-request">,
+  { body }: PhoneMessageOf<"allowance-request">,
   device: PayerDevice,
 ): Result<PhoneReply, Refused> {
   const { store, clock, offlineNotes: policy, metrics } = parts;
   const { deviceId, userId, accountId } = device;
+  const { requestId } = body;
   const now = clock.now();
   const amount: Money = { minor: BigInt(body.amountMinor), currency: body.currency };
   const known = store.askedBy(deviceId, requestId);
   if (known) {
     if (BigInt(known.minor) === amount.minor && known.currency === amount.currency) return ok(grantOf(known));
-    return refuse("E_CONFLICT", "amount: it differs from what this message asked for before");
+    return refuse("E_CONFLICT", "amountMinor, currency: they differ from what came under this request before");
   }
   const refused = refusalFor(parts, device, amount);
   if (refused) return refused;

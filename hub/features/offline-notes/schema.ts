@@ -16,7 +16,7 @@ export const offlineNotesMigrations: readonly Migration[] = [
         counter_start INTEGER NOT NULL,
         issued_at INTEGER NOT NULL,
         expires_at INTEGER NOT NULL,
-        -- The phone's message that asked for it, and what it was given; neither is known after a restore.
+        -- The phone's own id of its request, and what it was given; neither is known after a restore.
         request_id TEXT,
         signed TEXT,
         state TEXT NOT NULL CHECK (state IN ('active', 'returned', 'closed')),
