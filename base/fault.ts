@@ -26,10 +26,12 @@ export const FAULT_CODES = [
   "uplink.refused",
   "identity.missing",
   "identity.invalid",
+  "identity.revoked",
   "signature.invalid",
   "seal.invalid",
   "message.invalid",
   "queue.full",
+  "fence.stale",
   "aborted",
 ] as const;
 export type FaultCode = (typeof FAULT_CODES)[number];

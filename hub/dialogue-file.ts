@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { Fault, reasonOf } from "../base/fault.ts";
 import { type DialogueFile, DialogueFileSchema, openDialogue } from "../wire/card-dialogue.ts";
 import { firstIssue, parseJson } from "../wire/signing.ts";
-import type { SealingKeys } from "./keys.ts";
+import type { SealingRing } from "./sealing-ring.ts";
 
 const FILE_BYTES_MAX = 1_048_576;
 
@@ -22,11 +22,11 @@ export function readDialogueFile(path: string): DialogueFile {
   throw new Fault("config.invalid", why);
 }
 
-export function openDialogueFile(file: DialogueFile, { keyId, privateKey }: SealingKeys): string {
-  if (file.sealed.keyId !== keyId) {
-    throw new Fault("seal.invalid", `the dialogue is sealed to the key ${file.sealed.keyId}, this hub's is ${keyId}`);
-  }
-  return openDialogue(file, privateKey);
+export function openDialogueFile(file: DialogueFile, keys: SealingRing): string {
+  const key = keys.find(file.sealed.keyId);
+  if (key) return openDialogue(file, key.privateKey);
+  const known = keys.all.map(({ keyId }) => keyId).join(", ");
+  throw new Fault("seal.invalid", `the dialogue is sealed to the key ${file.sealed.keyId}, this hub has ${known}`);
 }
 
 function jsonOf(path: string, text: string): unknown {

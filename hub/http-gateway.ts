@@ -13,6 +13,7 @@ import { type DownEnvelope, MESSAGE_BYTES_MAX, type UpEnvelope, UpEnvelopeSchema
 import { UPLINK_PATH } from "../wire/topics.ts";
 import { registerAuthorisationRoutes } from "./core/authorisation/index.ts";
 import { type PayerRouteParts, registerPayerRoutes, registerPhoneRoutes } from "./core/payers/index.ts";
+import { registerReconciliationRoutes } from "./core/reconciliation/index.ts";
 import { registerEnrolRoute, registerTerminalRoutes, type TerminalRouteParts } from "./core/terminals/index.ts";
 import { bearerOf, ErrorSchema, HttpRefusal, jsonSchema, parseInput, sameSecret } from "./http.ts";
 import type { HubCore } from "./hub-core.ts";
@@ -88,6 +89,7 @@ export async function openHttpGateway(options: HttpGatewayOptions): Promise<Http
       next(known ? undefined : new HttpRefusal(401, "E_DENIED", "the operator's token is missing or wrong"));
     });
     registerAuthorisationRoutes(scope, options.hub.authorisation);
+    registerReconciliationRoutes(scope, options.hub.reconciliation);
     registerTerminalRoutes(scope, options.terminalParts);
     registerPayerRoutes(scope, payerParts);
     registerFeatureRoutes(scope, options.hub);
@@ -198,6 +200,7 @@ function registerUplink(app: FastifyInstance, { hub }: HttpGatewayOptions, refus
         if (reason === undefined) throw error;
         refusals.note(envelope.terminalId, reason, { why: reasonOf(error) });
         if (reason === "revoked") throw new HttpRefusal(403, "E_DENIED", reasonOf(error));
+        if (reason === "fence") throw new HttpRefusal(409, "E_STALE", reasonOf(error), "body.fence");
         if (reason === "signature") throw new HttpRefusal(400, "E_SIG", reasonOf(error), "body.signature");
         throw new HttpRefusal(400, "E_FORMAT", reasonOf(error), "body");
       }

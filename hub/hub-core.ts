@@ -6,13 +6,13 @@
 import type { KeyObject } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
-import { type Epoch, newMessageId, type RandomBytes, type TerminalId } from "../base/ids.ts";
+import type { Epoch, RandomBytes, TerminalId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { openSqlite, type Sqlite, transaction } from "../base/sqlite.ts";
-import { openCardData, type SealedCardData } from "../wire/card-data.ts";
 import type { DownEnvelope, DownOf, UpEnvelope, UpOf } from "../wire/envelope.ts";
 import type { PhoneAnswer, PhoneReply } from "../wire/phone.ts";
 import type { Signed } from "../wire/signing.ts";
+import { cardOpener, type OpenCard } from "./card-opener.ts";
 import {
   type Answer,
   type Authorisation,
@@ -20,12 +20,12 @@ import {
   type CardRange,
   createAuthorisation,
   type Means,
-  type Presented,
   STALE_ANSWER,
 } from "./core/authorisation/index.ts";
-import { createIngest, type Ingest, ingestMigrations } from "./core/ingest/index.ts";
+import { createDayEntries, createIngest, type Ingest, ingestMigrations } from "./core/ingest/index.ts";
 import { createLedger, type Ledger, ledgerMigrations } from "./core/ledger/index.ts";
 import { createPayers, type Payers, payerMigrations } from "./core/payers/index.ts";
+import { createReconciliation, type Reconciliation, reconciliationMigrations } from "./core/reconciliation/index.ts";
 import { createTerminals, type LeasePolicy, type Terminals, terminalMigrations } from "./core/terminals/index.ts";
 import { createGroupCommit, type GroupCommit } from "./group-commit.ts";
 import type { HubKeys } from "./keys.ts";
@@ -33,6 +33,7 @@ import { createMetrics, type Metrics } from "./metrics.ts";
 import type { FeatureMessage, HubService, OfflineCodePolicy, OfflineNotePolicy, OperatorRoute } from "./service.ts";
 import { createServices } from "./service-core.ts";
 import { SERVICES } from "./services.ts";
+import { answerRevoked, headOf, leaseUnasked } from "./terminal-messages.ts";
 
 export interface HubPolicy {
   readonly merchantId: string;
@@ -72,6 +73,7 @@ export interface HubCore {
   readonly authorisation: Authorisation;
   readonly ingest: Ingest;
   readonly payers: Payers;
+  readonly reconciliation: Reconciliation;
   readonly metrics: Metrics;
   /** What the operator may ask of the features. */
   readonly featureRoutes: readonly OperatorRoute[];
@@ -81,10 +83,13 @@ export interface HubCore {
   readonly sealingKey: { readonly keyId: string; readonly publicKey: KeyObject };
   /**
    * Applies one message of a terminal that the caller has authenticated; the answers come after the commit. Throws
-   * Fault `identity.invalid` for a terminal unknown here, `signature.invalid` for a batch that it did not sign,
-   * `queue.full` under overload, `store.failed` when nothing could be stored.
+   * Fault `identity.invalid` for a terminal unknown here, `identity.revoked`, `signature.invalid` for a batch that it did not sign,
+   * `fence.stale` for a batch of an earlier opening of its journal, `queue.full` under overload, `store.failed` when
+   * nothing could be stored.
    */
   receive(envelope: UpEnvelope): Promise<readonly DownEnvelope[]>;
+  /** A fresh lease for a terminal that did not ask, or that it has none; undefined for one that was never heard. */
+  leaseUnasked(terminalId: TerminalId): Promise<DownEnvelope | undefined>;
   /**
    * Applies what a customer's phone signed; the answer comes after the commit. Throws Fault `signature.invalid`,
    * `identity.invalid` for a phone unknown or blocked, `message.invalid`, `queue.full`, `store.failed`.
@@ -109,6 +114,7 @@ export const openHubDatabase = (path: string): Sqlite =>
       ...authorisationMigrations,
       ...ingestMigrations,
       ...payerMigrations,
+      ...reconciliationMigrations,
       ...SERVICES.flatMap(({ migrations }) => migrations),
     ],
   });
@@ -119,14 +125,7 @@ export function createHubCore(options: HubCoreOptions): HubCore {
   const { database, keys, policy, clock, random, log } = options;
   const metrics = options.metrics ?? createMetrics();
   const ledger = createLedger(database, clock);
-  const terminals = createTerminals({
-    database,
-    clock,
-    random,
-    signingKey: keys.signing.privateKey,
-    sealing: keys.sealing,
-    leasePolicy: (terminalId) => policy.leaseOf(terminalId),
-  });
+  const terminals = terminalsOf(options, (accountId) => payers.devicesOf(accountId));
   let means: readonly Means[] = [];
   const authorisation = createAuthorisation({
     ...policy,
@@ -137,9 +136,10 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     tokenKey: keys.tokenKey,
     permitsDeferred: (terminalId, leaseId) => terminals.permitsDeferred(terminalId, leaseId),
     means: () => means,
+    denies: (kind, name) => terminals.denyList.denies(kind, name),
     countCryptogram: (type, result) => metrics.count("tillway_hub_cryptograms_total", { type, result }),
   });
-  const openCard = cardOpener(keys, authorisation);
+  const openCard = cardOpener(keys.sealing, authorisation);
   const ingest = createIngest({
     database,
     random,
@@ -154,10 +154,14 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     metrics.count("tillway_hub_committed_messages_total", {}, works);
   });
   metrics.gauge("tillway_hub_waiting_messages", () => commits.waiting);
+  metrics.gauge("tillway_hub_open_findings", () => ingest.findings.countOpen());
+  metrics.gauge("tillway_hub_quarantined_entries", () => ingest.quarantine.countOpen());
   const payers = createPayers({ database, clock, random, merchantName: policy.merchantName ?? policy.merchantId });
   const services = createServices(options, { ledger, payers, terminals, metrics, hubEpoch: ingest.hubEpoch });
   means = services.flatMap((service) => service.means ?? []);
+  const reconciliation = reconciliationOf(options, authorisation, commits);
   const parts: Parts = {
+    reconciliation,
     clock,
     random,
     terminals,
@@ -176,11 +180,15 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     authorisation,
     ingest,
     payers,
+    reconciliation,
     metrics,
     featureRoutes: services.flatMap(({ routes }) => routes),
     signingKey: keys.signing.publicKey,
-    sealingKey: { keyId: keys.sealing.keyId, publicKey: keys.sealing.publicKey },
+    get sealingKey() {
+      return { keyId: keys.sealing.keyId, publicKey: keys.sealing.publicKey };
+    },
     receive: (envelope) => receive(parts, envelope),
+    leaseUnasked: (terminalId) => leaseUnasked(parts, terminalId),
     receivePhone: (signed) => receivePhone(parts, signed),
     expireHolds: () => transaction(database, () => sweep(parts)),
     get waiting() {
@@ -193,16 +201,45 @@ export function createHubCore(options: HubCoreOptions): HubCore {
   };
 }
 
-function sweep({ authorisation, metrics, services }: Parts): number {
+const terminalsOf = (
+  { database, keys, policy, clock, random }: HubCoreOptions,
+  devicesOf: (accountId: string) => readonly string[],
+): Terminals =>
+  createTerminals({
+    database,
+    clock,
+    random,
+    signingKey: keys.signing.privateKey,
+    sealing: keys.sealing,
+    tokenKey: keys.tokenKey,
+    devicesOf,
+    leasePolicy: (terminalId) => policy.leaseOf(terminalId),
+  });
+
+const reconciliationOf = (
+  { database, clock, log }: HubCoreOptions,
+  authorisation: Authorisation,
+  commits: GroupCommit,
+): Reconciliation =>
+  createReconciliation({
+    database,
+    clock,
+    log: log.for("reconciliation"),
+    entries: createDayEntries(database),
+    postedMinor: (terminalId, paymentId) => authorisation.posted({ terminalId, paymentId })?.postedMinor,
+    commit: (apply) => commits.submit({ lane: "queue", apply }),
+  });
+
+function sweep({ authorisation, ingest, clock, metrics, services }: Parts): number {
   const expired = authorisation.expireHolds(EXPIRED_PER_SWEEP_MAX);
   if (expired > 0) metrics.count("tillway_hub_holds_expired_total", {}, expired);
   for (const service of services) service.sweep?.();
+  ingest.findings.gaps(clock.now());
   return expired;
 }
 
-type OpenCard = (sealed: SealedCardData | undefined, paymentId: string, terminalId: TerminalId) => Presented;
-
 interface Parts {
+  readonly reconciliation: Reconciliation;
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly terminals: Terminals;
@@ -215,26 +252,11 @@ interface Parts {
   readonly services: readonly HubService[];
 }
 
-/** The number lives here for the length of one call; what goes on is its token. */
-function cardOpener({ sealing }: HubKeys, authorisation: Authorisation): OpenCard {
-  return (sealed, paymentId, terminalId) => {
-    if (!sealed) return undefined;
-    if (sealed.keyId !== sealing.keyId) return "unreadable";
-    try {
-      const card = openCardData({ sealed, terminalId, paymentId, privateKey: sealing.privateKey });
-      const issued = authorisation.issued(card);
-      return { token: authorisation.tokenOf(card.pan), expiry: card.expiry, ...(issued ? { issued } : {}) };
-    } catch (error) {
-      if (error instanceof Fault) return "unreadable";
-      throw error;
-    }
-  };
-}
-
 async function receive(parts: Parts, envelope: UpEnvelope): Promise<readonly DownEnvelope[]> {
   const signingKey = parts.terminals.signingKeyOf(envelope.terminalId);
   if (!signingKey) throw new Fault("identity.invalid", `no terminal ${envelope.terminalId} is enrolled here`);
   parts.metrics.count("tillway_hub_messages_total", { type: envelope.type });
+  if (parts.terminals.isRevoked(envelope.terminalId)) return answerRevoked(parts, envelope);
   switch (envelope.type) {
     case "authorisation.request":
       return [await authorise(parts, envelope)];
@@ -244,11 +266,13 @@ async function receive(parts: Parts, envelope: UpEnvelope): Promise<readonly Dow
         weight: envelope.body.entries.length,
         apply() {
           // Signature and seals are checked here and not on arrival, so that a burst of batches keeps no person waiting.
-          const batch = parts.ingest.check(envelope.terminalId, envelope.body, signingKey);
-          parts.terminals.markSeen(envelope.terminalId);
-          return parts.ingest.apply(batch, parts.clock.now());
+          const { terminalId, body: batch } = envelope;
+          parts.terminals.markSeen(terminalId);
+          return parts.ingest.take({ terminalId, batch, signingKey }, parts.clock.now());
         },
       });
+      // What the refusal found is committed before it is told.
+      if ("stale" in applied) throw applied.stale;
       for (const { status } of applied.results) parts.metrics.count("tillway_hub_entries_total", { status });
       const body: DownOf<"receipt">["body"] = {
         epoch: envelope.body.epoch,
@@ -270,6 +294,10 @@ async function receive(parts: Parts, envelope: UpEnvelope): Promise<readonly Dow
         },
       });
       return [];
+    case "day.summary": {
+      const report = await parts.reconciliation.take(envelope);
+      return report ? [{ ...headOf(parts, envelope), type: "day.report", body: report }] : [];
+    }
     default:
       return [await askFeature(parts, envelope)];
   }
@@ -341,24 +369,21 @@ async function authorise(
 /** A terminal that says `online` is given hub time and its lease; one that leaves is only noted. */
 async function presence(parts: Parts, envelope: UpOf<"presence">): Promise<readonly DownEnvelope[]> {
   const { terminalId, epoch, body } = envelope;
+  let held: DownOf<"lease">["body"]["held"];
   const lease = await parts.commits.submit({
     lane: "person",
     apply() {
       parts.terminals.markSeen(terminalId);
-      parts.terminals.setPresence(terminalId, body);
-      return body.status === "online" ? parts.terminals.grantLease(terminalId, epoch) : undefined;
+      parts.terminals.setPresence(terminalId, epoch, body);
+      if (body.status !== "online") return undefined;
+      // Not of a Last Will, which speaks of the time when the connection was made.
+      parts.ingest.checkHead({ terminalId, epoch }, body.head, parts.clock.now());
+      held = { hubEpoch: parts.ingest.hubEpoch, watermark: parts.ingest.watermark({ terminalId, epoch }) };
+      return parts.terminals.grantLease(terminalId, epoch);
     },
   });
   if (body.status !== "online") return [];
   const time = parts.terminals.signedTime(terminalId);
-  return [{ ...headOf(parts, envelope), type: "lease", body: { time, ...(lease === undefined ? {} : { lease }) } }];
+  const given = { ...(lease === undefined ? {} : { lease }), ...(held === undefined ? {} : { held }) };
+  return [{ ...headOf(parts, envelope), type: "lease", body: { time, ...given } }];
 }
-
-const headOf = (parts: Parts, { terminalId, epoch, sequence }: UpEnvelope) => ({
-  v: 1 as const,
-  id: newMessageId(parts.random),
-  terminalId,
-  epoch,
-  sequence,
-  sentAt: new Date(parts.clock.now()).toISOString(),
-});

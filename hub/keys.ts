@@ -1,39 +1,29 @@
 /** The hub's own keys: what it signs with, what cards are sealed to, and what its card tokens are keyed with. */
-import { createPublicKey, generateKeyPairSync, hash, type KeyObject } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { createPublicKey, type KeyObject } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fromBase64, toBase64 } from "../base/bytes.ts";
 import { Fault, reasonOf } from "../base/fault.ts";
 import type { RandomBytes } from "../base/ids.ts";
 import { syncFolder } from "../base/sqlite.ts";
-import { newSigningKeys, privateKeyText, publicKeyText, readPrivateKey, type SigningKeys } from "../wire/signing.ts";
-
-export interface SealingKeys {
-  readonly keyId: string;
-  readonly publicKey: KeyObject;
-  readonly privateKey: KeyObject;
-}
+import { newSigningKeys, privateKeyText, readPrivateKey, type SigningKeys } from "../wire/signing.ts";
+import { newSealingKeys, SealingRing, type SealingStore, sealingGeneration, sealingKeysOf } from "./sealing-ring.ts";
 
 export interface HubKeys {
   readonly signing: SigningKeys;
-  readonly sealing: SealingKeys;
+  /** The present key, and those before it that entries may still be sealed to. */
+  readonly sealing: SealingRing;
   /** 32 bytes. */
   readonly tokenKey: Uint8Array;
 }
 
 const TOKEN_KEY_BYTES = 32;
-const KEY_ID_LENGTH = 16;
 const SEALING_KEY = "sealing.key";
-
-const sealingKeys = (privateKey: KeyObject): SealingKeys => {
-  const publicKey = createPublicKey(privateKey);
-  return { keyId: hash("sha256", publicKeyText(publicKey), "hex").slice(0, KEY_ID_LENGTH), publicKey, privateKey };
-};
 
 /** Fresh keys in memory. */
 export const newHubKeys = (random: RandomBytes): HubKeys => ({
   signing: newSigningKeys(),
-  sealing: sealingKeys(generateKeyPairSync("x25519").privateKey),
+  sealing: new SealingRing([sealingGeneration(1, newSealingKeys())]),
   tokenKey: random(TOKEN_KEY_BYTES),
 });
 
@@ -48,7 +38,6 @@ export function loadHubKeys(folder: string, random: RandomBytes): HubKeys {
     make: () => privateKeyText(newSigningKeys().privateKey),
     read: (text) => privateKeyOf(text, "ed25519"),
   });
-  const sealing = sealingKeyFile(folder);
   const tokenKey = keyFile({
     path: join(folder, "token.key"),
     make: () => toBase64(random(TOKEN_KEY_BYTES)),
@@ -56,25 +45,60 @@ export function loadHubKeys(folder: string, random: RandomBytes): HubKeys {
   });
   return {
     signing: { privateKey: signing, publicKey: createPublicKey(signing) },
-    sealing: sealingKeys(sealing),
+    sealing: loadSealingRing(folder),
     tokenKey,
   };
 }
 
-const sealingKeyFile = (folder: string): KeyObject =>
+/** The first key lies in `sealing.key`, each later one in a file of its own: the newest is the present one. */
+const SEALING_FILE = /^sealing(?:-(\d{1,6}))?\.key$/;
+const sealingPath = (folder: string, generation: number): string =>
+  join(folder, generation === 1 ? SEALING_KEY : `sealing-${generation}.key`);
+
+function sealingGenerations(folder: string): readonly number[] {
+  return readdirSync(folder)
+    .flatMap((name) => {
+      const match = SEALING_FILE.exec(name);
+      return match ? [Number(match[1] ?? 1)] : [];
+    })
+    .toSorted((a, b) => a - b);
+}
+
+const readSealingKey = (path: string): KeyObject =>
   keyFile({
-    path: join(folder, SEALING_KEY),
-    make: () => privateKeyText(generateKeyPairSync("x25519").privateKey),
+    path,
+    make: () => privateKeyText(newSealingKeys().privateKey),
     read: (text) => privateKeyOf(text, "x25519"),
   });
 
+function readSealingRing(folder: string, generations: readonly number[], store?: SealingStore): SealingRing {
+  const keys = generations.map((generation) => {
+    const path = sealingPath(folder, generation);
+    const keysOf = sealingKeysOf(readSealingKey(path));
+    return { ...sealingGeneration(generation, keysOf), madeAt: Math.round(statSync(path).mtimeMs) };
+  });
+  return new SealingRing(keys, store);
+}
+
+/** Where the folder has no such key, the first is made. */
+function loadSealingRing(folder: string): SealingRing {
+  const known = sealingGenerations(folder);
+  return readSealingRing(folder, known.length === 0 ? [1] : known, {
+    put: (generation, { privateKey }) => writeKey(sealingPath(folder, generation), privateKeyText(privateKey)),
+    remove(generation) {
+      rmSync(sealingPath(folder, generation), { force: true });
+      syncFolder(folder);
+    },
+  });
+}
+
 /** For a command beside the hub, which makes no key. Throws Fault `identity.missing` where the hub has made none either. */
-export function readSealingKeys(folder: string): SealingKeys {
-  const path = join(folder, SEALING_KEY);
-  if (existsSync(path)) return sealingKeys(sealingKeyFile(folder));
+export function readSealingKeys(folder: string): SealingRing {
+  const known = existsSync(folder) ? sealingGenerations(folder) : [];
+  if (known.length > 0) return readSealingRing(folder, known);
   throw new Fault(
     "identity.missing",
-    `${path}: there is no such key; name the running hub's configuration with --config`,
+    `${join(folder, SEALING_KEY)}: there is no such key; name the running hub's configuration with --config`,
   );
 }
 
@@ -110,15 +134,17 @@ interface KeyFile<Key> {
   read(text: string): Key;
 }
 
+function writeKey(path: string, text: string): void {
+  writeFileSync(`${path}.new`, text, { mode: 0o600, flush: true });
+  renameSync(`${path}.new`, path);
+  syncFolder(dirname(path));
+}
+
 /** What the file holds, written first where it is missing; a crash leaves it whole or absent. */
 function keyFile<Key>({ path, make, read }: KeyFile<Key>): Key {
   let text: string;
   try {
-    if (!existsSync(path)) {
-      writeFileSync(`${path}.new`, make(), { mode: 0o600, flush: true });
-      renameSync(`${path}.new`, path);
-      syncFolder(dirname(path));
-    }
+    if (!existsSync(path)) writeKey(path, make());
     text = readFileSync(path, "utf8").trim();
   } catch (error) {
     throw new Fault(

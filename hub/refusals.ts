@@ -6,9 +6,19 @@ import type { Metrics } from "./metrics.ts";
 
 /**
  * Why a message or connection was refused: the label of the counter. taken-over: an older session gave way to a new one of
- * the same terminal, which two boxes with one identity do to each other without end.
+ * the same terminal, which two boxes with one identity do to each other without end. fence: a batch of an earlier opening
+ * of a journal.
  */
-export type RefusalReason = "malformed" | "signature" | "topic" | "identity" | "too-long" | "connection" | "taken-over";
+export type RefusalReason =
+  | "malformed"
+  | "signature"
+  | "topic"
+  | "identity"
+  | "too-long"
+  | "connection"
+  | "taken-over"
+  | "fence"
+  | "revoked";
 
 export interface Refusals {
   note(source: string, reason: RefusalReason, fields?: Fields): void;
@@ -76,5 +86,7 @@ export function refusalOf(error: unknown): RefusalReason | undefined {
   if (isFault(error, "message.invalid", "codec.invalid", "codec.truncated")) return "malformed";
   if (isFault(error, "codec.too-long")) return "too-long";
   if (isFault(error, "identity.invalid")) return "identity";
+  if (isFault(error, "fence.stale")) return "fence";
+  if (isFault(error, "identity.revoked")) return "revoked";
   return undefined;
 }

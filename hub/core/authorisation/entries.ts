@@ -31,6 +31,11 @@ const DUPLICATE: EntryOutcome = { status: "duplicate" };
 const declined = (detail: string): EntryOutcome => ({ status: "declined", reason: "E_STATE", detail });
 const quarantined = (reason: ReasonCode, detail: string): EntryOutcome => ({ status: "quarantined", reason, detail });
 
+const UNOPENED = {
+  unreadable: "the sealed card data cannot be opened",
+  "no-key": "the card data are sealed to a key that this hub has not, or has no more",
+} as const;
+
 export function applyAdvice(parts: EntryParts, input: AdviceInput): EntryOutcome {
   const { body, key, now } = input;
   if (body.outcome !== "approved") return { status: "processed", detail: "not an approval: nothing to post" };
@@ -38,8 +43,8 @@ export function applyAdvice(parts: EntryParts, input: AdviceInput): EntryOutcome
     return quarantined("E_FORMAT", "deferred: only a purchase decided offline can be authorised later");
   const known = parts.store.payment(key);
   // An advice of what this hub authorised needs no card: whose it was is known since then (RM16).
-  if (input.card === "unreadable" && known?.content?.accountId === undefined)
-    return quarantined("E_FORMAT", "the sealed card data cannot be opened");
+  if (typeof input.card === "string" && known?.content?.accountId === undefined)
+    return quarantined("E_FORMAT", UNOPENED[input.card]);
   const payment = known ?? parts.store.insertPayment(key, now);
   const field = differingField(payment, body);
   if (field !== undefined)

@@ -21,8 +21,8 @@ export interface PresentedCard {
   readonly issued?: IssuedCard;
 }
 
-/** `unreadable`: sealed to another key, terminal or payment. */
-export type Presented = PresentedCard | "unreadable" | undefined;
+/** `unreadable`: sealed for another terminal or payment, or damaged. `no-key`: sealed to a key that this hub has not. */
+export type Presented = PresentedCard | "unreadable" | "no-key" | undefined;
 
 export type Answer = Pick<
   AuthorisationResponse,
@@ -42,6 +42,8 @@ export interface RequestParts {
   readonly holdMs: number;
   readonly countCryptogram: CountCryptogram;
   readonly means: () => readonly Means[];
+  /** Whether a card, by its token here, or an account is on the deny list; nothing is when not said. */
+  readonly denies?: (kind: "card" | "account", name: string) => boolean;
   /** Keyed, so that a stored request tells nothing of the code that it brought. */
   codeHash(code: PreAuthorisedCode): string;
 }
@@ -197,7 +199,7 @@ function purchase(parts: RequestParts, input: AttemptInput, { payment, content }
   if (input.refusal) return input.refusal;
   if (input.request.code !== undefined) return purchaseByCode(parts, input, { payment, content });
   if (card === undefined) return decline(RESPONSE_CODES.formatError, "E_FORMAT", "card: a purchase needs card data");
-  if (card === "unreadable")
+  if (typeof card === "string")
     return decline(RESPONSE_CODES.formatError, "E_FORMAT", "card: sealed to another key, terminal or payment");
   if (!card.issued) return purchaseWith(parts, input, { payment, content, card });
   const checked = checkOnline(parts, input, { payment, card: { ...card, issued: card.issued } });
@@ -291,6 +293,8 @@ function purchaseWith(parts: RequestParts, input: AttemptInput, { payment, conte
   const record = store.card(card.token);
   if (!record) return decline(RESPONSE_CODES.invalidCard, "E_UNKNOWN", "no account has this card");
   store.setContent(payment.number, { ...content, accountId: record.accountId });
+  if (parts.denies?.("card", card.token))
+    return decline(RESPONSE_CODES.doNotHonour, "E_DENIED", "this card is on the deny list");
   if (hasExpired(card.expiry, input.now) || hasExpired(record.expiry, input.now))
     return decline(RESPONSE_CODES.expiredCard, "E_EXPIRED", "the card has expired");
   return hold(parts, input, {
@@ -340,6 +344,8 @@ interface HoldInput {
 }
 
 function hold(parts: RequestParts, input: AttemptInput, { debitAccount, creditAccount, content }: HoldInput): Answer {
+  if (content.operation === "purchase" && parts.denies?.("account", debitAccount))
+    return decline(RESPONSE_CODES.doNotHonour, "E_DENIED", "this account is on the deny list");
   const status = parts.postings.hold({
     key: input.key,
     attempt: input.request.attempt,

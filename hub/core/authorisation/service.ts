@@ -24,7 +24,7 @@ import { type CardRange, type CountCryptogram, type IssuedCard, issuedCard } fro
 import { type Means, settleMeans } from "./means.ts";
 import { ACCOUNT_CODES, createPostings, readHoldId } from "./postings.ts";
 import { type Decided, decideRequest, type OnlineInput } from "./request.ts";
-import { createAuthorisationStore, type PaymentFilter } from "./store.ts";
+import { createAuthorisationStore, type PaymentFilter, type PaymentKey } from "./store.ts";
 import { type TransactionView, viewPayment } from "./view.ts";
 
 export interface AuthorisationOptions {
@@ -45,6 +45,7 @@ export interface AuthorisationOptions {
   readonly countCryptogram?: CountCryptogram;
   /** Asked at each request and advice, as features come into being after the core. */
   readonly means?: () => readonly Means[];
+  readonly denies?: NonNullable<EntryParts["denies"]>;
 }
 
 export interface NewCustomer {
@@ -68,6 +69,8 @@ export interface Authorisation {
   advice(input: AdviceInput): EntryOutcome;
   reversal(input: EntryInput<EntryOf<"reversal">>): EntryOutcome;
   void(input: EntryInput<EntryOf<"void">>): EntryOutcome;
+  /** For work on many entries at once, within one transaction: what it changes is written together at its end. */
+  batched<T>(work: () => T): T;
   /** Returns holds that were never confirmed; how many it was. */
   expireHolds(limit: number): number;
   /** The number is kept as a token only. */
@@ -77,7 +80,11 @@ export interface Authorisation {
   isCustomer(id: string): boolean;
   accounts(page: { readonly after: string; readonly limit: number }): readonly AccountView[];
   transactions(filter: PaymentFilter): readonly TransactionView[];
+  /** What the ledger moved for a payment; undefined for one never heard of. */
+  posted(key: PaymentKey): Posted | undefined;
 }
+
+export type Posted = Pick<TransactionView, "status" | "postedMinor" | "postings">;
 
 const ACCOUNT_ID_BYTES = 8;
 
@@ -102,6 +109,7 @@ export function createAuthorisation(options: AuthorisationOptions): Authorisatio
     advice: (input) => applyAdvice(parts, input),
     reversal: (input) => applyReversal(parts, input),
     void: (input) => applyVoid(parts, input),
+    batched: (work) => work(),
 
     expireHolds: (limit) =>
       transaction(database, () => {
@@ -142,6 +150,10 @@ export function createAuthorisation(options: AuthorisationOptions): Authorisatio
     },
     isCustomer: (id) => ledger.account(id)?.code === ACCOUNT_CODES.customer,
     accounts: (page) => ledger.accounts(page).map(accountView),
+    posted(key) {
+      const payment = store.payment(key);
+      return payment && viewPayment({ payment, store, transfers: postings.transfersOf(payment) });
+    },
     transactions: (filter) =>
       store
         .payments(filter)

@@ -59,7 +59,7 @@ const ClaimShape = z.object({ claim: z.string(), terminalId: z.string(), expires
 const ClaimParams = z.strictObject({ id: TerminalIdSchema });
 
 const HOUR_MS = 3_600_000;
-const ENROL_STATUS = { E_UNKNOWN: 401, E_USED: 409, E_EXPIRED: 410, E_FORMAT: 400 } as const;
+const ENROL_STATUS = { E_UNKNOWN: 401, E_USED: 409, E_EXPIRED: 410, E_FORMAT: 400, E_DENIED: 403 } as const;
 
 /** Open to whoever holds a claim. */
 export function registerEnrolRoute(app: FastifyInstance, parts: TerminalRouteParts): void {

@@ -38,4 +38,75 @@ export const terminalMigrations: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID;
     `,
   },
+  {
+    id: "terminals-3",
+    sql: `
+      ALTER TABLE terminals__terminal ADD COLUMN enrolled_key_id TEXT;
+      ALTER TABLE terminals__terminal ADD COLUMN revoked_at INTEGER;
+
+      CREATE TABLE terminals__action (
+        number INTEGER PRIMARY KEY,
+        terminal_id TEXT NOT NULL,
+        action TEXT NOT NULL CHECK (action IN ('revoke', 'restore', 'give-up')),
+        by_whom TEXT NOT NULL,
+        why TEXT NOT NULL,
+        at INTEGER NOT NULL
+      ) STRICT;
+      CREATE INDEX terminals__action_terminal ON terminals__action (terminal_id);
+
+      -- Leases of one content in a row: a row per change of policy, key or journal, and not per lease.
+      CREATE TABLE terminals__lease (
+        terminal_id TEXT NOT NULL,
+        first_counter INTEGER NOT NULL,
+        last_counter INTEGER NOT NULL,
+        epoch TEXT NOT NULL,
+        currency TEXT NOT NULL,
+        sum_minor INTEGER NOT NULL,
+        -- What one payer may spend of it.
+        payer_minor INTEGER NOT NULL,
+        sealing_key_id TEXT NOT NULL,
+        issued_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        PRIMARY KEY (terminal_id, first_counter)
+      ) STRICT, WITHOUT ROWID;
+
+      -- What each journal of a terminal last told of itself.
+      CREATE TABLE terminals__journal (
+        terminal_id TEXT NOT NULL,
+        epoch TEXT NOT NULL,
+        first_heard_at INTEGER NOT NULL,
+        heard_at INTEGER NOT NULL,
+        head_forward INTEGER,
+        PRIMARY KEY (terminal_id, epoch)
+      ) STRICT, WITHOUT ROWID;
+
+      -- Since when a journal is known to hold a lease that names this sealing key.
+      CREATE TABLE terminals__key_held (
+        terminal_id TEXT NOT NULL,
+        epoch TEXT NOT NULL,
+        sealing_key_id TEXT NOT NULL,
+        since INTEGER NOT NULL,
+        PRIMARY KEY (terminal_id, epoch, sealing_key_id)
+      ) STRICT, WITHOUT ROWID;
+
+      CREATE TABLE terminals__denied (
+        number INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL CHECK (kind IN ('card', 'device', 'account')),
+        -- The hub's keyed hash of a card's number; else the id itself.
+        name TEXT NOT NULL,
+        shown TEXT NOT NULL,
+        -- Of a card: its number, sealed with AES-256-GCM.
+        sealed BLOB,
+        why TEXT,
+        at INTEGER NOT NULL,
+        UNIQUE (kind, name)
+      ) STRICT;
+
+      CREATE TABLE terminals__deny_version (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        version INTEGER NOT NULL
+      ) STRICT;
+      INSERT INTO terminals__deny_version VALUES (1, 0);
+    `,
+  },
 ];

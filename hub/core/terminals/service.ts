@@ -4,36 +4,30 @@ import { toHex } from "../../../base/bytes.ts";
 import type { Clock } from "../../../base/clock.ts";
 import { reasonOf } from "../../../base/fault.ts";
 import type { RandomBytes, TerminalId } from "../../../base/ids.ts";
-import type { Currency } from "../../../base/money.ts";
 import { fail, ok, type Result } from "../../../base/result.ts";
 import { type Sqlite, transaction } from "../../../base/sqlite.ts";
-import type { Means, ReasonCode } from "../../../wire/common.ts";
+import type { ReasonCode } from "../../../wire/common.ts";
 import type { HubTime, Lease } from "../../../wire/lease.ts";
-import { publicKeyText, readPublicKey, type Signed, signText } from "../../../wire/signing.ts";
+import { readPublicKey, type Signed, signText } from "../../../wire/signing.ts";
 import { type EnrolRequest, type Health, HealthSchema, type Presence, PresenceSchema } from "../../../wire/terminal.ts";
-import { createTerminalStore, type TerminalRow } from "./store.ts";
-
-/** How much a terminal may sell with no hub in reach. */
-export interface LeasePolicy {
-  readonly currency: Currency;
-  readonly perSaleMinor: bigint;
-  readonly sumMinor: bigint;
-  readonly countMax: number;
-  readonly hours: number;
-  readonly means: readonly Means[];
-  readonly deferredAuthorisation: boolean;
-  /** Hours that the oldest sale without a receipt may be old; 90 days when not said. */
-  readonly ageHours?: number;
-  /** For one card or one payer's device among the sales without a receipt; no limit of its own when not said. */
-  readonly perPayer?: { readonly countMax: number; readonly sumMinor: bigint };
-}
+import type { SealingRing } from "../../sealing-ring.ts";
+import { createDenyList, type DenyList } from "./deny-list.ts";
+import { type Exposure, exposureOf } from "./exposure.ts";
+import { createJournalBook, needOf } from "./journals.ts";
+import { createLeaseBook, type LeasePolicy, type LeaseRun, leaseFrom, leaseIdOf } from "./leases.ts";
+import { type ActionRow, createTerminalStore, type TerminalRow } from "./store.ts";
 
 export interface TerminalsOptions {
   readonly database: Sqlite;
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly signingKey: KeyObject;
-  readonly sealing: { readonly keyId: string; readonly publicKey: KeyObject };
+  /** The present key and those before it. */
+  readonly sealing: Pick<SealingRing, "keyId" | "publicKey" | "all" | "find" | "rotate" | "remove">;
+  /** 32 bytes: keys the hub's card tokens. */
+  readonly tokenKey: Uint8Array;
+  /** The paying devices of an account, denied with it. */
+  devicesOf(accountId: string): readonly string[];
   /** Undefined: this terminal gets none. */
   leasePolicy(terminalId: TerminalId): LeasePolicy | undefined;
 }
@@ -52,7 +46,7 @@ export interface Enrolled {
 }
 
 export interface EnrolRefusal {
-  readonly reason: Extract<ReasonCode, "E_UNKNOWN" | "E_USED" | "E_EXPIRED" | "E_FORMAT">;
+  readonly reason: Extract<ReasonCode, "E_UNKNOWN" | "E_USED" | "E_EXPIRED" | "E_FORMAT" | "E_DENIED">;
   readonly detail: string;
 }
 
@@ -63,25 +57,36 @@ export interface TerminalView {
   readonly leaseCounter: number;
   readonly presence?: Presence;
   readonly health?: Health;
+  readonly revokedAt?: number;
+}
+
+/** Who did something to a terminal, and why. */
+export interface ActionInput {
+  readonly terminalId: TerminalId;
+  readonly by: string;
+  readonly why: string;
+}
+
+/** A terminal that may still hold entries sealed to a key. */
+export interface KeyNeed {
+  readonly terminalId: TerminalId;
+  readonly why: string;
 }
 
 export type Terminals = ReturnType<typeof createTerminals>;
 
 const SECRET_BYTES = 32;
 const CLAIM_ID_BYTES = 8;
-const HOUR_MS = 3_600_000;
-/** 90 days: the longest that a lease can say. */
-const AGE_HOURS_MAX = 2_160;
 /** Checked keys in memory; the cache starts over when it is full. */
 const KEY_CACHE_MAX = 10_000;
 
 const digest = (secret: string): Uint8Array => hash("sha256", secret, "buffer");
 const newSecret = (random: RandomBytes): string => Buffer.from(random(SECRET_BYTES)).toString("base64url");
-const NO_DENIED_CARDS = { version: 0, hash: hash("sha256", "", "hex"), tokens: [] };
 
 export function createTerminals(options: TerminalsOptions) {
   const { database, clock, random } = options;
   const store = createTerminalStore(database);
+  const denyList = createDenyList(options);
   const keys = new Map<string, KeyObject>();
 
   function signingKeyOf(id: TerminalId): KeyObject | undefined {
@@ -96,7 +101,10 @@ export function createTerminals(options: TerminalsOptions) {
   }
 
   return {
+    ...leasing(options, { store, denyList }),
+    ...revocation(options, store),
     signingKeyOf,
+    denyList,
     get: (id: string): TerminalView | undefined => {
       const row = store.get(id);
       return row && viewOf(row);
@@ -120,7 +128,9 @@ export function createTerminals(options: TerminalsOptions) {
     },
 
     enrol: (request: EnrolRequest): Result<Enrolled, EnrolRefusal> =>
-      transaction(database, () => enrol(request, { store, now: clock.now(), random })),
+      transaction(database, () =>
+        enrol(request, { store, now: clock.now(), random, sealingKeyId: options.sealing.keyId }),
+      ),
 
     /** Compares in constant time; an unknown terminal costs the same. */
     authenticate(id: string, bearer: string): boolean {
@@ -130,41 +140,96 @@ export function createTerminals(options: TerminalsOptions) {
     },
 
     markSeen: (id: TerminalId) => store.markSeen(id, clock.now()),
-    setPresence: (id: TerminalId, presence: Presence) => store.setPresence(id, JSON.stringify(presence)),
     setHealth: (id: TerminalId, health: Health) => store.setHealth(id, JSON.stringify(health)),
 
     signedTime(terminalId: TerminalId): Signed {
       const time: HubTime = { terminalId, at: new Date(clock.now()).toISOString() };
       return signText("time", JSON.stringify(time), options.signingKey);
     },
+  };
+}
 
-    /** A new lease with the next counter, or undefined where policy gives none. */
+type WatermarkOf = Parameters<typeof needOf>[0]["watermarkOf"];
+type Store = ReturnType<typeof createTerminalStore>;
+
+function revocation({ database, clock }: TerminalsOptions, store: Store) {
+  /** True when it changed. */
+  const setRevoked = (input: ActionInput, action: "revoke" | "restore"): Result<boolean, "unknown"> =>
+    transaction(database, () => {
+      if (!store.get(input.terminalId)) return fail("unknown");
+      const at = clock.now();
+      const changed = store.setRevoked(input.terminalId, action === "revoke" ? at : null);
+      if (changed) store.noteAction({ ...input, action, at });
+      return ok(changed);
+    });
+
+  return {
+    isRevoked: (id: TerminalId): boolean => store.get(id)?.revokedAt != null,
+    /** Its messages are refused from now on; its keys stay, so that its journal can be checked. */
+    revoke: (input: ActionInput) => setRevoked(input, "revoke"),
+    restore: (input: ActionInput) => setRevoked(input, "restore"),
+    /** Newest first. */
+    actions: (id: string): readonly ActionRow[] => store.actions(id),
+  };
+}
+
+/** Leases as they are given, and what is known of who holds them and the keys that they name. */
+function leasing(
+  options: TerminalsOptions,
+  { store, denyList }: { readonly store: Store; readonly denyList: DenyList },
+) {
+  const { database, clock } = options;
+  const leases = createLeaseBook(database);
+  const journals = createJournalBook(database);
+  return {
+    setPresence(id: TerminalId, epoch: Lease["epoch"], presence: Presence): void {
+      const now = clock.now();
+      const source = { terminalId: id, epoch };
+      store.setPresence(id, JSON.stringify(presence));
+      if (presence.status === "offline") return;
+      journals.hear(source, presence, now);
+      const held = leases.withCounter(id, presence.leaseCounter ?? 0);
+      if (held?.epoch === epoch) journals.holds(source, held.sealingKeyId, now);
+    },
+    /** The journal that a terminal last spoke for. */
+    newestEpoch: (id: TerminalId): Lease["epoch"] | undefined =>
+      journals
+        .of(id)
+        .toSorted((a, b) => a.heardAt - b.heardAt)
+        .at(-1)?.epoch,
+
+    /** A new lease with the next counter, or undefined where policy gives none or the terminal is revoked. */
     grantLease(terminalId: TerminalId, epoch: Lease["epoch"]): Signed | undefined {
       const policy = options.leasePolicy(terminalId);
-      const counter = policy && store.nextLeaseCounter(terminalId);
-      if (policy === undefined || counter === undefined) return undefined;
+      const row = store.get(terminalId);
+      if (policy === undefined || row === undefined || row.revokedAt !== null) return undefined;
+      const counter = store.nextLeaseCounter(terminalId);
+      if (counter === undefined) return undefined;
       if (policy.deferredAuthorisation) store.noteDeferring(terminalId, counter);
-      const now = clock.now();
-      const lease: Lease = {
-        leaseId: leaseIdOf(terminalId, counter),
-        terminalId,
-        epoch,
-        counter,
-        issuedAt: new Date(now).toISOString(),
-        expiresAt: new Date(now + policy.hours * HOUR_MS).toISOString(),
-        currency: policy.currency,
-        perSaleMinor: policy.perSaleMinor.toString(),
-        sumMinor: policy.sumMinor.toString(),
-        countMax: policy.countMax,
-        means: [...policy.means],
-        deferredAuthorisation: policy.deferredAuthorisation,
-        ageMaxSec: (policy.ageHours ?? AGE_HOURS_MAX) * (HOUR_MS / 1_000),
-        ...(policy.perPayer === undefined ? {} : { perPayer: perPayerOf(policy.perPayer) }),
-        denyList: NO_DENIED_CARDS,
-        sealingKey: { keyId: options.sealing.keyId, publicKey: publicKeyText(options.sealing.publicKey) },
-      };
+      const { sealing } = options;
+      const denied = denyList.forTerminal(terminalId, row.cardTokenKey);
+      const lease = leaseFrom({ terminalId, epoch, counter, policy, now: clock.now(), sealing, denyList: denied });
+      leases.note(lease);
       return signText("lease", JSON.stringify(lease), options.signingKey);
     },
+
+    /** The last lease given; it may have ended. */
+    newestLease: (id: TerminalId): LeaseRun | undefined => leases.newest(id),
+    exposure: (copiesOf: (terminalId: TerminalId, epoch: string) => number): Exposure =>
+      exposureOf(leases.validAt(clock.now()), copiesOf),
+
+    /** Which terminals may still need a sealing key that is not the present one. */
+    needsOfKey(keyId: string, watermarkOf: WatermarkOf): readonly KeyNeed[] {
+      const generation = options.sealing.find(keyId)?.generation ?? 0;
+      const isNewer = (other: string) => (options.sealing.find(other)?.generation ?? 0) > generation;
+      return store.all().flatMap(({ id, enrolledAt, enrolledKeyId }) => {
+        const terminal = { id, enrolledAt, ...(enrolledKeyId === null ? {} : { enrolledKeyId }) };
+        const why = needOf({ terminal, book: journals, isNewer, watermarkOf });
+        return why === undefined ? [] : [{ terminalId: id, why }];
+      });
+    },
+    /** A person takes it on himself that what a terminal still holds under an older key can never be opened. */
+    giveUp: (input: ActionInput) => store.noteAction({ ...input, action: "give-up", at: clock.now() }),
 
     /**
      * Whether a sale under this lease may be authorised afterwards (RM9). What the lease said when it was given counts, so
@@ -179,20 +244,17 @@ export function createTerminals(options: TerminalsOptions) {
   };
 }
 
-const perPayerOf = ({ countMax, sumMinor }: NonNullable<LeasePolicy["perPayer"]>) => ({
-  countMax,
-  sumMinor: sumMinor.toString(),
-});
-
-const leaseIdOf = (terminalId: TerminalId, counter: number): string => `${terminalId.slice(0, 40)}-${counter}`;
-
 interface EnrolContext {
-  readonly store: ReturnType<typeof createTerminalStore>;
+  readonly store: Store;
   readonly now: number;
   readonly random: RandomBytes;
+  readonly sealingKeyId: string;
 }
 
-function enrol(request: EnrolRequest, { store, now, random }: EnrolContext): Result<Enrolled, EnrolRefusal> {
+function enrol(
+  request: EnrolRequest,
+  { store, now, random, sealingKeyId }: EnrolContext,
+): Result<Enrolled, EnrolRefusal> {
   const claim = store.claim(request.claimId);
   const secretFits = timingSafeEqual(digest(request.secret), claim?.secretHash ?? digest(""));
   if (!claim || !secretFits)
@@ -201,6 +263,9 @@ function enrol(request: EnrolRequest, { store, now, random }: EnrolContext): Res
     return fail({ reason: "E_USED", detail: "this claim was used; ask the operator for a new one" });
   if (now >= claim.expiresAt)
     return fail({ reason: "E_EXPIRED", detail: "this claim has expired; ask the operator for a new one" });
+  const known = store.get(claim.terminalId);
+  if (known && known.revokedAt !== null)
+    return fail({ reason: "E_DENIED", detail: "this terminal is revoked; the operator can restore it" });
   const keyProblem = signingKeyProblem(request.signingKey);
   if (keyProblem !== undefined) return fail({ reason: "E_FORMAT", detail: `signingKey: ${keyProblem}` });
   if (!store.useClaim(claim.id, now))
@@ -208,13 +273,14 @@ function enrol(request: EnrolRequest, { store, now, random }: EnrolContext): Res
 
   const bearer = newSecret(random);
   // A terminal that comes again keeps its card-token key, so that the tokens in its old journal stay comparable.
-  const cardTokenKey = store.get(claim.terminalId)?.cardTokenKey ?? random(SECRET_BYTES);
+  const cardTokenKey = known?.cardTokenKey ?? random(SECRET_BYTES);
   store.enrol({
     id: claim.terminalId,
     signingKey: request.signingKey,
     bearerHash: digest(bearer),
     cardTokenKey,
     enrolledAt: now,
+    enrolledKeyId: sealingKeyId,
   });
   return ok({ terminalId: claim.terminalId, bearer, cardTokenKey });
 }
@@ -237,5 +303,6 @@ function viewOf(row: TerminalRow): TerminalView {
     ...(row.lastSeenAt === null ? {} : { lastSeenAt: row.lastSeenAt }),
     ...(presence === undefined ? {} : { presence }),
     ...(health === undefined ? {} : { health }),
+    ...(row.revokedAt === null ? {} : { revokedAt: row.revokedAt }),
   };
 }

@@ -13,6 +13,17 @@ export interface TerminalRow {
   /** JSON of the last presence and health messages. */
   readonly presence: string | null;
   readonly health: string | null;
+  /** The sealing key that its enrolment named; null for one of an earlier version. */
+  readonly enrolledKeyId: string | null;
+  readonly revokedAt: number | null;
+}
+
+export interface ActionRow {
+  readonly terminalId: TerminalId;
+  readonly action: "revoke" | "restore" | "give-up";
+  readonly by: string;
+  readonly why: string;
+  readonly at: number;
 }
 
 export interface ClaimRow {
@@ -24,7 +35,8 @@ export interface ClaimRow {
 }
 
 const TERMINAL_COLUMNS = `id, signing_key AS signingKey, bearer_hash AS bearerHash, card_token_key AS cardTokenKey,
-  lease_counter AS leaseCounter, enrolled_at AS enrolledAt, last_seen_at AS lastSeenAt, presence, health`;
+  lease_counter AS leaseCounter, enrolled_at AS enrolledAt, last_seen_at AS lastSeenAt, presence, health,
+  enrolled_key_id AS enrolledKeyId, revoked_at AS revokedAt`;
 
 export function createTerminalStore(database: Sqlite) {
   const get = database.prepare<[string], TerminalRow>(
@@ -33,10 +45,12 @@ export function createTerminalStore(database: Sqlite) {
   const list = database.prepare<[string, number], TerminalRow>(
     `SELECT ${TERMINAL_COLUMNS} FROM terminals__terminal WHERE id > ? ORDER BY id LIMIT ?`,
   );
+  const all = database.prepare<[], TerminalRow>(`SELECT ${TERMINAL_COLUMNS} FROM terminals__terminal ORDER BY id`);
   const enrol = database.prepare(
-    `INSERT INTO terminals__terminal (id, signing_key, bearer_hash, card_token_key, enrolled_at) VALUES (?, ?, ?, ?, ?)
+    `INSERT INTO terminals__terminal (id, signing_key, bearer_hash, card_token_key, enrolled_at, enrolled_key_id)
+     VALUES (?, ?, ?, ?, ?, ?)
      ON CONFLICT (id) DO UPDATE SET signing_key = excluded.signing_key, bearer_hash = excluded.bearer_hash,
-       enrolled_at = excluded.enrolled_at`,
+       enrolled_at = excluded.enrolled_at, enrolled_key_id = excluded.enrolled_key_id`,
   );
   const seen = database.prepare("UPDATE terminals__terminal SET last_seen_at = ? WHERE id = ?");
   const presence = database.prepare("UPDATE terminals__terminal SET presence = ? WHERE id = ?");
@@ -57,10 +71,12 @@ export function createTerminalStore(database: Sqlite) {
 
   return {
     ...deferringSql(database),
+    ...revocationSql(database),
     get: (id: string) => get.get(id),
     list: (after: string, limit: number) => list.all(after, limit),
-    enrol: (row: Pick<TerminalRow, "id" | "signingKey" | "bearerHash" | "cardTokenKey" | "enrolledAt">) =>
-      void enrol.run(row.id, row.signingKey, row.bearerHash, row.cardTokenKey, row.enrolledAt),
+    all: () => all.all(),
+    enrol: (row: NewTerminal) =>
+      void enrol.run(row.id, row.signingKey, row.bearerHash, row.cardTokenKey, row.enrolledAt, row.enrolledKeyId),
     markSeen: (id: TerminalId, at: number) => void seen.run(at, id),
     setPresence: (id: TerminalId, text: string) => void presence.run(text, id),
     setHealth: (id: TerminalId, text: string) => void health.run(text, id),
@@ -70,6 +86,33 @@ export function createTerminalStore(database: Sqlite) {
       void insertClaim.run(row.id, row.terminalId, row.secretHash, row.createdAt, row.expiresAt),
     /** True for the one caller that used it. */
     useClaim: (id: string, at: number) => useClaim.run(at, id).changes === 1,
+  };
+}
+
+type NewTerminal = Pick<TerminalRow, "id" | "signingKey" | "bearerHash" | "cardTokenKey" | "enrolledAt"> & {
+  readonly enrolledKeyId: string;
+};
+
+/** Actions shown of one terminal. */
+const ACTIONS_SHOWN_MAX = 100;
+
+/** Who revoked a terminal, restored it, or gave up what it holds. */
+function revocationSql(database: Sqlite) {
+  const set = database.prepare(
+    "UPDATE terminals__terminal SET revoked_at = @at WHERE id = @id AND (revoked_at IS NULL) <> (@at IS NULL)",
+  );
+  const note = database.prepare(
+    "INSERT INTO terminals__action (terminal_id, action, by_whom, why, at) VALUES (@terminalId, @action, @by, @why, @at)",
+  );
+  const actions = database.prepare<[string, number], ActionRow>(
+    `SELECT terminal_id AS terminalId, action, by_whom AS by, why, at FROM terminals__action
+     WHERE terminal_id = ? ORDER BY number DESC LIMIT ?`,
+  );
+  return {
+    /** True when it changed. */
+    setRevoked: (id: TerminalId, at: number | null): boolean => set.run({ id, at }).changes === 1,
+    noteAction: (row: ActionRow) => void note.run(row),
+    actions: (id: string) => actions.all(id, ACTIONS_SHOWN_MAX),
   };
 }
 

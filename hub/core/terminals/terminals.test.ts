@@ -1,9 +1,9 @@
-import { generateKeyPairSync } from "node:crypto";
 import { expect, test } from "vitest";
 import { ManualClock } from "../../../base/clock.ts";
 import { systemRandom, type TerminalId } from "../../../base/ids.ts";
 import { openSqlite } from "../../../base/sqlite.ts";
 import { newSigningKeys, publicKeyText } from "../../../wire/signing.ts";
+import { newSealingKeys, SealingRing, sealingGeneration } from "../../sealing-ring.ts";
 import { createTerminals, terminalMigrations } from "./index.ts";
 
 const T1 = "T1" as TerminalId;
@@ -17,7 +17,9 @@ function world() {
     clock,
     random: systemRandom,
     signingKey: newSigningKeys().privateKey,
-    sealing: { keyId: "k1", publicKey: generateKeyPairSync("x25519").publicKey },
+    sealing: new SealingRing([sealingGeneration(1, newSealingKeys())]),
+    tokenKey: systemRandom(32),
+    devicesOf: () => [],
     leasePolicy: () => undefined,
   });
   const signingKey = publicKeyText(newSigningKeys().publicKey);

@@ -1,0 +1,4 @@
+/** Reconciliation as the rest of the hub sees it. */
+export { registerReconciliationRoutes } from "./routes.ts";
+export { reconciliationMigrations } from "./schema.ts";
+export { createReconciliation, type Reconciliation } from "./service.ts";

@@ -1,0 +1,91 @@
+/**
+ * What each journal of a terminal told of itself, and which terminals may still hold entries that only an older sealing key
+ * opens: a key goes when every journal holds a lease with a newer one, and all that it had written by then is here.
+ */
+import type { Epoch, TerminalId } from "../../../base/ids.ts";
+import type { Sqlite } from "../../../base/sqlite.ts";
+import type { Presence } from "../../../wire/terminal.ts";
+
+export interface JournalView {
+  readonly terminalId: TerminalId;
+  readonly epoch: Epoch;
+  readonly firstHeardAt: number;
+  readonly heardAt: number;
+  /** The newest number of its queue, where it tells it. */
+  readonly headForward?: number;
+}
+
+interface JournalRow extends Omit<JournalView, "headForward"> {
+  readonly headForward: number | null;
+}
+
+export type JournalBook = ReturnType<typeof createJournalBook>;
+
+/** All SQL of what journals told. */
+export function createJournalBook(database: Sqlite) {
+  const hear = database.prepare(
+    `INSERT INTO terminals__journal (terminal_id, epoch, first_heard_at, heard_at, head_forward) VALUES (?, ?, ?, ?, ?)
+     ON CONFLICT (terminal_id, epoch) DO UPDATE SET heard_at = excluded.heard_at, head_forward = excluded.head_forward`,
+  );
+  const holds = database.prepare(
+    "INSERT OR IGNORE INTO terminals__key_held (terminal_id, epoch, sealing_key_id, since) VALUES (?, ?, ?, ?)",
+  );
+  const journals = database.prepare<[string], JournalRow>(
+    `SELECT terminal_id AS terminalId, epoch, first_heard_at AS firstHeardAt, heard_at AS heardAt,
+       head_forward AS headForward FROM terminals__journal WHERE terminal_id = ? ORDER BY first_heard_at`,
+  );
+  const held = database.prepare<[string, string], { readonly keyId: string; readonly since: number }>(
+    "SELECT sealing_key_id AS keyId, since FROM terminals__key_held WHERE terminal_id = ? AND epoch = ?",
+  );
+  return {
+    hear: (source: Source, presence: Presence, at: number) =>
+      void hear.run(source.terminalId, source.epoch, at, at, presence.head?.forward ?? null),
+    holds: (source: Source, keyId: string, at: number) => void holds.run(source.terminalId, source.epoch, keyId, at),
+    of: (terminalId: string): readonly JournalView[] =>
+      journals.all(terminalId).map(({ headForward, ...row }) => (headForward === null ? row : { ...row, headForward })),
+    keysOf: ({ terminalId, epoch }: Source) => held.all(terminalId, epoch),
+  };
+}
+
+interface Source {
+  readonly terminalId: TerminalId;
+  readonly epoch: Epoch;
+}
+
+/** A sale that had its key before the newer lease came has ended by then: a customer may take ten minutes at most. */
+const SALES_END_MS = 900_000;
+
+export interface NeedInput {
+  readonly terminal: { readonly id: TerminalId; readonly enrolledAt: number; readonly enrolledKeyId?: string };
+  readonly book: JournalBook;
+  /** Whether this key is newer than the one that is asked about. */
+  isNewer(keyId: string): boolean;
+  /** Below and at this number, the hub holds every entry of the journal. */
+  watermarkOf(terminalId: TerminalId, epoch: Epoch): number;
+}
+
+/** Why a terminal may still need an older key; undefined when it certainly does not. */
+export function needOf(input: NeedInput): string | undefined {
+  const { terminal, book, isNewer } = input;
+  const enrolledNewer = terminal.enrolledKeyId !== undefined && isNewer(terminal.enrolledKeyId);
+  const journals = book.of(terminal.id);
+  if (journals.length === 0)
+    return enrolledNewer ? undefined : "it was enrolled with an older key and was not heard since";
+  for (const journal of journals) {
+    if (enrolledNewer && journal.firstHeardAt >= terminal.enrolledAt) continue;
+    const need = journalNeed(input, journal);
+    if (need !== undefined) return `journal ${journal.epoch}: ${need}`;
+  }
+  return undefined;
+}
+
+function journalNeed({ book, isNewer, watermarkOf }: NeedInput, journal: JournalView): string | undefined {
+  const newer = book.keysOf(journal).filter(({ keyId }) => isNewer(keyId));
+  if (newer.length === 0) return "it has not told that it holds a lease with a newer key";
+  const settledAt = Math.min(...newer.map(({ since }) => since)) + SALES_END_MS;
+  if (journal.heardAt < settledAt)
+    return `it took the newer key only now; ask again after ${new Date(settledAt).toISOString()}`;
+  if (journal.headForward === undefined) return "it does not tell how many entries it has written";
+  const missing = journal.headForward - watermarkOf(journal.terminalId, journal.epoch);
+  return missing > 0 ? `${missing} of its entries are not here yet` : undefined;
+}

@@ -1,0 +1,150 @@
+/** Offline leases as they were given (RM8): what each says, and what of them may still be in force or in use somewhere. */
+import type { Epoch, TerminalId } from "../../../base/ids.ts";
+import type { Currency } from "../../../base/money.ts";
+import type { Sqlite } from "../../../base/sqlite.ts";
+import type { Means } from "../../../wire/common.ts";
+import type { Lease } from "../../../wire/lease.ts";
+import { publicKeyText } from "../../../wire/signing.ts";
+import type { SealingKeys } from "../../sealing-ring.ts";
+
+/** How much a terminal may sell with no hub in reach. */
+export interface LeasePolicy {
+  readonly currency: Currency;
+  readonly perSaleMinor: bigint;
+  readonly sumMinor: bigint;
+  readonly countMax: number;
+  readonly hours: number;
+  readonly means: readonly Means[];
+  readonly deferredAuthorisation: boolean;
+  /** Hours that the oldest sale without a receipt may be old; 90 days when not said. */
+  readonly ageHours?: number;
+  /** For one card or one payer's device among the sales without a receipt; no limit of its own when not said. */
+  readonly perPayer?: { readonly countMax: number; readonly sumMinor: bigint };
+}
+
+const HOUR_MS = 3_600_000;
+/** 90 days: the longest that a lease can say. */
+const AGE_HOURS_MAX = 2_160;
+
+export const leaseIdOf = (terminalId: TerminalId, counter: number): string => `${terminalId.slice(0, 40)}-${counter}`;
+
+export interface LeaseInput {
+  readonly terminalId: TerminalId;
+  readonly epoch: Epoch;
+  readonly counter: number;
+  readonly policy: LeasePolicy;
+  readonly now: number;
+  readonly sealing: Pick<SealingKeys, "keyId" | "publicKey">;
+  readonly denyList: Lease["denyList"];
+}
+
+export function leaseFrom({ terminalId, epoch, counter, policy, now, sealing, denyList }: LeaseInput): Lease {
+  const { perPayer } = policy;
+  return {
+    leaseId: leaseIdOf(terminalId, counter),
+    terminalId,
+    epoch,
+    counter,
+    issuedAt: new Date(now).toISOString(),
+    expiresAt: new Date(now + policy.hours * HOUR_MS).toISOString(),
+    currency: policy.currency,
+    perSaleMinor: policy.perSaleMinor.toString(),
+    sumMinor: policy.sumMinor.toString(),
+    countMax: policy.countMax,
+    means: [...policy.means],
+    deferredAuthorisation: policy.deferredAuthorisation,
+    ageMaxSec: (policy.ageHours ?? AGE_HOURS_MAX) * (HOUR_MS / 1_000),
+    ...(perPayer && { perPayer: { countMax: perPayer.countMax, sumMinor: perPayer.sumMinor.toString() } }),
+    denyList,
+    sealingKey: { keyId: sealing.keyId, publicKey: publicKeyText(sealing.publicKey) },
+  };
+}
+
+/** Leases of one content in a row. */
+export interface LeaseRun {
+  readonly terminalId: TerminalId;
+  readonly firstCounter: number;
+  readonly lastCounter: number;
+  readonly epoch: Epoch;
+  readonly currency: Currency;
+  readonly sumMinor: bigint;
+  /** What one card or device may spend of the sum. */
+  readonly payerMinor: bigint;
+  readonly sealingKeyId: string;
+  readonly issuedAt: number;
+  readonly expiresAt: number;
+}
+
+interface RunRow {
+  readonly terminalId: TerminalId;
+  readonly firstCounter: bigint;
+  readonly lastCounter: bigint;
+  readonly epoch: Epoch;
+  readonly currency: Currency;
+  readonly sumMinor: bigint;
+  readonly payerMinor: bigint;
+  readonly sealingKeyId: string;
+  readonly issuedAt: bigint;
+  readonly expiresAt: bigint;
+}
+
+const toRun = (row: RunRow): LeaseRun => ({
+  ...row,
+  firstCounter: Number(row.firstCounter),
+  lastCounter: Number(row.lastCounter),
+  issuedAt: Number(row.issuedAt),
+  expiresAt: Number(row.expiresAt),
+});
+
+const COLUMNS = `terminal_id AS terminalId, first_counter AS firstCounter, last_counter AS lastCounter, epoch, currency,
+  sum_minor AS sumMinor, payer_minor AS payerMinor, sealing_key_id AS sealingKeyId, issued_at AS issuedAt,
+  expires_at AS expiresAt`;
+
+export type LeaseBook = ReturnType<typeof createLeaseBook>;
+
+/** All SQL of given leases. */
+export function createLeaseBook(database: Sqlite) {
+  const extend = database.prepare(
+    `UPDATE terminals__lease SET last_counter = @counter, issued_at = @issuedAt, expires_at = max(expires_at, @expiresAt)
+     WHERE terminal_id = @terminalId AND last_counter = @counter - 1 AND epoch = @epoch AND currency = @currency
+       AND sum_minor = @sumMinor AND payer_minor = @payerMinor AND sealing_key_id = @sealingKeyId`,
+  );
+  const begin = database.prepare(
+    `INSERT OR REPLACE INTO terminals__lease (terminal_id, first_counter, last_counter, epoch, currency, sum_minor,
+       payer_minor, sealing_key_id, issued_at, expires_at)
+     VALUES (@terminalId, @counter, @counter, @epoch, @currency, @sumMinor, @payerMinor, @sealingKeyId, @issuedAt, @expiresAt)`,
+  );
+  const runs = <P extends unknown[]>(where: string) =>
+    database.prepare<P, RunRow>(`SELECT ${COLUMNS} FROM terminals__lease WHERE ${where}`).safeIntegers(true);
+  const newest = runs<[string]>("terminal_id = ? ORDER BY first_counter DESC LIMIT 1");
+  const covering = runs<[string, number, number]>("terminal_id = ? AND first_counter <= ? AND last_counter >= ?");
+  const valid = runs<[number]>("expires_at > ? ORDER BY terminal_id, first_counter");
+  return {
+    note(lease: Lease): void {
+      const row = {
+        terminalId: lease.terminalId,
+        counter: lease.counter,
+        epoch: lease.epoch,
+        currency: lease.currency,
+        sumMinor: BigInt(lease.sumMinor),
+        payerMinor: smaller(BigInt(lease.sumMinor), BigInt(lease.perPayer?.sumMinor ?? lease.sumMinor)),
+        sealingKeyId: lease.sealingKey.keyId,
+        issuedAt: Date.parse(lease.issuedAt),
+        expiresAt: Date.parse(lease.expiresAt),
+      };
+      if (extend.run(row).changes === 0) begin.run(row);
+    },
+    newest(terminalId: TerminalId): LeaseRun | undefined {
+      const row = newest.get(terminalId);
+      return row && toRun(row);
+    },
+    /** The run that a lease of this number belongs to. */
+    withCounter(terminalId: TerminalId, counter: number): LeaseRun | undefined {
+      const row = covering.get(terminalId, counter, counter);
+      return row && toRun(row);
+    },
+    validAt: (now: number): readonly LeaseRun[] => valid.all(now).map(toRun),
+  };
+}
+
+const smaller = (a: bigint, b: bigint): bigint => (a < b ? a : b);

@@ -1,0 +1,70 @@
+/** What the hub says to one terminal about its lease: as an answer, unasked for, and to one that is revoked. */
+import type { Clock } from "../base/clock.ts";
+import { Fault } from "../base/fault.ts";
+import { newMessageId, type RandomBytes, type TerminalId } from "../base/ids.ts";
+import { RESPONSE_CODES } from "../wire/authorisation.ts";
+import type { DownEnvelope, DownOf, UpEnvelope } from "../wire/envelope.ts";
+import type { Terminals } from "./core/terminals/index.ts";
+import type { GroupCommit } from "./group-commit.ts";
+
+export interface MessageParts {
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly terminals: Terminals;
+  readonly commits: GroupCommit;
+}
+
+/** Everything but type and body of an answer. */
+export const headOf = (
+  parts: Pick<MessageParts, "clock" | "random">,
+  { terminalId, epoch, sequence }: Pick<UpEnvelope, "terminalId" | "epoch" | "sequence">,
+) => ({
+  v: 1 as const,
+  id: newMessageId(parts.random),
+  terminalId,
+  epoch,
+  sequence,
+  sentAt: new Date(parts.clock.now()).toISOString(),
+});
+
+/** A fresh lease for a terminal that did not ask, or the word that it has none any more; undefined for one never heard. */
+export async function leaseUnasked(parts: MessageParts, terminalId: TerminalId): Promise<DownEnvelope | undefined> {
+  const { terminals, commits } = parts;
+  const epoch = terminals.newestEpoch(terminalId);
+  if (epoch === undefined) return undefined;
+  const lease = await commits.submit({ lane: "queue", apply: () => terminals.grantLease(terminalId, epoch) });
+  const time = terminals.signedTime(terminalId);
+  const head = headOf(parts, { terminalId, epoch, sequence: 0 });
+  return { ...head, type: "lease", body: { time, ...(lease === undefined ? {} : { lease }) } };
+}
+
+/**
+ * A revoked terminal is told so where it can hear it: its request is declined, and it gets no lease. Throws Fault
+ * `identity.revoked` for all else: what its journal holds comes in by a person's hand alone.
+ */
+export async function answerRevoked(parts: MessageParts, envelope: UpEnvelope): Promise<readonly DownEnvelope[]> {
+  const { terminals, commits } = parts;
+  const { terminalId } = envelope;
+  await commits.submit({ lane: "queue", apply: () => terminals.markSeen(terminalId) });
+  const head = headOf(parts, envelope);
+  const time = terminals.signedTime(terminalId);
+  switch (envelope.type) {
+    case "presence":
+      return envelope.body.status === "online" ? [{ ...head, type: "lease", body: { time } }] : [];
+    case "authorisation.request": {
+      const { paymentId, attempt } = envelope.body;
+      const body: DownOf<"authorisation.response">["body"] = {
+        paymentId,
+        attempt,
+        outcome: "declined",
+        responseCode: RESPONSE_CODES.doNotHonour,
+        reason: "E_DENIED",
+        detail: "this terminal is revoked",
+        time,
+      };
+      return [{ ...head, type: "authorisation.response", body }];
+    }
+    default:
+      throw new Fault("identity.revoked", `the terminal ${terminalId} is revoked; restore it, or import its journal`);
+  }
+}
