@@ -1,6 +1,6 @@
 /** A simulated scanner on hidraw for tests: the product's driver on it, or a process of the product beside it. */
 import { systemClock } from "../../base/clock.ts";
-import { silentLog } from "../../base/log.ts";
+import { type Log, silentLog } from "../../base/log.ts";
 import type { CodeScanner, Device } from "../../drivers/capability.ts";
 import { openHidCodeScanner } from "../../drivers/scanner/hid-code-scanner.ts";
 import { type ScannerSim, type ScannerSimOptions, startScannerSim } from "../../sim/scanner/scanner-sim.ts";
@@ -30,11 +30,27 @@ export async function startScannerStand(options: Partial<ScannerSimOptions> = {}
 }
 
 /** The product's driver, in this process, on a simulated scanner. */
-export const openScanner = (stand: Pick<ScannerStand, "env" | "uri">, uri: string = stand.uri): Promise<Device> =>
+export const openScanner = (
+  stand: Pick<ScannerStand, "env" | "uri">,
+  options: { readonly uri?: string; readonly log?: Log } = {},
+): Promise<Device> =>
   openHidCodeScanner(
-    { id: "scanner", uri },
-    { clock: systemClock, log: silentLog, environment: stand.env, signal: within(20_000) },
+    { id: "scanner", uri: options.uri ?? stand.uri },
+    { clock: systemClock, log: options.log ?? silentLog, environment: stand.env, signal: within(20_000) },
   );
+
+/** What the driver said of each code: `scanned`, or why it was dropped. */
+export function codesLog(): Log & { readonly told: readonly string[] } {
+  const told: string[] = [];
+  const log = {
+    ...silentLog,
+    told,
+    warn: (_: string, fields?: Readonly<Record<string, unknown>>) => void told.push(String(fields?.["reason"])),
+    debug: () => void told.push("scanned"),
+    for: () => log,
+  };
+  return log;
+}
 
 export function scannerOf(device: Device): CodeScanner {
   const scanner = device.capability("code-scanner");
