@@ -27,6 +27,8 @@ export type CounterName = keyof typeof COUNTERS;
 const GAUGES = {
   tillway_hub_waiting_messages: "Messages that wait for the next commit.",
   tillway_hub_connected_terminals: "MQTT sessions of terminals.",
+  tillway_hub_open_findings: "What is wrong with terminals' journals and waits for a person.",
+  tillway_hub_quarantined_entries: "Entries that were set aside and wait for a person.",
 } as const;
 export type GaugeName = keyof typeof GAUGES;
 

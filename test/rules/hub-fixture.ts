@@ -13,13 +13,14 @@ import { silentLog } from "../../base/log.ts";
 import { currencyOf, money } from "../../base/money.ts";
 import type { Sqlite } from "../../base/sqlite.ts";
 import { createHubCore, type HubCore, type HubPolicy, openHubDatabase } from "../../hub/hub-core.ts";
-import { newHubKeys } from "../../hub/keys.ts";
+import { type HubKeys, newHubKeys } from "../../hub/keys.ts";
 import { batchText, type EntryReceipt, type ForwardedEntry } from "../../wire/advice.ts";
 import type { AuthorisationRequest, AuthorisationResponse } from "../../wire/authorisation.ts";
 import { digestOfSealed, type SealedCardData, sealCardData } from "../../wire/card-data.ts";
 import type { DownEnvelope, DownOf, UpEnvelope } from "../../wire/envelope.ts";
 import { type EntryBody, type EntryOf, GENESIS_HASH, hashEntry } from "../../wire/journal-entry.ts";
 import { newSigningKeys, publicKeyText, type SigningKeys, signText } from "../../wire/signing.ts";
+import type { Presence } from "../../wire/terminal.ts";
 
 /** A test number of no issuer. */
 export const TEST_PAN = "9999990000000015";
@@ -59,6 +60,7 @@ export const TEST_POLICY: HubPolicy = {
 export interface HubFixture {
   readonly hub: HubCore;
   readonly database: Sqlite;
+  readonly keys: HubKeys;
   readonly clock: ManualClock;
   readonly terminal: FakeTerminal;
   readonly customer: string;
@@ -72,20 +74,24 @@ export interface HubFixture {
 }
 
 interface FixtureOptions {
+  /** A file for the hub's database; in memory when not said. */
+  readonly path?: string;
   readonly balanceMinor?: bigint;
   readonly seed?: string;
   /** The cards that the hub issues itself. */
   readonly issuing?: NonNullable<HubPolicy["issuing"]>;
 }
 
-export function hubFixture({ balanceMinor = 10_000n, seed = "hub", issuing = [] }: FixtureOptions = {}): HubFixture {
+export function hubFixture(options: FixtureOptions = {}): HubFixture {
+  const { balanceMinor = 10_000n, seed = "hub", issuing = [], path = ":memory:" } = options;
   const clock = new ManualClock();
   const random = seededRandom(seed);
-  const database = openHubDatabase(":memory:");
+  const database = openHubDatabase(path);
+  const keys = newHubKeys(random);
   const fixture = { onChance: (_length: number) => {}, deferring: false };
   const hub = createHubCore({
     database,
-    keys: newHubKeys(random),
+    keys,
     policy: {
       ...TEST_POLICY,
       issuing,
@@ -110,6 +116,7 @@ export function hubFixture({ balanceMinor = 10_000n, seed = "hub", issuing = [] 
   return Object.assign(fixture, {
     hub,
     database,
+    keys,
     clock,
     terminal: enrolTerminal({ hub, clock, random, terminalId: "T1" as TerminalId }),
     customer: opened.value.id,
@@ -158,6 +165,9 @@ const ANSWER_WITHIN_MS = 5_000;
 
 export class FakeTerminal {
   epoch: Epoch;
+  /** Of the journal's present opening; an older agent sends none. */
+  fence: number | undefined;
+  #receive: FakeTerminalOptions["receive"];
   readonly #options: FakeTerminalOptions;
   #sequence = 0;
   #forward = 0;
@@ -165,7 +175,13 @@ export class FakeTerminal {
 
   constructor(options: FakeTerminalOptions) {
     this.#options = options;
+    this.#receive = options.receive;
     this.epoch = newEpoch(options.random);
+  }
+
+  /** Speaks to this hub from now on. */
+  connect({ receive }: Pick<HubCore, "receive">): void {
+    this.#receive = receive;
   }
 
   get terminalId(): TerminalId {
@@ -177,6 +193,34 @@ export class FakeTerminal {
     const twin = new FakeTerminal(this.#options);
     twin.epoch = this.epoch;
     return twin;
+  }
+
+  /** The same disk as it is now, copied. */
+  copy(): FakeTerminal {
+    const copy = this.twin();
+    copy.fence = this.fence;
+    copy.#sequence = this.#sequence;
+    copy.#forward = this.#forward;
+    copy.#hash = this.#hash;
+    return copy;
+  }
+
+  get journalHead() {
+    return { sequence: this.#sequence, forward: this.#forward, hash: this.#hash };
+  }
+
+  /** An entry that is kept and never sent. */
+  keep(): void {
+    this.#sequence += 1;
+    const kept = { sequence: this.#sequence, previousHash: this.#hash, text: "{}" };
+    this.#hash = hashEntry({ terminalId: this.terminalId, epoch: this.epoch, ...kept });
+  }
+
+  /** Says that it is there, and up to where its journal goes; answered with a lease. */
+  async arrive(head: Presence["head"] = this.journalHead): Promise<DownOf<"lease">["body"]> {
+    const clock = new Date(this.#options.clock.now()).toISOString();
+    const body: Presence = { status: "online", version: "0.1.0", clock, ...(head === undefined ? {} : { head }) };
+    return only(await this.#receive({ ...this.head(), type: "presence", body }), "lease").body;
   }
 
   head() {
@@ -266,17 +310,22 @@ export class FakeTerminal {
   }
 
   batch(entries: readonly ForwardedEntry[]): UpEnvelope {
-    const unsigned = { epoch: this.epoch, entries: [...entries], chainHead: entries.at(-1)?.hash ?? this.#hash };
+    const unsigned = {
+      epoch: this.epoch,
+      entries: [...entries],
+      chainHead: entries.at(-1)?.hash ?? this.#hash,
+      ...(this.fence === undefined ? {} : { fence: this.fence }),
+    };
     const { signature } = signText("batch", batchText(this.terminalId, unsigned), this.#options.keys.privateKey);
     return { ...this.head(), type: "advice.batch", body: { ...unsigned, signature } };
   }
 
   async ask(envelope: UpEnvelope): Promise<AuthorisationResponse> {
-    return only(await this.#options.receive(envelope), "authorisation.response").body;
+    return only(await this.#receive(envelope), "authorisation.response").body;
   }
 
   async tell(...entries: readonly ForwardedEntry[]): Promise<readonly EntryReceipt[]> {
-    return only(await this.#options.receive(this.batch(entries)), "receipt").body.results;
+    return only(await this.#receive(this.batch(entries)), "receipt").body.results;
   }
 }
 

@@ -1,4 +1,7 @@
-/** The tables of ingest: every entry that was ever taken, as it was sent, and what is still missing. */
+/**
+ * The tables of ingest: every entry that was ever taken, as it was sent, what is still missing, what was set aside for a
+ * person, and what is wrong with a terminal's journal.
+ */
 import type { Migration } from "../../../base/sqlite.ts";
 
 export const ingestMigrations: readonly Migration[] = [
@@ -54,6 +57,47 @@ export const ingestMigrations: readonly Migration[] = [
         one INTEGER PRIMARY KEY CHECK (one = 1),
         epoch TEXT NOT NULL
       ) STRICT;
+    `,
+  },
+  {
+    id: "ingest-2",
+    // ingest__epoch.opened: the how-manieth epoch of its terminal it is, counted as each was first shown as the present one.
+    // ingest__quarantine.card: token and expiry as JSON, so that a person can accept an entry whose sealed data are gone.
+    sql: `
+      ALTER TABLE ingest__epoch ADD COLUMN fence INTEGER NOT NULL DEFAULT 0;
+      ALTER TABLE ingest__epoch ADD COLUMN opened INTEGER;
+      ALTER TABLE ingest__epoch ADD COLUMN head_sequence INTEGER;
+      ALTER TABLE ingest__epoch ADD COLUMN head_hash TEXT;
+
+      ALTER TABLE ingest__ahead ADD COLUMN at INTEGER NOT NULL DEFAULT 0;
+
+      ALTER TABLE ingest__quarantine ADD COLUMN forward INTEGER;
+      ALTER TABLE ingest__quarantine ADD COLUMN previous_hash TEXT;
+      ALTER TABLE ingest__quarantine ADD COLUMN sealed_digest TEXT;
+      ALTER TABLE ingest__quarantine ADD COLUMN card TEXT;
+      ALTER TABLE ingest__quarantine ADD COLUMN closed_at INTEGER;
+      ALTER TABLE ingest__quarantine ADD COLUMN closed_by TEXT;
+      ALTER TABLE ingest__quarantine ADD COLUMN closed_why TEXT;
+      ALTER TABLE ingest__quarantine ADD COLUMN result TEXT;
+      ALTER TABLE ingest__quarantine ADD COLUMN result_reason TEXT;
+      ALTER TABLE ingest__quarantine ADD COLUMN result_detail TEXT;
+      CREATE INDEX ingest__quarantine_open ON ingest__quarantine (terminal_id, epoch) WHERE closed_at IS NULL;
+
+      CREATE TABLE ingest__finding (
+        number INTEGER PRIMARY KEY,
+        terminal_id TEXT NOT NULL,
+        epoch TEXT NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('gap', 'fork', 'restored', 'clone', 'old-epoch')),
+        sequence INTEGER NOT NULL,
+        detail TEXT NOT NULL,
+        times INTEGER NOT NULL DEFAULT 1,
+        first_seen_at INTEGER NOT NULL,
+        last_seen_at INTEGER NOT NULL,
+        closed_at INTEGER,
+        closed_by TEXT,
+        closed_why TEXT
+      ) STRICT;
+      CREATE UNIQUE INDEX ingest__finding_open ON ingest__finding (terminal_id, epoch, kind) WHERE closed_at IS NULL;
     `,
   },
 ];

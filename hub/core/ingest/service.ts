@@ -1,228 +1,126 @@
 /**
- * Takes batches of journal entries: checks signature, hashes and chain, applies each entry once, and sets aside what it
- * cannot take so that the rest moves on. Receipts tell what the hub's commit holds (RM18).
+ * Takes batches of journal entries: checks signature, fence, hashes and chain, applies each entry once, and sets aside what
+ * it cannot take so that the rest moves on. Receipts tell what the hub's commit holds (RM18).
  */
 import type { KeyObject } from "node:crypto";
-import { Fault, reasonOf } from "../../../base/fault.ts";
+import { Fault } from "../../../base/fault.ts";
 import { type Epoch, newEpoch, type RandomBytes, type TerminalId } from "../../../base/ids.ts";
 import type { Log } from "../../../base/log.ts";
 import { type Sqlite, transaction } from "../../../base/sqlite.ts";
-import { type AdviceBatch, batchText, type EntryReceipt, type ForwardedEntry } from "../../../wire/advice.ts";
-import { digestOfSealed } from "../../../wire/card-data.ts";
-import type { ReasonCode } from "../../../wire/common.ts";
-import { type EntryBody, EntryBodySchema, type EntryOf, hashEntry } from "../../../wire/journal-entry.ts";
-import { firstIssue, parseJson, signatureFits } from "../../../wire/signing.ts";
-import { isStoreFailure } from "../../store/failure.ts";
-import type { Authorisation, EntryOutcome, Presented } from "../authorisation/index.ts";
-import { createIngestStore, type EpochView, type IngestStore, type Source } from "./store.ts";
-
-/** What an entry turned out to be, found without the database. */
-export type CheckedEntry =
-  | { readonly entry: ForwardedEntry; readonly body: EntryBody; readonly card: Presented }
-  | { readonly entry: ForwardedEntry; readonly wrong: ReasonCode; readonly why: string };
-
-export interface CheckedBatch {
-  readonly source: Source;
-  readonly entries: readonly CheckedEntry[];
-}
-
-export interface Applied {
-  readonly results: readonly EntryReceipt[];
-  readonly watermark: number;
-}
+import { type AdviceBatch, batchText } from "../../../wire/advice.ts";
+import type { StoredEntry } from "../../../wire/journal-entry.ts";
+import { signatureFits } from "../../../wire/signing.ts";
+import type { Authorisation } from "../authorisation/index.ts";
+import { type Applied, type ApplyParts, applyBatch } from "./apply.ts";
+import { checkEntry, type OpenCard } from "./check.ts";
+import { createFindingStore } from "./finding-store.ts";
+import { createFindings, type Findings } from "./findings.ts";
+import { createQuarantine, type Quarantine } from "./quarantine.ts";
+import { createQuarantineStore } from "./quarantine-store.ts";
+import { createIngestStore, type EpochView, type Head, type IngestStore, type Source } from "./store.ts";
 
 export interface IngestOptions {
   readonly database: Sqlite;
   readonly random: RandomBytes;
   readonly log: Log;
   readonly authorisation: Authorisation;
-  /** Opens the seal of an entry's card data. */
-  openCard(entry: ForwardedEntry, paymentId: string, terminalId: TerminalId): Presented;
+  readonly openCard: OpenCard;
 }
+
+export interface SignedBatch {
+  readonly terminalId: TerminalId;
+  readonly batch: AdviceBatch;
+  readonly signingKey: KeyObject;
+}
+
+/** `stale`: the batch is of an earlier drainer; nothing of it was applied. */
+export type Taken = Applied | { readonly stale: Fault };
 
 export interface Ingest {
   /** New for every database of the hub. */
   readonly hubEpoch: Epoch;
-  /** Throws Fault `signature.invalid` for a batch that the terminal did not sign. */
-  check(terminalId: TerminalId, batch: AdviceBatch, signingKey: KeyObject): CheckedBatch;
-  /** Within the caller's transaction. */
-  apply(batch: CheckedBatch, now: number): Applied;
+  /** Within the caller's transaction. Throws Fault `signature.invalid` for a batch that the terminal did not sign. */
+  take(signed: SignedBatch, now: number): Taken;
+  /** Entries of a journal whose file was checked as a whole, by the same rules. Within the caller's transaction. */
+  takeImported(source: Source, entries: readonly StoredEntry[], now: number): Applied;
+  /** Compares the newest entry that a terminal says it has with what is held. Within the caller's transaction. */
+  checkHead(source: Source, head: Head | undefined, now: number): void;
+  /** Every number up to it is held. */
+  watermark(source: Source): number;
   epochs(terminalId: string): readonly EpochView[];
+  readonly findings: Findings;
+  readonly quarantine: Quarantine;
 }
 
 export function createIngest(options: IngestOptions): Ingest {
-  const store = createIngestStore(options.database);
-  const hubEpoch = transaction(options.database, () => {
-    const known = store.hubEpoch();
-    if (known !== undefined) return known as Epoch;
-    const fresh = newEpoch(options.random);
-    store.setHubEpoch(fresh);
-    return fresh;
-  });
+  const { database, log } = options;
+  const store = createIngestStore(database);
+  const quarantine = createQuarantineStore(database);
+  const findings = createFindings({ store, findings: createFindingStore(database), log });
+  const parts: TakeParts = { ...options, store, quarantine, findings };
   return {
-    hubEpoch,
+    hubEpoch: hubEpochOf(store, options),
+    take: (signed, now) => take(parts, signed, now),
+    takeImported(source, entries, now) {
+      store.beginEpoch(source, now);
+      const checked = entries.map((entry) => checkEntry(options.openCard, source, entry));
+      return applyBatch(parts, { source, entries: checked, watermark: store.watermark(source), now });
+    },
+    checkHead: (source, head, now) => findings.head(source, head, now),
+    watermark: (source) => store.watermark(source),
     epochs: (terminalId) => store.epochs(terminalId),
-    check(terminalId, batch, signingKey) {
-      const signed = { text: batchText(terminalId, batch), signature: batch.signature };
-      if (!signatureFits("batch", signed, signingKey))
-        throw new Fault("signature.invalid", "the batch is not signed by this terminal's key");
-      const source = { terminalId, epoch: batch.epoch };
-      return { source, entries: batch.entries.map((entry) => checkEntry(options, source, entry)) };
-    },
-    apply(batch, now) {
-      store.beginEpoch(batch.source, now);
-      const applier: Applier = { ...options, store, source: batch.source, now };
-      const results = batch.entries.map((checked) => applyEntry(applier, checked));
-      return { results, watermark: store.watermark(batch.source) };
-    },
+    findings,
+    quarantine: createQuarantine({ ...options, store, quarantine }),
   };
 }
 
-function checkEntry(options: IngestOptions, source: Source, entry: ForwardedEntry): CheckedEntry {
-  const wrong = (reason: ReasonCode, why: string): CheckedEntry => ({ entry, wrong: reason, why });
-  if (hashEntry({ ...source, ...entry }) !== entry.hash) return wrong("E_SIG", "the hash does not fit the content");
-  if (entry.sealed && entry.sealedDigest !== digestOfSealed(entry.sealed))
-    return wrong("E_SIG", "the sealed card data do not fit their digest");
-  if (entry.forward === undefined) return wrong("E_FORMAT", "forward: an entry of the queue has a number");
-  try {
-    const parsed = EntryBodySchema.safeParse(parseJson(entry.text));
-    if (!parsed.success) return wrong("E_FORMAT", firstIssue(parsed.error));
-    const body = parsed.data;
-    const card = entry.sealed && options.openCard(entry, body.paymentId, source.terminalId);
-    return { entry, body, card };
-  } catch (error) {
-    return wrong("E_FORMAT", reasonOf(error));
-  }
+const hubEpochOf = (store: IngestStore, { database, random }: IngestOptions): Epoch =>
+  transaction(database, () => {
+    const known = store.hubEpoch();
+    if (known !== undefined) return known as Epoch;
+    const fresh = newEpoch(random);
+    store.setHubEpoch(fresh);
+    return fresh;
+  });
+
+type TakeParts = ApplyParts & Pick<IngestOptions, "openCard">;
+
+function take(parts: TakeParts, { terminalId, batch, signingKey }: SignedBatch, now: number): Taken {
+  const { store, openCard } = parts;
+  const signed = { text: batchText(terminalId, batch), signature: batch.signature };
+  if (!signatureFits("batch", signed, signingKey))
+    throw new Fault("signature.invalid", "the batch is not signed by this terminal's key");
+  const source: Source = { terminalId, epoch: batch.epoch };
+  store.beginEpoch(source, now);
+  const { watermark, fence } = store.epoch(source) ?? { watermark: 0, fence: 0 };
+  const own = batch.fence ?? 0;
+  if (own < fence) return refuseStale(parts, { source, batch, now, fence });
+  if (own > fence) store.raiseFence(source, own);
+  const entries = batch.entries.map((entry) => checkEntry(openCard, source, entry));
+  return applyBatch(parts, { source, entries, watermark, now });
 }
 
-interface Applier extends IngestOptions {
-  readonly store: IngestStore;
+interface Stale {
   readonly source: Source;
+  readonly batch: AdviceBatch;
+  readonly fence: number;
   readonly now: number;
 }
 
-function applyEntry(applier: Applier, checked: CheckedEntry): EntryReceipt {
-  const { store, source, log } = applier;
-  const { entry } = checked;
-  const known = store.known(source, entry.sequence);
-  if (known && known.hash === entry.hash) {
-    return {
-      sequence: entry.sequence,
-      hash: entry.hash,
-      status: known.status === "processed" ? "duplicate" : known.status,
-      ...(known.paymentId === null ? {} : { paymentId: known.paymentId }),
-      ...(known.reason === null ? {} : { reason: known.reason }),
-      ...(known.detail === null ? {} : { detail: known.detail }),
-    };
+/** A batch that only came late says nothing new. One that contradicts what is held comes from another copy of the disk. */
+function refuseStale({ store, findings }: TakeParts, { source, batch, fence, now }: Stale): Taken {
+  for (const { sequence, hash } of batch.entries) {
+    const held = store.known(source, sequence);
+    if (held && held.hash !== hash) {
+      findings.fork(source, { sequence, held }, now);
+      break;
+    }
   }
-  const fork = known ? "another entry has this sequence" : forkBefore(applier, entry);
-  if (fork !== undefined) {
-    const receipt = receiptOf(entry, { status: "quarantined", reason: "E_CONFLICT", detail: fork });
-    if (store.quarantine(source, entry, receipt, applier.now))
-      log.error("a terminal's journal has forked: its disk was copied or restored", {
-        ...source,
-        sequence: entry.sequence,
-      });
-    return receipt;
-  }
-  if ("wrong" in checked) {
-    const receipt = receiptOf(entry, { status: "quarantined", reason: checked.wrong, detail: checked.why });
-    if (store.quarantine(source, entry, receipt, applier.now))
-      log.error("an entry was set aside", { ...source, sequence: entry.sequence, reason: checked.why });
-    holdNumber(applier, entry.forward);
-    return receipt;
-  }
-  return takeEntry(applier, checked);
-}
-
-/** Only a neighbour shows a break: entries that are not forwarded leave holes in what the hub sees. */
-function forkBefore({ store, source }: Applier, entry: ForwardedEntry): string | undefined {
-  const before = store.known(source, entry.sequence - 1);
-  if (before && before.hash !== entry.previousHash) return "its previous hash is not that of the entry before it";
-  return undefined;
-}
-
-type GoodEntry = Extract<CheckedEntry, { body: EntryBody }>;
-
-function takeEntry(applier: Applier, checked: GoodEntry): EntryReceipt {
-  const { store, source, now, log } = applier;
-  const { entry, body } = checked;
-  let outcome: EntryOutcome;
-  try {
-    outcome = transaction(applier.database, () => dispatch(applier, checked));
-  } catch (error) {
-    if (isStoreFailure(error)) throw error;
-    log.error("an entry broke the hub and was set aside", {
-      ...source,
-      sequence: entry.sequence,
-      reason: reasonOf(error),
-    });
-    outcome = { status: "quarantined", reason: "E_UNAVAILABLE", detail: reasonOf(error).slice(0, 200) };
-  }
-  const receipt = receiptOf(entry, outcome, body.paymentId);
-  store.insert(source, entry, receipt, now);
-  if (outcome.status === "quarantined") {
-    store.quarantine(source, entry, receipt, now);
-    log.error("an entry was set aside", { ...source, sequence: entry.sequence, reason: outcome.detail });
-  }
-  if (body.kind === "decision" && body.deferred && outcome.status === "declined")
-    log.warn("a sale at the merchant's risk was refused", {
-      ...source,
-      paymentId: body.paymentId,
-      reason: outcome.detail,
-    });
-  holdNumber(applier, entry.forward);
-  if (body.kind === "void") holdNumber(applier, body.voidedForward);
-  return receipt;
-}
-
-function dispatch({ authorisation, source, now }: Applier, { body, card }: GoodEntry): EntryOutcome {
-  const input = <Body extends EntryBody>(of: Body) => ({
-    key: { terminalId: source.terminalId, paymentId: of.paymentId },
-    body: of,
-    now,
-  });
-  switch (body.kind) {
-    case "decision":
-      return authorisation.advice({ ...input<EntryOf<"decision">>(body), card });
-    case "reversal":
-      return authorisation.reversal(input(body));
-    case "void":
-      return authorisation.void(input(body));
-    case "intent":
-    case "online-requested":
-    case "online-unknown":
-    case "print-intent":
-    case "printed":
-    case "signature":
-    case "queue-action":
-      return { status: "quarantined", reason: "E_FORMAT", detail: `kind: the hub has no use for ${body.kind}` };
-  }
-}
-
-const receiptOf = (
-  entry: ForwardedEntry,
-  outcome: EntryOutcome,
-  paymentId?: EntryReceipt["paymentId"],
-): EntryReceipt => ({
-  sequence: entry.sequence,
-  hash: entry.hash,
-  status: outcome.status,
-  ...(paymentId === undefined ? {} : { paymentId }),
-  ...(outcome.reason === undefined ? {} : { reason: outcome.reason }),
-  ...(outcome.detail === undefined ? {} : { detail: outcome.detail.slice(0, 200) }),
-});
-
-/** Raises the watermark over every number that is held without a gap. */
-function holdNumber({ store, source }: Applier, forward: number | undefined): void {
-  if (forward === undefined) return;
-  let watermark = store.watermark(source);
-  if (forward <= watermark) return;
-  if (forward > watermark + 1) {
-    store.putAhead(source, forward);
-    return;
-  }
-  watermark = forward;
-  while (store.takeAhead(source, watermark + 1)) watermark += 1;
-  store.raise(source, watermark);
+  const shown = batch.fence ?? "none";
+  return {
+    stale: new Fault(
+      "fence.stale",
+      `a batch of an earlier opening of this journal (fence ${shown}, the newest is ${fence}): nothing of it was taken`,
+    ),
+  };
 }
