@@ -1,0 +1,112 @@
+/** What a person may do with an entry that was set aside: look at it, have it applied, or lay it to rest. */
+import { reasonOf } from "../../../base/fault.ts";
+import type { Log } from "../../../base/log.ts";
+import { fail, ok, type Result } from "../../../base/result.ts";
+import { type EntryBody, EntryBodySchema, hashEntry } from "../../../wire/journal-entry.ts";
+import { firstIssue, parseJson } from "../../../wire/signing.ts";
+import type { Authorisation, EntryOutcome } from "../authorisation/index.ts";
+import { dispatchBody } from "./apply.ts";
+import type { Closer } from "./findings.ts";
+import type { QuarantineStore, SetAside, SetAsideFilter, SetAsideResult } from "./quarantine-store.ts";
+import type { IngestStore } from "./store.ts";
+
+/** Why a person's decision was not carried out. */
+export interface DecisionRefusal {
+  readonly reason: "unknown" | "decided" | "not-possible";
+  readonly detail: string;
+}
+
+export interface Quarantine {
+  list(filter: SetAsideFilter): readonly SetAside[];
+  get(number: number): SetAside | undefined;
+  /**
+   * Applies the entry under its payment's id, whichever entry has its place: once, as a payment that is confirmed already
+   * is a duplicate (RM1). Within the caller's transaction.
+   */
+  accept(number: number, by: Closer): Result<SetAside, DecisionRefusal>;
+  /** The entry moves nothing, and its terminal is told so when it asks again. */
+  drop(number: number, by: Closer): Result<SetAside, DecisionRefusal>;
+  countOpen(): number;
+}
+
+interface Parts {
+  readonly store: IngestStore;
+  readonly quarantine: QuarantineStore;
+  readonly authorisation: Authorisation;
+  readonly log: Log;
+}
+
+export function createQuarantine(parts: Parts): Quarantine {
+  const { quarantine } = parts;
+  const open = (number: number): Result<SetAside, DecisionRefusal> => {
+    const aside = quarantine.get(number);
+    if (!aside) return fail({ reason: "unknown", detail: `nothing with the number ${number} was set aside` });
+    if (!aside.closed) return ok(aside);
+    const { by, status } = aside.closed;
+    return fail({ reason: "decided", detail: `it was decided by ${by} before: ${status}` });
+  };
+  return {
+    list: (filter) => quarantine.list(filter),
+    get: (number) => quarantine.get(number),
+    accept(number, by) {
+      const found = open(number);
+      if (!found.ok) return found;
+      const body = bodyOf(found.value);
+      if (!body.ok) return fail({ reason: "not-possible", detail: body.error });
+      const { terminalId, epoch, card } = found.value;
+      const source = { terminalId, epoch };
+      const outcome: EntryOutcome = dispatchBody(
+        { ...parts, source, now: by.now },
+        { body: asAccepted(found.value, body.value), card },
+      );
+      if (outcome.status === "quarantined")
+        return fail({ reason: "not-possible", detail: outcome.detail ?? "it cannot be applied" });
+      return ok(close(parts, found.value, { by, outcome }));
+    },
+    drop(number, by) {
+      const found = open(number);
+      if (!found.ok) return found;
+      const detail = `dropped at the hub by ${by.by}: ${by.why}`.slice(0, DETAIL_MAX);
+      return ok(close(parts, found.value, { by, outcome: { status: "declined", reason: "E_DENIED", detail } }));
+    },
+    countOpen: () => quarantine.countOpen(),
+  };
+}
+
+const DETAIL_MAX = 200;
+
+/** Only what the terminal signed can be applied. */
+function bodyOf(aside: SetAside): Result<EntryBody, string> {
+  const { previousHash } = aside;
+  const fits =
+    previousHash === undefined ? aside.reason !== "E_SIG" : hashEntry({ ...aside, previousHash }) === aside.hash;
+  if (!fits) return fail("its content is not what the terminal signed; let the terminal send it again, or drop it");
+  try {
+    const parsed = EntryBodySchema.safeParse(parseJson(aside.text));
+    return parsed.success ? ok(parsed.data) : fail(`its content cannot be read: ${firstIssue(parsed.error)}`);
+  } catch (error) {
+    return fail(`its content cannot be read: ${reasonOf(error)}`);
+  }
+}
+
+/** A deferred sale whose card data are gone is posted like any sale made offline: nobody can be asked any more. */
+function asAccepted({ sealedDigest, card }: SetAside, body: EntryBody): EntryBody {
+  if (body.kind !== "decision" || !body.deferred || sealedDigest === undefined || card !== undefined) return body;
+  const { deferred: _, ...decision } = body;
+  return decision;
+}
+
+interface Decided {
+  readonly by: Closer;
+  readonly outcome: SetAsideResult;
+}
+
+function close({ store, quarantine, log }: Parts, aside: SetAside, { by, outcome }: Decided): SetAside {
+  const { number, terminalId, epoch, sequence } = aside;
+  quarantine.close(number, { ...outcome, at: by.now, by: by.by, why: by.why });
+  // Where the entry itself has the place, what became of it is the answer to every repeat.
+  store.settle(aside, aside, outcome);
+  const { status } = outcome;
+  log.info("a person decided on an entry", { number, terminalId, epoch, sequence, status, by: by.by, why: by.why });
+  return quarantine.get(number) ?? aside;
+}

@@ -1,0 +1,384 @@
+/** What the hub finds wrong with terminals' journals, and what becomes of their entries: none lost, none doubled, each named. */
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import type { PaymentId } from "../../base/ids.ts";
+import { silentLog } from "../../base/log.ts";
+import { transaction } from "../../base/sqlite.ts";
+import { FINDING_AFTER_MS } from "../../hub/core/ingest/index.ts";
+import { createHubCore, type HubCore, openHubDatabase } from "../../hub/hub-core.ts";
+import type { ForwardedEntry } from "../../wire/advice.ts";
+import { hashEntry } from "../../wire/journal-entry.ts";
+import { EUR, type HubFixture, hubFixture, only, seededRandom, TEST_POLICY } from "./hub-fixture.ts";
+
+const findingsOf = ({ hub }: Pick<HubFixture, "hub">) => hub.ingest.findings.list({ afterNumber: 0, limit: 100 });
+const asideOf = ({ hub }: Pick<HubFixture, "hub">) => hub.ingest.quarantine.list({ afterNumber: 0, limit: 100 });
+const merchantOf = ({ hub, merchant }: HubFixture) => hub.ledger.account(merchant)?.creditsPosted ?? 0n;
+const balancesOf = (hub: HubCore) =>
+  hub.ledger
+    .accounts({ limit: 100 })
+    .map(({ id, debitsPosted, creditsPosted }) => ({ id, debitsPosted, creditsPosted }));
+const PERSON = { by: "ann", why: "the box was found" };
+
+describe("a fence", () => {
+  test("keeps out the batch of an earlier drainer as a whole, and lets the newest go on", async () => {
+    const fixture = hubFixture();
+    const { terminal, hub } = fixture;
+    terminal.fence = 2;
+    await terminal.tell(terminal.advice("sale-1"));
+    const entry = terminal.advice("sale-2");
+    terminal.fence = 1;
+    const late = terminal.batch([entry]);
+    await expect(hub.receive(late)).rejects.toMatchObject({ code: "fence.stale" });
+    expect(merchantOf(fixture)).toBe(1_000n);
+    terminal.fence = 2;
+    expect(await terminal.tell(entry)).toMatchObject([{ status: "processed" }]);
+    terminal.fence = 3;
+    expect(await terminal.tell(terminal.advice("sale-3"))).toMatchObject([{ status: "processed" }]);
+    expect(findingsOf(fixture)).toEqual([]);
+  });
+
+  test("is not asked of an older agent, until one with a fence has come", async () => {
+    const { terminal, hub } = hubFixture();
+    expect(await terminal.tell(terminal.advice("sale-1"))).toMatchObject([{ status: "processed" }]);
+    terminal.fence = 1;
+    await terminal.tell(terminal.advice("sale-2"));
+    terminal.fence = undefined;
+    await expect(hub.receive(terminal.batch([terminal.advice("sale-3")]))).rejects.toMatchObject({
+      code: "fence.stale",
+    });
+  });
+
+  test("is of one epoch, and cannot be raised by a batch that the terminal did not sign", async () => {
+    const { terminal, hub } = hubFixture();
+    terminal.fence = 5;
+    const forged = terminal.batch([terminal.advice("sale-1")]);
+    if (forged.type === "advice.batch") forged.body.fence = 9;
+    await expect(hub.receive(forged)).rejects.toMatchObject({ code: "signature.invalid" });
+    const earlier = terminal.twin();
+    earlier.epoch = "00000000000000aa" as typeof earlier.epoch;
+    earlier.fence = 1;
+    expect(await earlier.tell(earlier.advice("old-1"))).toMatchObject([{ status: "processed" }]);
+    expect(await terminal.tell(terminal.advice("sale-2"))).toMatchObject([{ status: "processed" }]);
+  });
+
+  test("that is stale and brings other entries than those held shows a second disk", async () => {
+    const fixture = hubFixture();
+    const { terminal, hub } = fixture;
+    terminal.fence = 1;
+    const copy = terminal.copy();
+    terminal.fence = 2;
+    await terminal.tell(terminal.advice("sale-1"));
+    await expect(hub.receive(copy.batch([copy.advice("other-1")]))).rejects.toMatchObject({ code: "fence.stale" });
+    expect(findingsOf(fixture)).toMatchObject([{ kind: "fork", sequence: 1, detail: expect.stringContaining("T1") }]);
+    expect(asideOf(fixture)).toEqual([]);
+  });
+});
+
+describe("a gap", () => {
+  test("is named once it lasts, not before, and closes itself when the entry comes", async () => {
+    const fixture = hubFixture();
+    const { terminal, hub, clock } = fixture;
+    const missing = terminal.advice("sale-1");
+    await terminal.tell(terminal.advice("sale-2"), terminal.advice("sale-3"));
+    hub.expireHolds();
+    await clock.advance(FINDING_AFTER_MS - 1);
+    hub.expireHolds();
+    expect(findingsOf(fixture)).toEqual([]);
+    await clock.advance(1);
+    hub.expireHolds();
+    hub.expireHolds();
+    expect(findingsOf(fixture)).toMatchObject([{ kind: "gap", terminalId: "T1", sequence: 1, times: 2 }]);
+    expect(hub.metrics.text()).toContain("tillway_hub_open_findings 1\n");
+    await terminal.tell(missing);
+    expect(findingsOf(fixture)).toMatchObject([
+      { kind: "gap", closed: { by: "hub", why: "what was missing has come" } },
+    ]);
+    hub.expireHolds();
+    expect(hub.ingest.findings.countOpen()).toBe(0);
+  });
+
+  test("is none where a number belongs to an entry that was set aside", async () => {
+    const fixture = hubFixture();
+    const { terminal, hub, clock } = fixture;
+    const bad = { ...terminal.advice("sale-1"), text: "{}" };
+    await terminal.tell(bad, terminal.advice("sale-2"));
+    await clock.advance(FINDING_AFTER_MS);
+    hub.expireHolds();
+    expect(findingsOf(fixture)).toEqual([]);
+    expect(hub.ingest.watermark(terminal)).toBe(2);
+  });
+});
+
+describe("a copied disk", () => {
+  test("is a fork while one side is alive, and a clone once both go on", async () => {
+    const fixture = hubFixture();
+    const { terminal, clock } = fixture;
+    await terminal.tell(terminal.advice("sale-1"));
+    const copy = terminal.copy();
+    await terminal.tell(terminal.advice("sale-2"));
+    await clock.advance(1_000);
+    const other = copy.advice("other-2");
+    copy.keep();
+    expect(await copy.tell(other, copy.advice("other-3"))).toMatchObject([
+      { status: "quarantined", reason: "E_CONFLICT" },
+      { status: "processed" },
+    ]);
+    expect(findingsOf(fixture)).toMatchObject([{ kind: "fork", sequence: 2 }]);
+    await clock.advance(1_000);
+    terminal.keep();
+    await terminal.tell(terminal.advice("sale-3"));
+    const [fork, clone] = findingsOf(fixture);
+    expect(fork).toMatchObject({ kind: "fork", times: 2 });
+    expect(clone).toMatchObject({ kind: "clone", sequence: 4, detail: expect.stringContaining("T1") });
+    expect(merchantOf(fixture)).toBe(3_000n);
+    expect(asideOf(fixture)).toMatchObject([{ sequence: 2 }, { sequence: 4 }]);
+  });
+
+  test("is a clone when two heads of one length differ", async () => {
+    const fixture = hubFixture();
+    const { terminal } = fixture;
+    const copy = terminal.copy();
+    terminal.keep();
+    copy.advice("other");
+    await terminal.arrive();
+    expect(findingsOf(fixture)).toEqual([]);
+    await copy.arrive();
+    expect(findingsOf(fixture)).toMatchObject([{ kind: "clone", sequence: 1 }]);
+  });
+
+  test("is a clone when its head is another entry than the one held there", async () => {
+    const fixture = hubFixture();
+    const { terminal } = fixture;
+    const copy = terminal.copy();
+    await terminal.tell(terminal.advice("sale-1"));
+    copy.advice("other");
+    await copy.arrive();
+    expect(findingsOf(fixture)).toMatchObject([{ kind: "clone", sequence: 1 }]);
+  });
+});
+
+describe("a disk restored from an older copy", () => {
+  test("is named by the head that it shows, with what to do", async () => {
+    const fixture = hubFixture();
+    const { terminal } = fixture;
+    const copy = terminal.copy();
+    await terminal.tell(terminal.advice("sale-1"), terminal.advice("sale-2"));
+    await terminal.arrive();
+    expect(findingsOf(fixture)).toEqual([]);
+    await copy.arrive();
+    const [finding] = findingsOf(fixture);
+    expect(finding).toMatchObject({ kind: "restored", sequence: 0 });
+    expect(finding?.detail).toContain(
+      "terminal T1 says that its journal ends at entry 0, but it has been seen up to entry 2",
+    );
+  });
+
+  test("is no finding any more when the newer head is seen again, and a clone when both take turns", async () => {
+    const fixture = hubFixture();
+    const { terminal } = fixture;
+    const copy = terminal.copy();
+    await terminal.tell(terminal.advice("sale-1"));
+    await copy.arrive();
+    await terminal.arrive();
+    expect(findingsOf(fixture)).toMatchObject([{ kind: "restored", closed: { by: "hub" } }]);
+    for (let turn = 0; turn < 3; turn += 1) {
+      await copy.arrive();
+      await terminal.arrive();
+    }
+    expect(findingsOf(fixture).filter(({ closed }) => !closed)).toMatchObject([{ kind: "clone" }]);
+  });
+});
+
+test("an epoch that had been replaced and is back is named, until a person says that it is to stay", async () => {
+  const fixture = hubFixture();
+  const { terminal, hub, clock } = fixture;
+  await terminal.arrive();
+  const newer = terminal.twin();
+  newer.epoch = "00000000000000bb" as typeof newer.epoch;
+  await newer.arrive();
+  await newer.arrive();
+  expect(findingsOf(fixture)).toEqual([]);
+  await terminal.arrive();
+  expect(findingsOf(fixture)).toMatchObject([{ kind: "old-epoch", epoch: terminal.epoch }]);
+  const [found] = findingsOf(fixture);
+  const closed = hub.ingest.findings.close(found?.number ?? 0, { ...PERSON, now: clock.now() });
+  expect(closed).toMatchObject({ ok: true, value: { closed: PERSON } });
+  await terminal.arrive();
+  expect(findingsOf(fixture)).toHaveLength(1);
+  expect(hub.ingest.findings.close(found?.number ?? 0, { ...PERSON, now: 0 })).toEqual({ ok: false, error: "closed" });
+  expect(hub.ingest.findings.close(77, { ...PERSON, now: 0 })).toEqual({ ok: false, error: "unknown" });
+});
+
+describe("an entry that was set aside", () => {
+  const decide = ({ hub, database, clock }: HubFixture, what: "accept" | "drop", number: number) =>
+    transaction(database, () => hub.ingest.quarantine[what](number, { ...PERSON, now: clock.now() }));
+
+  /** A fork: sale-1 is held, other-1 lies aside under its place. */
+  async function forked() {
+    const fixture = hubFixture();
+    const copy = fixture.terminal.copy();
+    await fixture.terminal.tell(fixture.terminal.advice("sale-1"));
+    const other = copy.advice("other-1");
+    await copy.tell(other);
+    return { fixture, copy, other };
+  }
+
+  test("of a fork is posted once when a person accepts it, to the customer's account, and its terminal is told", async () => {
+    const { fixture, copy, other } = await forked();
+    expect(decide(fixture, "accept", 1)).toMatchObject({
+      ok: true,
+      value: { closed: { ...PERSON, status: "processed" } },
+    });
+    expect(decide(fixture, "accept", 1)).toMatchObject({ ok: false, error: { reason: "decided" } });
+    expect(merchantOf(fixture)).toBe(2_000n);
+    expect(fixture.hub.ledger.account(fixture.customer)?.debitsPosted).toBe(2_000n);
+    expect(await copy.tell(other)).toMatchObject([{ status: "duplicate" }]);
+    expect(fixture.hub.metrics.text()).toContain("tillway_hub_quarantined_entries 0\n");
+  });
+
+  test("whose payment is confirmed already is a duplicate when a person accepts it", async () => {
+    const fixture = hubFixture();
+    const copy = fixture.terminal.copy();
+    await fixture.terminal.tell(fixture.terminal.advice("sale-1"), fixture.terminal.advice("sale-2"));
+    await copy.tell(copy.advice("sale-2"));
+    expect(decide(fixture, "accept", 1)).toMatchObject({ ok: true, value: { closed: { status: "duplicate" } } });
+    expect(merchantOf(fixture)).toBe(2_000n);
+  });
+
+  test("moves nothing when a person drops it, and its terminal is told who did and why", async () => {
+    const { fixture, copy, other } = await forked();
+    expect(decide(fixture, "drop", 1)).toMatchObject({ ok: true, value: { closed: { status: "declined" } } });
+    const detail = "dropped at the hub by ann: the box was found";
+    expect(await copy.tell(other)).toMatchObject([{ status: "declined", reason: "E_DENIED", detail }]);
+    expect(merchantOf(fixture)).toBe(1_000n);
+  });
+
+  test("cannot be accepted when its content is not what the terminal signed", async () => {
+    const fixture = hubFixture();
+    const entry = fixture.terminal.advice("sale-1");
+    await fixture.terminal.tell({ ...entry, text: entry.text.replace('"1000"', '"9000"') });
+    expect(decide(fixture, "accept", 1)).toMatchObject({ ok: false, error: { reason: "not-possible" } });
+    expect(merchantOf(fixture)).toBe(0n);
+    expect(await fixture.terminal.tell(entry)).toMatchObject([{ status: "processed" }]);
+    expect(asideOf(fixture)).toMatchObject([{ closed: { by: "hub", status: "processed" } }]);
+  });
+
+  test("is looked at again when it comes again, and is taken once its cause is mended", async () => {
+    const fixture = hubFixture();
+    const { terminal, hub } = fixture;
+    await hub.receive(terminal.request("back", { kind: "refund", originalPaymentId: "sale" as PaymentId }));
+    const refund = terminal.entry(terminal.decision("back", { operation: "refund", mode: "online" }));
+    expect(await terminal.tell(refund)).toMatchObject([{ status: "quarantined" }]);
+    expect(await terminal.tell(refund)).toMatchObject([{ status: "quarantined" }]);
+    expect(asideOf(fixture)).toHaveLength(1);
+    await terminal.tell(terminal.advice("sale"));
+    await hub.receive(terminal.request("back", { attempt: 2, kind: "refund", originalPaymentId: "sale" as PaymentId }));
+    expect(await terminal.tell(refund)).toMatchObject([{ status: "processed" }]);
+    expect(await terminal.tell(refund)).toMatchObject([{ status: "duplicate" }]);
+    expect(asideOf(fixture)).toMatchObject([{ closed: { by: "hub", status: "processed" } }]);
+  });
+
+  test("because it broke the hub leaves nothing of itself, and the rest of its batch is taken once", async () => {
+    const fixture = hubFixture();
+    const { terminal, hub } = fixture;
+    const entries = [terminal.advice("sale-1"), terminal.advice("sale-2"), terminal.advice("sale-3")];
+    fixture.database.exec(
+      `CREATE TRIGGER broken BEFORE INSERT ON ledger__transfer WHEN NEW.id LIKE 'T1/sale-2/%'
+       BEGIN SELECT RAISE(ABORT, 'broken'); END`,
+    );
+    expect(await terminal.tell(...entries)).toMatchObject([
+      { status: "processed" },
+      { status: "quarantined", reason: "E_UNAVAILABLE" },
+      { status: "processed" },
+    ]);
+    expect(merchantOf(fixture)).toBe(2_000n);
+    expect(hub.authorisation.transactions({ paymentId: "sale-2", afterNumber: 0, limit: 1 })).toEqual([]);
+    fixture.database.exec("DROP TRIGGER broken");
+    expect(await terminal.tell(...entries)).toMatchObject([
+      { status: "duplicate" },
+      { status: "processed" },
+      { status: "duplicate" },
+    ]);
+    expect(merchantOf(fixture)).toBe(3_000n);
+  });
+});
+
+describe("RM18 a hub restored from an older backup", () => {
+  const erased = ({ sealed: _, ...entry }: ForwardedEntry): ForwardedEntry => entry;
+
+  function restored(fixture: HubFixture, path: string): HubCore {
+    const database = openHubDatabase(path);
+    onTestFinished(() => void database.close());
+    const { keys, clock } = fixture;
+    const random = seededRandom("restored");
+    return createHubCore({ database, keys, policy: TEST_POLICY, clock, random, log: silentLog });
+  }
+
+  test("shows its lower watermark, and has the ledger of before once the terminal has sent again what it holds", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "tillway-restore-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const path = join(folder, "hub.db");
+    const fixture = hubFixture({ path });
+    const { terminal } = fixture;
+    const sold = [terminal.advice("sale-1"), terminal.advice("sale-2")];
+    await terminal.tell(...sold);
+    await terminal.ask(terminal.request("online-1"));
+    fixture.database.pragma("wal_checkpoint(TRUNCATE)");
+    copyFileSync(path, join(folder, "backup.db"));
+
+    const later = [
+      terminal.advice("online-1", { mode: "online", attempts: [1] }),
+      terminal.advice("sale-3"),
+      terminal.advice("sale-4"),
+    ];
+    await terminal.tell(...later);
+    expect((await terminal.arrive()).held).toEqual({ hubEpoch: fixture.hub.hubEpoch, watermark: 5 });
+    const whole = balancesOf(fixture.hub);
+    fixture.database.close();
+
+    const hub = restored(fixture, join(folder, "backup.db"));
+    terminal.connect(hub);
+    expect((await terminal.arrive()).held).toEqual({ hubEpoch: fixture.hub.hubEpoch, watermark: 2 });
+    const results = await terminal.tell(...[...sold, ...later].map(erased));
+    expect(results.map(({ status }) => status)).toEqual([
+      "duplicate",
+      "duplicate",
+      "processed",
+      "processed",
+      "processed",
+    ]);
+    expect(results[2]).not.toHaveProperty("detail");
+    expect(results[3]?.detail).toBe(
+      "1000 minor units are exposure of operator: its card data were erased after an earlier receipt",
+    );
+    expect((await terminal.arrive()).held?.watermark).toBe(5);
+    expect(balancesOf(hub).find(({ id }) => id === fixture.merchant)).toEqual(
+      whole.find(({ id }) => id === fixture.merchant),
+    );
+    expect(hub.ledger.account("exposure:operator:EUR")?.debitsPosted).toBe(2_000n);
+    expect(hub.ledger.account(fixture.customer)?.debitsPosted).toBe(3_000n);
+    expect(hub.ingest.findings.countOpen()).toBe(0);
+  });
+
+  test("sets a deferred sale aside whose card it can no longer ask for: only the receipt of then knows", async () => {
+    const fixture = hubFixture();
+    fixture.deferring = true;
+    const { terminal, hub, database, clock } = fixture;
+    const entry = erased(terminal.advice("sale-1", { deferred: true }));
+    expect(await terminal.tell(entry)).toMatchObject([{ status: "quarantined", reason: "E_STATE" }]);
+    transaction(database, () => hub.ingest.quarantine.accept(1, { ...PERSON, now: clock.now() }));
+    expect(await terminal.tell(entry)).toMatchObject([{ status: "duplicate" }]);
+    expect(hub.ledger.account("exposure:operator:EUR")?.debitsPosted).toBe(1_000n);
+  });
+});
+
+test("an entry without a seal must still be what its hash says", async () => {
+  const { terminal, hub } = hubFixture();
+  const { sealed: _, sealedDigest: __, ...rest } = terminal.advice("sale-1");
+  const [receipt] = only(await hub.receive(terminal.batch([rest])), "receipt").body.results;
+  expect(receipt).toMatchObject({ status: "quarantined", reason: "E_SIG" });
+  const { hash, ...content } = terminal.entry(terminal.decision("cash", { amount: { minor: "1", currency: EUR } }));
+  expect(hashEntry({ terminalId: terminal.terminalId, epoch: terminal.epoch, ...content })).toBe(hash);
+});
