@@ -23,7 +23,10 @@ export interface JournalEntry extends StoredEntry {
   readonly body: EntryBody;
 }
 
-/** eligible -> forwarding -> processed | declined | quarantined; or eligible -> voided. A receipt's `duplicate` counts as processed. */
+/**
+ * eligible -> forwarding -> processed | declined | expired | quarantined; or eligible -> voided. A person takes an entry out of
+ * quarantine, back to eligible or on to voided. A receipt's `duplicate` counts as processed.
+ */
 export type QueueState = "eligible" | "forwarding" | "processed" | "declined" | "expired" | "quarantined" | "voided";
 
 export interface QueueEntry {
@@ -41,8 +44,12 @@ export interface QueueEntry {
   readonly detail?: string;
 }
 
+/** An entry that a receipt moved. */
+export type SettledEntry = Omit<QueueEntry, "at" | "amount">;
+
 export interface QueueFilter {
   readonly state?: QueueState;
+  readonly sequence?: number;
   readonly paymentId?: PaymentId;
   readonly limit?: number;
 }
@@ -53,7 +60,12 @@ export interface Backlog {
   readonly oldestAt?: string;
 }
 
-export type ForwardableEntry = JournalEntry & { readonly sealed?: SealedCardData };
+/** An entry as it is sent, and under which names it keeps its order (`accountsIn`). */
+export interface ForwardableEntry extends StoredEntry {
+  readonly paymentId: PaymentId;
+  readonly accounts: readonly string[];
+  readonly sealed?: SealedCardData;
+}
 
 /** What offline approvals are not yet receipted: the sum that a lease's cap is compared with, across renewals (RM8). */
 export interface Outstanding {
@@ -63,12 +75,17 @@ export interface Outstanding {
   readonly oldestAt?: string;
 }
 
-/** Facts that outlive the process but are no entries: the last lease, the high-water of hub time. Durable when the promise resolves. */
-export type KeptFact = "lease" | "hub-time";
+/**
+ * Facts that outlive the process but are no entries: the last lease, the high-water of hub time, the most that the hub said
+ * it holds, how far the hub was told again what it lost. Durable when the promise resolves.
+ */
+export type KeptFact = "lease" | "hub-time" | "hub-held" | "resend";
 
 export interface Journal extends AsyncDisposable {
   readonly terminalId: TerminalId;
   readonly epoch: Epoch;
+  /** Rises durably with every opening: whoever is told things by an earlier opening can tell that they are late. */
+  readonly fence: number;
   readonly head: { readonly sequence: number; readonly forward: number; readonly hash: string };
 
   /**
@@ -88,29 +105,47 @@ export interface Journal extends AsyncDisposable {
   unprinted(): readonly PaymentId[];
 
   outstanding(): Outstanding;
+  /** Of that, what this card token or paying device bought. */
+  outstandingOf(payer: string): { readonly count: number; readonly minor: bigint };
   /** How many entries wait for the hub's receipt, and since when. */
   backlog(): Backlog;
   /** The newest that match, at most `limit` (1,000 when not said), oldest of them first. */
   queue(filter?: QueueFilter): readonly QueueEntry[];
-  /**
-   * The next entries to send, oldest first: those left `forwarding` by an earlier run or link, then `eligible` ones;
-   * without the sequences in `except`, which are those on their way now.
-   */
-  nextToForward(limit: number, except?: ReadonlySet<number>): readonly ForwardableEntry[];
+  /** Entries with no receipt, oldest first, whether they were sent before or not; only those after this sequence. */
+  nextToForward(limit: number, after?: number): readonly ForwardableEntry[];
+  /** The oldest entry with no receipt that is of the same account and was made before this one. */
+  waitingBefore(entry: ForwardableEntry): number | undefined;
   /**
    * Durable before the first byte leaves, so that an entry which may be at the hub is never voided (RM12). Resolves to
    * the sequences that may leave: one that was voided or receipted meanwhile is not among them.
    */
   markForwarding(sequences: readonly number[]): Promise<readonly number[]>;
-  /** Applies the hub's receipt and erases the sealed card data of what it names. Unknown sequences or other hashes are counted, not believed. */
+  /** Applies the hub's receipt and erases the sealed card data of what it ends. Unknown sequences or other hashes are counted, not believed. */
   settle(
     results: readonly EntryReceipt[],
-  ): Promise<{ readonly settled: readonly QueueEntry[]; readonly unknown: number }>;
-  /** Appends the void if its target is still eligible, else says which state forbids it. */
-  appendVoid(body: EntryOf<"void">): Promise<Result<StoredEntry, QueueState | "not-found">>;
+  ): Promise<{ readonly settled: readonly SettledEntry[]; readonly unknown: number }>;
+  /**
+   * Appends the void if its target is still eligible, else says which state forbids it. With a person's `cancel`, which is
+   * stored in the same commit, a quarantined target is ended as well.
+   */
+  appendVoid(
+    body: EntryOf<"void">,
+    cancel?: EntryOf<"queue-action">,
+  ): Promise<Result<StoredEntry, QueueState | "not-found">>;
+  /** Stores who forced or retried an entry, and why, in the same commit as its move; else says which state forbids it. */
+  act(body: EntryOf<"queue-action">): Promise<Result<StoredEntry, QueueState | "not-found">>;
+  /**
+   * RM18: puts receipted entries whose `forward` number is higher back among the open ones, one bounded slice, and notes in
+   * the same commit where the next slice begins: at `resending`, also after a restart, until that is undefined.
+   */
+  resendFrom(forward: number): Promise<{ readonly moved: number }>;
+  readonly resending: number | undefined;
 
-  /** Called after a commit that put entries into the queue. Returns how to stop listening. */
-  onQueued(listener: () => void): () => void;
+  /**
+   * Called after a commit that put entries into the queue; `reopened` names those that were settled or quarantined before.
+   * Returns how to stop listening.
+   */
+  onQueued(listener: (reopened: readonly number[]) => void): () => void;
 
   recall(fact: KeptFact): string | undefined;
   keep(fact: KeptFact, text: string): Promise<void>;

@@ -36,7 +36,7 @@ import type {
 import { type JournalFile, openJournalFile } from "./journal-file.ts";
 import type { OpenPayments } from "./open-payments.ts";
 import { nextResend, readResend } from "./queue-resend.ts";
-import { QueueStore, RESEND_SLICE } from "./queue-store.ts";
+import { QueueStore } from "./queue-store.ts";
 import { Upkeep, type UpkeepOptions } from "./upkeep.ts";
 
 export interface OpenJournalOptions extends UpkeepOptions {
@@ -169,14 +169,19 @@ class SqliteJournal implements Journal {
     return this.#queue.nextToForward(limit, after);
   }
 
+  waitingBefore(entry: ForwardableEntry): number | undefined {
+    return this.#queue.waitingBefore(entry);
+  }
+
+  // One statement marks a whole batch, and one settles it: they weigh as much as one write.
   markForwarding(sequences: readonly number[]): Promise<readonly number[]> {
-    return this.#commits.submit(sequences.length, () => this.#queue.markForwarding(sequences));
+    return this.#commits.submit(1, () => this.#queue.markForwarding(sequences));
   }
 
   async settle(
     results: readonly EntryReceipt[],
   ): Promise<{ readonly settled: readonly SettledEntry[]; readonly unknown: number }> {
-    const outcome = await this.#commits.submit(results.length, () => this.#queue.settle(results));
+    const outcome = await this.#commits.submit(1, () => this.#queue.settle(results));
     if (outcome.unknown > 0) this.#log.warn("receipts name entries that are not here", { unknown: outcome.unknown });
     return outcome;
   }
@@ -211,7 +216,7 @@ class SqliteJournal implements Journal {
   }
 
   async resendFrom(forward: number): Promise<{ readonly moved: number }> {
-    return this.#commits.submit(RESEND_SLICE, () => {
+    return this.#commits.submit(1, () => {
       const { next, moved } = nextResend(this.#queue, {
         under: readResend(this.recall("resend")),
         forward,

@@ -13,7 +13,7 @@ import { fail, ok, type Result } from "../../base/result.ts";
 import type { Means } from "../../wire/common.ts";
 import { denyListHash, type Lease, LeaseSchema } from "../../wire/lease.ts";
 import { openSigned, parseJson, readPublicKey, type Signed, SignedSchema } from "../../wire/signing.ts";
-import type { Journal } from "../journal/journal.ts";
+import type { Journal, Outstanding } from "../journal/journal.ts";
 import type { HubClock, LeaseRefusal, LeaseView } from "../uplink/hub.ts";
 
 export interface SealingKey {
@@ -27,6 +27,8 @@ export interface OfflineSale {
   readonly means: Means;
   /** HMAC of the card number, or of the paying device's id, under this terminal's key, in hex: matched with the deny list. */
   readonly payerToken: string;
+  /** The paying device, as the entry of the sale will name it (RM11); absent where a card pays. */
+  readonly deviceId?: string;
 }
 
 /** Room taken out of the lease for one sale that is being decided. Ends by exactly one of its two calls; a second does nothing. */
@@ -45,7 +47,7 @@ export interface LeaseKeeperOptions {
   readonly hubSigningKey: KeyObject;
   /** The key of the enrolment, used until a lease brings the hub's present one. */
   readonly sealingKey: SealingKey;
-  readonly journal: Pick<Journal, "epoch" | "outstanding" | "recall" | "keep">;
+  readonly journal: Pick<Journal, "epoch" | "outstanding" | "outstandingOf" | "recall" | "keep">;
   readonly hubClock: HubClock;
   readonly log: Log;
   /** Free bytes on the journal's disk, and how many must stay free: below that no more is sold offline. */
@@ -76,7 +78,8 @@ interface HeldLease {
 
 export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions;
-  readonly #reserved = new Map<PaymentId, bigint>();
+  /** Sales being decided: as many as payments run at one time. */
+  readonly #reserved = new Map<PaymentId, { readonly minor: bigint; readonly payer: string }>();
   #held: HeldLease | undefined;
 
   constructor(options: LeaseKeeperOptions) {
@@ -140,8 +143,16 @@ export class LeaseKeeper {
     if (!held || held.withdrawn) return fail("no-lease");
     const refusal = this.#refusalOf(sale, held);
     if (refusal) return fail(refusal);
-    this.#reserved.set(sale.paymentId, sale.amount.minor);
+    this.#reserved.set(sale.paymentId, { minor: sale.amount.minor, payer: payerOf(sale) });
     return ok(this.#reservation(sale.paymentId, held.lease));
+  }
+
+  /**
+   * Minor units that this card, or this paying device, bought offline here and that the hub has not receipted: what it owes
+   * already when a floor limit is compared (EMV Book 3, 10.6.1).
+   */
+  spentBy(payer: string): bigint {
+    return this.#usedBy(payer).minor;
   }
 
   view(): LeaseView | undefined {
@@ -166,17 +177,30 @@ export class LeaseKeeper {
     if (denied.has(sale.payerToken)) return "denied-card";
     if (sale.amount.minor > BigInt(lease.perSaleMinor)) return "per-sale";
     const used = this.#used();
+    if (used.oldestAt && time.at - Date.parse(used.oldestAt) > lease.ageMaxSec * 1_000) return "age";
     if (used.count + 1 > lease.countMax) return "count";
     if (used.minor + sale.amount.minor > BigInt(lease.sumMinor)) return "sum";
+    if (lease.perPayer && exceeds(this.#usedBy(payerOf(sale)), sale.amount.minor, lease.perPayer)) return "velocity";
     return disk.freeBytes() < disk.reserveBytes ? "disk-reserve" : undefined;
   }
 
   /** A sale between its commit in the journal and `commit()` here counts twice for a moment: too much, never too little. */
-  #used(): { readonly minor: bigint; readonly count: number } {
+  #used(): Outstanding {
     const outstanding = this.#options.journal.outstanding();
-    let minor = outstanding.minor;
-    for (const amount of this.#reserved.values()) minor += amount;
-    return { minor, count: outstanding.count + this.#reserved.size };
+    let { minor } = outstanding;
+    for (const sale of this.#reserved.values()) minor += sale.minor;
+    return { ...outstanding, minor, count: outstanding.count + this.#reserved.size };
+  }
+
+  /** The same of one payer. */
+  #usedBy(payer: string): Used {
+    let { count, minor } = this.#options.journal.outstandingOf(payer);
+    for (const sale of this.#reserved.values()) {
+      if (sale.payer !== payer) continue;
+      count += 1;
+      minor += sale.minor;
+    }
+    return { count, minor };
   }
 
   #reservation(paymentId: PaymentId, { leaseId, deferredAuthorisation: deferrable }: Lease): Reservation {
@@ -240,6 +264,13 @@ function readSealingKey(text: string): KeyObject {
   }
   throw new Fault("message.invalid", "the lease's sealing key is not an X25519 public key");
 }
+
+type Used = Pick<Outstanding, "count" | "minor">;
+
+const payerOf = ({ deviceId, payerToken }: OfflineSale): string => deviceId ?? payerToken;
+
+const exceeds = (used: Used, minor: bigint, limit: NonNullable<Lease["perPayer"]>): boolean =>
+  used.count + 1 > limit.countMax || used.minor + minor > BigInt(limit.sumMinor);
 
 const atLeastNothing = (minor: bigint): bigint => (minor < 0n ? 0n : minor);
 

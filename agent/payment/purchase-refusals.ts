@@ -33,6 +33,11 @@ export const LEASE_REFUSALS: Readonly<Record<LeaseRefusal, Refusal>> = {
   "per-sale": { reason: "E_LIMIT", detail: "above the offline limit for one sale" },
   sum: { reason: "E_LIMIT", detail: "above what may still be sold offline" },
   count: { reason: "E_LIMIT", detail: "as many offline sales as the lease allows are waiting to be sent" },
+  age: {
+    reason: "E_LIMIT",
+    detail: "the oldest offline sale has waited too long for the hub; bring the link back first",
+  },
+  velocity: { reason: "E_LIMIT", detail: "this card or device has bought as much offline as one payer may" },
   currency: { reason: "E_LIMIT", detail: "the offline lease is for another currency" },
   means: { reason: "E_LIMIT", detail: "the offline lease does not allow this way of reading a card" },
   "denied-card": { reason: "E_DENIED", detail: "this card is on the deny list" },

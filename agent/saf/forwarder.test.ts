@@ -14,7 +14,14 @@ import { openJournal } from "../journal/sqlite-journal.ts";
 import type { Hub } from "../uplink/hub.ts";
 import type { LinkState } from "../uplink/uplink.ts";
 import { RESEND_POLICY, SENDS_BEFORE_SPLIT } from "./forward-batch.ts";
-import { BATCHES_IN_FLIGHT_MAX, type Forwarder, RECEIPT_TIMEOUT_MS, startForwarder } from "./forwarder.ts";
+import {
+  BATCHES_IN_FLIGHT_MAX,
+  CHARACTERS_IN_FLIGHT_MAX,
+  type Forwarder,
+  RECEIPT_TIMEOUT_MS,
+  startForwarder,
+} from "./forwarder.ts";
+import { BATCH_CHARACTERS_MAX } from "./look-ahead.ts";
 
 type Sent = Parameters<Hub["forward"]>[0];
 type Answer = (batch: Sent) => readonly EntryReceipt[];
@@ -33,6 +40,7 @@ class SmallHub {
   fault: Fault | undefined;
   readonly batches: Sent[] = [];
   readonly receipts = new Set<Parameters<Hub["onReceipt"]>[0]>();
+  readonly holdings = new Set<Parameters<Hub["onHeld"]>[0]>();
   readonly states = new Set<(state: LinkState) => void>();
   forward = async (batch: Sent): Promise<void> => {
     this.batches.push(batch);
@@ -43,6 +51,10 @@ class SmallHub {
   onReceipt: Hub["onReceipt"] = (listener) => {
     this.receipts.add(listener);
     return () => this.receipts.delete(listener);
+  };
+  onHeld: Hub["onHeld"] = (listener) => {
+    this.holdings.add(listener);
+    return () => this.holdings.delete(listener);
   };
   onState: Hub["onState"] = (listener) => {
     this.states.add(listener);
@@ -105,7 +117,8 @@ const advice = (payment: string, ciphertext = "BBBB"): NewEntry => ({
     businessDate: "2026-01-05",
   },
 });
-const appended = (count: number) => journal.append(Array.from({ length: count }, (_, at) => advice(`p-${at}`)));
+const appended = (count: number, prefix = "p") =>
+  journal.append(Array.from({ length: count }, (_, at) => advice(`${prefix}-${at}`)));
 /** Lets what is due now happen. */
 const turn = () => clock.advance(0);
 const depth = () => journal.backlog().depth;
@@ -272,11 +285,24 @@ test("a silent hub is asked ever more rarely: an hour of silence costs a bounded
 
 test("at most a window of batches travels at one time", async () => {
   hub.answer = () => [];
-  await appended(400);
+  for (let part = 0; part < 4; part += 1) await appended(1_000, `part-${part}`);
   const forwarder = start();
-  await turn();
+  for (let turns = 0; turns < 20; turns += 1) await turn();
   expect(hub.batches).toHaveLength(BATCHES_IN_FLIGHT_MAX);
-  expect(forwarder.stats).toMatchObject({ depth: 400, inFlight: BATCHES_IN_FLIGHT_MAX * 50 });
+  expect(forwarder.stats).toMatchObject({ depth: 4_000, inFlight: BATCHES_IN_FLIGHT_MAX * 50 });
+});
+
+test("what is under way takes no more memory than its bound, however large the entries are", async () => {
+  hub.answer = () => [];
+  const large = "BBBB".repeat(8_000);
+  for (let part = 0; part < 8; part += 1)
+    await journal.append(Array.from({ length: 50 }, (_, at) => advice(`p-${part}-${at}`, large)));
+  const forwarder = start();
+  for (let turns = 0; turns < 20; turns += 1) await turn();
+  const { inFlight } = forwarder.stats;
+  expect(inFlight).toBeLessThan(300);
+  expect(inFlight * large.length).toBeGreaterThan(CHARACTERS_IN_FLIGHT_MAX - BATCH_CHARACTERS_MAX);
+  expect(inFlight * large.length).toBeLessThan(CHARACTERS_IN_FLIGHT_MAX + BATCH_CHARACTERS_MAX);
 });
 
 test("entries that keep the hub from taking their batch are found by halving, and all others get through", async () => {

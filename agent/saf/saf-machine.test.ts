@@ -3,48 +3,95 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { type SafEvent, type SafState, safStep } from "./saf-machine.ts";
 
+const received: fc.Arbitrary<SafEvent> = fc
+  .constantFrom("processed", "declined", "expired", "duplicate", "quarantined")
+  .map((status): SafEvent => ({ on: "receipt", status: status as "processed" }));
 const event: fc.Arbitrary<SafEvent> = fc.oneof(
-  fc.constant<SafEvent>({ on: "send" }),
-  fc.constant<SafEvent>({ on: "void" }),
-  fc
-    .constantFrom("processed", "declined", "duplicate", "quarantined")
-    .map((status): SafEvent => ({ on: "receipt", status: status as "processed" })),
+  received,
+  fc.constantFrom("send", "void", "retry", "cancel").map((on): SafEvent => ({ on: on as "send" })),
 );
-
+const events = fc.array(event, { maxLength: 16 });
+const NEW = { at: "eligible", attempts: 0 } as const satisfies SafState;
 const OPEN = ["eligible", "forwarding"];
+const ENDED = ["processed", "declined", "expired", "voided"];
 
-test("an ended entry never moves, and its sealed data are erased exactly once, when it ends", () => {
+/** The states that an entry goes through, from the first. */
+function walk(all: readonly SafEvent[]): SafState[] {
+  const states: SafState[] = [NEW];
+  for (const each of all) states.push(safStep(states.at(-1) ?? NEW, each).state);
+  return states;
+}
+
+test("an ended entry never moves; a quarantined one moves only by a person's retry or cancel", () => {
   fc.assert(
-    fc.property(fc.array(event, { maxLength: 12 }), (events) => {
-      let state: SafState = { at: "eligible" };
-      let erased = 0;
-      for (const each of events) {
-        const step = safStep(state, each);
-        erased += step.effects.length;
-        if (!OPEN.includes(state.at)) expect(step.state).toBe(state);
-        state = step.state;
-        expect(erased).toBe(OPEN.includes(state.at) ? 0 : 1);
+    fc.property(events, (all) => {
+      let state: SafState = NEW;
+      for (const each of all) {
+        const next: SafState = safStep(state, each).state;
+        if (ENDED.includes(state.at)) expect(next).toBe(state);
+        if (state.at === "quarantined" && next !== state) expect(["retry", "cancel"]).toContain(each.on);
+        state = next;
       }
     }),
   );
 });
 
-test("RM12 once sent an entry is never voided, and every sending is counted", () => {
+test("RM5 sealed data are erased exactly once, when the entry ends, and never while it waits or is quarantined", () => {
   fc.assert(
-    fc.property(fc.array(event, { maxLength: 12 }), (events) => {
-      let state: SafState = { at: "eligible" };
-      let sends = 0;
-      for (const each of events) {
-        if (each.on === "send" && OPEN.includes(state.at)) sends += 1;
-        state = safStep(state, each).state;
-        if (sends > 0) expect(state.at).not.toBe("voided");
-        if (state.at === "forwarding") expect(state.attempts).toBe(sends);
+    fc.property(events, (all) => {
+      let state: SafState = NEW;
+      let erased = 0;
+      for (const each of all) {
+        const step = safStep(state, each);
+        erased += step.effects.length;
+        state = step.state;
+        expect(erased).toBe(ENDED.includes(state.at) ? 1 : 0);
       }
+    }),
+  );
+});
+
+test("RM12 what may be at the hub is not voided: only what was never sent, or what the hub set aside", () => {
+  fc.assert(
+    fc.property(events, (all) => {
+      const states = walk(all);
+      for (const [at, state] of states.entries()) {
+        const before = states[at - 1];
+        if (state.at !== "voided" || before === undefined || before === state) continue;
+        expect(["eligible", "quarantined"]).toContain(before.at);
+        if (before.at === "quarantined") expect(all[at - 1]?.on).toBe("cancel");
+        else if (before.attempts > 0)
+          expect(states.slice(0, at).some((earlier) => earlier.at === "quarantined")).toBe(true);
+      }
+    }),
+  );
+});
+
+test("every sending is counted, whatever comes between", () => {
+  fc.assert(
+    fc.property(events, (all) => {
+      const states = walk(all);
+      const sends = all.filter((each, at) => each.on === "send" && OPEN.includes(states[at]?.at ?? "")).length;
+      expect(states.at(-1)?.attempts).toBe(sends);
+    }),
+  );
+});
+
+test("RM18 what the hub lost of what it receipted is told again, as an entry that may be at the hub; the rest stays", () => {
+  fc.assert(
+    fc.property(events, (all) => {
+      const state = walk(all).at(-1) ?? NEW;
+      const { state: next, effects } = safStep(state, { on: "resend" });
+      expect(effects).toEqual([]);
+      if (["processed", "declined", "expired"].includes(state.at)) {
+        expect(next).toEqual({ at: "forwarding", attempts: state.attempts });
+        expect(safStep(next, { on: "cancel" }).state).toBe(next);
+      } else expect(next).toBe(state);
     }),
   );
 });
 
 test("a duplicate at the hub is as good as processed", () => {
   const state: SafState = { at: "forwarding", attempts: 2 };
-  expect(safStep(state, { on: "receipt", status: "duplicate" }).state).toEqual({ at: "processed" });
+  expect(safStep(state, { on: "receipt", status: "duplicate" }).state).toEqual({ at: "processed", attempts: 2 });
 });

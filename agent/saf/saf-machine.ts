@@ -1,49 +1,86 @@
 /**
- * The life of one store-and-forward entry: eligible -> forwarding -> processed | declined | quarantined, or
- * eligible -> voided (RM12). The journal asks it before every change of a queue row; resending is the forwarder's affair.
+ * The life of one store-and-forward entry: eligible -> forwarding -> processed | declined | expired | quarantined. Before it
+ * was ever sent it may be voided (RM12); out of quarantine a person takes it back (`retry`) or ends it (`cancel`). The journal
+ * asks this machine before every change of a queue row; resending is the forwarder's affair.
  */
 import { unreachable } from "../../base/assert.ts";
 import type { Step } from "../../base/machine.ts";
 
 export type SafState =
-  | { readonly at: "eligible" }
-  /** May be at the hub. `attempts` counts how often it was sent. */
+  /** `attempts` counts how often it was sent: above 0 when a person took it out of quarantine. */
+  | { readonly at: "eligible"; readonly attempts: number }
+  /** May be at the hub. */
   | { readonly at: "forwarding"; readonly attempts: number }
-  | { readonly at: "processed" }
-  | { readonly at: "declined" }
-  | { readonly at: "expired" }
-  | { readonly at: "quarantined" }
-  | { readonly at: "voided" };
+  | { readonly at: "processed"; readonly attempts: number }
+  | { readonly at: "declined"; readonly attempts: number }
+  | { readonly at: "expired"; readonly attempts: number }
+  | { readonly at: "quarantined"; readonly attempts: number }
+  | { readonly at: "voided"; readonly attempts: number };
 
 export type SafEvent =
   | { readonly on: "send" }
   | { readonly on: "receipt"; readonly status: "processed" | "declined" | "expired" | "duplicate" | "quarantined" }
-  | { readonly on: "void" };
+  /** The till takes its own sale back. */
+  | { readonly on: "void" }
+  /** A person asks the hub once more about an entry that it set aside. */
+  | { readonly on: "retry" }
+  /** A person ends an entry that the hub has not taken. */
+  | { readonly on: "cancel" }
+  /** The hub holds less than it receipted: it was restored from a backup (RM18). */
+  | { readonly on: "resend" };
 
 /** The sealed card data serve nobody any more (RM5). */
 export type SafEffect = { readonly do: "erase-sealed" };
 
 type SafStep = Step<SafState, SafEffect>;
 
-/** An event that does not apply leaves the very same state object and asks for nothing: an ended entry never moves. */
+/** An event that does not apply leaves the very same state object and asks for nothing. */
 export function safStep(state: SafState, event: SafEvent): SafStep {
-  const stay: SafStep = { state, effects: [] };
-  if (state.at !== "eligible" && state.at !== "forwarding") return stay;
+  switch (state.at) {
+    case "eligible":
+    case "forwarding":
+      return openStep(state, event);
+    case "quarantined":
+      return quarantinedStep(state, event);
+    case "processed":
+    case "declined":
+    case "expired":
+      // It may be at the hub, which is what `forwarding` says: so it is not voided while it is told again.
+      return event.on === "resend" ? moved(state, "forwarding") : stay(state);
+    case "voided":
+      return stay(state);
+    default:
+      return unreachable(state);
+  }
+}
+
+function openStep(state: SafState, event: SafEvent): SafStep {
   switch (event.on) {
-    case "send": {
-      const sent = state.at === "forwarding" ? state.attempts : 0;
-      return { state: { at: "forwarding", attempts: sent + 1 }, effects: [] };
-    }
+    case "send":
+      return { state: { at: "forwarding", attempts: state.attempts + 1 }, effects: [] };
     case "void":
-      return state.at === "eligible" ? ended("voided") : stay;
+    case "cancel":
+      return state.at === "eligible" ? ended(state, "voided") : stay(state);
     case "receipt":
-      return ended(event.status === "duplicate" ? "processed" : event.status);
+      // What a person may yet send again keeps its card data, which the hub needs to judge it anew.
+      if (event.status === "quarantined") return moved(state, "quarantined");
+      return ended(state, event.status === "duplicate" ? "processed" : event.status);
+    case "retry":
+    case "resend":
+      return stay(state);
     default:
       return unreachable(event);
   }
 }
 
-const ended = (at: "processed" | "declined" | "expired" | "quarantined" | "voided"): SafStep => ({
-  state: { at },
+function quarantinedStep(state: SafState, event: SafEvent): SafStep {
+  if (event.on === "retry") return moved(state, "eligible");
+  return event.on === "cancel" ? ended(state, "voided") : stay(state);
+}
+
+const stay = (state: SafState): SafStep => ({ state, effects: [] });
+const moved = ({ attempts }: SafState, at: SafState["at"]): SafStep => ({ state: { at, attempts }, effects: [] });
+const ended = (state: SafState, at: "processed" | "declined" | "expired" | "voided"): SafStep => ({
+  ...moved(state, at),
   effects: [{ do: "erase-sealed" }],
 });

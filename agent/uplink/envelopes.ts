@@ -1,13 +1,13 @@
 /** Makes this terminal's envelopes: whose they are, which journal they speak for, and what presence says. */
 import type { Clock } from "../../base/clock.ts";
-import { newMessageId, type RandomBytes, type TerminalId } from "../../base/ids.ts";
+import { type Epoch, newMessageId, type RandomBytes, type TerminalId } from "../../base/ids.ts";
 import type { UpOf } from "../../wire/envelope.ts";
 import type { Presence } from "../../wire/terminal.ts";
 import type { Journal } from "../journal/journal.ts";
 
 export interface EnvelopeMakerOptions {
   readonly terminalId: TerminalId;
-  readonly journal: Pick<Journal, "epoch" | "outstanding">;
+  readonly journal: Pick<Journal, "epoch" | "outstanding" | "head">;
   readonly clock: Clock;
   readonly random: RandomBytes;
   /** The agent's version. */
@@ -21,6 +21,11 @@ export class EnvelopeMaker {
 
   constructor(options: EnvelopeMakerOptions) {
     this.#options = options;
+  }
+
+  /** Of the journal that they speak for. */
+  get epoch(): Epoch {
+    return this.#options.journal.epoch;
   }
 
   /** Everything but type and body. */
@@ -48,6 +53,7 @@ export class EnvelopeMaker {
         clock: new Date(clock.now()).toISOString(),
         outstanding: { count, minor: minor.toString() },
         leaseCounter: leaseCounter(),
+        head: { ...journal.head },
       },
     };
   }

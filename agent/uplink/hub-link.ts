@@ -35,7 +35,7 @@ export interface HubLinkSettings {
 
 export interface HubLinkOptions {
   readonly identity: Identity;
-  readonly journal: Pick<Journal, "epoch" | "outstanding" | "recall" | "keep">;
+  readonly journal: Pick<Journal, "epoch" | "head" | "outstanding" | "outstandingOf" | "recall" | "keep">;
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly log: Log;

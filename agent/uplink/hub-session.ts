@@ -6,7 +6,7 @@ import type { KeyObject } from "node:crypto";
 import { assert } from "../../base/assert.ts";
 import { abortable, abortFault, type Clock, deadline, sleep } from "../../base/clock.ts";
 import { Fault, isFault } from "../../base/fault.ts";
-import type { TerminalId } from "../../base/ids.ts";
+import type { Epoch, TerminalId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import { type AdviceBatch, batchText, type EntryReceipt } from "../../wire/advice.ts";
 import type { AuthorisationResponse } from "../../wire/authorisation.ts";
@@ -14,10 +14,10 @@ import type { DownEnvelope, DownOf } from "../../wire/envelope.ts";
 import { HubTimeSchema } from "../../wire/lease.ts";
 import { parseJson, type Signed, signText } from "../../wire/signing.ts";
 import type { Presence } from "../../wire/terminal.ts";
-import type { SignedHubClock } from "../lease/hub-clock.ts";
+import type { Hearing, SignedHubClock } from "../lease/hub-clock.ts";
 import type { LeaseKeeper } from "../lease/lease-keeper.ts";
 import type { EnvelopeMaker } from "./envelopes.ts";
-import type { Hub, OnlineRequest } from "./hub.ts";
+import type { Hub, HubHolding, OnlineRequest } from "./hub.ts";
 import { untilState } from "./link-events.ts";
 import type { LinkState, Uplink } from "./uplink.ts";
 
@@ -65,6 +65,7 @@ export class HubSession implements Hub, AsyncDisposable {
   readonly #onlineTimeoutMs: number;
   readonly #pending = new Map<string, Pending>();
   readonly #receipts = new Set<ReceiptListener>();
+  readonly #holdings = new Set<(held: HubHolding) => void>();
   readonly #states = new Set<(state: LinkState) => void>();
   readonly #timeHeard = new Set<() => void>();
   readonly #unsubscribe: readonly (() => void)[];
@@ -100,6 +101,10 @@ export class HubSession implements Hub, AsyncDisposable {
   onReceipt(listener: ReceiptListener): () => void {
     this.#receipts.add(listener);
     return () => this.#receipts.delete(listener);
+  }
+  onHeld(listener: (held: HubHolding) => void): () => void {
+    this.#holdings.add(listener);
+    return () => this.#holdings.delete(listener);
   }
   onState(listener: (state: LinkState) => void): () => void {
     this.#states.add(listener);
@@ -266,18 +271,25 @@ export class HubSession implements Hub, AsyncDisposable {
   }
 
   #receipted({ body }: DownOf<"receipt">): void {
-    this.#hear(body.time);
+    const hearing = this.#hear(body.time);
+    this.#held(body.epoch, body, hearing);
     for (const listener of [...this.#receipts]) listener({ epoch: body.epoch, results: body.results });
   }
 
-  #leased({ body }: DownOf<"lease">): void {
+  #leased({ epoch, body }: DownOf<"lease">): void {
     const hearing = this.#hear(body.time);
+    if (body.held) this.#held(epoch, body.held, hearing);
     if (body.lease) this.#options.leases.offer(body.lease);
     // Only a fresh word takes a lease away: an old message overtaken by a new lease must not.
     else if (hearing === "heard") this.#options.leases.withdraw();
   }
 
-  #hear(time: Signed): ReturnType<SignedHubClock["hear"]> {
+  #held(epoch: Epoch, { hubEpoch, watermark }: Omit<HubHolding, "fresh">, hearing: Hearing): void {
+    if (epoch !== this.#options.envelopes.epoch) return;
+    for (const listener of [...this.#holdings]) listener({ hubEpoch, watermark, fresh: hearing === "heard" });
+  }
+
+  #hear(time: Signed): Hearing {
     const hearing = this.#options.hubClock.hear(time);
     if (hearing === "heard") for (const heard of [...this.#timeHeard]) heard();
     return hearing;

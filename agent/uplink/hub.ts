@@ -1,4 +1,6 @@
 /** What payments and store-and-forward ask of the hub, over whichever uplink is up. */
+
+import type { Epoch } from "../../base/ids.ts";
 import type { AdviceBatch, EntryReceipt } from "../../wire/advice.ts";
 import type { AuthorisationRequest, AuthorisationResponse } from "../../wire/authorisation.ts";
 import type { Lease } from "../../wire/lease.ts";
@@ -6,6 +8,15 @@ import type { LinkState } from "./uplink.ts";
 
 /** A request without its deadline; the session adds `answerBy` in hub time (RM2). */
 export type OnlineRequest = Omit<AuthorisationRequest, "answerBy">;
+
+/** What the hub durably holds of this journal, in its own words (RM18). */
+export interface HubHolding {
+  readonly hubEpoch: Epoch;
+  /** Every entry with a `forward` number up to this one. */
+  readonly watermark: number;
+  /** Said later than all that was heard before: an older word, come late, proves no loss. */
+  readonly fresh: boolean;
+}
 
 export interface Hub {
   readonly state: LinkState;
@@ -20,6 +31,8 @@ export interface Hub {
   onReceipt(
     listener: (receipt: { readonly epoch: string; readonly results: readonly EntryReceipt[] }) => void,
   ): () => void;
+  /** Called before the receipt that says so, if one does. */
+  onHeld(listener: (held: HubHolding) => void): () => void;
   onState(listener: (state: LinkState) => void): () => void;
 }
 
@@ -40,6 +53,8 @@ export type LeaseRefusal =
   | "currency"
   | "means"
   | "denied-card"
+  | "age"
+  | "velocity"
   | "disk-reserve";
 
 /** The lease in force and what is left of it. */

@@ -51,9 +51,14 @@ export const signedLease = (changes: Partial<Lease> = {}, keys = hubKeys): Signe
 
 export class MemoryJournal {
   readonly epoch = EPOCH;
+  head = { sequence: 0, forward: 0, hash: "0".repeat(64) };
   readonly kept = new Map<KeptFact, string>();
   /** Amounts of approved offline sales without a receipt. */
   readonly unreceipted: bigint[] = [];
+  /** When the oldest of them was made. */
+  oldestAt: string | undefined;
+  /** What of them this or that payer bought. */
+  readonly byPayer = new Map<string, bigint[]>();
   keeps = 0;
 
   recall(fact: KeptFact): string | undefined {
@@ -65,9 +70,17 @@ export class MemoryJournal {
     return Promise.resolve();
   }
   outstanding(): Outstanding {
-    return { count: this.unreceipted.length, minor: this.unreceipted.reduce((sum, minor) => sum + minor, 0n) };
+    return { ...summed(this.unreceipted), ...(this.oldestAt === undefined ? {} : { oldestAt: this.oldestAt }) };
+  }
+  outstandingOf(payer: string): Pick<Outstanding, "count" | "minor"> {
+    return summed(this.byPayer.get(payer) ?? []);
   }
 }
+
+const summed = (amounts: readonly bigint[]) => ({
+  count: amounts.length,
+  minor: amounts.reduce((sum, minor) => sum + minor, 0n),
+});
 
 /** A machine's boots: time passes by hand, `reboot` starts another. */
 export class HandBoot {

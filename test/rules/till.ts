@@ -107,6 +107,7 @@ export class TillHub implements Hub {
   }
   async forward(): Promise<void> {}
   onReceipt = () => () => {};
+  onHeld = () => () => {};
   onState = () => () => {};
 }
 

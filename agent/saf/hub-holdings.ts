@@ -1,0 +1,73 @@
+/**
+ * What the hub says that it durably holds of this journal (RM18). Less than it once said, or another database altogether,
+ * means that it was restored from a backup: then everything above what it holds now is told again.
+ */
+import { z } from "zod";
+import { reasonOf } from "../../base/fault.ts";
+import type { Log } from "../../base/log.ts";
+import { EpochSchema } from "../../wire/common.ts";
+import { parseJson } from "../../wire/signing.ts";
+import type { Journal } from "../journal/journal.ts";
+import type { HubHolding } from "../uplink/hub.ts";
+
+const KeptSchema = z.strictObject({ hubEpoch: EpochSchema, watermark: z.int().min(0) });
+type Kept = z.infer<typeof KeptSchema>;
+
+export interface HubHoldingsOptions {
+  readonly journal: Pick<Journal, "recall" | "keep" | "resendFrom">;
+  readonly log: Log;
+}
+
+export class HubHoldings {
+  readonly #options: HubHoldingsOptions;
+  #highest: Kept | undefined;
+
+  constructor(options: HubHoldingsOptions) {
+    this.#options = options;
+    this.#highest = readKept(options.journal.recall("hub-held"));
+  }
+
+  /**
+   * Hears of a holding. What it brings about is on disk with whatever else this turn of the event loop stores: the most that
+   * was heard with the receipt that said it, and the loss with the first slice of what is told again.
+   */
+  async heard({ hubEpoch, watermark, fresh }: HubHolding): Promise<void> {
+    const highest = this.#highest;
+    const less = highest !== undefined && (highest.hubEpoch !== hubEpoch || watermark < highest.watermark);
+    if (watermark === highest?.watermark && !less) return;
+    // Words come late and twice: only one that is newer than all others before can tell of a loss.
+    if (less && !fresh) return;
+    this.#highest = { hubEpoch, watermark };
+    const { journal, log } = this.#options;
+    const work: Promise<unknown>[] = [journal.keep("hub-held", JSON.stringify(this.#highest))];
+    if (less) {
+      log.error(
+        "the hub holds less than it receipted: it was restored from a backup; what is kept here is sent again",
+        {
+          receipted: highest.watermark,
+          holds: watermark,
+          hubEpoch,
+          otherDatabase: highest.hubEpoch !== hubEpoch,
+        },
+      );
+      work.push(journal.resendFrom(watermark));
+    }
+    try {
+      await Promise.all(work);
+    } catch (error) {
+      // Not stored: as if nothing had been heard, so that the hub's next word brings it about.
+      this.#highest = highest;
+      log.warn("what the hub holds could not be stored", { reason: reasonOf(error) });
+    }
+  }
+}
+
+/** A damaged note counts as none. */
+function readKept(text: string | undefined): Kept | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return KeptSchema.safeParse(parseJson(text)).data;
+  } catch {
+    return undefined;
+  }
+}
