@@ -108,6 +108,13 @@ test("planted: a missing printer is explained, the reader is fine", async () => 
   expect(found).toContain("ok   reader: the reader");
 });
 
+test("planted: a missing code scanner is explained with what is there instead", async () => {
+  configure("devices: [{id: scanner, uri: 'hid:0c2e:0b62'}]");
+  const why = "no code scanner 0c2e:0b62 is connected: plug it in; there are 046d:c077 Mouse";
+  const found = await lines(() => Promise.reject(new Fault("device.absent", why)));
+  expect(found).toContain(`FAIL scanner: ${why}`);
+});
+
 test.each<[Partial<PrinterStatus>, string]>([
   [{ paper: "out" }, "warn printer: the paper is out; put in a new roll"],
   [{ coverOpen: true }, "warn printer: the cover is open; close it"],

@@ -15,7 +15,7 @@ interface ScannerCommandOptions {
   readonly serial?: string;
   readonly layout?: KeyboardLayout;
   readonly prefix?: string;
-  readonly run?: readonly string[];
+  readonly run?: true;
 }
 
 /** Adds `scanner` to the command `tillway sim`. */
@@ -30,18 +30,23 @@ export function registerScannerSim(sim: Command): void {
     .option("--serial <text>", "its serial number")
     .option("--layout <name>", `of a keyboard: ${KEYBOARD_LAYOUTS.join(" or ")}`, oneOf(KEYBOARD_LAYOUTS))
     .option("--prefix <text>", "what a keyboard scanner types before each code")
-    .option("--run <command...>", "starts this with the environment and ends with it; write it last")
+    .option("--run", "starts the command with the environment, and ends with it")
+    .argument("[command...]", "for --run; write -- before it where it has options of its own")
     .action(guarded(runScanner));
 }
 
-async function runScanner(options: ScannerCommandOptions): Promise<void> {
-  const { run, ...settings } = options;
+async function runScanner(
+  command: readonly string[],
+  { run, ...settings }: ScannerCommandOptions,
+  program: Command,
+): Promise<void> {
+  if ((run === true) !== command.length > 0) program.error("error: --run and a command go together");
   const stop = new AbortController();
   for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => stop.abort());
   await using scanner = await startScannerSim(settings);
   const { uri, environment } = scanner;
   console.log(JSON.stringify({ ready: true, sim: "scanner", uri, control: settings.control, environment }));
-  if (run) process.exitCode = await runWith(scanner, run, stop.signal);
+  if (run) process.exitCode = await runWith(scanner, command, stop.signal);
   else await aborted(stop.signal);
 }
 
