@@ -3,7 +3,7 @@
  * the phone has none. A grant goes ISSUED, RESERVED by one payment, USED (RM10).
  */
 import { createHmac } from "node:crypto";
-import { present } from "../../../base/assert.ts";
+import { assert, present } from "../../../base/assert.ts";
 import { newMessageId } from "../../../base/ids.ts";
 import { transaction } from "../../../base/sqlite.ts";
 import { type PreAuthorisedCode, RESPONSE_CODES } from "../../../wire/authorisation.ts";
@@ -160,7 +160,7 @@ function resolve(
     return declined(RESPONSE_CODES.exceedsLimit, "E_LIMIT", `code: it pays at most ${grant.capMinor} minor units`);
   if (payers.device(grant.deviceId)?.status !== "active")
     return declined(RESPONSE_CODES.doNotHonour, "E_DENIED", "code: the phone that registered it is blocked");
-  if (!store.reserve(grant.grantId, key, amount.minor)) return USED;
+  assert(store.reserve(grant.grantId, key, amount.minor), "what is ISSUED within this transaction can be reserved");
   const { accountId } = grant;
   return { payer: { accountId, maskedAccount: `****${accountId.slice(-SHOWN_CHARACTERS)}` } };
 }
