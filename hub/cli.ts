@@ -9,6 +9,7 @@ import { exponentOf, isCurrency, parseDecimal, toDecimal } from "../base/money.t
 import { registerCards } from "./cards/cli.ts";
 import { HUB_ENV_PREFIX, type HubConfig, HubConfigSchema } from "./config.ts";
 import { openDialogueFile, readDialogueFile } from "./dialogue-file.ts";
+import { registerJournals } from "./journals/cli.ts";
 import { loadCardRanges } from "./issuing-keys.ts";
 import { readSealingKeys } from "./keys.ts";
 import { hubPaths, readEndpoints, startHub } from "./main.ts";
@@ -73,6 +74,7 @@ export function registerHub(program: Command): void {
       .command("dialogue <file>")
       .description("opens what `tillway dialogue --sealed` printed at a terminal; shows card data in clear"),
   ).action(guarded(openDialogue));
+  registerJournals(hub, { withConfig, clientOf, pages, amountText });
   registerCards(hub, { withConfig, clientOf, pages, amountText });
   registerPhones(hub, { withConfig, clientOf, pages, amountText });
   registerCodes(hub, { withConfig, clientOf, pages, amountText });

@@ -13,6 +13,7 @@ import { type DownEnvelope, MESSAGE_BYTES_MAX, type UpEnvelope, UpEnvelopeSchema
 import { UPLINK_PATH } from "../wire/topics.ts";
 import { registerAuthorisationRoutes } from "./core/authorisation/index.ts";
 import { type PayerRouteParts, registerPayerRoutes, registerPhoneRoutes } from "./core/payers/index.ts";
+import { registerIngestRoutes } from "./core/ingest/index.ts";
 import { registerReconciliationRoutes } from "./core/reconciliation/index.ts";
 import { registerEnrolRoute, registerTerminalRoutes, type TerminalRouteParts } from "./core/terminals/index.ts";
 import { bearerOf, ErrorSchema, HttpRefusal, jsonSchema, parseInput, sameSecret } from "./http.ts";
@@ -90,6 +91,7 @@ export async function openHttpGateway(options: HttpGatewayOptions): Promise<Http
     });
     registerAuthorisationRoutes(scope, options.hub.authorisation);
     registerReconciliationRoutes(scope, options.hub.reconciliation);
+    registerIngestRoutes(scope, { ingest: options.hub.ingest, clock: options.clock });
     registerTerminalRoutes(scope, options.terminalParts);
     registerPayerRoutes(scope, payerParts);
     registerFeatureRoutes(scope, options.hub);

@@ -2,11 +2,12 @@
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import Fastify, { type FastifyInstance } from "fastify";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { PaymentId } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { transaction } from "../../base/sqlite.ts";
-import { FINDING_AFTER_MS } from "../../hub/core/ingest/index.ts";
+import { FINDING_AFTER_MS, registerIngestRoutes } from "../../hub/core/ingest/index.ts";
 import { createHubCore, type HubCore, openHubDatabase } from "../../hub/hub-core.ts";
 import type { ForwardedEntry } from "../../wire/advice.ts";
 import { hashEntry } from "../../wire/journal-entry.ts";
@@ -303,6 +304,31 @@ describe("an entry that was set aside", () => {
     ]);
     expect(merchantOf(fixture)).toBe(3_000n);
   });
+});
+
+test("the operator lists findings and entries set aside, page by page, and decides on them by name", async () => {
+  const fixture = hubFixture();
+  const copy = fixture.terminal.copy();
+  await fixture.terminal.tell(fixture.terminal.advice("sale-1"), fixture.terminal.advice("sale-2"));
+  await copy.tell(copy.advice("other-1"), copy.advice("other-2"));
+  await using app = Fastify() as unknown as FastifyInstance;
+  registerIngestRoutes(app, { ingest: fixture.hub.ingest, clock: fixture.clock });
+  const get = async (url: string) => (await app.inject(url)).json<Record<string, unknown>>();
+  const post = async (url: string) => (await app.inject({ method: "POST", url, payload: PERSON })).json<object>();
+
+  expect(await get("/v1/findings?terminalId=T1&only=open")).toMatchObject({ findings: [{ kind: "fork", number: 1 }] });
+  expect(await get("/v1/findings?terminalId=T2")).toEqual({ findings: [] });
+  expect(await post("/v1/findings/1/close")).toMatchObject({ number: 1, closed: PERSON });
+  expect(await get("/v1/findings?only=open")).toEqual({ findings: [] });
+
+  const first = await get("/v1/quarantine?limit=1");
+  expect(first).toMatchObject({ entries: [{ number: 1, terminalId: "T1", sequence: 1, reason: "E_CONFLICT" }] });
+  expect(await get(`/v1/quarantine?limit=1&cursor=${first["cursor"]}`)).toMatchObject({ entries: [{ number: 2 }] });
+  expect(String((await get("/v1/quarantine/1"))["text"])).toContain('"other-1"');
+  expect(await post("/v1/quarantine/1/accept")).toMatchObject({ closed: { ...PERSON, status: "processed" } });
+  expect(await post("/v1/quarantine/2/drop")).toMatchObject({ closed: { ...PERSON, status: "declined" } });
+  expect(await get("/v1/quarantine?only=open")).toEqual({ entries: [] });
+  expect(merchantOf(fixture)).toBe(3_000n);
 });
 
 describe("RM18 a hub restored from an older backup", () => {

@@ -4,5 +4,6 @@ export { createDayEntries, type DayEntries, type Stretch, type TakenEntry } from
 export type { Finding, FindingKind } from "./finding-store.ts";
 export { FINDING_AFTER_MS } from "./findings.ts";
 export type { SetAside } from "./quarantine-store.ts";
+export { type IngestRouteParts, registerIngestRoutes } from "./routes.ts";
 export { ingestMigrations } from "./schema.ts";
 export { createIngest, type Ingest } from "./service.ts";

@@ -2,6 +2,7 @@
 import { reasonOf } from "../../../base/fault.ts";
 import type { Log } from "../../../base/log.ts";
 import { fail, ok, type Result } from "../../../base/result.ts";
+import { type Sqlite, transaction } from "../../../base/sqlite.ts";
 import { type EntryBody, EntryBodySchema, hashEntry } from "../../../wire/journal-entry.ts";
 import { firstIssue, parseJson } from "../../../wire/signing.ts";
 import type { Authorisation, EntryOutcome } from "../authorisation/index.ts";
@@ -21,7 +22,7 @@ export interface Quarantine {
   get(number: number): SetAside | undefined;
   /**
    * Applies the entry under its payment's id, whichever entry has its place: once, as a payment that is confirmed already
-   * is a duplicate (RM1). Within the caller's transaction.
+   * is a duplicate (RM1).
    */
   accept(number: number, by: Closer): Result<SetAside, DecisionRefusal>;
   /** The entry moves nothing, and its terminal is told so when it asks again. */
@@ -30,6 +31,7 @@ export interface Quarantine {
 }
 
 interface Parts {
+  readonly database: Sqlite;
   readonly store: IngestStore;
   readonly quarantine: QuarantineStore;
   readonly authorisation: Authorisation;
@@ -48,29 +50,33 @@ export function createQuarantine(parts: Parts): Quarantine {
   return {
     list: (filter) => quarantine.list(filter),
     get: (number) => quarantine.get(number),
-    accept(number, by) {
-      const found = open(number);
-      if (!found.ok) return found;
-      const body = bodyOf(found.value);
-      if (!body.ok) return fail({ reason: "not-possible", detail: body.error });
-      const { terminalId, epoch, card } = found.value;
-      const source = { terminalId, epoch };
-      const outcome: EntryOutcome = dispatchBody(
-        { ...parts, source, now: by.now },
-        { body: asAccepted(found.value, body.value), card },
-      );
-      if (outcome.status === "quarantined")
-        return fail({ reason: "not-possible", detail: outcome.detail ?? "it cannot be applied" });
-      return ok(close(parts, found.value, { by, outcome }));
-    },
-    drop(number, by) {
-      const found = open(number);
-      if (!found.ok) return found;
-      const detail = `dropped at the hub by ${by.by}: ${by.why}`.slice(0, DETAIL_MAX);
-      return ok(close(parts, found.value, { by, outcome: { status: "declined", reason: "E_DENIED", detail } }));
-    },
+    accept: (number, by) =>
+      transaction(parts.database, () => flatMap(open(number), (aside) => accept(parts, aside, by))),
+    drop: (number, by) => transaction(parts.database, () => flatMap(open(number), (aside) => drop(parts, aside, by))),
     countOpen: () => quarantine.countOpen(),
   };
+}
+
+type Decision = Result<SetAside, DecisionRefusal>;
+
+const flatMap = (found: Decision, next: (aside: SetAside) => Decision): Decision =>
+  found.ok ? next(found.value) : found;
+
+function accept(parts: Parts, aside: SetAside, by: Closer): Decision {
+  const body = bodyOf(aside);
+  if (!body.ok) return fail({ reason: "not-possible", detail: body.error });
+  const { terminalId, epoch, card } = aside;
+  const outcome: EntryOutcome = dispatchBody(
+    { ...parts, source: { terminalId, epoch }, now: by.now },
+    { body: asAccepted(aside, body.value), card },
+  );
+  if (outcome.status !== "quarantined") return ok(close(parts, aside, { by, outcome }));
+  return fail({ reason: "not-possible", detail: outcome.detail ?? "it cannot be applied" });
+}
+
+function drop(parts: Parts, aside: SetAside, by: Closer): Decision {
+  const detail = `dropped at the hub by ${by.by}: ${by.why}`.slice(0, DETAIL_MAX);
+  return ok(close(parts, aside, { by, outcome: { status: "declined", reason: "E_DENIED", detail } }));
 }
 
 const DETAIL_MAX = 200;
