@@ -71,8 +71,8 @@ export function createFindings({ store, findings, log }: Parts): Findings {
     fork(source, { sequence, held }, now) {
       const known = findings.open(source, "fork");
       see(source, { kind: "fork", sequence, detail: forkText(source, sequence) }, now);
-      // What has this place came when the first fork had been seen: both sides go on.
-      if (known && held && sequence > known.sequence && held.receivedAt >= known.firstSeenAt)
+      // What has this place came after the first fork was seen: both sides go on.
+      if (known && held && held.receivedAt > known.firstSeenAt)
         see(source, { kind: "clone", sequence, detail: cloneText(source) }, now);
     },
 
