@@ -9,12 +9,13 @@ import { exponentOf, isCurrency, parseDecimal, toDecimal } from "../base/money.t
 import { registerCards } from "./cards/cli.ts";
 import { HUB_ENV_PREFIX, type HubConfig, HubConfigSchema } from "./config.ts";
 import { openDialogueFile, readDialogueFile } from "./dialogue-file.ts";
-import { registerJournals } from "./journals/cli.ts";
 import { loadCardRanges } from "./issuing-keys.ts";
+import { registerJournals } from "./journals/cli.ts";
 import { readSealingKeys } from "./keys.ts";
 import { hubPaths, readEndpoints, startHub } from "./main.ts";
 import { type OperatorClient, operatorClient } from "./operator-client.ts";
 import { registerCodes, registerPhones } from "./phones/cli.ts";
+import { registerTerminals } from "./terminals/cli.ts";
 
 const DEFAULT_CONFIG = "/etc/tillway/hub.yaml";
 const ANSWER_WITHIN_MS = 10_000;
@@ -78,9 +79,7 @@ export function registerHub(program: Command): void {
   registerCards(hub, { withConfig, clientOf, pages, amountText });
   registerPhones(hub, { withConfig, clientOf, pages, amountText });
   registerCodes(hub, { withConfig, clientOf, pages, amountText });
-  withConfig(hub.command("terminals").description("lists enrolled terminals"))
-    .option("--json", "one JSON object per line")
-    .action(guarded(listTerminals));
+  registerTerminals(hub, { withConfig, clientOf, pages, amountText });
 }
 
 async function run(options: Shared & { readonly check?: true }): Promise<void> {
@@ -208,25 +207,5 @@ async function listAccounts(options: Listing): Promise<void> {
     const balance = amountText(line.balanceMinor, line.currency);
     const available = amountText(line.availableMinor, line.currency);
     console.log([line.id, balance, `available ${available}`, line.name].filter(Boolean).join("  "));
-  }
-}
-
-const TerminalLine = z.object({
-  terminalId: z.string(),
-  connected: z.boolean(),
-  lastSeenAt: z.string().optional(),
-  epochs: z.array(z.object({ watermark: z.number(), ahead: z.array(z.number()) })),
-});
-
-async function listTerminals(options: Listing): Promise<void> {
-  for await (const one of pages(clientOf(options), "/v1/terminals", "terminals")) {
-    if (options.json) {
-      console.log(JSON.stringify(one));
-      continue;
-    }
-    const line = TerminalLine.parse(one);
-    const held = line.epochs.reduce((sum, epoch) => sum + epoch.watermark + epoch.ahead.length, 0);
-    const seen = line.lastSeenAt === undefined ? "never seen" : `seen ${line.lastSeenAt}`;
-    console.log([line.terminalId, line.connected ? "connected" : "away", seen, `${held} entries held`].join("  "));
   }
 }

@@ -12,10 +12,15 @@ import type { Log } from "../base/log.ts";
 import { type DownEnvelope, MESSAGE_BYTES_MAX, type UpEnvelope, UpEnvelopeSchema } from "../wire/envelope.ts";
 import { UPLINK_PATH } from "../wire/topics.ts";
 import { registerAuthorisationRoutes } from "./core/authorisation/index.ts";
-import { type PayerRouteParts, registerPayerRoutes, registerPhoneRoutes } from "./core/payers/index.ts";
 import { registerIngestRoutes } from "./core/ingest/index.ts";
+import { type PayerRouteParts, registerPayerRoutes, registerPhoneRoutes } from "./core/payers/index.ts";
 import { registerReconciliationRoutes } from "./core/reconciliation/index.ts";
-import { registerEnrolRoute, registerTerminalRoutes, type TerminalRouteParts } from "./core/terminals/index.ts";
+import {
+  registerEnrolRoute,
+  registerTerminalOperatorRoutes,
+  registerTerminalRoutes,
+  type TerminalRouteParts,
+} from "./core/terminals/index.ts";
 import { bearerOf, ErrorSchema, HttpRefusal, jsonSchema, parseInput, sameSecret } from "./http.ts";
 import type { HubCore } from "./hub-core.ts";
 import type { ServerTls } from "./mqtt-gateway.ts";
@@ -93,6 +98,7 @@ export async function openHttpGateway(options: HttpGatewayOptions): Promise<Http
     registerReconciliationRoutes(scope, options.hub.reconciliation);
     registerIngestRoutes(scope, { ingest: options.hub.ingest, clock: options.clock });
     registerTerminalRoutes(scope, options.terminalParts);
+    registerTerminalOperatorRoutes(scope, options.terminalParts);
     registerPayerRoutes(scope, payerParts);
     registerFeatureRoutes(scope, options.hub);
     done();

@@ -15,6 +15,7 @@ import { openHttpGateway } from "./http-gateway.ts";
 import { createHubCore, type HubCore, openHubDatabase } from "./hub-core.ts";
 import { loadCardRanges } from "./issuing-keys.ts";
 import { type HubKeys, loadHubKeys, loadOperatorToken } from "./keys.ts";
+import { createLeaseRenewal, type LeaseRenewal } from "./lease-renewal.ts";
 import { type MqttGateway, openMqttGateway } from "./mqtt-gateway.ts";
 import { type HubTls, loadHubTls } from "./tls.ts";
 
@@ -96,7 +97,15 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
   const { host } = config.listen;
   const mqtt = stack.use(await openMqttGateway({ hub: core, tls, host, port: config.listen.mqttPort, clock, log }));
   const ports = { httpsPort: config.listen.httpsPort, mqttPort: mqtt.port };
-  const parts = terminalParts({ config, keys, core, mqtt, address: () => ({ ...tls, ...urlsOf(config, ports) }) });
+  const renewal = stack.use(createLeaseRenewal({ core, mqtt, log: log.for("leases") }));
+  const parts = terminalParts({
+    config,
+    keys,
+    core,
+    mqtt,
+    renewal,
+    address: () => ({ ...tls, ...urlsOf(config, ports) }),
+  });
   const http = stack.use(
     await openHttpGateway({
       hub: core,
@@ -139,18 +148,31 @@ interface PartsInput {
   readonly keys: HubKeys;
   readonly core: HubCore;
   readonly mqtt: MqttGateway;
+  readonly renewal: LeaseRenewal;
   readonly address: TerminalRouteParts["address"];
 }
 
-const terminalParts = ({ config, keys, core, mqtt, address }: PartsInput): TerminalRouteParts => ({
+/** Findings shown of one terminal. */
+const FINDINGS_SHOWN_MAX = 100;
+
+const terminalParts = ({ config, keys, core, mqtt, renewal, address }: PartsInput): TerminalRouteParts => ({
   terminals: core.terminals,
   keys: {
     hubSigningKey: publicKeyText(keys.signing.publicKey),
-    sealingKey: { keyId: keys.sealing.keyId, publicKey: publicKeyText(keys.sealing.publicKey) },
+    get sealingKey() {
+      return { keyId: keys.sealing.keyId, publicKey: publicKeyText(keys.sealing.publicKey) };
+    },
   },
   claimHours: config.claims.hours,
+  sealing: keys.sealing,
+  renewal,
   address,
-  factsOf: (terminalId) => ({ connected: mqtt.isConnected(terminalId), epochs: core.ingest.epochs(terminalId) }),
+  watermarkOf: (terminalId, epoch) => core.ingest.watermark({ terminalId, epoch }),
+  factsOf: (terminalId) => ({
+    connected: mqtt.isConnected(terminalId),
+    epochs: core.ingest.epochs(terminalId),
+    findings: core.ingest.findings.list({ terminalId, only: "open", afterNumber: 0, limit: FINDINGS_SHOWN_MAX }),
+  }),
 });
 
 const payerParts = ({ config, keys, core }: Pick<PartsInput, "config" | "keys" | "core">) => ({

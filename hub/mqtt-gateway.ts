@@ -36,6 +36,9 @@ export interface MqttGateway extends AsyncDisposable {
   /** The certificate of connections from now on. */
   renewTls(tls: ServerTls): void;
   isConnected(terminalId: TerminalId): boolean;
+  connected(): readonly TerminalId[];
+  /** To the terminal's session, if it has one. */
+  push(envelope: DownEnvelope): void;
 }
 
 const CONNECTIONS_MAX = 10_000;
@@ -96,6 +99,11 @@ export async function openMqttGateway(options: MqttGatewayOptions): Promise<Mqtt
     port,
     renewTls: (tls) => server.setSecureContext({ key: tls.key, cert: tls.chain }),
     isConnected: (terminalId) => gateway.sessions.has(terminalId),
+    connected: () => [...gateway.sessions.keys()] as TerminalId[],
+    push(envelope) {
+      const client = gateway.sessions.get(envelope.terminalId);
+      if (client) deliver(client, envelope);
+    },
     async [Symbol.asyncDispose]() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       await new Promise<void>((resolve) => broker.close(() => resolve()));

@@ -2,10 +2,13 @@
 import type { FastifyInstance } from "fastify";
 import { z } from "zod";
 import { toBase64 } from "../../../base/bytes.ts";
+import type { Epoch } from "../../../base/ids.ts";
 import { TerminalIdSchema } from "../../../wire/common.ts";
 import { claimText, EnrolRequestSchema, type EnrolResponse, EnrolResponseSchema } from "../../../wire/terminal.ts";
 import { ENROL_PATH } from "../../../wire/topics.ts";
 import { HttpRefusal, isoTime, jsonSchema, LimitSchema, parseInput } from "../../http.ts";
+import type { SealingRing } from "../../sealing-ring.ts";
+import type { LeaseRun } from "./leases.ts";
 import type { Terminals, TerminalView } from "./service.ts";
 
 /** What an enrolled terminal is told of the hub, and what a claim says of it. */
@@ -25,22 +28,43 @@ export interface TerminalFacts {
     readonly firstSeenAt: number;
     readonly ahead: readonly number[];
   }[];
+  /** What is wrong with its journals, as far as nobody has closed it. */
+  readonly findings: readonly { readonly kind: string; readonly epoch: string; readonly detail: string }[];
 }
 
 export interface TerminalRouteParts {
   readonly terminals: Terminals;
   readonly keys: Pick<EnrolResponse, "hubSigningKey" | "sealingKey">;
   readonly claimHours: number;
+  readonly sealing: Pick<SealingRing, "all" | "keyId" | "remove">;
+  /** Tells terminals of leases that say something new. */
+  readonly renewal: { one(terminalId: TerminalView["id"]): void; all(): void };
+  watermarkOf(terminalId: TerminalView["id"], epoch: Epoch): number;
   address(): HubAddress;
   factsOf(terminalId: TerminalView["id"]): TerminalFacts;
 }
 
-const TerminalShape = z.object({
+export const TerminalShape = z.object({
   terminalId: z.string(),
   connected: z.boolean(),
   enrolledAt: z.string(),
   lastSeenAt: z.string().optional(),
+  revokedAt: z.string().optional(),
   leaseCounter: z.int(),
+  lease: z
+    .object({
+      counter: z.int(),
+      epoch: z.string(),
+      currency: z.string(),
+      sumMinor: z.string(),
+      issuedAt: z.string(),
+      expiresAt: z.string(),
+      sealingKeyId: z.string(),
+    })
+    .optional()
+    .describe("the last one given; it may have ended"),
+  outstanding: z.object({ count: z.int(), minor: z.string() }).optional().describe("as it last told"),
+  findings: z.int().describe("open ones"),
   presence: z.unknown().optional(),
   health: z.unknown().optional(),
   epochs: z.array(
@@ -103,7 +127,7 @@ export function registerTerminalRoutes(app: FastifyInstance, parts: TerminalRout
       const query = parseInput(TerminalQuery, request.query);
       const found = parts.terminals.list({ after: query.cursor ?? "", limit: query.limit });
       const last = found.length === query.limit ? found.at(-1) : undefined;
-      const terminals = found.map((view) => showTerminal(view, parts.factsOf(view.id)));
+      const terminals = found.map((view) => showTerminal(parts, view));
       return { terminals, ...(last ? { cursor: last.id } : {}) };
     },
   );
@@ -120,6 +144,8 @@ export function registerTerminalRoutes(app: FastifyInstance, parts: TerminalRout
     },
     (request, reply) => {
       const { id } = parseInput(ClaimParams, request.params);
+      if (parts.terminals.isRevoked(id))
+        throw new HttpRefusal(409, "E_STATE", `${id} is revoked; restore it before it enrols again`);
       const { hours = parts.claimHours } = parseInput(ClaimBody, request.body ?? {});
       const made = parts.terminals.createClaim({ terminalId: id, validMs: hours * HOUR_MS });
       const { httpsUrl, caFingerprint } = parts.address();
@@ -136,12 +162,35 @@ export function registerTerminalRoutes(app: FastifyInstance, parts: TerminalRout
   );
 }
 
-const showTerminal = (view: TerminalView, facts: TerminalFacts): z.output<typeof TerminalShape> => ({
-  terminalId: view.id,
-  connected: facts.connected,
-  enrolledAt: isoTime(view.enrolledAt),
-  ...(view.lastSeenAt === undefined ? {} : { lastSeenAt: isoTime(view.lastSeenAt) }),
-  leaseCounter: view.leaseCounter,
+export function showTerminal(parts: TerminalRouteParts, view: TerminalView): z.output<typeof TerminalShape> {
+  const facts = parts.factsOf(view.id);
+  const lease = parts.terminals.newestLease(view.id);
+  const outstanding = view.presence?.outstanding;
+  return {
+    terminalId: view.id,
+    connected: facts.connected,
+    enrolledAt: isoTime(view.enrolledAt),
+    ...(view.lastSeenAt === undefined ? {} : { lastSeenAt: isoTime(view.lastSeenAt) }),
+    ...(view.revokedAt === undefined ? {} : { revokedAt: isoTime(view.revokedAt) }),
+    leaseCounter: view.leaseCounter,
+    ...(lease && { lease: showLease(lease) }),
+    ...(outstanding && { outstanding }),
+    findings: facts.findings.length,
+    ...showTold(view, facts),
+  };
+}
+
+const showLease = ({ lastCounter, epoch, currency, sumMinor, issuedAt, expiresAt, sealingKeyId }: LeaseRun) => ({
+  counter: lastCounter,
+  epoch,
+  currency,
+  sumMinor: sumMinor.toString(),
+  issuedAt: isoTime(issuedAt),
+  expiresAt: isoTime(expiresAt),
+  sealingKeyId,
+});
+
+const showTold = (view: TerminalView, facts: TerminalFacts) => ({
   ...(view.presence === undefined ? {} : { presence: view.presence }),
   ...(view.health === undefined ? {} : { health: view.health }),
   epochs: facts.epochs.map(({ epoch, watermark, ahead, firstSeenAt }) => ({

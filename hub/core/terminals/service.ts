@@ -23,7 +23,7 @@ export interface TerminalsOptions {
   readonly random: RandomBytes;
   readonly signingKey: KeyObject;
   /** The present key and those before it. */
-  readonly sealing: Pick<SealingRing, "keyId" | "publicKey" | "all" | "find" | "rotate" | "remove">;
+  readonly sealing: Pick<SealingRing, "keyId" | "publicKey" | "find" | "rotate">;
   /** 32 bytes: keys the hub's card tokens. */
   readonly tokenKey: Uint8Array;
   /** The paying devices of an account, denied with it. */
@@ -218,6 +218,8 @@ function leasing(
     exposure: (copiesOf: (terminalId: TerminalId, epoch: string) => number): Exposure =>
       exposureOf(leases.validAt(clock.now()), copiesOf),
 
+    /** New leases name the new key. */
+    rotateSealing: () => options.sealing.rotate(clock.now()),
     /** Which terminals may still need a sealing key that is not the present one. */
     needsOfKey(keyId: string, watermarkOf: WatermarkOf): readonly KeyNeed[] {
       const generation = options.sealing.find(keyId)?.generation ?? 0;
