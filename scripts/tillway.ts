@@ -18,6 +18,8 @@ const PARTS: Readonly<Record<string, Register>> = {
   hub: async (program) => (await import("../hub/cli.ts")).registerHub(program),
   sim: async (program) => (await import("../sim/cli.ts")).registerSim(program),
   emv: async (program) => (await import("../protocols/emv/cli.ts")).registerEmv(program),
+  journal: async (program) => (await import("../agent/journal/cli.ts")).registerJournal(program),
+  soak: async (program) => (await import("./soak/cli.ts")).registerSoak(program),
   bench: async (program) => (await import("./bench/cli.ts")).registerBench(program),
 };
 

@@ -1,0 +1,85 @@
+/** Workers for a soak: a world has its process for itself, so there are as many processes as worlds at one time. */
+import { type ChildProcess, fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { Fault } from "../../base/fault.ts";
+import type { Order, WorkerReport } from "./orders.ts";
+
+const WORKER = fileURLToPath(new URL("./worker.ts", import.meta.url));
+/** A seed that takes longer has come to no end. */
+const SEED_WITHIN_MS = 600_000;
+/** What the simulation allocates lives long: without room the collector runs all the time. */
+const NODE_OPTIONS = ["--max-semi-space-size=32"];
+
+export interface PoolOptions {
+  readonly workers: number;
+  /** A bug planted into the sources that the workers load. */
+  readonly plant?: string;
+}
+
+export class Pool implements AsyncDisposable {
+  readonly #children: ChildProcess[];
+  readonly #free: ChildProcess[];
+  readonly #waiting: ((child: ChildProcess) => void)[] = [];
+
+  constructor({ workers, plant }: PoolOptions) {
+    const hook = fileURLToPath(new URL("../../test/simulation/plants/hook.ts", import.meta.url));
+    this.#children = Array.from({ length: workers }, () =>
+      fork(WORKER, {
+        execArgv: plant === undefined ? NODE_OPTIONS : [...NODE_OPTIONS, "--import", hook],
+        env: { ...process.env, ...(plant === undefined ? {} : { TILLWAY_PLANT: plant }) },
+        stdio: ["ignore", "ignore", "inherit", "ipc"],
+      }),
+    );
+    this.#free = [...this.#children];
+  }
+
+  /** Runs one seed on the next free worker. Throws Fault `aborted` when the worker dies of it, or never ends. */
+  async run(order: Order): Promise<WorkerReport> {
+    const child = await this.#take();
+    try {
+      return await answerOf(child, order);
+    } finally {
+      const next = this.#waiting.shift();
+      if (next) next(child);
+      else this.#free.push(child);
+    }
+  }
+
+  #take(): Promise<ChildProcess> {
+    const child = this.#free.pop();
+    return child ? Promise.resolve(child) : new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    for (const child of this.#children) if (child.connected) child.disconnect();
+    return Promise.resolve();
+  }
+}
+
+function answerOf(child: ChildProcess, order: Order): Promise<WorkerReport> {
+  return new Promise((resolve, reject) => {
+    const end = () => {
+      clearTimeout(timer);
+      child.off("message", onMessage);
+      child.off("exit", onExit);
+    };
+    const onMessage = (report: unknown) => {
+      end();
+      // Our own worker, of the same sources.
+      resolve(report as WorkerReport);
+    };
+    const onExit = (code: number | null, signal: string | null) => {
+      end();
+      reject(new Fault("aborted", `seed ${order.seed}: its process ended with ${signal ?? code ?? "nothing"}`));
+    };
+    const timer = setTimeout(() => {
+      end();
+      child.kill("SIGKILL");
+      reject(new Fault("aborted", `seed ${order.seed}: came to no end within ${SEED_WITHIN_MS / 1_000} s`));
+    }, SEED_WITHIN_MS);
+    child.on("message", onMessage);
+    child.on("exit", onExit);
+    if (!child.connected) return onExit(child.exitCode, child.signalCode);
+    child.send(order);
+  });
+}

@@ -1,0 +1,25 @@
+/** One process of a soak: runs the seeds it is given, one after another, and reports each to its parent. */
+import { SimulatedDisk } from "../../sim/world/disk.ts";
+import { runSeed } from "../../test/simulation/run-seed.ts";
+import { buildVfs } from "../lib/build-vfs.ts";
+import { type Order, OrderSchema } from "./orders.ts";
+
+const disk = SimulatedDisk.load(buildVfs());
+
+process.on("message", (message: unknown) => void work(OrderSchema.parse(message)));
+process.on("disconnect", () => process.exit(0));
+
+async function work({ seed, sales, without, twice }: Order): Promise<void> {
+  const options = { seed, sales, disk, without: new Set(without) };
+  const beganMs = performance.now();
+  const report = await runSeed(options);
+  const wallMs = performance.now() - beganMs;
+  const violations = [...report.violations];
+  if (twice) {
+    const again = await runSeed(options);
+    if (again.traceHash !== report.traceHash) violations.push("a second run of the same seed went another way");
+  }
+  // A whole trace would be most of what passes between the processes.
+  const { tail, ...rest } = report;
+  process.send?.({ ...rest, violations, wallMs, tail: violations.length > 0 ? tail : [] });
+}

@@ -1,0 +1,155 @@
+/**
+ * The tills of a simulated shop. A till owns the id of its sale and asks until it is told what became of it, whatever
+ * crashes meanwhile; what it was told is what the customer was told, and must stay true.
+ */
+import type { AgentCore } from "../../agent/agent-core.ts";
+import type { PaymentView, StartRefusal } from "../../agent/payment/payments.ts";
+import type { PaymentId } from "../../base/ids.ts";
+import { type Money, money } from "../../base/money.ts";
+import type { Result } from "../../base/result.ts";
+import type { World } from "../../sim/world/world.ts";
+import type { PlannedSale } from "./plan.ts";
+import type { Shop, Terminal } from "./shop.ts";
+
+export type Told = Pick<PaymentView, "status" | "mode" | "operation"> & { readonly atMs: number };
+
+/** One payment as its till knows it. */
+export interface SaleRecord {
+  readonly id: PaymentId;
+  readonly terminal: Terminal;
+  readonly operation: "purchase" | "refund";
+  readonly minor: bigint;
+  /** What it was told; several times where it asked again. */
+  readonly told: Told[];
+  /** The till was told that the sale is taken back. */
+  voided: boolean;
+}
+
+/** Between two tries of a till whose terminal does not answer. */
+const ASK_AGAIN_MS = 7_000;
+/** How long a customer takes to present a card. */
+const PRESENT_MS = { least: 500, most: 4_000 };
+const NEVER = new AbortController().signal;
+
+export class Cashier {
+  readonly records = new Map<string, SaleRecord>();
+  readonly #shop: Shop;
+  readonly #world: World;
+  #open = 0;
+
+  constructor(shop: Shop) {
+    this.#shop = shop;
+    this.#world = shop.world;
+  }
+
+  /** Nobody waits to be told any more. */
+  get idle(): boolean {
+    return this.#open === 0;
+  }
+
+  /** Puts all sales of the day on the world's timeline. */
+  begin(sales: readonly PlannedSale[]): void {
+    for (const sale of sales) {
+      this.#open += 1;
+      this.#world.timeline.after(sale.at, () => void this.#day(sale));
+    }
+  }
+
+  async #day(sale: PlannedSale): Promise<void> {
+    const terminal = this.#shop.terminals[sale.terminal];
+    const customer = this.#shop.customers[sale.customer];
+    if (!terminal || !customer) throw new Error("broken invariant: the plan names what there is");
+    const record = this.#record(sale.id, terminal, "purchase", sale.minor);
+    const amount = money(sale.minor, "EUR");
+    const view = await this.#ask(record, {
+      begin: (core) => core.desk.begin({ id: record.id, amount }),
+      present: () => terminal.counter.present({ card: customer.card(sale.pulledAfter) }),
+    });
+    if (view.status === "approved" && sale.voided) await this.#void(record);
+    else if (view.status === "approved" && sale.refund) await this.#refund(record, sale.refund);
+    this.#open -= 1;
+  }
+
+  async #void(record: SaleRecord): Promise<void> {
+    const { core } = record.terminal;
+    if (!core) return;
+    const ended = record.terminal.lifeEnds();
+    const voided = await Promise.race([core.desk.void(record.id, "changed mind").catch(() => undefined), ended]);
+    if (voided?.ok) record.voided = true;
+  }
+
+  async #refund(original: SaleRecord, refund: { readonly afterMs: number; readonly minor: bigint }): Promise<void> {
+    await this.#sleep(refund.afterMs);
+    const record = this.#record(`refund-of-${original.id}`, original.terminal, "refund", refund.minor);
+    const amount = money(refund.minor, "EUR");
+    await this.#ask(record, {
+      begin: (core) => core.desk.beginRefund({ id: record.id, originalId: original.id, amount }),
+      present: () => undefined,
+    });
+  }
+
+  #record(id: string, terminal: Terminal, operation: SaleRecord["operation"], minor: bigint): SaleRecord {
+    const record: SaleRecord = { id: id as PaymentId, terminal, operation, minor, told: [], voided: false };
+    this.records.set(id, record);
+    return record;
+  }
+
+  async #ask(record: SaleRecord, sale: Asking): Promise<PaymentView> {
+    const { terminal } = record;
+    for (let tries = 0; ; tries += 1) {
+      const view = await this.#askOnce(record, sale, tries);
+      terminal.counter.clear();
+      if (view) {
+        const { status, mode, operation } = view;
+        record.told.push({ status, operation, atMs: this.#world.now, ...(mode === undefined ? {} : { mode }) });
+        return view;
+      }
+      await this.#sleep(ASK_AGAIN_MS);
+    }
+  }
+
+  /** Undefined when nothing was told: the terminal is gone, or takes nothing now. */
+  async #askOnce(record: SaleRecord, sale: Asking, tries: number): Promise<PaymentView | undefined> {
+    const { core } = record.terminal;
+    if (!core) return undefined;
+    const ended = record.terminal.lifeEnds();
+    let begun: Result<PaymentView, StartRefusal>;
+    try {
+      begun = sale.begin(core);
+    } catch {
+      // The disk failed while it was looked up: the terminal will say so by ending.
+      return undefined;
+    }
+    if (!begun.ok) {
+      // A refund may be refused outright; that is an answer, and nothing was begun.
+      if (begun.error.why === "not-allowed" || begun.error.why === "not-found") return refusedView(record);
+      if (begun.error.why === "conflict") throw new Error(`the same sale is a conflict: ${begun.error.field}`);
+      return undefined;
+    }
+    // The customer presents a card once; who comes back to a till that was dead has put it away.
+    if (tries === 0) this.#world.timeline.after(this.#draw(PRESENT_MS), sale.present);
+    return await Promise.race([core.desk.ended(record.id, NEVER).catch(() => undefined), ended]);
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.#world.timeline.after(ms, resolve));
+  }
+
+  #draw({ least, most }: { readonly least: number; readonly most: number }): number {
+    return this.#world.chance.stream("customers").between(least, most);
+  }
+}
+
+interface Asking {
+  begin(core: AgentCore): Result<PaymentView, StartRefusal>;
+  present(): void;
+}
+
+const refusedView = (record: SaleRecord): PaymentView => ({
+  id: record.id,
+  operation: record.operation,
+  status: "aborted",
+  amount: money(record.minor, "EUR") satisfies Money,
+  ticket: "none",
+  startedAt: "",
+});

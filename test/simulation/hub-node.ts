@@ -1,0 +1,80 @@
+/** The hub as a program of a simulated world: the real core over the real store, behind a port instead of its gateways. */
+import { join } from "node:path";
+import { type Fault, isFault, reasonOf } from "../../base/fault.ts";
+import type { Sqlite } from "../../base/sqlite.ts";
+import { createHubCore, type HubCore, type HubPolicy, openHubDatabase } from "../../hub/hub-core.ts";
+import type { HubKeys } from "../../hub/keys.ts";
+import type { NodeContext, NodeFactory } from "../../sim/world/node.ts";
+import { decodeUp, encodeEnvelope } from "../../wire/envelope.ts";
+import type { Frame } from "./frames.ts";
+
+export const HUB = "hub";
+const SWEEP_EVERY_MS = 600_000;
+
+export interface HubNodeOptions {
+  readonly keys: HubKeys;
+  readonly policy: HubPolicy;
+  /** The core of each life, as soon as it is there. */
+  readonly onCore: (core: HubCore, database: Sqlite) => void;
+  /** What a terminal sent was refused. */
+  readonly onRefused: (fault: Fault) => void;
+}
+
+export function hubNode(options: HubNodeOptions): NodeFactory {
+  return (context) => {
+    const database = openHubDatabase(join(context.folder, "hub.db"));
+    const core = createHubCore({ database, ...options, ...context });
+    options.onCore(core, database);
+    const port = context.attach((from, value) => {
+      const frame = value as Frame;
+      if (frame.frame === "hello") port.send(from, { frame: "welcome", session: frame.session } satisfies Frame);
+      if (frame.frame === "up")
+        void serve({ core, context, options, from, frame, send: (down) => port.send(from, down) });
+    });
+    sweep(core, context);
+    return Promise.resolve({
+      async stop() {
+        await core.idle();
+        database.close();
+      },
+    });
+  };
+}
+
+interface Serving {
+  readonly core: HubCore;
+  readonly context: NodeContext;
+  readonly options: HubNodeOptions;
+  readonly from: string;
+  readonly frame: Extract<Frame, { frame: "up" }>;
+  send(frame: Frame): void;
+}
+
+/** As the gateways do: taken when it is committed or refused, the answers after that; a hub that cannot store says nothing. */
+async function serve({ core, context, options, frame, send }: Serving): Promise<void> {
+  try {
+    const answers = await core.receive(decodeUp(frame.text));
+    send({ frame: "taken", number: frame.number });
+    for (const answer of answers) send({ frame: "down", text: encodeEnvelope(answer) });
+  } catch (error) {
+    if (!isFault(error)) {
+      // A bug of the hub must not look like a refusal.
+      if (context.isAlive()) throw error;
+      return;
+    }
+    context.log.warn("a message was refused", { code: error.code, why: reasonOf(error) });
+    options.onRefused(error);
+    if (error.code !== "store.failed" && error.code !== "queue.full") send({ frame: "taken", number: frame.number });
+  }
+}
+
+function sweep(core: HubCore, context: NodeContext): void {
+  context.clock.after(SWEEP_EVERY_MS, () => {
+    try {
+      core.expireHolds();
+    } catch (error) {
+      context.log.warn("the sweep failed", { why: reasonOf(error) });
+    }
+    sweep(core, context);
+  });
+}

@@ -1,0 +1,129 @@
+/** What a seed does to its world: which faults may come, how often, and what the customers want. All drawn at the start. */
+import type { ChanceStream } from "../../sim/world/chance.ts";
+import type { LinkQuality } from "../../sim/world/network.ts";
+
+/** Whatever may go wrong, by name; a seed has some of them. */
+export const FAULT_CLASSES = [
+  "loss",
+  "delay",
+  "repeat",
+  "reorder",
+  "corruption",
+  "cut",
+  "half-open",
+  "hub-power-cut",
+  "hub-killed",
+  "terminal-power-cut",
+  "terminal-killed",
+  "crash-in-call",
+  "disk-error",
+  "disk-full",
+  "clock-step",
+  "clock-drift",
+  "old-copy",
+  "printer",
+  "pulled-card",
+] as const;
+export type FaultClass = (typeof FAULT_CLASSES)[number];
+
+/** So likely each class is part of a seed: few enough that what one does alone is seen, many enough that they meet. */
+const CLASS_PROBABILITY = 0.35;
+/** An old copy of a disk loses sales for good, so it must not be in every third seed. */
+const OLD_COPY_PROBABILITY = 0.05;
+
+export interface PlannedSale {
+  readonly id: string;
+  readonly terminal: number;
+  /** Milliseconds since the world began. */
+  readonly at: number;
+  readonly minor: bigint;
+  readonly customer: number;
+  /** After so many commands the customer pulls the card. */
+  readonly pulledAfter?: number;
+  /** The cashier takes it back right after it was approved. */
+  readonly voided: boolean;
+  /** It is given back, in part or whole, so much later. */
+  readonly refund?: { readonly afterMs: number; readonly minor: bigint };
+}
+
+export interface Plan {
+  readonly classes: ReadonlySet<FaultClass>;
+  readonly terminals: number;
+  readonly customers: number;
+  readonly openMs: number;
+  readonly sales: readonly PlannedSale[];
+  readonly link: LinkQuality;
+}
+
+export interface PlanOptions {
+  readonly chance: ChanceStream;
+  readonly sales: number;
+  /** Classes that must not come: how a failing seed is made smaller. */
+  readonly without: ReadonlySet<FaultClass>;
+}
+
+const MINUTE_MS = 60_000;
+/** The shop opens after everything has started. */
+const OPENS_MS = 60_000;
+
+export function makePlan({ chance, sales, without }: PlanOptions): Plan {
+  // Every draw is made whatever is left out, so that leaving one out shifts no other.
+  const drawn = FAULT_CLASSES.filter((name) =>
+    chance.happens(name === "old-copy" ? OLD_COPY_PROBABILITY : CLASS_PROBABILITY),
+  );
+  const classes = new Set(drawn.filter((name) => !without.has(name)));
+  const terminals = chance.between(1, 3);
+  const customers = chance.between(3, 12);
+  const openMs = chance.between(60, 180) * MINUTE_MS;
+  const link = makeLink(chance, classes);
+  const planned = Array.from({ length: sales }, (_, index) =>
+    makeSale(chance, { index, terminals, customers, openMs, classes }),
+  );
+  return { classes, terminals, customers, openMs, link, sales: planned.sort((a, b) => a.at - b.at) };
+}
+
+function makeLink(chance: ChanceStream, classes: ReadonlySet<FaultClass>): LinkQuality {
+  const rate = (name: FaultClass, most: number) => {
+    const drawn = chance.fraction() * most;
+    return classes.has(name) ? drawn : 0;
+  };
+  return {
+    latencyMs: { least: 5, most: 40 },
+    loss: rate("loss", 0.3),
+    delay: { probability: rate("delay", 0.2), mostMs: 8_000 },
+    repeat: { probability: rate("repeat", 0.3), withinMs: 20_000 },
+    reorder: { probability: rate("reorder", 0.3), withinMs: 5_000 },
+    corruption: rate("corruption", 0.05),
+  };
+}
+
+interface SaleParts {
+  readonly index: number;
+  readonly terminals: number;
+  readonly customers: number;
+  readonly openMs: number;
+  readonly classes: ReadonlySet<FaultClass>;
+}
+
+const SALE_MINOR_MAX = 6_000;
+/** More than the commands of one dialogue. */
+const COMMANDS_MAX = 12;
+
+function makeSale(chance: ChanceStream, parts: SaleParts): PlannedSale {
+  const at = OPENS_MS + chance.between(0, parts.openMs);
+  const minor = chance.between(1, SALE_MINOR_MAX);
+  const pulled = chance.happens(0.1);
+  const pulledAfter = chance.between(0, COMMANDS_MAX);
+  const refunded = chance.happens(0.05);
+  const refund = { afterMs: chance.between(10, 3_600) * 1_000, minor: BigInt(chance.between(1, minor)) };
+  return {
+    id: `sale-${parts.index}`,
+    terminal: chance.below(parts.terminals),
+    customer: chance.below(parts.customers),
+    at,
+    minor: BigInt(minor),
+    voided: chance.happens(0.05),
+    ...(pulled && parts.classes.has("pulled-card") ? { pulledAfter } : {}),
+    ...(refunded ? { refund } : {}),
+  };
+}

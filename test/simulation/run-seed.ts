@@ -1,0 +1,114 @@
+/** Runs one seed: a shop's day with its faults, then healing, then every oracle. The same seed gives the same trace. */
+import { reasonOf } from "../../base/fault.ts";
+import type { CountsTable } from "../../sim/world/counts.ts";
+import type { SimulatedDisk } from "../../sim/world/disk.ts";
+import { Cashier } from "./cashier.ts";
+import { judge } from "./oracles.ts";
+import { type FaultClass, makePlan } from "./plan.ts";
+import { Shop } from "./shop.ts";
+import { Trouble } from "./trouble.ts";
+
+export interface SeedOptions {
+  readonly seed: string;
+  readonly disk: SimulatedDisk;
+  /** Of all terminals together. */
+  readonly sales: number;
+  readonly without?: ReadonlySet<FaultClass>;
+}
+
+export interface SeedReport {
+  readonly seed: string;
+  readonly violations: readonly string[];
+  readonly sales: number;
+  readonly accepted: number;
+  readonly refused: number;
+  readonly lostWithDisk: number;
+  readonly terminals: number;
+  /** Milliseconds that passed in the world. */
+  readonly simulatedMs: number;
+  readonly events: number;
+  readonly traceHash: string;
+  /** How often each class of fault was hit. */
+  readonly counts: CountsTable;
+  /** The newest lines of the trace. */
+  readonly tail: readonly string[];
+}
+
+const HOUR_MS = 3_600_000;
+/** After healing, everything must have come to rest within this. */
+const REST_WITHIN_MS = 12 * HOUR_MS;
+
+export async function runSeed({ seed, disk, sales, without = new Set() }: SeedOptions): Promise<SeedReport> {
+  using shop = new Shop({
+    seed,
+    disk,
+    makePlan: (world) => makePlan({ chance: world.chance.stream("plan"), sales, without }),
+  });
+  const { world } = shop;
+  const cashier = new Cashier(shop);
+  const violations: string[] = [];
+  let judged = { accepted: 0, refused: 0, lostWithDisk: 0 };
+  // In a real process this ends the program without a word to anybody: no part of the product may rely on that.
+  const unhandled = (error: unknown) => void violations.push(`nobody handled: ${wherefrom(error)}`);
+  process.on("unhandledRejection", unhandled);
+  try {
+    await shop.open();
+    const trouble = new Trouble(shop);
+    trouble.begin();
+    cashier.begin(shop.plan.sales);
+    await world.run(world.now + shop.plan.openMs);
+    trouble.heal();
+    await world.run(() => cashier.idle && atRest(shop), world.now + REST_WITHIN_MS);
+    const { violations: found, ...sums } = judge(shop, cashier.records);
+    judged = sums;
+    violations.push(...found);
+  } catch (error) {
+    violations.push(`${wherefrom(error)}${unrest(shop, cashier)}`);
+  } finally {
+    process.off("unhandledRejection", unhandled);
+  }
+  return {
+    seed,
+    violations,
+    sales: cashier.records.size,
+    ...judged,
+    terminals: shop.terminals.length,
+    simulatedMs: world.now,
+    events: world.trace.events,
+    traceHash: world.trace.hash(),
+    counts: world.counts,
+    tail: world.trace.tail(400),
+  };
+}
+
+/** The reason, and the nearest lines of our own code. */
+function wherefrom(error: unknown): string {
+  const stack = error instanceof Error ? (error.stack ?? "") : "";
+  const lines = stack.split("\n").filter((line) => line.includes(".ts:"));
+  return [reasonOf(error), ...lines.slice(0, 4).map((line) => line.trim().replace(/\(?file:.*\/(?=\w+\/)/, ""))].join(
+    " ",
+  );
+}
+
+/** Everyone runs, nothing waits for the hub, and every ticket is printed. */
+function atRest(shop: Shop): boolean {
+  return (
+    shop.hub !== undefined &&
+    shop.hub.waiting === 0 &&
+    shop.terminals.every(({ core }) => {
+      if (!core) return false;
+      const { journal, desk } = core;
+      return desk.running === 0 && journal.backlog().depth === 0 && journal.unprinted().length === 0;
+    })
+  );
+}
+
+/** What keeps the world from coming to rest, for the report. */
+function unrest(shop: Shop, cashier: Cashier): string {
+  const parts = shop.terminals.map(({ id, core, node }) => {
+    if (!core) return `${id} is ${node.state} ${node.failure === undefined ? "" : reasonOf(node.failure)}`;
+    const { journal, desk, forwarder } = core;
+    return `${id}: running ${desk.running}, waiting ${journal.backlog().depth}, unprinted ${journal.unprinted().length}, ${forwarder.stats.lastError ?? ""}`;
+  });
+  return ` (tills ${cashier.idle ? "idle" : "waiting"}; hub ${shop.hub ? "up" : "gone"}; ${parts.join("; ")})`;
+}

@@ -1,0 +1,214 @@
+/** A simulated shop: one hub, some terminals, their customers, and tills that ask again until they are told. */
+import type { AgentCore } from "../../agent/agent-core.ts";
+import type { Identity } from "../../agent/identity.ts";
+import type { Boot } from "../../agent/lease/hub-clock.ts";
+import { assert } from "../../base/assert.ts";
+import { reasonOf } from "../../base/fault.ts";
+import type { TerminalId } from "../../base/ids.ts";
+import { currencyOf, money } from "../../base/money.ts";
+import type { Sqlite } from "../../base/sqlite.ts";
+import type { HubCore, HubPolicy } from "../../hub/hub-core.ts";
+import type { HubKeys } from "../../hub/keys.ts";
+import { SealingRing, sealingGeneration, sealingKeysOf } from "../../hub/sealing-ring.ts";
+import { TEST_ISSUER_MASTER_KEY } from "../../sim/card/profiles.ts";
+import type { SimulatedDisk } from "../../sim/world/disk.ts";
+import type { NodeContext, WorldNode } from "../../sim/world/node.ts";
+import { createWorld, type World } from "../../sim/world/world.ts";
+import { publicKeyText, type SigningKeys } from "../../wire/signing.ts";
+import { Counter } from "./counter.ts";
+import { CARD_BIN, Customer } from "./customers.ts";
+import { sealingKey, signingKeys } from "./fixture-keys.ts";
+import { garble } from "./frames.ts";
+import { HUB, hubNode } from "./hub-node.ts";
+import type { Plan } from "./plan.ts";
+import { terminalNode } from "./terminal-node.ts";
+
+const EUR = currencyOf("EUR");
+const OPENING_BALANCE = 50_000n;
+const CLAIM_VALID_MS = 3_600_000;
+const FREE_BYTES = 10_000_000_000;
+/** Between the end of a program and its next start by its supervisor. */
+const RESTART_MS = { least: 500, most: 30_000 };
+
+export const LEASE = { perSaleMinor: 5_000n, sumMinor: 60_000n, countMax: 40 } as const;
+
+const POLICY: HubPolicy = {
+  merchantId: "shop",
+  holdMs: 7 * 24 * 3_600_000,
+  riskParties: { offline: "operator", declined: "merchant" },
+  issuing: [
+    {
+      bin: CARD_BIN,
+      issuerMasterKey: TEST_ISSUER_MASTER_KEY,
+      derivation: "A",
+      cryptogramVersion: 18,
+      arpcMethod: 1,
+    },
+  ],
+  leaseOf: () => ({ ...LEASE, currency: EUR, hours: 24, means: ["chip", "note"], deferredAuthorisation: false }),
+};
+
+/** One terminal of the shop, through all its lives. */
+export class Terminal {
+  readonly id: TerminalId;
+  readonly node: WorldNode;
+  readonly counter: Counter;
+  /** Of the life that runs now. */
+  core: AgentCore | undefined;
+  freeBytes = () => FREE_BYTES;
+  /** Its disk was replaced by an older copy of itself. */
+  restored = false;
+  readonly #ended = new Set<() => void>();
+
+  constructor(id: TerminalId, node: WorldNode, counter: Counter) {
+    this.id = id;
+    this.node = node;
+    this.counter = counter;
+  }
+
+  over(): void {
+    this.core = undefined;
+    for (const tell of [...this.#ended]) tell();
+    this.#ended.clear();
+  }
+
+  /** Resolves when the life that runs now is over. */
+  lifeEnds(): Promise<undefined> {
+    return new Promise((resolve) => this.#ended.add(() => resolve(undefined)));
+  }
+}
+
+export class Shop implements Disposable {
+  readonly world: World;
+  readonly plan: Plan;
+  readonly terminals: Terminal[] = [];
+  readonly customers: readonly Customer[];
+  /** The hub's account of each customer. */
+  readonly accounts: string[] = [];
+  readonly refused = new Map<string, number>();
+  hub: HubCore | undefined;
+  hubDatabase: Sqlite | undefined;
+  readonly #keys: HubKeys;
+
+  constructor(options: {
+    readonly seed: string;
+    readonly disk: SimulatedDisk;
+    readonly makePlan: (world: World) => Plan;
+  }) {
+    this.world = createWorld({ ...options, corrupt: garble });
+    this.plan = options.makePlan(this.world);
+    this.customers = Array.from({ length: this.plan.customers }, (_, number) => new Customer(number));
+    const random = this.world.chance.stream("hub keys").bytes;
+    this.#keys = {
+      signing: signingKeys(random),
+      sealing: new SealingRing([sealingGeneration(1, sealingKeysOf(sealingKey(random)))]),
+      tokenKey: random(32),
+    };
+    this.world.onNode((node, state, why) => this.#nodeIs(node, state, why));
+  }
+
+  /** Starts the hub, opens the accounts, enrols and starts the terminals, and waits until all are connected. */
+  async open(): Promise<void> {
+    const { world, plan } = this;
+    world.spawn(
+      HUB,
+      hubNode({
+        keys: this.#keys,
+        policy: POLICY,
+        onCore: (core, database) => {
+          this.hub = core;
+          this.hubDatabase = database;
+        },
+        onRefused: ({ code }) => this.refused.set(code, (this.refused.get(code) ?? 0) + 1),
+      }),
+    );
+    await world.run(() => this.hub !== undefined, world.now + 60_000);
+    await world.drive(() => Promise.resolve(this.#openAccounts()));
+    for (let number = 0; number < plan.terminals; number += 1) await this.#enrol(number);
+    await world.run(() => this.terminals.every(({ core }) => core?.link.hub.state === "up"), world.now + 60_000);
+  }
+
+  #openAccounts(): void {
+    for (const customer of this.customers) {
+      const opened = this.hub?.authorisation.openAccount({
+        pan: customer.pan,
+        expiry: customer.expiry,
+        balance: money(OPENING_BALANCE, "EUR"),
+      });
+      assert(opened?.ok === true, "a new customer has no account yet");
+      this.accounts.push(opened.value.id);
+    }
+  }
+
+  async #enrol(number: number): Promise<void> {
+    const { world } = this;
+    const id = `till-${number}` as TerminalId;
+    const keys = signingKeys(world.chance.stream(`keys of ${id}`).bytes);
+    const identity = await world.drive(() => Promise.resolve(this.#identityOf(id, keys)));
+    const counter = new Counter(world.chance.stream(`counter of ${id}`));
+    const node = world.spawn(
+      id,
+      terminalNode({
+        identity,
+        counter,
+        boot: (context) => this.#bootOf(context),
+        freeBytes: () => terminal.freeBytes(),
+        onCore: (core) => {
+          terminal.core = core;
+        },
+        // Not in the midst of the program's own call.
+        exit: (why) => {
+          world.trace.record("exit", `${id} ${reasonOf(why)}`);
+          world.timeline.after(0, () => terminal.node.crash("process"));
+        },
+      }),
+    );
+    const terminal = new Terminal(id, node, counter);
+    this.terminals.push(terminal);
+  }
+
+  #identityOf(terminalId: TerminalId, keys: SigningKeys): Identity {
+    const { hub } = this;
+    assert(hub !== undefined, "the hub runs while terminals are enrolled");
+    const claim = hub.terminals.createClaim({ terminalId, validMs: CLAIM_VALID_MS });
+    const enrolled = hub.terminals.enrol({ ...claim, signingKey: publicKeyText(keys.publicKey) });
+    assert(enrolled.ok, "a fresh claim enrols");
+    const { keyId, publicKey } = hub.sealingKey;
+    return {
+      terminalId,
+      bearer: enrolled.value.bearer,
+      caCertificate: "",
+      mqttUrl: "mqtts://127.0.0.1",
+      httpsUrl: "https://127.0.0.1",
+      hubSigningKey: hub.signingKey,
+      sealingKey: { keyId, publicKey },
+      cardTokenKey: enrolled.value.cardTokenKey,
+      signingKey: keys.privateKey,
+    };
+  }
+
+  readonly #boots = new Map<string, { id: string; beganMs: number }>();
+
+  /** A machine that was cut off its power has booted since; one whose process was killed has not. */
+  #bootOf({ name }: NodeContext): Boot {
+    const { world } = this;
+    const boot = this.#boots.get(name) ?? { id: `${name}-boot-${world.now}`, beganMs: world.now };
+    this.#boots.set(name, boot);
+    return { id: boot.id, uptimeMs: () => world.now - boot.beganMs };
+  }
+
+  #nodeIs(node: WorldNode, state: string, why: string): void {
+    if (state !== "crashed" && state !== "failed") return;
+    if (node.name === HUB) this.hub = undefined;
+    this.terminals.find(({ id }) => id === node.name)?.over();
+    if (state === "crashed" && why !== "process") this.#boots.delete(node.name);
+    const chance = this.world.chance.stream("restarts");
+    this.world.timeline.after(chance.between(RESTART_MS.least, RESTART_MS.most), () => {
+      if (node.state === "crashed" || node.state === "failed") node.start();
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.world[Symbol.dispose]();
+  }
+}
