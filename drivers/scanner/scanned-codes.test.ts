@@ -8,8 +8,7 @@ import { ScannedCodes } from "./scanned-codes.ts";
 
 const NEVER = new AbortController().signal;
 
-function fixture() {
-  const clock = new ManualClock();
+function fixture(clock: ManualClock = new ManualClock()) {
   const lost = new AbortController();
   const lines: string[] = [];
   const write = (message: string, fields?: object): void => {
@@ -67,6 +66,18 @@ test("half a code is dropped when its time is over, by name and without its text
   codes.take(first);
   await clock.advance(PART_GAP_MAX_MS);
   expect(lines).toEqual(['a scanned code was dropped {"reason":"rest-missing","times":1}']);
+});
+
+test("half a code is dropped also when the timer fires a little too early", async () => {
+  class HastyClock extends ManualClock {
+    override after(delayMs: number, callback: () => void): () => void {
+      return super.after(delayMs - 0.5, callback);
+    }
+  }
+  const { codes, clock, lines } = fixture(new HastyClock());
+  codes.take(reportsOf("x".repeat(100))[0] ?? new Uint8Array());
+  await clock.advance(3 * PART_GAP_MAX_MS);
+  expect(lines).toHaveLength(1);
 });
 
 test("no line of the log has the text of a code", () => {

@@ -49,9 +49,17 @@ export class ScannedCodes implements CodeScanner {
     if (lost.aborted) return;
     this.#cancelExpiry();
     this.#handle(decoder.push(report, clock.monotonic()));
-    if (decoder.partial) {
-      this.#cancelExpiry = clock.after(PART_GAP_MAX_MS, () => this.#handle(decoder.expire(clock.monotonic())));
-    }
+    this.#expireLater();
+  }
+
+  /** Again and again until the code ends: a timer may fire a little before its time, and then nothing has expired yet. */
+  #expireLater(): void {
+    const { decoder, clock } = this.#options;
+    if (!decoder.partial) return;
+    this.#cancelExpiry = clock.after(PART_GAP_MAX_MS, () => {
+      this.#handle(decoder.expire(clock.monotonic()));
+      this.#expireLater();
+    });
   }
 
   /** Logs that there was a code, never what it says: it may be as good as money. */

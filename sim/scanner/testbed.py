@@ -1,11 +1,12 @@
 """
 A HID device on hidraw without hardware, by umockdev: the /sys entries, the device node as a pseudo terminal, and the ioctls
 that give the report descriptor. Told what to do by lines of JSON on standard input, answers each by a line on standard output.
-Ends with its input, so that it never outlives the simulator that started it.
+Ends with its input, so that it never outlives the simulator that started it, and removes the folder it was given.
 """
 import collections
 import json
 import os
+import shutil
 import struct
 import sys
 import termios
@@ -226,6 +227,8 @@ def main():
     say({"ok": True, "root": bench.root})
     threading.Thread(target=serve, args=(bench, loop), daemon=True).start()
     loop.run()
+    # Also when the simulator was killed, and cannot clear up itself.
+    shutil.rmtree(sys.argv[2], ignore_errors=True)
 
 
 main()

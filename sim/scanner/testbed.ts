@@ -42,9 +42,9 @@ const program = (): string => fileURLToPath(new URL("./testbed.py", import.meta.
 
 export async function startTestbed(device: HidDevice): Promise<Testbed> {
   if (!existsSync(PYTHON)) throw new Fault("package.missing", `${PYTHON} is not installed: ${INSTALL_HINT}`);
-  // The testbed makes its folder there, and leaves it behind when it is killed.
+  // The testbed makes its own folder in it, and leaves that behind when it is killed.
   const folder = mkdtempSync(join(tmpdir(), "tw-hid-"));
-  const child = spawn(PYTHON, [program(), JSON.stringify(device)], {
+  const child = spawn(PYTHON, [program(), JSON.stringify(device), folder], {
     env: { PATH: "/usr/bin:/bin", TMPDIR: folder },
     stdio: ["pipe", "pipe", "pipe"],
   });
