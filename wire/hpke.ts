@@ -7,12 +7,13 @@ import {
   createDecipheriv,
   createPrivateKey,
   createPublicKey,
+  createSecretKey,
   diffieHellman,
   hash,
   type KeyObject,
 } from "node:crypto";
 import { assert } from "../base/assert.ts";
-import { concat } from "../base/bytes.ts";
+import { concat, toBase64 } from "../base/bytes.ts";
 import { Fault, reasonOf } from "../base/fault.ts";
 import type { RandomBytes } from "../base/ids.ts";
 
@@ -35,11 +36,7 @@ export interface PreparedSeal {
 
 /** Everything of a seal that does not depend on what is sealed: by far the most of its cost. */
 export function prepareSeal(input: PrepareInput): PreparedSeal {
-  const ephemeral = createPrivateKey({
-    key: Buffer.from(concat(PKCS8_X25519, input.random(KEY_BYTES))),
-    format: "der",
-    type: "pkcs8",
-  });
+  const ephemeral = createPrivateKey(pem("PRIVATE KEY", concat(PKCS8_X25519, input.random(KEY_BYTES))));
   const enc = rawPublicKey(createPublicKey(ephemeral));
   const shared = sharedSecret(ephemeral, input.recipient, { enc, recipient: rawPublicKey(input.recipient) });
   const { key, nonce } = keySchedule(shared, input.info);
@@ -48,7 +45,7 @@ export function prepareSeal(input: PrepareInput): PreparedSeal {
     seal({ aad, plaintext }) {
       assert(!used, "a prepared seal serves once");
       used = true;
-      const cipher = createCipheriv(AEAD, key, nonce);
+      const cipher = createCipheriv(AEAD, createSecretKey(key), nonce);
       cipher.setAAD(aad);
       return { enc, ciphertext: concat(cipher.update(plaintext), cipher.final(), cipher.getAuthTag()) };
     },
@@ -77,10 +74,10 @@ export function unseal(input: UnsealInput): Uint8Array {
     throw new Fault("seal.invalid", `${ciphertext.length} bytes of ciphertext are shorter than their tag`);
   }
   try {
-    const ephemeral = createPublicKey({ key: Buffer.from(concat(SPKI_X25519, enc)), format: "der", type: "spki" });
+    const ephemeral = createPublicKey(pem("PUBLIC KEY", concat(SPKI_X25519, enc)));
     const shared = sharedSecret(input.recipient, ephemeral, { enc, recipient: rawPublicKey(input.recipient) });
     const { key, nonce } = keySchedule(shared, input.info);
-    const decipher = createDecipheriv(AEAD, key, nonce);
+    const decipher = createDecipheriv(AEAD, createSecretKey(key), nonce);
     decipher.setAAD(input.aad);
     decipher.setAuthTag(ciphertext.subarray(ciphertext.length - TAG_BYTES));
     return concat(decipher.update(ciphertext.subarray(0, ciphertext.length - TAG_BYTES)), decipher.final());
@@ -102,6 +99,10 @@ const BLOCK_BYTES = 64;
 /** DER that comes before the 32 bytes of an X25519 key (RFC 8410). */
 const PKCS8_X25519 = Buffer.from("302e020100300506032b656e04220420", "hex");
 const SPKI_X25519 = Buffer.from("302a300506032b656e032100", "hex");
+
+/** As text, because Node tries bytes as each kind of key object first, at three times the cost of all the rest. */
+const pem = (label: string, der: Uint8Array): string =>
+  `-----BEGIN ${label}-----\n${toBase64(der)}\n-----END ${label}-----\n`;
 
 const ascii = (text: string): Buffer => Buffer.from(text, "ascii");
 /** I2OSP of 2 bytes. */
@@ -135,14 +136,19 @@ const CONTEXT_HEAD = concat(Uint8Array.of(0), hmac(NO_SALT, extractLabel(HPKE_SU
  */
 function hmac(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
   assert(key.length <= BLOCK_BYTES, "HMAC keys here are no longer than a block");
-  const inner = hash("sha256", concat(padded(key, 0x36), ...parts), "buffer");
-  return hash("sha256", concat(padded(key, 0x5c), inner), "buffer");
+  return hash("sha256", padded(key, 0x5c, [hash("sha256", padded(key, 0x36, parts), "buffer")]), "buffer");
 }
 
-function padded(key: Uint8Array, pad: number): Uint8Array {
-  const block = new Uint8Array(BLOCK_BYTES).fill(pad);
-  for (let at = 0; at < key.length; at += 1) block[at] = pad ^ (key[at] ?? 0);
-  return block;
+function padded(key: Uint8Array, pad: number, parts: readonly Uint8Array[]): Buffer {
+  const text = Buffer.allocUnsafe(parts.reduce((sum, part) => sum + part.length, BLOCK_BYTES));
+  text.fill(pad, 0, BLOCK_BYTES);
+  for (let at = 0; at < key.length; at += 1) text[at] = pad ^ (key[at] ?? 0);
+  let end = BLOCK_BYTES;
+  for (const part of parts) {
+    text.set(part, end);
+    end += part.length;
+  }
+  return text;
 }
 
 /** Encap and Decap share it: DH, then ExtractAndExpand over both public keys; RFC 9180, 4.1. */
@@ -158,14 +164,23 @@ function sharedSecret(
 /** KeySchedule of base mode; the single shot uses sequence number 0, so its nonce is the base nonce; RFC 9180, 5.1. */
 function keySchedule(shared: Uint8Array, info: Uint8Array): { readonly key: Uint8Array; readonly nonce: Uint8Array } {
   const secret = hmac(shared, SECRET);
-  const context = concat(CONTEXT_HEAD, infoHash(info));
+  const context = contextOf(info);
   return {
     key: hmac(secret, KEY, context, EXPAND_ONCE).subarray(0, AEAD_KEY_BYTES),
     nonce: hmac(secret, BASE_NONCE, context, EXPAND_ONCE).subarray(0, NONCE_BYTES),
   };
 }
 
-const infoHash = (info: Uint8Array): Uint8Array => hmac(NO_SALT, INFO_HASH, info);
+const contexts = new WeakMap<Uint8Array, Uint8Array>();
+
+/** Remembered for an info that serves more than once: nothing may change its bytes. */
+function contextOf(info: Uint8Array): Uint8Array {
+  const known = contexts.get(info);
+  if (known) return known;
+  const context = concat(CONTEXT_HEAD, hmac(NO_SALT, INFO_HASH, info));
+  contexts.set(info, context);
+  return context;
+}
 
 const rawKeys = new WeakMap<KeyObject, Uint8Array>();
 
