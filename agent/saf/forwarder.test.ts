@@ -7,12 +7,10 @@ import { ManualClock } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
 import { type PaymentId, systemRandom, type TerminalId } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
-import { AdviceBatchSchema, type EntryReceipt, type ForwardedEntry } from "../../wire/advice.ts";
+import { AdviceBatchSchema } from "../../wire/advice.ts";
 import { hashEntry } from "../../wire/journal-entry.ts";
-import type { Journal, NewEntry } from "../journal/journal.ts";
+import type { Journal } from "../journal/journal.ts";
 import { openJournal } from "../journal/sqlite-journal.ts";
-import type { Hub } from "../uplink/hub.ts";
-import type { LinkState } from "../uplink/uplink.ts";
 import { RESEND_POLICY, SENDS_BEFORE_SPLIT } from "./forward-batch.ts";
 import {
   BATCHES_IN_FLIGHT_MAX,
@@ -22,55 +20,7 @@ import {
   startForwarder,
 } from "./forwarder.ts";
 import { BATCH_CHARACTERS_MAX } from "./look-ahead.ts";
-
-type Sent = Parameters<Hub["forward"]>[0];
-type Answer = (batch: Sent) => readonly EntryReceipt[];
-
-const processed = (entry: ForwardedEntry): EntryReceipt => ({
-  sequence: entry.sequence,
-  hash: entry.hash,
-  status: "processed",
-});
-const takesAll: Answer = (batch) => batch.entries.map(processed);
-
-/** Answers each batch in the next turn with what `answer` says; nothing when that is empty. */
-class SmallHub {
-  state: LinkState = "up";
-  answer: Answer = takesAll;
-  fault: Fault | undefined;
-  readonly batches: Sent[] = [];
-  readonly receipts = new Set<Parameters<Hub["onReceipt"]>[0]>();
-  readonly holdings = new Set<Parameters<Hub["onHeld"]>[0]>();
-  readonly states = new Set<(state: LinkState) => void>();
-  forward = async (batch: Sent): Promise<void> => {
-    this.batches.push(batch);
-    if (this.fault) throw this.fault;
-    const results = this.answer(batch);
-    if (results.length > 0) setImmediate(() => this.receipt(results, batch.epoch));
-  };
-  onReceipt: Hub["onReceipt"] = (listener) => {
-    this.receipts.add(listener);
-    return () => this.receipts.delete(listener);
-  };
-  onHeld: Hub["onHeld"] = (listener) => {
-    this.holdings.add(listener);
-    return () => this.holdings.delete(listener);
-  };
-  onState: Hub["onState"] = (listener) => {
-    this.states.add(listener);
-    return () => this.states.delete(listener);
-  };
-  receipt(results: readonly EntryReceipt[], epoch: string): void {
-    for (const listener of this.receipts) listener({ epoch, results });
-  }
-  link(state: LinkState): void {
-    this.state = state;
-    for (const listener of this.states) listener(state);
-  }
-  get sequences(): number[][] {
-    return this.batches.map((batch) => batch.entries.map((entry) => entry.sequence));
-  }
-}
+import { advice, processed, SmallHub, takesAll } from "./saf-fixture.ts";
 
 let folder: string;
 let clock: ManualClock;
@@ -102,21 +52,6 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const advice = (payment: string, ciphertext = "BBBB"): NewEntry => ({
-  forward: true,
-  sealed: { keyId: "hub-1", enc: "AAAA", ciphertext },
-  body: {
-    kind: "decision",
-    paymentId: payment as PaymentId,
-    at: "2026-01-05T09:00:00.000Z",
-    outcome: "approved",
-    mode: "offline",
-    operation: "purchase",
-    amount: { minor: "100", currency: "EUR" as never },
-    attempts: [],
-    businessDate: "2026-01-05",
-  },
-});
 const appended = (count: number, prefix = "p") =>
   journal.append(Array.from({ length: count }, (_, at) => advice(`${prefix}-${at}`)));
 /** Lets what is due now happen. */
@@ -296,7 +231,7 @@ test("what is under way takes no more memory than its bound, however large the e
   hub.answer = () => [];
   const large = "BBBB".repeat(8_000);
   for (let part = 0; part < 8; part += 1)
-    await journal.append(Array.from({ length: 50 }, (_, at) => advice(`p-${part}-${at}`, large)));
+    await journal.append(Array.from({ length: 50 }, (_, at) => advice(`p-${part}-${at}`, { ciphertext: large })));
   const forwarder = start();
   for (let turns = 0; turns < 20; turns += 1) await turn();
   const { inFlight } = forwarder.stats;
@@ -317,7 +252,7 @@ test("entries that keep the hub from taking their batch are found by halving, an
 });
 
 test("large entries make smaller batches", async () => {
-  const long = Array.from({ length: 40 }, (_, at) => advice(`p-${at}`, "BBBB".repeat(8_000)));
+  const long = Array.from({ length: 40 }, (_, at) => advice(`p-${at}`, { ciphertext: "BBBB".repeat(8_000) }));
   await journal.append(long);
   start();
   await drained();
