@@ -9,11 +9,13 @@ import { currencyOf } from "../../base/money.ts";
 import type { EntryReceipt } from "../../wire/advice.ts";
 import type { SealedCardData } from "../../wire/card-data.ts";
 import type { EntryOf, StoredEntry } from "../../wire/journal-entry.ts";
+import { newSigningKeys } from "../../wire/signing.ts";
 import type { Journal, NewEntry } from "./journal.ts";
-import { openJournal } from "./sqlite-journal.ts";
+import { type OpenJournalOptions, openJournal } from "./sqlite-journal.ts";
 
 export const TERMINAL = "shop-1" as TerminalId;
 export const AT = "2026-01-05T09:00:00.000Z";
+export const KEYS = newSigningKeys();
 export const id = (text: string): PaymentId => text as PaymentId;
 
 export class JournalFolder implements Disposable {
@@ -21,8 +23,9 @@ export class JournalFolder implements Disposable {
   readonly folder = mkdtempSync(join(tmpdir(), "journal-"));
   readonly path = join(this.folder, "journal.db");
 
-  open(terminalId = TERMINAL): Journal {
-    return openJournal({ path: this.path, terminalId, clock: this.clock, random: systemRandom, log: silentLog });
+  open(terminalId = TERMINAL, more: Partial<OpenJournalOptions> = {}): Journal {
+    const common = { clock: this.clock, random: systemRandom, log: silentLog };
+    return openJournal({ path: this.path, terminalId, ...common, ...more });
   }
 
   [Symbol.dispose](): void {

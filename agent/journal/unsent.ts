@@ -19,33 +19,45 @@ export interface UnsentOptions extends ChainOwner {
 }
 
 /** The first unsent entry that is not what its hash or its digest says. */
-export function checkUnsent({ database, floor, walkedFrom, ...owner }: UnsentOptions): ChainError | undefined {
+export function checkUnsent(options: UnsentOptions): ChainError | undefined {
+  return wrongSeal(options) ?? wrongText(options);
+}
+
+function wrongSeal({ database, floor }: UnsentOptions): ChainError | undefined {
   const sealed = [
-    database
-      .prepare<[number], SealedRow>(`SELECT ${SEALED}, NULL ${UNTOUCHED} ORDER BY e.sequence`)
-      .raw()
-      .iterate(floor),
-    database.prepare<[], SealedRow>(`SELECT ${SEALED}, q.state ${STATED} ORDER BY q.sequence`).raw().iterate(),
+    () =>
+      database
+        .prepare<[number], SealedRow>(`SELECT ${SEALED}, NULL ${UNTOUCHED} ORDER BY e.sequence`)
+        .raw()
+        .iterate(floor),
+    () => database.prepare<[], SealedRow>(`SELECT ${SEALED}, q.state ${STATED} ORDER BY q.sequence`).raw().iterate(),
   ];
   for (const rows of sealed) {
-    for (const [sequence, digest, bytes, state] of rows) {
+    for (const [sequence, digest, bytes, state] of rows()) {
       if (sealedFits(digest, bytes) || (state !== null && isErased(bytes))) continue;
       return { sequence, why: "lies beside sealed card data that are not its own" };
     }
   }
+  return undefined;
+}
+
+function wrongText({ database, floor, walkedFrom, terminalId, epoch }: UnsentOptions): ChainError | undefined {
+  const owner = { terminalId, epoch };
   const columns = chainColumns("e.held");
   const texts = [
-    database
-      .prepare<[number, number], ChainRow>(`SELECT ${columns} ${UNTOUCHED} AND e.sequence <= ? ORDER BY e.sequence`)
-      .raw()
-      .iterate(floor, walkedFrom),
-    database
-      .prepare<[number], ChainRow>(`SELECT ${columns} ${STATED} AND q.sequence <= ? ORDER BY q.sequence`)
-      .raw()
-      .iterate(walkedFrom),
+    () =>
+      database
+        .prepare<[number, number], ChainRow>(`SELECT ${columns} ${UNTOUCHED} AND e.sequence <= ? ORDER BY e.sequence`)
+        .raw()
+        .iterate(floor, walkedFrom),
+    () =>
+      database
+        .prepare<[number], ChainRow>(`SELECT ${columns} ${STATED} AND q.sequence <= ? ORDER BY q.sequence`)
+        .raw()
+        .iterate(walkedFrom),
   ];
   for (const rows of texts) {
-    for (const row of rows) {
+    for (const row of rows()) {
       const body = entryFits(row, owner, {});
       if (typeof body === "string") return { sequence: row[0], why: body };
     }
