@@ -10,6 +10,7 @@ const SOURCES = join(ROOT, "sim", "world", "vfs");
 /** SQLite's headers come with better-sqlite3, so that they are those of the SQLite that loads the extension. */
 const HEADERS = join(ROOT, "node_modules", "better-sqlite3", "deps", "sqlite3");
 const FLAGS = ["-shared", "-fPIC", "-O2", "-Wl,-Bsymbolic", "-Wall", "-Wextra", "-Werror"];
+const COMPILER = "gcc";
 const COMPILE_LIMIT_MS = 120_000;
 
 /** The path of the compiled extension. Throws Fault `package.missing` when it cannot be compiled. */
@@ -27,7 +28,7 @@ export function buildVfs(): string {
   const files = names.filter((name) => name.endsWith(".c")).map((name) => join(SOURCES, name));
   const options = { timeout: COMPILE_LIMIT_MS, encoding: "utf8", stdio: "pipe" } as const;
   try {
-    execFileSync("gcc", [...FLAGS, "-I", HEADERS, ...files, "-o", unfinished], options);
+    execFileSync(COMPILER, [...FLAGS, "-I", HEADERS, ...files, "-o", unfinished], options);
   } catch (error) {
     const why = `the simulated disk cannot be compiled: ${reasonOf(error)}; scripts/setup installs the compiler`;
     throw new Fault("package.missing", why, { cause: error });

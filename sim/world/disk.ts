@@ -2,6 +2,10 @@
  * Disks under the real SQLite: every database below a volume's folder lives in memory, and what was not synced is lost,
  * kept or torn when the machine goes. Beneath it is the extension of `vfs/`. Files that are not SQLite's own (keys,
  * spools) are real ones in the volume's folder, and no fault touches them.
+ *
+ * Names have a durability of their own: a new file's name is safe with the first sync of that file, all names with the
+ * first sync of a new journal or log (SQLite syncs the folder with it) or with `syncFolder`. The fsync of the folder that
+ * `openSqlite` asks of Node is not seen: it comes after the file's own sync, so that it would change nothing.
  */
 import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -2,6 +2,7 @@
  * A world from one seed: nodes with disks that fail, links that lie and clocks that drift, all in virtual time. It knows
  * no product: what runs on a node is a factory. Two runs of a seed give the same trace hash.
  */
+import { createHash } from "node:crypto";
 import { assert } from "../../base/assert.ts";
 import { Fault } from "../../base/fault.ts";
 import { Chance } from "./chance.ts";
@@ -89,6 +90,15 @@ export class World implements Disposable {
     all.addAll(this.#counts.table());
     for (const node of this.#nodes.values()) all.addAll(node.volume.faultCounts());
     return all.table();
+  }
+
+  /** Over all that happened and every byte on every disk: two runs of a seed must share it. 64 hex digits. */
+  hash(): string {
+    const hash = createHash("sha256").update(this.trace.hash());
+    for (const { name, volume } of this.#nodes.values()) {
+      for (const file of volume.files()) hash.update(`\n${name}/${file.name}\n`).update(volume.bytes(file.name));
+    }
+    return hash.digest("hex");
   }
 
   get nodes(): readonly WorldNode[] {
