@@ -26,6 +26,7 @@ import type { Site } from "./payment/receipt.ts";
 import { abortInterrupted } from "./payment/recovery.ts";
 import { ScannerLane } from "./payment/scanner-lane.ts";
 import { TicketPrinter } from "./payment/ticket-printer.ts";
+import { createReconciler, type Reconciler } from "./reconciliation/reconciler.ts";
 import { type Forwarder, startForwarder } from "./saf/forwarder.ts";
 import { createHubLink, type HubLink, type HubLinkOptions } from "./uplink/hub-link.ts";
 
@@ -56,6 +57,7 @@ export interface AgentCore extends AsyncDisposable {
   readonly dialogues: DialogueRecorder;
   readonly cardPayments: CardPayments;
   readonly forwarder: Forwarder;
+  readonly reconciler: Reconciler;
   /** Free bytes on the disk, and how many must stay free for offline sales. */
   readonly disk: { freeBytes(): number; readonly reserveBytes: number };
 }
@@ -90,7 +92,8 @@ export async function startAgentCore(options: AgentCoreOptions): Promise<AgentCo
   const forwarder = beginForwarding(stack, options, { journal, link });
   payments.tickets.start();
   const owned = stack.move();
-  return { journal, link, ...payments, forwarder, disk, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  const reconciler = reconcilerOf(options, { journal, link });
+  return { journal, link, ...payments, forwarder, reconciler, disk, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 type Opened = Pick<AgentCore, "journal" | "link">;
@@ -110,6 +113,9 @@ function beginForwarding(stack: AsyncDisposableStack, options: AgentCoreOptions,
   stack.defer(() => ending.abort());
   return forwarder;
 }
+
+const reconcilerOf = ({ config, clock, random }: AgentCoreOptions, { journal, link }: Opened): Reconciler =>
+  createReconciler({ journal, hub: link.days, random, timeZone: config.site.timeZone, now: wallOf(link, clock) });
 
 function linkToHub(
   { config, identity, clock, random, log, boot, uplink }: AgentCoreOptions,

@@ -86,7 +86,7 @@ interface Serving {
 }
 
 function serve({ config, core, devices, clock, log }: Serving): Promise<RunningApi> {
-  const { journal, link, desk, dialogues, cardPayments, forwarder } = core;
+  const { journal, link, desk, dialogues, cardPayments, forwarder, reconciler } = core;
   const health = createHealth({
     version: TILLWAY_VERSION,
     timeZone: config.site.timeZone,
@@ -108,6 +108,7 @@ function serve({ config, core, devices, clock, log }: Serving): Promise<RunningA
     health,
     journal,
     forwarder,
+    reconciler,
     hub: link.hub,
     config,
     clock,

@@ -9,6 +9,7 @@ const agent: Register = async (program) => (await import("../agent/cli.ts")).reg
 const operator: Register = async (program) => {
   (await import("../agent/operator/cli.ts")).registerOperator(program);
   (await import("../agent/features/card-verification/cli.ts")).registerVerifySale(program);
+  (await import("../agent/reconciliation/cli.ts")).registerReconcile(program);
 };
 
 /** First words that load a part of their own; every other word is the operator's. */

@@ -13,6 +13,8 @@ import { cardPaymentRoutes } from "../features/card-verification/routes.ts";
 import type { Health } from "../health/health.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { Payments } from "../payment/payments.ts";
+import type { Reconciler } from "../reconciliation/reconciler.ts";
+import { reconciliationRoutes } from "../reconciliation/routes.ts";
 import type { Forwarder } from "../saf/forwarder.ts";
 import type { Hub } from "../uplink/hub.ts";
 import { refuse, thrownError } from "./api-errors.ts";
@@ -33,6 +35,7 @@ export interface ApiOptions {
   readonly health: Health;
   readonly journal: Pick<Journal, "queue">;
   readonly forwarder: Pick<Forwarder, "retry">;
+  readonly reconciler?: Reconciler;
   readonly hub?: Pick<Hub, "onState">;
   readonly clock: Clock;
   readonly log: Log;
@@ -85,6 +88,8 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
   });
   const { cardPayments } = options;
   cardPaymentRoutes(app, { cardPayments, clock, currency: config.site.currency, stopping: stopping.signal });
+  const { reconciler } = options;
+  if (reconciler) reconciliationRoutes(app, { reconciler, stopping: stopping.signal });
   lookRoutes(app, { ...options, events, counter });
   stack.defer(
     payments.onEvent((event) => {

@@ -1,7 +1,9 @@
 /** The description of the local API for integrators, made from the schemas that validate it. Loaded only when asked for. */
 import { z } from "zod";
+import { DayReportSchema } from "../../wire/reconciliation.ts";
 import { CardPaymentBodySchema, CardPaymentViewSchema } from "../features/card-verification/routes.ts";
 import { StatusSchema } from "../health/health.ts";
+import { ReconciliationBodySchema } from "../reconciliation/routes.ts";
 import {
   ErrorSchema,
   PaymentBodySchema,
@@ -153,6 +155,13 @@ function lookPaths(): Json {
     "/v1/queue/retry": {
       post: { summary: "Try the hub now.", responses: responses({ 202: { description: "trying" } }) },
     },
+    "/v1/reconciliation": {
+      post: {
+        summary: "Compare a day with the hub, entry by entry; today when no day is named.",
+        requestBody: body("ReconciliationRequest"),
+        responses: responses({ 200: answer("what agrees and what does not", ref("DayReport")) }, 503),
+      },
+    },
     "/v1/events": get("payment.stage, payment.ended, payment.ticket, device.changed, hub.state", {
       "text/event-stream": { schema: { type: "string" } },
     }),
@@ -176,6 +185,8 @@ export function openApiDocument(version: string): Json {
         Payment: output(PaymentViewSchema),
         QueueEntry: output(QueueEntrySchema),
         Status: output(StatusSchema),
+        ReconciliationRequest: input(ReconciliationBodySchema),
+        DayReport: output(DayReportSchema),
         CardPaymentRequest: input(CardPaymentBodySchema),
         CardPayment: output(CardPaymentViewSchema),
         Error: output(ErrorSchema),

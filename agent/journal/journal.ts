@@ -67,6 +67,25 @@ export interface ForwardableEntry extends StoredEntry {
   readonly sealed?: SealedCardData;
 }
 
+export interface DayStretch {
+  /** Milliseconds since 1970; `toMs` is excluded. */
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly after: number;
+  readonly through: number;
+}
+
+/** An entry of the queue as a day's list has it. */
+export interface DayEntry {
+  readonly sequence: number;
+  readonly forward: number;
+  readonly hash: string;
+  readonly paymentId: PaymentId;
+  readonly kind: EntryBody["kind"];
+  readonly state: QueueState;
+  readonly amount?: Money;
+}
+
 /** What offline approvals are not yet receipted: the sum that a lease's cap is compared with, across renewals (RM8). */
 export interface Outstanding {
   readonly count: number;
@@ -111,6 +130,10 @@ export interface Journal extends AsyncDisposable {
   backlog(): Backlog;
   /** The newest that match, at most `limit` (1,000 when not said), oldest of them first. */
   queue(filter?: QueueFilter): readonly QueueEntry[];
+  /** Entries that the hub is told of, whose time lies in the stretch, among the sequences above `after` up to `through`. */
+  queuedBetween(stretch: DayStretch): readonly DayEntry[];
+  /** The oldest entry that lies in this file; those before it are archived. The next number where there is none. */
+  readonly oldestSequence: number;
   /** Entries with no receipt, oldest first, whether they were sent before or not; only those after this sequence. */
   nextToForward(limit: number, after?: number): readonly ForwardableEntry[];
   /** The oldest entry with no receipt that is of the same account and was made before this one. */

@@ -17,11 +17,14 @@ import {
 import { firstIssue } from "../../wire/signing.ts";
 import { payerOf } from "../saf/accounts.ts";
 import type { ChainError } from "./chain.ts";
+import { createDayList, type DayList } from "./day-list.ts";
 import { heldBy, toColumns, toEntry } from "./entry-rows.ts";
 import { Erasure, emptyLog } from "./erasure.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type {
   Backlog,
+  DayEntry,
+  DayStretch,
   ForwardableEntry,
   Journal,
   JournalEntry,
@@ -83,6 +86,7 @@ class SqliteJournal implements Journal {
   readonly #sql: JournalFile["sql"];
   readonly #commits: GroupCommit;
   readonly #queue: QueueStore;
+  readonly #days: DayList;
   readonly #open: OpenPayments;
   readonly #erasure: Erasure;
   readonly #upkeep: Upkeep;
@@ -107,6 +111,7 @@ class SqliteJournal implements Journal {
     this.#next = file.head;
     this.#log = options.log;
     this.#queue = new QueueStore(file.database, file.queueFloor);
+    this.#days = createDayList(file.database);
     this.#erasure = new Erasure({ database: file.database, clock: options.clock, log: options.log });
     this.#commits = new GroupCommit({
       database: file.database,
@@ -163,6 +168,14 @@ class SqliteJournal implements Journal {
 
   queue(filter: QueueFilter = {}): readonly QueueEntry[] {
     return this.#queue.list(filter);
+  }
+
+  queuedBetween(stretch: DayStretch): readonly DayEntry[] {
+    return this.#days.between(stretch);
+  }
+
+  get oldestSequence(): number {
+    return this.#days.oldest() ?? this.#head.sequence + 1;
   }
 
   nextToForward(limit: number, after = 0): readonly ForwardableEntry[] {

@@ -9,6 +9,7 @@ import type { Identity } from "../identity.ts";
 import type { Journal } from "../journal/journal.ts";
 import { type Boot, SignedHubClock } from "../lease/hub-clock.ts";
 import { LeaseKeeper } from "../lease/lease-keeper.ts";
+import { type DayHub, UplinkDayHub } from "../reconciliation/day-hub.ts";
 import { PreferringUplink } from "./choose-uplink.ts";
 import { EnvelopeMaker } from "./envelopes.ts";
 import { HttpsUplink } from "./https-uplink.ts";
@@ -48,6 +49,7 @@ export interface HubLinkOptions {
 export interface HubLink extends AsyncDisposable {
   readonly hub: HubSession;
   readonly cards: CardHub;
+  readonly days: DayHub;
   readonly clock: SignedHubClock;
   readonly leases: LeaseKeeper;
   /** Connects and keeps the link until the signal ends it, or this is disposed of. */
@@ -90,11 +92,13 @@ export function createHubLink(parts: HubLinkOptions): HubLink {
     ...(onlineTimeoutMs === undefined ? {} : { onlineTimeoutMs }),
   });
   const cards = new UplinkCardHub({ uplink, envelopes, clock });
+  const days = new UplinkDayHub({ uplink, envelopes, clock });
   const ending = new AbortController();
   let running: Promise<unknown> = Promise.resolve();
   return {
     hub,
     cards,
+    days,
     clock: hubClock,
     leases,
     async start(signal) {
@@ -104,6 +108,7 @@ export function createHubLink(parts: HubLinkOptions): HubLink {
     },
     async [Symbol.asyncDispose]() {
       cards[Symbol.dispose]();
+      days[Symbol.dispose]();
       await hub[Symbol.asyncDispose]();
       ending.abort(new Fault("aborted", "the link to the hub was closed"));
       await running;

@@ -1,0 +1,80 @@
+/** Agrees with the hub on a day, entry by entry: lists what the queue held, and brings back every difference. */
+
+import { Fault } from "../../base/fault.ts";
+import { newMessageId, type RandomBytes } from "../../base/ids.ts";
+import { toWireMoney } from "../../wire/common.ts";
+import {
+  type DayReport,
+  type DaySummary,
+  SUMMARY_ENTRIES_MAX,
+  SUMMARY_PARTS_MAX,
+  type SummaryEntry,
+} from "../../wire/reconciliation.ts";
+import type { DayEntry, Journal } from "../journal/journal.ts";
+import { businessDate } from "../payment/local-time.ts";
+import type { DayHub } from "./day-hub.ts";
+import { dayRange } from "./day-range.ts";
+
+export interface ReconcilerOptions {
+  readonly journal: Pick<Journal, "epoch" | "head" | "queuedBetween" | "oldestSequence">;
+  readonly hub: DayHub;
+  readonly random: RandomBytes;
+  readonly timeZone: string;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+export interface Reconciler {
+  /**
+   * Of today when no day is named, YYYY-MM-DD in the site's time zone. Throws Fault `config.invalid` for what is no day, and
+   * what `DayHub.compare` throws.
+   */
+  reconcile(day: string | undefined, signal: AbortSignal): Promise<DayReport>;
+}
+
+/** Entries looked at before others have their turn: a millisecond or two. */
+const SLICE = 500;
+
+export function createReconciler(options: ReconcilerOptions): Reconciler {
+  const { journal, hub, random, timeZone, now } = options;
+
+  async function list(day: string, through: number): Promise<readonly DayEntry[]> {
+    const range = dayRange(day, timeZone);
+    const found: DayEntry[] = [];
+    for (let after = journal.oldestSequence - 1; after < through; after += SLICE) {
+      found.push(...journal.queuedBetween({ ...range, after, through: Math.min(after + SLICE, through) }));
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+    return found;
+  }
+
+  return {
+    async reconcile(day = businessDate(now(), timeZone), signal) {
+      const { fromMs, toMs } = dayRange(day, timeZone);
+      const { sequence } = journal.head;
+      const archivedThrough = journal.oldestSequence - 1;
+      const entries = (await list(day, sequence)).map(toSummaryEntry);
+      const parts = Math.max(1, Math.ceil(entries.length / SUMMARY_ENTRIES_MAX));
+      if (parts > SUMMARY_PARTS_MAX)
+        throw new Fault("message.invalid", `${day} has ${entries.length} entries, more than a list can hold`);
+      const whole = {
+        summaryId: newMessageId(random),
+        businessDate: day,
+        from: new Date(fromMs).toISOString(),
+        to: new Date(toMs).toISOString(),
+        epoch: journal.epoch,
+        ...(archivedThrough > 0 ? { archivedThrough } : {}),
+        parts,
+      };
+      const summaries = Array.from({ length: parts }, (_, index): DaySummary => {
+        const own = entries.slice(index * SUMMARY_ENTRIES_MAX, (index + 1) * SUMMARY_ENTRIES_MAX);
+        return { ...whole, part: index + 1, entries: own };
+      });
+      return hub.compare(summaries, sequence, signal);
+    },
+  };
+}
+
+function toSummaryEntry({ amount, ...entry }: DayEntry): SummaryEntry {
+  return amount === undefined ? entry : { ...entry, ...toWireMoney(amount) };
+}
