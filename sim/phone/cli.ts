@@ -1,8 +1,8 @@
 /** `tillway sim phone`: a customer's phone as a process of its own. Its screen is standard output. */
 import type { Command } from "commander";
-import { renderANSI } from "uqr";
 import { guarded } from "../../base/daemon.ts";
 import { type PhoneSimOptions, startPhoneSim } from "./phone-sim.ts";
+import { screenText } from "./screen.ts";
 
 interface PhoneCommandOptions extends Pick<PhoneSimOptions, "state" | "control"> {
   readonly offline?: true;
@@ -24,7 +24,7 @@ export function registerPhoneSim(sim: Command): void {
 async function runPhone(options: PhoneCommandOptions): Promise<void> {
   const stop = new AbortController();
   for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => stop.abort());
-  const onScreen = (text: string) => console.log(`${renderANSI(text)}\n${text}`);
+  const onScreen = (text: string) => console.log(`${screenText(text)}\n${text}`);
   await using sim = await startPhoneSim({ ...options, onScreen });
   console.log(JSON.stringify({ ready: true, sim: "phone", control: options.control, ...sim.status() }));
   await new Promise<void>((resolve) => stop.signal.addEventListener("abort", () => resolve(), { once: true }));

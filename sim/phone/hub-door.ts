@@ -3,6 +3,7 @@ import { createHash, X509Certificate } from "node:crypto";
 import { request } from "node:https";
 import { connect, type DetailedPeerCertificate } from "node:tls";
 import { z } from "zod";
+import { type Clock, deadline } from "../../base/clock.ts";
 import { Fault, reasonOf } from "../../base/fault.ts";
 import {
   type PhoneEnrolRequest,
@@ -23,6 +24,7 @@ export interface HubDoor {
   readonly httpsUrl: string;
   /** PEM. */
   readonly caCertificate: string;
+  readonly clock: Clock;
 }
 
 /** Throws Fault `uplink.down` without an answer, `uplink.refused` with the hub's reason. */
@@ -32,14 +34,14 @@ export const say = (door: HubDoor, signed: Signed): Promise<unknown> => post(doo
  * Redeems the claim. The secret leaves over a connection that is verified in full against the claim's authority. Throws
  * Fault `identity.invalid` for another authority or no claim, and as `say`.
  */
-export async function enrol(claimText: string, publicKey: string): Promise<PhoneEnrolResponse> {
+export async function enrol(claimText: string, publicKey: string, clock: Clock): Promise<PhoneEnrolResponse> {
   const claim = readPhoneClaim(claimText.trim());
   if (!claim) throw new Fault("identity.invalid", "this is no claim: copy the whole line that begins with tp1.");
   const caCertificate = await authorityOf(claim.hub, claim.caFingerprint);
   const { claimId, secret } = claim;
   const body: PhoneEnrolRequest = { claimId, secret, publicKey };
   const parsed = PhoneEnrolResponseSchema.safeParse(
-    await post({ httpsUrl: claim.hub, caCertificate }, PHONE_ENROL_PATH, body),
+    await post({ httpsUrl: claim.hub, caCertificate, clock }, PHONE_ENROL_PATH, body),
   );
   if (!parsed.success) throw new Fault("message.invalid", `the hub's answer: ${firstIssue(parsed.error)}`);
   // What was proven by the claim's fingerprint stays what is believed, whatever the answer says.
@@ -78,11 +80,19 @@ function chainOf(shown: DetailedPeerCertificate): readonly X509Certificate[] {
   return chain;
 }
 
-function post({ httpsUrl, caCertificate }: HubDoor, path: string, body: unknown): Promise<unknown> {
-  const text = JSON.stringify(body);
+async function post(door: HubDoor, path: string, body: unknown): Promise<unknown> {
+  using limit = deadline(door.clock, ANSWER_WITHIN_MS);
+  return await exchange(door, path, { text: JSON.stringify(body), signal: limit.signal });
+}
+
+interface Exchange {
+  readonly text: string;
+  readonly signal: AbortSignal;
+}
+
+function exchange({ httpsUrl, caCertificate }: HubDoor, path: string, { text, signal }: Exchange): Promise<unknown> {
   const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(text) };
   return new Promise((resolve, reject) => {
-    const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
     const options = { method: "POST", agent: false as const, ca: caCertificate, headers, signal };
     const call = request(new URL(path, httpsUrl), options, (response) => {
       const chunks: Buffer[] = [];
@@ -101,7 +111,7 @@ function post({ httpsUrl, caCertificate }: HubDoor, path: string, body: unknown)
         }
       });
     });
-    call.on("error", (error) => reject(unreachable(httpsUrl, error)));
+    call.on("error", (error) => reject(unreachable(httpsUrl, signal.aborted ? signal.reason : error)));
     call.end(text);
   });
 }

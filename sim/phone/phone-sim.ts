@@ -1,7 +1,6 @@
 /** A customer's phone as a process: a folder for its memory, HTTPS to its hub, a control socket for its user's hands. */
 
 import { createPublicKey } from "node:crypto";
-import { renderSVG } from "uqr";
 import { systemClock } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
 import { systemRandom } from "../../base/ids.ts";
@@ -12,6 +11,7 @@ import { openPhoneFolder, type PhoneFolder, type PhoneIdentityFile } from "./fol
 import { enrol, say } from "./hub-door.ts";
 import { createNoteWallet, type NoteWallet } from "./notes.ts";
 import { Phone } from "./phone.ts";
+import { screenSvg } from "./screen.ts";
 
 export interface PhoneSimOptions {
   /** Its folder; what is there from earlier is used. */
@@ -86,7 +86,7 @@ class Hands {
       identity: { deviceId, userId, accountRef },
       clock: systemClock,
       random: systemRandom,
-      transport: (signed) => say(identity, signed),
+      transport: (signed) => say({ ...identity, clock: systemClock }, signed),
       state: this.#folder.state(),
       save: (state) => this.#folder.saveState(state),
     });
@@ -107,7 +107,7 @@ class Hands {
   async #enrol(claim: string): Promise<ControlAnswer> {
     if (this.#owned) throw new Fault("identity.invalid", "this phone is enrolled already; begin with a new folder");
     const keys = newSigningKeys();
-    const answer = await enrol(claim, publicKeyText(keys.publicKey));
+    const answer = await enrol(claim, publicKeyText(keys.publicKey), systemClock);
     const identity = { v: 1 as const, ...answer, privateKey: privateKeyText(keys.privateKey) };
     this.#folder.saveIdentity(identity);
     this.#own(identity);
@@ -190,7 +190,7 @@ class Hands {
 
   #screen(text: string): string {
     this.#options.onScreen?.(text);
-    return this.#folder.saveScreen(renderSVG(text));
+    return this.#folder.saveScreen(screenSvg(text));
   }
 }
 

@@ -1,10 +1,10 @@
-/** A customer's phone at a hub in memory, with nothing but the hub's own door between them. */
-import { newMessageId, type RandomBytes } from "../../base/ids.ts";
+/** A customer's phone at a hub in memory, with nothing but the hub's own door between them, and tills that take its codes. */
+import { newMessageId, type RandomBytes, type TerminalId } from "../../base/ids.ts";
 import { parsePreAuthorisedCode } from "../../protocols/codes/own-codes.ts";
 import { Phone } from "../../sim/phone/phone.ts";
-import type { PreAuthorisedCode } from "../../wire/authorisation.ts";
+import type { AuthorisationRequest, PreAuthorisedCode } from "../../wire/authorisation.ts";
 import { newSigningKeys, publicKeyText, type Signed } from "../../wire/signing.ts";
-import { type HubFixture, seededRandom } from "./hub-fixture.ts";
+import { EUR, enrolTerminal, type HubFixture, hubFixture, seededRandom } from "./hub-fixture.ts";
 
 export interface PhoneFixture {
   readonly phone: Phone;
@@ -57,3 +57,43 @@ export const wrongCode = (userId: string, random: RandomBytes): PreAuthorisedCod
     .replaceAll(/[0189]/g, "A")
     .padEnd(26, "A"),
 });
+
+export const CODE_TTL_MS = 86_400_000;
+export const eur = (minor: number) => ({ minor: String(minor), currency: EUR });
+
+/** A hub, a customer with 100.00 and his phone, and what a till does with a code. */
+export function counter(options: Parameters<typeof hubFixture>[0] = {}) {
+  const fixture = hubFixture(options);
+  const { hub, terminal, clock } = fixture;
+  const anna = enrolPhone(fixture);
+  const other = enrolTerminal({ hub, clock, random: seededRandom("other"), terminalId: "T2" as TerminalId });
+  const pay = (
+    txnId: string,
+    code: PreAuthorisedCode,
+    {
+      minor = 3_200,
+      at = terminal,
+      ...changes
+    }: Partial<AuthorisationRequest> & { minor?: number; at?: typeof other } = {},
+  ) => at.ask(at.request(txnId, { code, amount: eur(minor), ...changes }));
+  const grants = () =>
+    hub.featureRoutes.find(({ path }) => path.endsWith("/grants"))?.handle({ body: {}, query: {} }) as {
+      grants: readonly { grantId: string; status: string; txnId?: string; wrongCodes: number; userId: string }[];
+    };
+  const statuses = () => grants().grants.map(({ status }) => status);
+  const balance = () => {
+    const account = hub.ledger.account(fixture.customer);
+    if (!account) throw new Error("no account");
+    return { held: account.debitsPending, posted: account.debitsPosted };
+  };
+  return { ...fixture, fixture, ...anna, other, pay, grants, statuses, balance };
+}
+export type Counter = ReturnType<typeof counter>;
+
+/** A code that the phone has registered, as a scanner reads it. */
+export async function registered(at: Counter, capMinor?: string): Promise<PreAuthorisedCode> {
+  await at.phone.register(capMinor === undefined ? {} : { capMinor });
+  const shown = at.phone.usable().at(-1);
+  if (!shown) throw new Error("the phone shows nothing");
+  return scan(shown.text);
+}
