@@ -111,7 +111,7 @@ export function createAuthorisation(options: AuthorisationOptions): Authorisatio
     advice: (input) => applyAdvice(parts, input),
     reversal: (input) => applyReversal(parts, input),
     void: (input) => applyVoid(parts, input),
-    batched: (work) => work(),
+    batched: (work) => ledger.batched(() => store.batched(work)),
 
     expireHolds: (limit) =>
       transaction(database, () => {

@@ -3,6 +3,7 @@ import { present } from "../../../base/assert.ts";
 import type { PaymentId, TerminalId } from "../../../base/ids.ts";
 import type { Currency } from "../../../base/money.ts";
 import type { Sqlite } from "../../../base/sqlite.ts";
+import { createFreshPayments, type FreshPayments, type PaymentTables } from "./fresh-payments.ts";
 
 export type Operation = "purchase" | "refund";
 /** `confirmed` and `voided` are final (RM1). */
@@ -159,25 +160,37 @@ const FILTER = `(@terminalId IS NULL OR terminal_id = @terminalId) AND (@payment
 export type AuthorisationStore = ReturnType<typeof createAuthorisationStore>;
 
 export function createAuthorisationStore(database: Sqlite) {
+  const tables = paymentSql(database);
+  const fresh = createFreshPayments(tables);
   return {
-    ...paymentSql(database),
-    ...refundSql(database),
-    ...attemptSql(database),
+    ...fresh,
+    ...listSql(database, fresh),
+    ...refundSql(database, fresh),
+    ...attemptSql(database, fresh),
     ...cardSql(database),
-    ...counterSql(database),
+    ...counterSql(database, fresh),
   };
 }
 
-function paymentSql(database: Sqlite) {
-  const prepare = <P extends unknown[]>(sql: string) => database.prepare<P, PaymentRow>(sql).safeIntegers(true);
+const paymentsOf =
+  (database: Sqlite) =>
+  <P extends unknown[]>(sql: string) =>
+    database.prepare<P, PaymentRow>(sql).safeIntegers(true);
+
+function paymentSql(database: Sqlite): PaymentTables {
+  const prepare = paymentsOf(database);
   const byKey = prepare<[string, string]>(
     "SELECT * FROM authorisation__payment WHERE terminal_id = ? AND payment_id = ?",
   );
-  const byNumber = prepare<[number]>("SELECT * FROM authorisation__payment WHERE number = ?");
-  const byId = prepare<[string]>("SELECT * FROM authorisation__payment WHERE payment_id = ? LIMIT 2");
   const insert = prepare<[string, string, number]>(
     "INSERT INTO authorisation__payment (terminal_id, payment_id, state, created_at) VALUES (?, ?, 'open', ?) RETURNING *",
   );
+  const insertWhole = database.prepare(
+    `INSERT INTO authorisation__payment (number, terminal_id, payment_id, state, operation, currency, minor, account_id,
+       original_number, mode, approval_code, masked_pan, business_date, exposure_minor, exposure_party, cryptogram, deferred,
+       created_at, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const newest = database.prepare<[], number>("SELECT coalesce(max(number), 0) FROM authorisation__payment").pluck();
   const setContent = database.prepare(
     `UPDATE authorisation__payment SET operation = ?, currency = ?, minor = ?, account_id = ?, original_number = ?
      WHERE number = ?`,
@@ -190,28 +203,20 @@ function paymentSql(database: Sqlite) {
   const setDeferred = database.prepare(
     `UPDATE authorisation__payment SET deferred = 1, mode = 'offline', masked_pan = ?, business_date = ? WHERE number = ?`,
   );
-  const list = prepare<[Record<string, unknown>]>(
-    `SELECT * FROM authorisation__payment WHERE number > @afterNumber AND ${FILTER} ORDER BY number LIMIT @limit`,
-  );
   return {
-    payment(key: PaymentKey): PaymentRecord | undefined {
+    payment(key) {
       const row = byKey.get(key.terminalId, key.paymentId);
       return row && toPayment(row);
     },
-    paymentByNumber(number: number): PaymentRecord | undefined {
-      const row = byNumber.get(number);
-      return row && toPayment(row);
-    },
-    /** At most two: enough to know whether an id alone names one payment. */
-    paymentsById: (paymentId: PaymentId): readonly PaymentRecord[] => byId.all(paymentId).map(toPayment),
-    insertPayment: (key: PaymentKey, at: number): PaymentRecord =>
+    insertPayment: (key, at) =>
       toPayment(present(insert.get(key.terminalId, key.paymentId, at), "the inserted payment")),
-    setContent: (number: number, c: PaymentContent) =>
+    insertWhole: (payment) => void insertWhole.run(...columnsOf(payment)),
+    newestNumber: () => newest.get() ?? 0,
+    setContent: (number, c) =>
       void setContent.run(c.operation, c.currency, c.minor, c.accountId ?? null, c.originalNumber ?? null, number),
-    setCryptogram: (number: number, cryptogram: "held" | "failed") => void setCryptogram.run(cryptogram, number),
-    setDeferred: (number: number, sale: Pick<PaymentOutcome, "maskedPan" | "businessDate">) =>
-      void setDeferred.run(sale.maskedPan ?? null, sale.businessDate ?? null, number),
-    endPayment: (number: number, ended: PaymentOutcome & { readonly state: "confirmed" | "voided"; at: number }) =>
+    setCryptogram: (number, cryptogram) => void setCryptogram.run(cryptogram, number),
+    setDeferred: (number, sale) => void setDeferred.run(sale.maskedPan ?? null, sale.businessDate ?? null, number),
+    endPayment: (number, ended) =>
       void end.run(
         ended.state,
         ended.at,
@@ -223,8 +228,54 @@ function paymentSql(database: Sqlite) {
         ended.exposureParty ?? null,
         number,
       ),
-    payments: (filter: PaymentFilter): readonly PaymentRecord[] =>
-      list
+  };
+}
+
+const columnsOf = (p: PaymentRecord): readonly (string | number | bigint | null)[] => [
+  p.number,
+  p.terminalId,
+  p.paymentId,
+  p.state,
+  p.content?.operation ?? null,
+  p.content?.currency ?? null,
+  p.content?.minor ?? null,
+  p.content?.accountId ?? null,
+  p.content?.originalNumber ?? null,
+  p.mode ?? null,
+  p.approvalCode ?? null,
+  p.maskedPan ?? null,
+  p.businessDate ?? null,
+  p.exposureMinor ?? null,
+  p.exposureParty ?? null,
+  p.cryptogram ?? null,
+  p.deferred === undefined ? null : 1,
+  p.createdAt,
+  p.endedAt ?? null,
+];
+
+type Unsaved = Pick<FreshPayments, "isFresh" | "saveAll">;
+
+function listSql(database: Sqlite, { saveAll }: Unsaved) {
+  const prepare = paymentsOf(database);
+  const byNumber = prepare<[number]>("SELECT * FROM authorisation__payment WHERE number = ?");
+  const byId = prepare<[string]>("SELECT * FROM authorisation__payment WHERE payment_id = ? LIMIT 2");
+  const list = prepare<[Record<string, unknown>]>(
+    `SELECT * FROM authorisation__payment WHERE number > @afterNumber AND ${FILTER} ORDER BY number LIMIT @limit`,
+  );
+  return {
+    paymentByNumber(number: number): PaymentRecord | undefined {
+      saveAll();
+      const row = byNumber.get(number);
+      return row && toPayment(row);
+    },
+    /** At most two: enough to know whether an id alone names one payment. */
+    paymentsById(paymentId: PaymentId): readonly PaymentRecord[] {
+      saveAll();
+      return byId.all(paymentId).map(toPayment);
+    },
+    payments(filter: PaymentFilter): readonly PaymentRecord[] {
+      saveAll();
+      return list
         .all({
           terminalId: filter.terminalId ?? null,
           paymentId: filter.paymentId ?? null,
@@ -233,12 +284,13 @@ function paymentSql(database: Sqlite) {
           afterNumber: filter.afterNumber,
           limit: filter.limit,
         })
-        .map(toPayment),
+        .map(toPayment);
+    },
   };
 }
 
 /** How much of a payment went back. */
-function refundSql(database: Sqlite) {
+function refundSql(database: Sqlite, { saveAll }: Unsaved) {
   const refunded = database
     .prepare<[number, number], bigint>(
       `SELECT coalesce(sum(minor), 0) FROM authorisation__payment AS payment
@@ -256,13 +308,19 @@ function refundSql(database: Sqlite) {
     .safeIntegers(true);
   return {
     /** What other refunds of the original took or hold. */
-    refundedMinor: (originalNumber: number, except: number): bigint => refunded.get(originalNumber, except) ?? 0n,
+    refundedMinor(originalNumber: number, except: number): bigint {
+      saveAll();
+      return refunded.get(originalNumber, except) ?? 0n;
+    },
     /** What confirmed refunds of the original gave back to the exposure account that bore a part of it. */
-    madeGoodMinor: (originalNumber: number): bigint => madeGood.get(originalNumber) ?? 0n,
+    madeGoodMinor(originalNumber: number): bigint {
+      saveAll();
+      return madeGood.get(originalNumber) ?? 0n;
+    },
   };
 }
 
-function attemptSql(database: Sqlite) {
+function attemptSql(database: Sqlite, { isFresh, saveAll }: Unsaved) {
   const all = database.prepare<[number], AttemptRow>(
     "SELECT * FROM authorisation__attempt WHERE payment_number = ? ORDER BY attempt",
   );
@@ -271,9 +329,11 @@ function attemptSql(database: Sqlite) {
   );
   const move = database.prepare("UPDATE authorisation__attempt SET state = ? WHERE payment_number = ? AND attempt = ?");
   return {
-    attempts: (number: number): readonly AttemptRecord[] => all.all(number).map(toAttempt),
-    insertAttempt: (number: number, a: AttemptRecord) =>
-      void put.run(number, a.attempt, a.state, a.content ?? null, a.answer ?? null, a.at),
+    attempts: (number: number): readonly AttemptRecord[] => (isFresh(number) ? [] : all.all(number).map(toAttempt)),
+    insertAttempt(number: number, a: AttemptRecord): void {
+      saveAll();
+      put.run(number, a.attempt, a.state, a.content ?? null, a.answer ?? null, a.at);
+    },
     moveAttempt: (number: number, attempt: number, state: AttemptState) => void move.run(state, number, attempt),
   };
 }
@@ -287,7 +347,7 @@ export interface UsedCounter {
   readonly paymentNumber: number;
 }
 
-function counterSql(database: Sqlite) {
+function counterSql(database: Sqlite, { saveAll }: Unsaved) {
   const put = database.prepare(
     `INSERT INTO authorisation__transaction_counter (token, sequence_number, counter, payment_number)
      VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
@@ -301,6 +361,7 @@ function counterSql(database: Sqlite) {
   return {
     /** False when another payment had this counter of this card before. In whatever order they come. */
     useCounter({ token, sequenceNumber, counter, paymentNumber }: UsedCounter): boolean {
+      saveAll();
       put.run(token, sequenceNumber, counter, paymentNumber);
       return owner.get(token, sequenceNumber, counter) === paymentNumber;
     },

@@ -19,7 +19,12 @@ import {
 
 export interface Ledger {
   createAccounts(accounts: readonly NewAccount[]): readonly AccountStatus[];
-  /** All in one database transaction; a chain of linked transfers succeeds or fails as one. */
+  /**
+   * For many transfers between few accounts: what changes is written together at its end. Within a transaction that the
+   * caller undoes if this throws.
+   */
+  batched<T>(work: () => T): T;
+  /** All in one database transaction, the caller's where there is one; a chain of linked transfers succeeds or fails as one. */
   createTransfers(transfers: readonly NewTransfer[]): readonly TransferStatus[];
   /** Returns what is held by pending transfers due by now, by void transfers of code `EXPIRY_CODE`. */
   expireDue(limit: number): readonly string[];
@@ -50,11 +55,10 @@ export function createLedger(database: Sqlite, clock: Clock): Ledger {
   const store = createLedgerStore(database);
   return {
     createAccounts: (accounts) =>
-      transaction(database, () => accounts.map((account) => createAccount(store, account, clock.now()))),
+      within(database, () => accounts.map((account) => createAccount(store, account, clock.now()))),
+    batched: (work) => store.batched(work),
     createTransfers: (transfers) =>
-      transaction(database, () =>
-        chainsOf(transfers).flatMap((chain) => createChain(database, store, chain, clock.now())),
-      ),
+      within(database, () => chainsOf(transfers).flatMap((chain) => createChain(store, chain, clock.now()))),
     expireDue: (limit) => transaction(database, () => expireDue(store, clock.now(), limit)),
     account: (id) => store.account(id),
     transfer: (id) => store.transfer(id),
@@ -67,6 +71,10 @@ export function createLedger(database: Sqlite, clock: Clock): Ledger {
     transfersUnder: (prefix, limit) => store.transfersUnder(prefix, limit),
   };
 }
+
+/** A savepoint for each transfer would cost more than the transfer: whoever began the transaction undoes all of it. */
+const within = <T>(database: Sqlite, work: () => T): T =>
+  database.inTransaction ? work() : transaction(database, work);
 
 function createAccount(store: LedgerStore, account: NewAccount, at: number): AccountStatus {
   if (account.id === "") return "id-must-not-be-empty";
@@ -96,12 +104,7 @@ function chainsOf(transfers: readonly NewTransfer[]): readonly (readonly NewTran
   return chains;
 }
 
-function createChain(
-  database: Sqlite,
-  store: LedgerStore,
-  chain: readonly NewTransfer[],
-  at: number,
-): readonly TransferStatus[] {
+function createChain(store: LedgerStore, chain: readonly NewTransfer[], at: number): readonly TransferStatus[] {
   const last = present(chain.at(-1), "the end of a chain");
   if (last.linked)
     return chain.map((transfer) => (transfer === last ? "linked-event-chain-open" : "linked-event-failed"));
@@ -111,7 +114,7 @@ function createChain(
     return [status];
   }
   try {
-    return transaction(database, () =>
+    return store.undoable(() =>
       chain.map((transfer, index) => {
         const status = createTransfer(store, transfer, at);
         if (status !== "created") throw new ChainFailed(index, status);

@@ -1,6 +1,7 @@
 /** All SQL of the ledger, with statements prepared once: this is the hot path, and the seam for another engine. */
+import { present } from "../../../base/assert.ts";
 import type { Currency } from "../../../base/money.ts";
-import type { Sqlite } from "../../../base/sqlite.ts";
+import { type Sqlite, transaction } from "../../../base/sqlite.ts";
 import type { Account, BalanceLimit, NewAccount, Transfer } from "./types.ts";
 
 export type PendingState = "pending" | "posted" | "voided" | "expired";
@@ -14,6 +15,13 @@ export interface BalanceChange {
 }
 
 export interface LedgerStore {
+  /**
+   * Keeps the accounts that `work` uses in memory, and writes those that changed once, at its end. Within a transaction that
+   * the caller undoes if it throws.
+   */
+  batched<T>(work: () => T): T;
+  /** Undoes what `work` did when it throws, and throws on. */
+  undoable<T>(work: () => T): T;
   account(id: string): Account | undefined;
   insertAccount(account: NewAccount, at: number): void;
   transfer(id: string): Transfer | undefined;
@@ -111,10 +119,6 @@ export function createLedgerStore(database: Sqlite): LedgerStore {
     `INSERT INTO ledger__transfer (id, kind, debit_account, credit_account, amount, requested, pending_id, code, linked,
        balancing_debit, timeout_ms, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   );
-  const change = prepare(
-    `UPDATE ledger__account SET debits_pending = debits_pending + ?, debits_posted = debits_posted + ?,
-       credits_pending = credits_pending + ?, credits_posted = credits_posted + ? WHERE id = ?`,
-  );
   const pending = prepare<[string], { state: PendingState }>("SELECT state FROM ledger__pending WHERE transfer_id = ?");
   const insertPending = prepare(
     "INSERT INTO ledger__pending (transfer_id, state, expires_at) VALUES (?, 'pending', ?)",
@@ -125,12 +129,19 @@ export function createLedgerStore(database: Sqlite): LedgerStore {
        ORDER BY expires_at LIMIT ?`,
   );
   const failed = prepare<[string], { id: string }>("SELECT id FROM ledger__failed WHERE id = ?");
+  const firstFailed = prepare<[], { id: string }>("SELECT id FROM ledger__failed LIMIT 1");
   const markFailed = prepare("INSERT OR IGNORE INTO ledger__failed (id) VALUES (?)");
   const optional = <Row, Value>(row: Row | undefined, map: (row: Row) => Value): Value | undefined =>
     row === undefined ? undefined : map(row);
 
+  const kept = accountCache(database, (id) => optional(account.get(id), toAccount));
+  let anyFailed = firstFailed.get() !== undefined;
+
   return {
-    account: (id) => optional(account.get(id), toAccount),
+    account: kept.account,
+    change: kept.change,
+    batched: kept.batched,
+    undoable: kept.undoable,
     insertAccount: (a, at) => void insertAccount.run(a.id, a.currency, a.code, a.limit, at),
     transfer: (id) => optional(transfer.get(id), toTransfer),
     insertTransfer: (t) =>
@@ -148,15 +159,91 @@ export function createLedgerStore(database: Sqlite): LedgerStore {
         t.timeoutMs ?? null,
         t.createdAt,
       ),
-    change: (id, c) => void change.run(c.debitsPending, c.debitsPosted, c.creditsPending, c.creditsPosted, id),
     pendingState: (id) => pending.get(id)?.state,
     insertPending: (id, expiresAt) => void insertPending.run(id, expiresAt ?? null),
     resolvePending: (id, state) => void resolve.run(state, id),
     due: (now, limit) => due.all(now, limit).map((row) => row.transfer_id),
-    hasFailed: (id) => failed.get(id) !== undefined,
-    markFailed: (id) => void markFailed.run(id),
-    accounts: (after, limit) => accounts.all(after, limit).map(toAccount),
+    hasFailed: (id) => anyFailed && failed.get(id) !== undefined,
+    markFailed(id) {
+      anyFailed = true;
+      markFailed.run(id);
+    },
+    accounts(after, limit) {
+      kept.saveAll();
+      return accounts.all(after, limit).map(toAccount);
+    },
     transfers: (after, limit) => transfers.all(after, limit).map(toTransfer),
     transfersUnder: (prefix, limit) => under.all(prefix, prefix + RANGE_END, limit).map(toTransfer),
+  };
+}
+
+type AccountCache = Pick<LedgerStore, "batched" | "undoable" | "account" | "change"> & { saveAll(): void };
+
+/** A batch of sales changes few accounts many times: each is read once and written once. */
+function accountCache(database: Sqlite, read: (id: string) => Account | undefined): AccountCache {
+  const write = database.prepare(
+    `UPDATE ledger__account SET debits_pending = ?, debits_posted = ?, credits_pending = ?, credits_posted = ? WHERE id = ?`,
+  );
+  let cached: Map<string, Account> | undefined;
+  const changed = new Set<string>();
+  const save = (account: Account) =>
+    void write.run(
+      account.debitsPending,
+      account.debitsPosted,
+      account.creditsPending,
+      account.creditsPosted,
+      account.id,
+    );
+  function saveAll(): void {
+    for (const id of changed) save(present(cached?.get(id), "an account that changed"));
+    changed.clear();
+  }
+  function forget(): void {
+    changed.clear();
+    cached?.clear();
+  }
+  function account(id: string): Account | undefined {
+    const known = cached?.get(id) ?? read(id);
+    if (known) cached?.set(id, known);
+    return known;
+  }
+  return {
+    account,
+    saveAll,
+    batched(work) {
+      if (cached) return work();
+      cached = new Map();
+      try {
+        const result = work();
+        saveAll();
+        return result;
+      } finally {
+        forget();
+        cached = undefined;
+      }
+    },
+    undoable(work) {
+      saveAll();
+      try {
+        return transaction(database, work);
+      } catch (error) {
+        forget();
+        throw error;
+      }
+    },
+    change(id, by) {
+      const before = present(account(id), "the account of a transfer");
+      const after: Account = {
+        ...before,
+        debitsPending: before.debitsPending + by.debitsPending,
+        debitsPosted: before.debitsPosted + by.debitsPosted,
+        creditsPending: before.creditsPending + by.creditsPending,
+        creditsPosted: before.creditsPosted + by.creditsPosted,
+      };
+      if (cached) {
+        cached.set(id, after);
+        changed.add(id);
+      } else save(after);
+    },
   };
 }
