@@ -1,4 +1,5 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -332,6 +333,26 @@ describe("a volume", () => {
     }
     expect(disk.memory().bytes).toBe(held);
   });
+});
+
+test("the folders of a killed process are taken away by the next one", () => {
+  const script = `
+    import { simulatedDisk } from ${JSON.stringify(join(import.meta.dirname, "../../test/simulation/simulated-disk.ts"))};
+    process.stdout.write(simulatedDisk().root);
+    if (process.argv[2] === "killed") process.kill(process.pid, "SIGKILL");
+  `;
+  const folder = mkdtempSync(join(tmpdir(), "script-"));
+  try {
+    writeFileSync(join(folder, "open.ts"), script);
+    const rootOf = (...more: readonly string[]) =>
+      spawnSync(process.execPath, [join(folder, "open.ts"), ...more], { encoding: "utf8" }).stdout;
+    const killed = rootOf("killed");
+    expect(existsSync(killed)).toBe(true);
+    const ended = rootOf();
+    expect([existsSync(killed), existsSync(ended), existsSync(disk.root)]).toEqual([false, false, true]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test("files that are on no volume go to the real disk, and all do when the simulation is off", () => {

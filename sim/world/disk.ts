@@ -7,7 +7,7 @@
  * first sync of a new journal or log (SQLite syncs the folder with it) or with `syncFolder`. The fsync of the folder that
  * `openSqlite` asks of Node is not seen: it comes after the file's own sync, so that it would change nothing.
  */
-import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { assert } from "../../base/assert.ts";
@@ -138,6 +138,25 @@ const MEMORY_FOLDER = "/dev/shm";
 /** Every volume's folder has a number before its name. */
 const NUMBER_DIGITS = 8;
 
+const ROOT_PREFIX = "tillway-disk-";
+
+/** Takes away the folders of processes that were killed before they could do it themselves. */
+function removeLeftovers(base: string): void {
+  for (const name of readdirSync(base)) {
+    const owner = new RegExp(`^${ROOT_PREFIX}(\\d+)-`).exec(name)?.[1];
+    if (owner !== undefined && !isRunning(Number(owner))) rmSync(join(base, name), { recursive: true, force: true });
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    // Another user's process may not be signalled, but it runs.
+    return error instanceof Error && "code" in error && error.code === "EPERM";
+  }
+}
+
 /** All disks of this process. */
 export class SimulatedDisk {
   static readonly #loaded = new Map<string, SimulatedDisk>();
@@ -170,7 +189,9 @@ export class SimulatedDisk {
   get root(): string {
     if (this.#root === undefined) {
       const base = existsSync(MEMORY_FOLDER) ? MEMORY_FOLDER : tmpdir();
-      const root = realpathSync(mkdtempSync(join(base, "tillway-disk-")));
+      removeLeftovers(base);
+      const owner = String(process.pid).padStart(NUMBER_DIGITS, "0");
+      const root = realpathSync(mkdtempSync(join(base, `${ROOT_PREFIX}${owner}-`)));
       process.once("exit", () => rmSync(root, { recursive: true, force: true }));
       this.#root = root;
     }
