@@ -22,6 +22,11 @@ export function registerPhones(hub: Command, commands: HubCommands): void {
     .option("--name <name>", "shown in listings")
     .option("--hours <hours>", "how long the claim is good")
     .action(guarded((options: NewPhone) => addPhone(commands, options)));
+  withConfig(
+    phones.command("conflicts").description("lists value that phones spent twice: where, and who bears the loss"),
+  )
+    .option("--json", "one JSON object per line")
+    .action(guarded((options: Listing) => listConflicts(commands, options)));
   for (const [name, status] of [
     ["block", "blocked"],
     ["unblock", "active"],
@@ -78,6 +83,34 @@ async function listPhones({ clientOf, pages }: HubCommands, options: Listing): P
     }
     const line = PhoneLine.parse(one);
     console.log([line.deviceId, line.userId, line.accountId, line.status, line.name].filter(Boolean).join("  "));
+  }
+}
+
+const Spent = z.object({ terminalId: z.string(), paymentId: z.string(), minor: z.string() });
+const ConflictLine = z.object({
+  kind: z.string(),
+  deviceId: z.string(),
+  userId: z.string().optional(),
+  currency: z.string(),
+  payment: Spent,
+  other: Spent.optional(),
+  exposure: z.object({ minor: z.string(), party: z.string() }),
+  foundAt: z.string(),
+});
+
+async function listConflicts({ clientOf, pages, amountText }: HubCommands, options: Listing): Promise<void> {
+  for await (const one of pages(clientOf(options), "/v1/offline-notes/conflicts", "conflicts")) {
+    if (options.json) {
+      console.log(JSON.stringify(one));
+      continue;
+    }
+    const { payment, other, exposure, ...line } = ConflictLine.parse(one);
+    const told = ({ terminalId, paymentId, minor }: z.infer<typeof Spent>) =>
+      `${terminalId} ${paymentId} ${amountText(minor, line.currency)}`;
+    const against = other ? `against ${told(other)}` : "against the phone's own statement";
+    const loss = `${exposure.party} bears ${amountText(exposure.minor, line.currency)}`;
+    const words = [line.foundAt, line.deviceId, line.userId, line.kind, told(payment), against, loss];
+    console.log(words.filter(Boolean).join("  "));
   }
 }
 

@@ -25,6 +25,8 @@ const HeldSchema = z.strictObject({
   previousHash: z.string(),
   /** The challenge answered last, and how: one who is asked again shows the same note and spends nothing more. */
   last: z.strictObject({ challenge: z.string(), note: z.string() }).optional(),
+  /** What is left is given back, or about to be. */
+  stated: z.literal(true).optional(),
 });
 type Held = z.infer<typeof HeldSchema>;
 
@@ -62,7 +64,7 @@ export interface NoteWallet {
   answer(challengeText: string): string;
   /** Minor units left; 0 without an allowance. */
   left(): bigint;
-  /** What `allowance-return` says; undefined without an allowance. */
+  /** What `allowance-return` says; undefined without an allowance. From then on nothing is spent, so that it stays true. */
   statement(): AllowanceReturn | undefined;
   /** Nothing is left to spend: after it was given back. */
   drop(): void;
@@ -121,6 +123,7 @@ export function createNoteWallet(options: NoteWalletOptions): NoteWallet {
       const { held, ...rest } = stateOf();
       if (!held) throw new Fault("message.invalid", "the phone holds no allowance; ask the hub for one first");
       if (held.last?.challenge === challengeText) return held.last.note;
+      if (held.stated) throw new Fault("message.invalid", "what was left is given back; nothing more can be spent");
       const spending = nextOf(held, allowanceOf(held).amount, asked);
       const note = signNote(held.allowance, allowanceOf(held), { spending, payerKey });
       const { counter, spentAfter } = spending;
@@ -131,11 +134,12 @@ export function createNoteWallet(options: NoteWalletOptions): NoteWallet {
     },
     left() {
       const { held } = stateOf();
-      return held ? allowanceOf(held).amount.minor - BigInt(held.spentMinor) : 0n;
+      return held && !held.stated ? allowanceOf(held).amount.minor - BigInt(held.spentMinor) : 0n;
     },
     statement() {
-      const { held } = stateOf();
+      const { held, ...rest } = stateOf();
       if (!held) return undefined;
+      save({ ...rest, held: { ...held, stated: true } });
       const notes = held.counter - allowanceOf(held).counterStart + 1;
       return { allowanceId: held.allowanceId, notes, spentMinor: held.spentMinor };
     },

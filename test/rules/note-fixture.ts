@@ -150,6 +150,7 @@ interface Conflict {
 export class NotePhone {
   readonly #world: NoteWorld;
   readonly #keys: SigningKeys;
+  readonly #store = memoryStore();
   readonly deviceId: string;
   readonly wallet: NoteWallet;
 
@@ -158,7 +159,12 @@ export class NotePhone {
     this.#keys = keys;
     this.deviceId = deviceId;
     const hubSigningKey = world.hub.signingKey;
-    this.wallet = createNoteWallet({ payerKey: keys.privateKey, hubSigningKey, store: memoryStore() });
+    this.wallet = createNoteWallet({ payerKey: keys.privateKey, hubSigningKey, store: this.#store });
+  }
+
+  /** Its wallet as it lies in its memory. */
+  stored(): string | undefined {
+    return this.#store.load();
   }
 
   get privateKey() {

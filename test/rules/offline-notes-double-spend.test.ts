@@ -119,7 +119,7 @@ test("RM11 a note that does not follow its neighbour is a conflict although its 
 
 test("RM11 a phone that said it had not spent what it spent is named, and its account pays", async () => {
   const { world, phone, tills, staged } = await setting({ tills: 1 });
-  const statement = phone.wallet.statement();
+  const statement = phone.wallet.clone().statement();
   tills[0]?.sell(phone.wallet, 4_500n);
   expect(await phone.giveBack(statement)).toMatchObject({ body: { returnedMinor: "5000" } });
   expect([world.balance(world.customer), world.balance(staged)]).toEqual([10_000n, 0n]);
@@ -132,7 +132,7 @@ test("RM11 a phone that said it had not spent what it spent is named, and its ac
 
 test("RM11 a false statement earns no second allowance while the first can be spent", async () => {
   const { world, phone, tills } = await setting({ tills: 1 });
-  await phone.giveBack({ ...present(phone.wallet.statement()) });
+  await phone.giveBack(phone.wallet.clone().statement());
   tills[0]?.sell(phone.wallet, 4_500n);
   expect(await phone.load()).toMatchObject({ type: "refused", body: { reason: "E_STATE" } });
   expect(world.sum()).toBe(0n);
@@ -214,7 +214,7 @@ test("RM11 the bound is reached: each till that is offline can be made to take t
 
 test("RM11 with a false statement beside it, each till's whole allowance is lost, and not more", async () => {
   const { world, phone, tills } = await setting({ tills: 3 });
-  await phone.giveBack();
+  await phone.giveBack(phone.wallet.clone().statement());
   for (const till of tills) expect(till.sell(phone.wallet.clone(), ALLOWANCE).ok).toBe(true);
   for (const till of tills) await till.sync();
   expect(world.exposure <= 3n * ALLOWANCE).toBe(true);
