@@ -5,9 +5,11 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { newEpoch, type PaymentId, systemRandom, type TerminalId } from "../../base/ids.ts";
 import { parseDecimal } from "../../base/money.ts";
 import { parsePreAuthorisedCode } from "../../protocols/codes/own-codes.ts";
 import { type ControlAnswer, control } from "../../sim/control.ts";
+import { encodeChallenge, NONCE_BYTES } from "../../wire/offline-note.ts";
 import { newSigningKeys, publicKeyText, readPrivateKey, signText } from "../../wire/signing.ts";
 import { HubProcess } from "./hub-process.ts";
 
@@ -115,6 +117,30 @@ test("AC1.1 a phone enrols, registers a code, and pays with what it shows while 
   }
   expect(hub.errors).not.toContain(secureCode);
   await hub.start();
+});
+
+test("RM11 a phone holds an allowance, answers a challenge while it is offline, and gives the rest back", async () => {
+  const phone = await startPhone("cleo");
+  await phone.do("enrol", { claim: await claim("cleo") });
+  expect(await phone.do("allowance", { amount: "20.00" })).toMatchObject({ amountMinor: "2000", currency: "EUR" });
+  await expect(phone.do("allowance", { amount: "99999.00" })).rejects.toThrow("E_LIMIT");
+  await phone.do("offline");
+  const challenge = encodeChallenge({
+    terminalId: "T1" as TerminalId,
+    epoch: newEpoch(systemRandom),
+    paymentId: "n1" as PaymentId,
+    nonce: systemRandom(NONCE_BYTES),
+    amount: parseDecimal("7.50", "EUR"),
+    payee: "shop",
+  });
+  const paid = await phone.do("pay", { challenge });
+  expect(paid).toMatchObject({ amount: "7.50", currency: "EUR", payee: "shop", terminalId: "T1", leftMinor: "1250" });
+  expect(paid["text"]).toMatch(/^OA1:/);
+  expect(phone.screen()).toContain(paid["text"]);
+  expect(await phone.do("pay", { challenge })).toMatchObject({ text: paid["text"], leftMinor: "1250" });
+  await phone.do("online");
+  expect(await phone.do("give-back")).toMatchObject({ returnedMinor: "1250" });
+  expect(await phone.do("status")).toMatchObject({ notesMinor: "0" });
 });
 
 test("whatever a phone keeps, its owner alone can read", () => {
