@@ -48,3 +48,27 @@ test("who reads the sealing key beside the hub gets the hub's, and makes none wh
   const { sealing } = load();
   expect(readSealingKeys(folder).keyId).toBe(sealing.keyId);
 });
+
+test("a new sealing key is the present one from then on, over restarts, and the older stays until it is removed", () => {
+  const { sealing } = load();
+  const first = sealing.keyId;
+  const second = sealing.rotate(Date.UTC(2026, 0, 5)).keyId;
+  expect(second).not.toBe(first);
+  expect(sealing.keyId).toBe(second);
+  const again = load().sealing;
+  expect(again.all.map(({ keyId, generation }) => [keyId, generation])).toEqual([
+    [first, 1],
+    [second, 2],
+  ]);
+  expect(again.keyId).toBe(second);
+  expect(again.find(first)?.privateKey.export({ type: "pkcs8", format: "der" })).toEqual(
+    sealing.find(first)?.privateKey.export({ type: "pkcs8", format: "der" }),
+  );
+  for (const file of readdirSync(folder)) expect(statSync(join(folder, file)).mode & 0o777).toBe(0o600);
+  expect(again.remove(first)).toBe(true);
+  expect(again.remove(first)).toBe(false);
+  expect(again.remove(second)).toBe(false);
+  expect(load().sealing.all.map(({ keyId }) => keyId)).toEqual([second]);
+  expect(existsSync(join(folder, "sealing.key"))).toBe(false);
+  expect(load().sealing.rotate(0).generation).toBe(3);
+});
