@@ -155,7 +155,15 @@ export function createPayers(options: PayersOptions) {
 
     notify({ deviceId, status, txnId, grantId, amount }: NoticeInput): void {
       const { minor, currency } = amount;
-      store.insertNotice({ deviceId, status, txnId, grantId: grantId ?? null, minor: Number(minor), currency, at: clock.now() });
+      store.insertNotice({
+        deviceId,
+        status,
+        txnId,
+        grantId: grantId ?? null,
+        minor: Number(minor),
+        currency,
+        at: clock.now(),
+      });
     },
 
     /** The answer to a poll. */
