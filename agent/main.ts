@@ -15,7 +15,7 @@ import { type AgentConfig, loadAgentConfig } from "./config.ts";
 import { DeviceManager } from "./devices/device-manager.ts";
 import { createHealth } from "./health/health.ts";
 import { loadIdentity } from "./identity.ts";
-import type { Boot } from "./lease/hub-clock.ts";
+import { type Boot, wallTime } from "./lease/hub-clock.ts";
 import type { PaymentDesk } from "./payment/desk.ts";
 import type { PaymentStage } from "./payment/payments.ts";
 import type { AnswerFirst } from "./payment/reader-lane.ts";
@@ -112,6 +112,7 @@ function serve({ config, core, devices, clock, log }: Serving): Promise<RunningA
     hub: link.hub,
     config,
     clock,
+    now: () => wallTime(link.clock, clock),
     log: log.for("api"),
   });
 }

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { AMOUNT_MINOR_MAX, type Money } from "../../base/money.ts";
 import { CurrencySchema, PaymentIdSchema, toWireMoney } from "../../wire/common.ts";
-import type { QueueEntry, QueueState } from "../journal/journal.ts";
+import type { QueueState } from "../journal/journal.ts";
 import type { PaymentEvent, PaymentView } from "../payment/payments.ts";
 
 const MinorSchema = z
@@ -131,12 +131,6 @@ export const QueueEntrySchema = z.strictObject({
   reason: z.string().optional(),
   detail: z.string().optional(),
 });
-export type QueueEntryJson = z.infer<typeof QueueEntrySchema>;
-
-export function queueEntryJson({ amount, ...rest }: QueueEntry): QueueEntryJson {
-  return { ...rest, ...(amount && { amount: toWireMoney(amount) }) };
-}
-
 export function paymentEventJson(event: PaymentEvent): Record<string, unknown> {
   return event.type === "payment.stage"
     ? { id: event.id, stage: event.stage }

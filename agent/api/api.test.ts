@@ -9,6 +9,7 @@ import { systemClock } from "../../base/clock.ts";
 import type { PaymentId, TerminalId } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { currencyOf, money } from "../../base/money.ts";
+import { fail } from "../../base/result.ts";
 import { cardPaymentsWithoutHub } from "../../test/rules/card-payments-without-hub.ts";
 import type { DialogueFile } from "../../wire/card-dialogue.ts";
 import type { StartRefusal } from "../payment/payments.ts";
@@ -77,8 +78,15 @@ function start(port: number) {
           amount: money(1_234n, "EUR"),
         },
       ],
+      entriesOf: () => [],
+      act: async () => fail("not-found" as const),
+      appendVoid: async () => fail("not-found" as const),
     },
     forwarder: {
+      stats: { depth: 1, inFlight: 0 },
+      waitOf: () => ({ at: "behind" }),
+      whyNot: () => ({ why: "link-down" }),
+      force: () => fail({ why: "link-down" } as const),
       retry: () => {
         retries += 1;
       },

@@ -11,19 +11,19 @@ import type { Dialogues } from "../dialogues/dialogue-recorder.ts";
 import type { CardPayments } from "../features/card-verification/card-payments.ts";
 import { cardPaymentRoutes } from "../features/card-verification/routes.ts";
 import type { Health } from "../health/health.ts";
-import type { Journal } from "../journal/journal.ts";
 import type { Payments } from "../payment/payments.ts";
 import type { Reconciler } from "../reconciliation/reconciler.ts";
 import { reconciliationRoutes } from "../reconciliation/routes.ts";
-import type { Forwarder } from "../saf/forwarder.ts";
+import { QueueActions, type QueueActionsOptions } from "../saf/queue-actions.ts";
 import type { Hub } from "../uplink/hub.ts";
 import { refuse, thrownError } from "./api-errors.ts";
-import { paymentEventJson } from "./api-schemas.ts";
+import { paymentEventJson, paymentJson } from "./api-schemas.ts";
 import { bearerCheck, ensureApiToken } from "./api-token.ts";
 import { EventStream } from "./event-stream.ts";
 import { lookRoutes } from "./look-routes.ts";
 import { PaymentCounter } from "./metrics.ts";
 import { paymentRoutes } from "./payment-routes.ts";
+import { type QueueRoutesOptions, queueRoutes } from "./queue-routes.ts";
 
 export interface ApiOptions {
   /** `api.port` 0 takes any free one. */
@@ -33,11 +33,13 @@ export interface ApiOptions {
   readonly cardPayments: CardPayments;
   readonly devices: Devices;
   readonly health: Health;
-  readonly journal: Pick<Journal, "queue">;
-  readonly forwarder: Pick<Forwarder, "retry">;
+  readonly journal: QueueActionsOptions["journal"];
+  readonly forwarder: QueueRoutesOptions["forwarder"] & QueueActionsOptions["forwarder"];
   readonly reconciler?: Reconciler;
   readonly hub?: Pick<Hub, "onState">;
   readonly clock: Clock;
+  /** Milliseconds since 1970 as well as they are known; the clock's own when absent. */
+  readonly now?: () => number;
   readonly log: Log;
 }
 
@@ -91,6 +93,14 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
   const { reconciler } = options;
   if (reconciler) reconciliationRoutes(app, { reconciler, stopping: stopping.signal });
   lookRoutes(app, { ...options, events, counter });
+  queueRoutes(app, {
+    queue: new QueueActions({ ...options, now: options.now ?? (() => clock.now()) }),
+    forwarder: options.forwarder,
+    onCancelled: ({ paymentId }) => {
+      const payment = payments.get(paymentId);
+      if (payment) events.send("payment.ended", { payment: paymentJson(payment) });
+    },
+  });
   stack.defer(
     payments.onEvent((event) => {
       counter.count(event);

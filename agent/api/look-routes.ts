@@ -1,40 +1,23 @@
-/** The routes that look: devices, status, queue, events, metrics and the description of the API itself. */
+/** The routes that look: devices, status, events, metrics and the description of the API itself. */
 import type { FastifyInstance } from "fastify";
 import type { Devices } from "../devices/devices.ts";
 import type { Health } from "../health/health.ts";
-import type { Journal } from "../journal/journal.ts";
-import type { Forwarder } from "../saf/forwarder.ts";
-import { formatError, refuse } from "./api-errors.ts";
-import { QueueQuerySchema, queueEntryJson } from "./api-schemas.ts";
+import { refuse } from "./api-errors.ts";
 import { CLIENTS_MAX, type EventStream } from "./event-stream.ts";
 import { METRICS_TYPE, metricsText, type PaymentCounter } from "./metrics.ts";
 
 export interface LookRoutesOptions {
   readonly devices: Pick<Devices, "list">;
   readonly health: Health;
-  readonly journal: Pick<Journal, "queue">;
-  readonly forwarder: Pick<Forwarder, "retry">;
   readonly events: EventStream;
   readonly counter: PaymentCounter;
 }
 
 export function lookRoutes(app: FastifyInstance, options: LookRoutesOptions): void {
-  const { devices, health, journal, forwarder, events, counter } = options;
+  const { devices, health, events, counter } = options;
   app.get("/v1/health", () => ({ ok: true }));
   app.get("/v1/status", () => health.status());
   app.get("/v1/devices", () => ({ devices: devices.list() }));
-  app.get("/v1/queue", (request, reply) => {
-    const query = QueueQuerySchema.safeParse(request.query);
-    if (!query.success) return refuse(reply, formatError(query.error));
-    const { state, paymentId, limit } = query.data;
-    const filter = { limit, ...(state && { state }), ...(paymentId && { paymentId }) };
-    return { entries: journal.queue(filter).map(queueEntryJson) };
-  });
-  app.post("/v1/queue/retry", (_request, reply) => {
-    forwarder.retry();
-    reply.status(202);
-    return { depth: health.status().queue.depth };
-  });
   app.get("/v1/openapi.json", async () => {
     const { openApiDocument } = await import("./openapi.ts");
     return openApiDocument(health.status().version);

@@ -4,14 +4,8 @@ import { DayReportSchema } from "../../wire/reconciliation.ts";
 import { CardPaymentBodySchema, CardPaymentViewSchema } from "../features/card-verification/routes.ts";
 import { StatusSchema } from "../health/health.ts";
 import { ReconciliationBodySchema } from "../reconciliation/routes.ts";
-import {
-  ErrorSchema,
-  PaymentBodySchema,
-  PaymentViewSchema,
-  QueueEntrySchema,
-  RefundBodySchema,
-  VoidBodySchema,
-} from "./api-schemas.ts";
+import { ErrorSchema, PaymentBodySchema, PaymentViewSchema, RefundBodySchema, VoidBodySchema } from "./api-schemas.ts";
+import { QueueActionBodySchema, QueueDetailSchema, QueueViewSchema } from "./queue-schemas.ts";
 
 type Json = Record<string, unknown>;
 const input = (schema: z.ZodType): Json =>
@@ -140,6 +134,44 @@ function cardPaymentPaths(): Json {
   };
 }
 
+function queuePaths(): Json {
+  const act = (summary: string): Json => ({
+    post: {
+      summary,
+      parameters: [path("id")],
+      requestBody: body("QueueActionRequest"),
+      responses: responses({ 200: answer("the entry as it is now", ref("QueueEntryDetail")) }, 404, 409, 503),
+    },
+  });
+  return {
+    "/v1/queue": {
+      get: {
+        summary: "The store-and-forward queue, oldest entry first.",
+        parameters: [
+          query("state", "eligible, forwarding, processed, declined, expired, quarantined or voided"),
+          query("paymentId", "of one payment"),
+          query("limit", "1 to 1000 (default 100)"),
+        ],
+        responses: responses({ 200: answer("entries", listOf("entries", "QueueEntry")) }),
+      },
+    },
+    "/v1/queue/{id}": {
+      get: {
+        summary:
+          "The entry with this sequence, also written #12, or those of the payment with this id; what was done to each, by whom and why.",
+        parameters: [path("id")],
+        responses: responses({ 200: answer("entries", listOf("entries", "QueueEntryDetail")) }, 404, 409),
+      },
+    },
+    "/v1/queue/retry": {
+      post: { summary: "Try the hub now.", responses: responses({ 202: { description: "trying" } }) },
+    },
+    "/v1/queue/{id}/force": act("Send this entry now, ahead of others, whatever rest it is in."),
+    "/v1/queue/{id}/retry": act("Ask the hub again about an entry that it set aside."),
+    "/v1/queue/{id}/cancel": act("End an entry that was never sent, or that the hub set aside."),
+  };
+}
+
 function lookPaths(): Json {
   const get = (summary: string, content: Json, parameters: readonly Json[] = []): Json => ({
     get: { summary, parameters, responses: responses({ 200: { description: summary, content } }) },
@@ -147,21 +179,6 @@ function lookPaths(): Json {
   return {
     "/v1/status": get("How the terminal is.", json(ref("Status"))),
     "/v1/devices": get("The configured devices.", json({ type: "object" })),
-    "/v1/queue": get("The store-and-forward queue.", json(listOf("entries", "QueueEntry")), [
-      query("state", "eligible, forwarding, processed, declined, expired, quarantined or voided"),
-      query("paymentId", "of one payment"),
-      query("limit", "1 to 1000 (default 100)"),
-    ]),
-    "/v1/queue/retry": {
-      post: { summary: "Try the hub now.", responses: responses({ 202: { description: "trying" } }) },
-    },
-    "/v1/reconciliation": {
-      post: {
-        summary: "Compare a day with the hub, entry by entry; today when no day is named.",
-        requestBody: body("ReconciliationRequest"),
-        responses: responses({ 200: answer("what agrees and what does not", ref("DayReport")) }, 503),
-      },
-    },
     "/v1/events": get("payment.stage, payment.ended, payment.ticket, device.changed, hub.state", {
       "text/event-stream": { schema: { type: "string" } },
     }),
@@ -175,7 +192,7 @@ export function openApiDocument(version: string): Json {
     openapi: "3.0.3",
     info: { title: "Tillway agent: local API", version },
     security: [{ token: [] }],
-    paths: { ...paymentPaths(), ...cardPaymentPaths(), ...lookPaths() },
+    paths: { ...paymentPaths(), ...cardPaymentPaths(), ...queuePaths(), ...lookPaths() },
     components: {
       securitySchemes: { token: { type: "http", scheme: "bearer" } },
       schemas: {
@@ -183,7 +200,9 @@ export function openApiDocument(version: string): Json {
         RefundRequest: input(RefundBodySchema),
         VoidRequest: input(VoidBodySchema),
         Payment: output(PaymentViewSchema),
-        QueueEntry: output(QueueEntrySchema),
+        QueueEntry: output(QueueViewSchema),
+        QueueEntryDetail: output(QueueDetailSchema),
+        QueueActionRequest: input(QueueActionBodySchema),
         Status: output(StatusSchema),
         ReconciliationRequest: input(ReconciliationBodySchema),
         DayReport: output(DayReportSchema),

@@ -1,36 +1,26 @@
 /** The commands of cashier and operator: they act and look through the local API of a running agent. */
 import type { Command } from "commander";
-import { z } from "zod";
 import { systemClock } from "../../base/clock.ts";
 import { guarded } from "../../base/daemon.ts";
 import { Fault } from "../../base/fault.ts";
 import { newMessageId, systemRandom } from "../../base/ids.ts";
 import { parseDecimal, toDecimal } from "../../base/money.ts";
 import { DialogueFileSchema } from "../../wire/card-dialogue.ts";
-import { type PaymentJson, PaymentViewSchema, QueueEntrySchema } from "../api/api-schemas.ts";
+import { type PaymentJson, PaymentViewSchema } from "../api/api-schemas.ts";
 import { ApiClient, type ApiTarget, findApi, type TargetOptions } from "../client.ts";
 import { StatusSchema } from "../health/health.ts";
+import { type Look, type Shared, withTarget } from "./command-tools.ts";
+import { registerQueue } from "./queue-commands.ts";
 import { accepted, followPayment } from "./sale.ts";
-import { devicesText, eventText, outcomeText, queueText, refundStageWords, stageWords, statusText } from "./words.ts";
-
-export interface Shared extends TargetOptions {
-  readonly json?: true;
-}
+import { devicesText, eventText, outcomeText, refundStageWords, stageWords, statusText } from "./words.ts";
 
 /** Not approved: neither a failure of the program nor a success of the sale. */
 const EXIT_NOT_APPROVED = 3;
 
-export const withTarget = (command: Command): Command =>
-  command
-    .option("--config <file>", "the agent's configuration (default: $TILLWAY_CONFIG or /etc/tillway/agent.yaml)")
-    .option("--api <address>", "the agent's address or port, instead of the configured one")
-    .option("--token <token>", "the API's token, instead of the one in the data folder (also $TILLWAY_TOKEN)")
-    .option("--json", "prints JSON");
-
 export function registerOperator(program: Command): void {
   registerLooks(program);
   registerActs(program);
-  registerQueue(program);
+  registerQueue(program, { connect, show, print: (line) => console.log(line) });
 }
 
 function registerLooks(program: Command): void {
@@ -99,42 +89,9 @@ function registerActs(program: Command): void {
   );
 }
 
-function registerQueue(program: Command): void {
-  const queue = program.command("queue").description("the store-and-forward queue");
-  const Entries = z.object({ entries: z.array(QueueEntrySchema) });
-  const read = (json: unknown) => queueText(Entries.parse(json).entries);
-  withTarget(queue.command("list", { isDefault: true }).description("lists entries, oldest first"))
-    .option("--state <state>", "eligible, forwarding, processed, declined, expired, quarantined or voided")
-    .option("--limit <count>", "the newest so many, at most 1000", "100")
-    .action(
-      guarded(({ state, limit, ...options }: Shared & { state?: string; limit: string }) => {
-        const query = new URLSearchParams({ limit, ...(state !== undefined && { state }) });
-        return show(options, { path: `/v1/queue?${query}`, read });
-      }),
-    );
-  withTarget(queue.command("show <id>").description("shows the entries of one payment")).action(
-    guarded((id: string, options: Shared) =>
-      show(options, { path: `/v1/queue?${new URLSearchParams({ paymentId: id })}`, read }),
-    ),
-  );
-  withTarget(queue.command("retry").description("tries the hub now rather than at the next turn")).action(
-    guarded(async (options: Shared) => {
-      const { client } = connect(options);
-      const json = accepted(await client.call({ method: "POST", path: "/v1/queue/retry" }));
-      const { depth } = z.object({ depth: z.int() }).parse(json);
-      console.log(options.json ? JSON.stringify(json) : `trying now, ${depth} waiting`);
-    }),
-  );
-}
-
 export function connect(options: TargetOptions): { client: ApiClient; target: ApiTarget } {
   const target = findApi(options, process.env);
   return { client: new ApiClient(target, systemClock), target };
-}
-
-interface Look {
-  readonly path: string;
-  read(json: unknown): string;
 }
 
 async function show(options: Shared, { path, read }: Look): Promise<void> {

@@ -7,7 +7,6 @@ import {
   durationText,
   eventText,
   outcomeText,
-  queueText,
   refundStageWords,
   stageWords,
   statusText,
@@ -63,7 +62,6 @@ test("tables are aligned and end without blanks", () => {
     ]),
   ).toBe("a    bbb  c\naaa  b");
   expect(devicesText([])).toBe("no devices are configured");
-  expect(queueText([])).toBe("the queue is empty");
 });
 
 test("the status leads with whether it sells", () => {

@@ -1,6 +1,6 @@
 /** What the command line prints of the local API's answers: plain, aligned, amounts in the currency's own decimals. */
 import { isCurrency, toDecimal } from "../../base/money.ts";
-import type { PaymentJson, QueueEntryJson } from "../api/api-schemas.ts";
+import type { PaymentJson } from "../api/api-schemas.ts";
 import type { Status } from "../health/health.ts";
 import type { PaymentStage } from "../payment/payments.ts";
 
@@ -96,21 +96,6 @@ export function durationText(seconds: number): string {
   if (seconds < 3_600) return `${Math.floor(seconds / 60)} min`;
   if (seconds < 172_800) return `${Math.floor(seconds / 3_600)} h`;
   return `${Math.floor(seconds / 86_400)} days`;
-}
-
-export function queueText(entries: readonly QueueEntryJson[]): string {
-  if (entries.length === 0) return "the queue is empty";
-  const rows = entries.map((entry) => [
-    String(entry.sequence),
-    entry.state,
-    entry.kind,
-    entry.paymentId,
-    entry.amount ? amountText(entry.amount) : "",
-    `sent ${entry.attempts}x`,
-    entry.at,
-    [entry.reason, entry.detail].filter((word) => word !== undefined).join(" "),
-  ]);
-  return table(rows);
 }
 
 /** One line of `tillway tail`. */

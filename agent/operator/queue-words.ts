@@ -1,0 +1,35 @@
+/** What the command line prints of the store-and-forward queue. */
+import type { QueueDetailJson, QueueViewJson } from "../api/queue-schemas.ts";
+import { amountText, durationText, table } from "./words.ts";
+
+export function queueText(entries: readonly QueueViewJson[]): string {
+  if (entries.length === 0) return "the queue is empty";
+  const rows = entries.map((entry) => [
+    String(entry.sequence),
+    durationText(entry.ageSec),
+    entry.state,
+    entry.kind,
+    entry.paymentId,
+    entry.amount ? amountText(entry.amount) : "",
+    `sent ${entry.attempts}x`,
+    nextTryText(entry),
+    entry.lastError ?? "",
+  ]);
+  return table([["entry", "age", "state", "kind", "payment", "amount", "tries", "next try", "last error"], ...rows]);
+}
+
+export function queueDetailText(entry: QueueDetailJson): string {
+  const said = entry.actions.map(({ at, action, by, why }) => ["", `${action} by ${by} at ${at}: ${why}`]);
+  return table([
+    ["entry", `${entry.sequence}, ${entry.kind} of payment ${entry.paymentId}`],
+    ["state", `${entry.state}, ${durationText(entry.ageSec)} old, made at ${entry.at}`],
+    ...(entry.amount ? [["amount", amountText(entry.amount)]] : []),
+    ["tries", [`sent ${entry.attempts}x`, nextTryText(entry)].filter((word) => word !== "").join(", next try ")],
+    ...(entry.lastError === undefined ? [] : [["error", entry.lastError]]),
+    ...(said.length === 0 ? [] : [["actions", said[0]?.[1] ?? ""], ...said.slice(1)]),
+    ["to do", entry.whatToDo],
+  ]);
+}
+
+const nextTryText = ({ nextTryInSec }: QueueViewJson): string =>
+  nextTryInSec === undefined ? "" : `in ${durationText(nextTryInSec)}`;
