@@ -120,6 +120,8 @@ export const AgentConfigSchema = z.strictObject({
   uplink: UplinkSchema.prefault({}),
   /** Free space, below which nothing more is sold offline: money must still fit on the disk. */
   reserve: z.strictObject({ diskMb: z.int().min(1).max(1_000_000).default(64) }).prefault({}),
+  /** How long receipted entries stay in the journal before they move to a signed archive beside it (RM18). */
+  retention: z.strictObject({ days: z.int().min(1).max(3_650).default(90) }).prefault({}),
   log: z.strictObject({ level: z.enum(LOG_LEVELS).default("info") }).prefault({}),
 });
 export type AgentConfig = z.infer<typeof AgentConfigSchema>;

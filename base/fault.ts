@@ -20,6 +20,7 @@ export const FAULT_CODES = [
   "journal.full",
   "journal.failed",
   "journal.corrupt",
+  "payment.archived",
   "store.failed",
   "uplink.down",
   "uplink.timeout",

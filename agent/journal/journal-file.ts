@@ -30,8 +30,8 @@ type JournalStatements = ReturnType<typeof prepareJournal>;
 function prepareJournal(database: Sqlite) {
   return {
     insert: database.prepare(ENTRY_INSERT),
-    entriesOf: database.prepare<[PaymentId], EntryRow>(
-      `SELECT ${ENTRY_COLUMNS} FROM journal__entry e WHERE e.payment_id = ? ORDER BY e.sequence`,
+    entriesOf: database.prepare<[PaymentId, number], EntryRow>(
+      `SELECT ${ENTRY_COLUMNS} FROM journal__entry e WHERE e.payment_id = ? AND e.sequence > ? ORDER BY e.sequence`,
     ),
     recentPayments: database.prepare<[number], { readonly payment_id: PaymentId }>(
       "SELECT payment_id FROM journal__entry WHERE kind = 'intent' ORDER BY sequence DESC LIMIT ?",

@@ -32,7 +32,7 @@ const change = (sql: string): void => {
 };
 const verify = async () => {
   using reader = openJournalReadOnly(here.path);
-  return verifyJournal(reader, signer.publicKey);
+  return await verifyJournal(reader, signer.publicKey);
 };
 const exported = async (selection: Selection = {}): Promise<string> => {
   using reader = openJournalReadOnly(here.path);

@@ -6,9 +6,16 @@ import type { Result } from "../../base/result.ts";
 import type { EntryReceipt } from "../../wire/advice.ts";
 import type { SealedCardData } from "../../wire/card-data.ts";
 import type { EntryBody, EntryOf, StoredEntry } from "../../wire/journal-entry.ts";
+import type { ArchivedPayment } from "./archived-payments.ts";
+import type { ArchiveOutcome } from "./archiver.ts";
 
 /** Faults of an append that certainly stored nothing; a later one may succeed. */
-export const NOTHING_TAKEN = ["journal.full", "journal.busy", "queue.full"] as const satisfies readonly FaultCode[];
+export const NOTHING_TAKEN = [
+  "journal.full",
+  "journal.busy",
+  "queue.full",
+  "payment.archived",
+] as const satisfies readonly FaultCode[];
 
 export interface NewEntry {
   readonly body: EntryBody;
@@ -114,8 +121,18 @@ export interface Journal extends AsyncDisposable {
    */
   append(entries: readonly NewEntry[]): Promise<readonly StoredEntry[]>;
 
-  /** Every entry of a payment, oldest first. */
+  /** Every entry of a payment that lies in the file, oldest first; none of one that was archived. */
   entriesOf(paymentId: PaymentId): readonly JournalEntry[];
+  /**
+   * What a payment was that was archived: its id is taken for ever, and an intent under it is refused with Fault
+   * `payment.archived`.
+   */
+  archived(paymentId: PaymentId): ArchivedPayment | undefined;
+  /**
+   * Moves the oldest receipted entries of before this time (milliseconds since 1970) into one archive file; `entries` is 0
+   * when none may go. Takes its time, and none while a payment runs.
+   */
+  archive(beforeMs: number, signal: AbortSignal): Promise<ArchiveOutcome>;
   /** The newest payments first, at most `limit`. */
   recentPayments(limit: number): readonly PaymentId[];
   /** Payments whose intent has no decision: what a crash interrupted. */

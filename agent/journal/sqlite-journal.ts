@@ -16,6 +16,8 @@ import {
 } from "../../wire/journal-entry.ts";
 import { firstIssue } from "../../wire/signing.ts";
 import { payerOf } from "../saf/accounts.ts";
+import type { ArchivedPayment } from "./archived-payments.ts";
+import type { ArchiveOutcome } from "./archiver.ts";
 import type { ChainError } from "./chain.ts";
 import { createDayList, type DayList } from "./day-list.ts";
 import { heldBy, toColumns, toEntry } from "./entry-rows.ts";
@@ -124,6 +126,8 @@ class SqliteJournal implements Journal {
       head: () => this.#head,
       queueFloor: () => this.#queue.floor,
       open: () => this.#open.snapshot(this.#head.sequence),
+      undecided: () => this.#open.undecided,
+      unprinted: () => this.#open.unprinted,
     };
     this.#upkeep = new Upkeep(options, { file, commits: this.#commits, state });
   }
@@ -133,13 +137,21 @@ class SqliteJournal implements Journal {
   }
 
   async append(entries: readonly NewEntry[]): Promise<readonly StoredEntry[]> {
-    if (this.#upkeep.fault) throw this.#upkeep.fault;
+    this.#upkeep.admit(entries.map(({ body }) => body));
     const prepared = entries.map(prepare);
     return this.#commits.submit(prepared.length, () => prepared.map((entry) => this.#insert(entry)));
   }
 
   entriesOf(paymentId: PaymentId): readonly JournalEntry[] {
-    return this.#sql.entriesOf.all(paymentId).map(toEntry);
+    return this.#sql.entriesOf.all(paymentId, this.#upkeep.cut.sequence).map(toEntry);
+  }
+
+  archived(paymentId: PaymentId): ArchivedPayment | undefined {
+    return this.#upkeep.archived(paymentId);
+  }
+
+  archive(beforeMs: number, signal: AbortSignal): Promise<ArchiveOutcome> {
+    return this.#upkeep.archive(beforeMs, signal);
   }
 
   recentPayments(limit: number): readonly PaymentId[] {
@@ -204,7 +216,7 @@ class SqliteJournal implements Journal {
     cancel?: EntryOf<"queue-action">,
   ): Promise<Result<StoredEntry, QueueState | "not-found">> {
     const entry = prepare({ body, forward: true });
-    if (this.#upkeep.fault) throw this.#upkeep.fault;
+    this.#upkeep.admit([]);
     const action = cancel && prepare({ body: cancel });
     const target = { sequence: body.voidedSequence, forward: body.voidedForward, paymentId: body.paymentId };
     return this.#commits.submit(action ? 2 : 1, () => {
@@ -216,7 +228,7 @@ class SqliteJournal implements Journal {
   }
 
   async act(body: EntryOf<"queue-action">): Promise<Result<StoredEntry, QueueState | "not-found">> {
-    if (this.#upkeep.fault) throw this.#upkeep.fault;
+    this.#upkeep.admit([]);
     const entry = prepare({ body });
     return this.#commits.submit(1, () => {
       const outcome = this.#queue.act(body);

@@ -1,13 +1,16 @@
 /**
- * What a journal does when nobody pays: it signs checkpoints, and reads in the background what its opening did not. A sale's
- * commit pays for none of it.
+ * What a journal does when nobody pays: it signs checkpoints, reads in the background what its opening did not, and moves old
+ * entries into archives. A sale's commit pays for none of it.
  */
 import type { KeyObject } from "node:crypto";
 import type { Clock } from "../../base/clock.ts";
-import { type Fault, reasonOf } from "../../base/fault.ts";
-import type { TerminalId } from "../../base/ids.ts";
+import { Fault, reasonOf } from "../../base/fault.ts";
+import type { PaymentId, TerminalId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import { transaction } from "../../base/sqlite.ts";
+import type { EntryBody } from "../../wire/journal-entry.ts";
+import { type ArchivedPayment, ArchivedPayments } from "./archived-payments.ts";
+import { type ArchiveOutcome, Archiver, type ArchiveStep } from "./archiver.ts";
 import { BackgroundCheck } from "./background-check.ts";
 import type { Anchor, ChainError } from "./chain.ts";
 import { type CheckpointStatements, prepareCheckpoints, type Signer, signCheckpoint, signerOf } from "./checkpoint.ts";
@@ -33,6 +36,8 @@ export interface UpkeepOptions {
   readonly signingKey?: KeyObject;
   /** Told once when the background finds an entry that is not as it was written: from then nothing is appended. */
   readonly onCorrupt?: (fault: Fault) => void;
+  /** Sees every step of an archiving; tests stop there. */
+  readonly onArchiveStep?: (step: ArchiveStep) => void;
 }
 
 /** The journal as it is on disk now. */
@@ -41,6 +46,8 @@ export interface UpkeepState {
   queueFloor(): number;
   /** What a restart must look at, as `OpenPayments.snapshot` writes it. */
   open(): string;
+  undecided(): readonly PaymentId[];
+  unprinted(): readonly PaymentId[];
 }
 
 export class Upkeep implements Disposable {
@@ -51,10 +58,15 @@ export class Upkeep implements Disposable {
   readonly #sql: CheckpointStatements;
   readonly #signer: Signer | undefined;
   readonly #check: BackgroundCheck;
+  readonly #payments: ArchivedPayments;
+  readonly #archiver: Archiver | undefined;
+  readonly #ending = new AbortController();
+  #cut: Anchor;
   #checkpointAt: number;
   #writtenMs: number;
   #cancel: (() => void) | undefined;
   #checked = false;
+  #archiving = false;
   #fault: Fault | undefined;
 
   constructor(options: UpkeepOptions, parts: { file: JournalFile; commits: GroupCommit; state: UpkeepState }) {
@@ -67,6 +79,9 @@ export class Upkeep implements Disposable {
     this.#signer = options.signingKey && signerOf(options.signingKey);
     this.#checkpointAt = file.checkpointAt;
     this.#writtenMs = options.clock.monotonic();
+    this.#cut = file.cut;
+    this.#payments = new ArchivedPayments(file.database);
+    this.#archiver = this.#signer && this.#archiverFor(this.#signer);
     this.#check = new BackgroundCheck({
       check: this.fullCheck(),
       clock: options.clock,
@@ -83,14 +98,40 @@ export class Upkeep implements Disposable {
     return this.#fault;
   }
 
-  /** Every entry of the file was read and fits. */
-  get checked(): boolean {
-    return this.#checked;
+  /** Where the chain of this file begins; rows before it are in an archive and on their way out. */
+  get cut(): Anchor {
+    return this.#cut;
+  }
+
+  archived(id: PaymentId): ArchivedPayment | undefined {
+    return this.#payments.get(id);
+  }
+
+  /** Throws why these may not be appended: the journal is damaged, or an intent bears the id of an archived payment. */
+  admit(bodies: readonly EntryBody[]): void {
+    if (this.#fault) throw this.#fault;
+    const known =
+      this.#cut.sequence > 0 && bodies.find(({ kind, paymentId }) => kind === "intent" && this.archived(paymentId));
+    if (!known) return;
+    const why = `payment ${known.paymentId} was made before and is archived; a new payment needs an id of its own`;
+    throw new Fault("payment.archived", why);
+  }
+
+  /** Not before every entry was read and fits: what is archived was verified. */
+  async archive(beforeMs: number, signal: AbortSignal): Promise<ArchiveOutcome> {
+    if (!this.#archiver || !this.#checked || this.#archiving) return { entries: 0 };
+    this.#archiving = true;
+    try {
+      return await this.#archiver.run(beforeMs, AbortSignal.any([signal, this.#ending.signal]));
+    } finally {
+      this.#archiving = false;
+    }
   }
 
   /** A check of everything that the file holds now. */
   fullCheck(): FullCheck {
-    const { database, epoch, cut } = this.#file;
+    const { database, epoch } = this.#file;
+    const cut = this.#cut;
     return new FullCheck({
       ...{ database, terminalId: this.#options.terminalId, epoch, from: cut, upTo: this.#state.head().sequence },
       checkpoints: this.#sql.all.all().filter(({ sequence }) => sequence > cut.sequence),
@@ -112,9 +153,31 @@ export class Upkeep implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#ending.abort();
     this.#check[Symbol.dispose]();
     this.#cancel?.();
     this.#cancel = undefined;
+  }
+
+  #archiverFor(signer: Signer): Archiver {
+    const { path, terminalId, clock, onArchiveStep } = this.#options;
+    const { database, epoch } = this.#file;
+    const upkeep = this;
+    const state = this.#state;
+    return new Archiver({
+      ...{ path, database, terminalId, epoch, signer, clock, commits: this.#commits, payments: this.#payments },
+      state: {
+        get cut() {
+          return upkeep.#cut;
+        },
+        moved: (cut) => {
+          this.#cut = cut;
+        },
+        isPaying: () => state.undecided().length > 0,
+        openPayments: () => new Set([...state.undecided(), ...state.unprinted()]),
+      },
+      ...(onArchiveStep && { onStep: onArchiveStep }),
+    });
   }
 
   #due(): number {

@@ -1,0 +1,280 @@
+/** RM18: receipted entries leave the journal for signed archives after a while; none is ever in neither. */
+import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { PaymentId } from "../../base/ids.ts";
+import { silentLog } from "../../base/log.ts";
+import type { EntryBody } from "../../wire/journal-entry.ts";
+import type { ArchiveStep } from "./archiver.ts";
+import { signerOf } from "./checkpoint.ts";
+import { ERASED_WITHIN_MS } from "./erasure.ts";
+import { checkExport, exportJournal } from "./export-file.ts";
+import type { Journal, NewEntry } from "./journal.ts";
+import {
+  advice,
+  decision,
+  id,
+  intent,
+  JournalFolder,
+  KEYS,
+  one,
+  receipt,
+  sealedFor,
+  TERMINAL,
+} from "./journal-fixture.ts";
+import { openJournalReadOnly } from "./journal-reader.ts";
+import { FIRST_RUN_MS, startRetention } from "./retention.ts";
+import type { OpenJournalOptions } from "./sqlite-journal.ts";
+import { verifyJournal } from "./verify-file.ts";
+
+const OLD = "2025-09-01T09:00:00.000Z";
+const BEFORE_MS = Date.parse("2025-10-01T00:00:00.000Z");
+const SALES = 200;
+const never = new AbortController().signal;
+
+let here: JournalFolder;
+beforeEach(() => {
+  here = new JournalFolder();
+});
+afterEach(() => here[Symbol.dispose]());
+
+const open = (folder = here, more: Partial<OpenJournalOptions> = {}): Journal =>
+  folder.open(TERMINAL, { signingKey: KEYS.privateKey, ...more });
+
+const printed = (payment: string, at = OLD): EntryBody => ({
+  kind: "printed",
+  paymentId: id(payment),
+  at,
+  print: 1,
+  result: "proven",
+});
+const sale = (payment: string, at?: string): NewEntry[] => [
+  { body: { ...intent(payment), ...(at && { at }) } },
+  { body: decision(payment, at ? { at } : {}), forward: true, sealed: sealedFor(1) },
+  { body: printed(payment, at) },
+];
+
+/** So many old sales that the hub has, and after them as many of today. */
+async function sold(journal: Journal, leave: (payment: string) => boolean = () => false): Promise<void> {
+  for (const at of [OLD, undefined]) {
+    const names = Array.from({ length: SALES }, (_, n) => `${at ? "old" : "new"}-${n}`);
+    const stored = await journal.append(names.flatMap((name) => sale(name, at)));
+    const waiting = stored.filter(({ forward }) => forward !== undefined);
+    await journal.settle(waiting.filter((_, n) => !leave(names[n] ?? "")).map((entry) => receipt(entry)));
+  }
+  await here.clock.advance(5_000);
+}
+
+/** Lets time pass until the work is done. */
+async function passing<T>(work: Promise<T>, folder = here): Promise<T> {
+  let done = false;
+  const ended = work.finally(() => {
+    done = true;
+  });
+  ended.catch(() => undefined);
+  for (let turn = 0; turn < 20_000 && !done; turn += 1) await folder.clock.advance(25);
+  return ended;
+}
+const archive = (journal: Journal, folder = here) => passing(journal.archive(BEFORE_MS, never), folder);
+const report = async (folder = here) => {
+  using reader = openJournalReadOnly(folder.path);
+  return await verifyJournal(reader, signerOf(KEYS.privateKey).publicKey);
+};
+const archived = (folder = here.folder): string[] => readdirSync(join(folder, "archive"));
+
+test("RM18 old receipted entries move to a signed file, and the chain goes on from the cut", async () => {
+  {
+    await using journal = open();
+    await sold(journal);
+    const outcome = await archive(journal);
+    expect(outcome).toEqual({ entries: 3 * SALES, file: `${journal.epoch}-1-${3 * SALES}.jsonl` });
+    expect(await archive(journal)).toEqual({ entries: 0 });
+    expect(journal.entriesOf(id("old-3"))).toEqual([]);
+    expect(journal.entriesOf(id("new-3"))).toHaveLength(3);
+    expect(journal.verify()).toEqual({ ok: true, value: { entries: 6 * SALES } });
+    await journal.append(sale("later"));
+  }
+  const [file] = archived();
+  const path = join(here.folder, "archive", file ?? "");
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  expect(await checkExport(path)).toMatchObject({ count: 3 * SALES, signatureHolds: true });
+  expect(await report()).toMatchObject({ ok: true, archives: 1, archived: 3 * SALES, entries: 3 * SALES + 3 });
+  await using again = open();
+  await here.clock.advance(5_000);
+  expect(again.head.sequence).toBe(6 * SALES + 3);
+  expect(again.unprinted()).toEqual([]);
+  await again.append(sale("last"));
+});
+
+test("an archived payment's id is taken for ever: what it was is known, and a new intent under it is refused", async () => {
+  await using journal = open();
+  await sold(journal);
+  await archive(journal);
+  expect(journal.archived(id("old-7"))).toEqual({
+    operation: "purchase",
+    amount: { minor: "1250", currency: "EUR" },
+    outcome: "approved",
+    at: OLD,
+  });
+  expect(journal.archived(id("new-7"))).toBeUndefined();
+  await expect(journal.append([{ body: intent("old-7") }])).rejects.toMatchObject({
+    code: "payment.archived",
+    message: expect.stringContaining("old-7"),
+  });
+  await journal.append([{ body: intent("quite-new") }]);
+});
+
+test("an export finds what was archived as well", async () => {
+  {
+    await using journal = open();
+    await sold(journal);
+    await archive(journal);
+  }
+  using reader = openJournalReadOnly(here.path);
+  const path = join(here.folder, "out.jsonl");
+  const write = (selection: { payment?: PaymentId }) =>
+    exportJournal(reader, { path, selection, signer: signerOf(KEYS.privateKey), madeAt: OLD });
+  expect(await write({})).toBe(6 * SALES);
+  const whole = await checkExport(path);
+  expect([whole.signatureHolds, whole.firstBad]).toEqual([true, undefined]);
+  expect(await write({ payment: id("old-9") })).toBe(3);
+});
+
+test.each([
+  ["an entry without a receipt stays, and all after it", "old-150", 249],
+  ["entries near one whose card data are live stay as well", "new-0", 399],
+  ["nothing goes where the oldest has no receipt", "old-0", 0],
+])("%s", async (_what, waiting, entries) => {
+  await using journal = open();
+  await sold(journal, (name) => name === waiting);
+  expect(await archive(journal)).toMatchObject({ entries });
+  expect(journal.verify().ok).toBe(true);
+});
+
+test("no payment is torn in two: a later entry keeps its older ones here", async () => {
+  await using journal = open();
+  await sold(journal);
+  await journal.append([{ body: printed("old-100", "2026-01-05T09:00:00.000Z") }]);
+  expect(await archive(journal)).toMatchObject({ entries: 3 * 100 });
+  expect(journal.entriesOf(id("old-100"))).toHaveLength(4);
+});
+
+test("nothing is archived while a payment runs, nor before every entry was checked", async () => {
+  {
+    await using journal = open();
+    await sold(journal);
+  }
+  await using journal = open();
+  expect(await journal.archive(BEFORE_MS, never)).toEqual({ entries: 0 });
+  await here.clock.advance(5_000);
+  await journal.append([{ body: intent("running") }]);
+  const work = journal.archive(BEFORE_MS, never);
+  await here.clock.advance(60_000);
+  expect(readdirSync(here.folder)).not.toContain("archive");
+  await journal.append([{ body: decision("running", { outcome: "declined" }) }]);
+  expect(await passing(work)).toMatchObject({ entries: 3 * SALES });
+});
+
+test("RM18 whatever step a crash comes at, each entry is in the journal or in its archive, and the next run ends it", async () => {
+  const images: { readonly step: ArchiveStep; readonly folder: JournalFolder }[] = [];
+  const seen = new Map<ArchiveStep, number>();
+  const onArchiveStep = (step: ArchiveStep): void => {
+    const count = (seen.get(step) ?? 0) + 1;
+    seen.set(step, count);
+    if (count > 2) return;
+    const folder = new JournalFolder();
+    cpSync(here.folder, folder.folder, { recursive: true });
+    images.push({ step, folder });
+  };
+  {
+    await using journal = open(here, { onArchiveStep });
+    await sold(journal);
+    await archive(journal);
+  }
+  expect([...seen.keys()]).toEqual(["chosen", "written", "named", "checked", "remembered", "cut", "deleted"]);
+  for (const { step, folder } of images) {
+    {
+      await using journal = open(folder);
+      await folder.clock.advance(5_000);
+      const known = (name: string) =>
+        journal.entriesOf(id(name)).length === 3 || journal.archived(id(name)) !== undefined;
+      expect([step, Array.from({ length: SALES }, (_, n) => `old-${n}`).filter((name) => !known(name))]).toEqual([
+        step,
+        [],
+      ]);
+      expect(journal.backlog().depth).toBe(0);
+      await archive(journal, folder);
+    }
+    expect([step, await report(folder)]).toMatchObject([
+      step,
+      { ok: true, archived: 3 * SALES, entries: 3 * SALES, archives: 1 },
+    ]);
+    expect(readdirSync(join(folder.folder, "archive"))).toHaveLength(1);
+    folder[Symbol.dispose]();
+  }
+});
+
+test("an archive that is not read back as it was written deletes nothing", async () => {
+  const spoil = (step: ArchiveStep): void => {
+    if (step !== "named") return;
+    const path = join(here.folder, "archive", archived()[0] ?? "");
+    writeFileSync(path, readFileSync(path, "utf8").replace("1250", "9950"));
+  };
+  await using journal = open(here, { onArchiveStep: spoil });
+  await sold(journal);
+  await expect(archive(journal)).rejects.toMatchObject({
+    code: "store.failed",
+    message: expect.stringMatching(/entry 1 /),
+  });
+  expect(journal.entriesOf(id("old-0"))).toHaveLength(3);
+});
+
+test("a missing or changed archive is named by verification", async () => {
+  {
+    await using journal = open();
+    await sold(journal);
+    await archive(journal);
+  }
+  const path = join(here.folder, "archive", archived()[0] ?? "");
+  const text = readFileSync(path, "utf8");
+  writeFileSync(path, text.replace('"old-5\\"', '"old-6\\"'));
+  expect(await report()).toMatchObject({ ok: false, firstBad: { sequence: 16 } });
+  rmSync(path);
+  expect(await report()).toMatchObject({
+    ok: false,
+    firstBad: { sequence: 1, why: expect.stringContaining("is not there") },
+  });
+});
+
+test("RM5 card data of entries that stay are gone from every file with their receipt, though rows around them went", async () => {
+  const live = [1, 2, 3, 4].map(sealedFor);
+  await using journal = open();
+  await sold(journal);
+  const kept = [];
+  for (const [at, sealed] of live.entries()) kept.push(await one(journal, advice(`live-${at}`, sealed)));
+  await archive(journal);
+  const found = (): number => {
+    const bytes = Buffer.concat(
+      readdirSync(here.folder)
+        .filter((name) => name.startsWith("journal.db"))
+        .map((name) => readFileSync(join(here.folder, name))),
+    );
+    return live.filter(({ ciphertext }) => bytes.includes(ciphertext.slice(8, 40))).length;
+  };
+  expect(found()).toBe(4);
+  await journal.settle(kept.map((entry) => receipt(entry)));
+  await here.clock.advance(ERASED_WITHIN_MS);
+  expect(found()).toBe(0);
+});
+
+test("once a day, some time after the start, what is old enough goes", async () => {
+  const days = 90;
+  await using journal = open();
+  await sold(journal);
+  using _running = startRetention({ journal, days, clock: here.clock, now: () => here.clock.now(), log: silentLog });
+  await here.clock.advance(FIRST_RUN_MS - 1);
+  expect(readdirSync(here.folder)).not.toContain("archive");
+  for (let turn = 0; turn < 2_000 && journal.entriesOf(id("old-199")).length > 0; turn += 1)
+    await here.clock.advance(25);
+  expect(archived()).toHaveLength(1);
+});
