@@ -18,7 +18,7 @@ export interface DayHub {
 const REPORT_LIMIT_MS = 30_000;
 
 export interface DayHubOptions {
-  readonly uplink: Uplink;
+  readonly uplink: Pick<Uplink, "send" | "onMessage">;
   readonly envelopes: Pick<EnvelopeMaker, "head">;
   readonly clock: Clock;
 }

@@ -14,6 +14,7 @@ import { currencyOf, money } from "../../base/money.ts";
 import type { Sqlite } from "../../base/sqlite.ts";
 import { createHubCore, type HubCore, type HubPolicy, openHubDatabase } from "../../hub/hub-core.ts";
 import { type HubKeys, newHubKeys } from "../../hub/keys.ts";
+import type { SealingRing } from "../../hub/sealing-ring.ts";
 import { batchText, type EntryReceipt, type ForwardedEntry } from "../../wire/advice.ts";
 import type { AuthorisationRequest, AuthorisationResponse } from "../../wire/authorisation.ts";
 import { digestOfSealed, type SealedCardData, sealCardData } from "../../wire/card-data.ts";
@@ -63,6 +64,7 @@ export interface HubFixture {
   readonly keys: HubKeys;
   readonly clock: ManualClock;
   readonly terminal: FakeTerminal;
+  readonly sealing: SealingRing;
   readonly customer: string;
   readonly merchant: string;
   /** Every row of every table, as text. */
@@ -118,6 +120,7 @@ export function hubFixture(options: FixtureOptions = {}): HubFixture {
     database,
     keys,
     clock,
+    sealing: keys.sealing,
     terminal: enrolTerminal({ hub, clock, random, terminalId: "T1" as TerminalId }),
     customer: opened.value.id,
     merchant: "merchant:shop:EUR",
