@@ -11,6 +11,7 @@ export default defineConfig({
             "{base,protocols,wire,drivers,agent,hub,sim,scripts}/**/*.test.ts",
             "test/tidy/**/*.test.ts",
             "test/rules/**/*.test.ts",
+            "test/simulation/plants/*.test.ts",
           ],
           testTimeout: 20_000,
         },
@@ -18,7 +19,7 @@ export default defineConfig({
       {
         test: {
           name: "stack",
-          include: ["test/{contract,e2e}/**/*.test.ts"],
+          include: ["test/{contract,e2e}/**/*.test.ts", "test/simulation/*.test.ts"],
           testTimeout: 90_000,
           hookTimeout: 60_000,
           fileParallelism: false,

@@ -52,6 +52,9 @@ function prepareForWriting(database: Sqlite, path: string, migrations: readonly 
   database.pragma("synchronous = FULL");
   database.pragma("foreign_keys = ON");
   database.pragma("secure_delete = ON");
+  // After a failed fsync the log may hold frames that the kernel has given up and shows all the same: nothing may be built
+  // on them before the file itself holds what they say.
+  database.pragma("wal_checkpoint(TRUNCATE)");
   migrate(database, migrations);
   if (path !== ":memory:") {
     chmodSync(path, 0o600);

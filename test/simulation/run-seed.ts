@@ -14,6 +14,10 @@ export interface SeedOptions {
   /** Of all terminals together. */
   readonly sales: number;
   readonly without?: ReadonlySet<FaultClass>;
+  /** All classes that are not left out, in place of some. */
+  readonly every?: boolean;
+  /** In place of what the seed would draw. */
+  readonly shape?: { readonly terminals: number; readonly openMs: number };
 }
 
 export interface SeedReport {
@@ -38,11 +42,12 @@ const HOUR_MS = 3_600_000;
 /** After healing, everything must have come to rest within this. */
 const REST_WITHIN_MS = 12 * HOUR_MS;
 
-export async function runSeed({ seed, disk, sales, without = new Set() }: SeedOptions): Promise<SeedReport> {
+export async function runSeed(options: SeedOptions): Promise<SeedReport> {
+  const { seed, disk, without = new Set() } = options;
   using shop = new Shop({
     seed,
     disk,
-    makePlan: (world) => makePlan({ chance: world.chance.stream("plan"), sales, without }),
+    makePlan: (world) => makePlan({ ...options, without, chance: world.chance.stream("plan") }),
   });
   const { world } = shop;
   const cashier = new Cashier(shop);
@@ -75,7 +80,7 @@ export async function runSeed({ seed, disk, sales, without = new Set() }: SeedOp
     terminals: shop.terminals.length,
     simulatedMs: world.now,
     events: world.trace.events,
-    traceHash: world.trace.hash(),
+    traceHash: world.hash(),
     counts: world.counts,
     tail: world.trace.tail(400),
   };

@@ -95,7 +95,6 @@ export class Trouble {
       "disk-error": () => this.#diskError(this.#victim(terminal)),
       "disk-full": () => this.#diskFull(terminal),
       "clock-step": () => {
-        world.count("clock.step");
         terminal.node.clock.stepWall(chance.between(-6 * 60, 6 * 60) * MINUTE_MS);
       },
     };
