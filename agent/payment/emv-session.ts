@@ -37,6 +37,8 @@ export interface EmvTerminal {
   readonly timeZone: string;
   /** Keys the card token, 32 bytes. */
   readonly cardTokenKey: Uint8Array;
+  /** Minor units that the card of this token already owes here offline; 0 where it is not known. */
+  readonly spentBy?: (cardToken: string) => bigint;
   /** Draws the unpredictable number: the system's CSPRNG, or a seed in a simulation. */
   readonly random: RandomBytes;
   /** The hub is in reach, and the merchant wants to hear it. */
@@ -94,6 +96,7 @@ export async function readCard(session: CardSession, terminal: EmvTerminal, sign
   const settings: TerminalSettings = {
     ...terminal.settings,
     entry: isContactless(session.atr) ? "contactless" : "contact",
+    spentBefore: spentOnce(terminal),
   };
   const sale = settingsOf(terminal);
   record.began = { terminal: settings, sale };
@@ -101,6 +104,15 @@ export async function readCard(session: CardSession, terminal: EmvTerminal, sign
   const ready = await dialogue.run(readyTransaction(settings, sale), signal);
   if (!ready.ok) throw refusalOf(ready.error);
   return new ReadCard({ terminal, dialogue, ...ready.value });
+}
+
+/** One answer for the whole sale: once the sale itself is stored, it counts among what is spent. */
+function spentOnce({ spentBy, cardTokenKey }: EmvTerminal): (pan: string) => bigint {
+  let answer: bigint | undefined;
+  return (pan) => {
+    answer ??= spentBy?.(cardTokenOf(pan, cardTokenKey)) ?? 0n;
+    return answer;
+  };
 }
 
 /** PC/SC part 3, 3.1.3.2.3: readers make up this answer to reset for a card in their field. */

@@ -24,6 +24,8 @@ export interface Leases {
     readonly means: Means;
     readonly payerToken: string;
   }): Result<Reservation, LeaseRefusal>;
+  /** Minor units that this card already owes here offline. */
+  spentBy(payerToken: string): bigint;
 }
 
 export interface PurchaseDeps {
@@ -32,8 +34,8 @@ export interface PurchaseDeps {
   readonly leases: Leases;
   readonly lane: ReaderLane;
   readonly scanner: ScannerLane;
-  /** Absent: this terminal takes no notes. */
-  readonly notes?: NoteDesk;
+  /** Undefined while this terminal takes no notes. */
+  readonly notes?: NoteDesk | undefined;
   readonly readCard: (session: CardSession, terminal: EmvTerminal, signal: AbortSignal) => Promise<EmvCard>;
   readonly clock: Clock;
   readonly random: RandomBytes;

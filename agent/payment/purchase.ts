@@ -178,7 +178,7 @@ class PurchaseRun {
 
   async #readCard(): Promise<PurchaseEvent> {
     const { amount } = this.#request;
-    const { terminal, now, random, hub, journal, floorLimitMinor } = this.#deps;
+    const { terminal, now, random, hub, journal, leases, floorLimitMinor } = this.#deps;
     const event = await this.#withCard(async (session, signal) => {
       const card = await this.#deps.readCard(
         session,
@@ -189,6 +189,7 @@ class PurchaseRun {
           random,
           forceOnline: hub.state === "up" && amount.minor >= floorLimitMinor,
           sequenceCounter: journal.head.sequence,
+          spentBy: (cardToken) => leases.spentBy(cardToken),
           record: this.record,
         },
         signal,

@@ -189,3 +189,46 @@ test("card data are sealed under the lease's key, before the first lease under t
   leases.withdraw();
   expect(leases.sealingKey.keyId).toBe("k1");
 });
+
+const MINUTE = 60_000;
+
+test("RM8 while the oldest unreceipted sale is older than the lease allows, no more is sold, and then again", () => {
+  const { leases, journal, time } = world();
+  leases.offer(signedLease({ ageMaxSec: 600 }));
+  journal.unreceipted.push(1_000n);
+  journal.oldestAt = new Date(NINE).toISOString();
+  time.at = NINE + 10 * MINUTE;
+  const last = leases.reserve(saleOf(1n));
+  expect(last.ok).toBe(true);
+  time.at += 1;
+  expect(leases.reserve(saleOf(1n))).toEqual(refused("age"));
+  journal.oldestAt = new Date(NINE + MINUTE).toISOString();
+  expect(leases.reserve(saleOf(1n)).ok).toBe(true);
+});
+
+test("RM8 one payer buys so often and so much before the receipts come; others are not held up by it", () => {
+  const { leases, journal } = world();
+  const [ann, ben] = ["a".repeat(64), "b".repeat(64)];
+  leases.offer(signedLease({ perPayer: { countMax: 2, sumMinor: "3000" } }));
+  journal.unreceipted.push(1_000n);
+  journal.byPayer.set(ann, [1_000n]);
+  expect(leases.reserve(saleOf(2_001n, { payerToken: ann }))).toEqual(refused("velocity"));
+  const second = leases.reserve(saleOf(2_000n, { payerToken: ann }));
+  expect(second.ok).toBe(true);
+  expect(leases.spentBy(ann)).toBe(3_000n);
+  expect(leases.reserve(saleOf(1n, { payerToken: ann }))).toEqual(refused("velocity"));
+  expect(leases.reserve(saleOf(3_000n, { payerToken: ben })).ok).toBe(true);
+  if (second.ok) second.value.release();
+  expect(leases.reserve(saleOf(2_000n, { payerToken: ann })).ok).toBe(true);
+});
+
+test("RM8 RM11 a paying device is counted by its own name, and matched with the deny list by its keyed hash", () => {
+  const { leases, journal } = world();
+  const hashed = "c".repeat(64);
+  leases.offer(signedLease({ perPayer: { countMax: 1, sumMinor: "5000" }, means: ["chip", "note"] }));
+  journal.byPayer.set("device-7", [500n]);
+  const sale = { means: "note", payerToken: hashed, deviceId: "device-7" } as const;
+  expect(leases.reserve(saleOf(1n, sale))).toEqual(refused("velocity"));
+  expect(leases.reserve(saleOf(1n, { ...sale, deviceId: "device-8" })).ok).toBe(true);
+  expect(leases.spentBy("device-7")).toBe(500n);
+});

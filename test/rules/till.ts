@@ -274,6 +274,7 @@ export class Till implements AsyncDisposable {
     const till = this;
     return {
       sealingKey: { keyId: "k1", publicKey: createPublicKey(this.sealing.privateKey) },
+      spentBy: (payer: string) => till.journal.outstandingOf(payer).minor,
       reserve() {
         if (till.leaseRefusal) return fail(till.leaseRefusal);
         till.reservations.made += 1;

@@ -84,6 +84,21 @@ const RISK: readonly RiskRow[] = [
   ["10.6.1", "at the floor limit", { settings: { amountMinor: 10_000n } }, [TVR.floorLimitExceeded]],
   ["10.6.1", "under the floor limit", { settings: { amountMinor: 9_999n } }, []],
   ["10.6.1", "split sales add up", { settings: { alreadySpentMinor: 5_000n } }, [TVR.floorLimitExceeded]],
+  [
+    "10.6.1",
+    "what this very card owes adds up",
+    {
+      card: { "5A": "5413330000000014" },
+      terminal: { spentBefore: (pan) => (pan === "5413330000000014" ? 5_000n : 0n) },
+    },
+    [TVR.floorLimitExceeded],
+  ],
+  [
+    "10.6.1",
+    "what another card owes does not",
+    { card: { "5A": "5413330000000014" }, terminal: { spentBefore: (pan) => (pan === "1" ? 5_000n : 0n) } },
+    [],
+  ],
   ["10.6.3 [U], 7.5", "no registers", { card: LIMITS }, [TVR.iccDataMissing, ...BOTH], {}],
   ["10.6.3, 7.5", "no last online register", { card: LIMITS }, [TVR.iccDataMissing, ...BOTH], { atc: 5 }],
   ["10.6.3", "an upper limit below the lower one is not looked at before it", { card: INVERTED }, [], atc(1216)],

@@ -94,6 +94,11 @@ export interface TerminalSettings {
   readonly revoked: readonly RevokedCertificate[];
   /** Whether the exception file names this card. */
   readonly onExceptionFile: (pan: string, sequenceNumber: string | undefined) => boolean;
+  /**
+   * Sum of what this card already owes this terminal offline, minor units, for the floor limit (Book 3, 10.6.1): the same
+   * however often it is asked for one transaction. Added to `alreadySpentMinor`.
+   */
+  readonly spentBefore?: (pan: string) => bigint;
 }
 
 /** What differs from sale to sale. Chance and time come from outside. */
@@ -117,7 +122,7 @@ export interface TransactionSettings {
   /** Tag 9F41. */
   readonly sequenceCounter: number;
   readonly forceOnline: boolean;
-  /** Sum of what this card already owes this terminal offline, minor units, for the floor limit (Book 3, 10.6.1). */
+  /** What of that is known before the card is read, minor units. */
   readonly alreadySpentMinor: bigint;
 }
 

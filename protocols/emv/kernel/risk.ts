@@ -43,8 +43,11 @@ function isOnExceptionFile({ values, terminal }: Transaction): boolean {
 }
 
 /** 10.6.1: this sale and what the same card already owes here, so that an amount is not split under the limit. */
-const reachesFloorLimit = ({ settings, application }: Transaction): boolean =>
-  settings.amountMinor + settings.alreadySpentMinor >= BigInt(application.floorLimitMinor);
+function reachesFloorLimit({ settings, application, terminal, values }: Transaction): boolean {
+  const pan = values.get(0x5a);
+  const spent = pan === undefined ? undefined : terminal.spentBefore?.(decodeCompressed(pan));
+  return settings.amountMinor + settings.alreadySpentMinor + (spent ?? 0n) >= BigInt(application.floorLimitMinor);
+}
 
 /** 10.6.2, in whole numbers. Only where there is a choice between offline and online. */
 function isSelectedAtRandom({ settings, application, terminal }: Transaction): boolean {

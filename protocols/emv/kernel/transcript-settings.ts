@@ -199,6 +199,7 @@ export interface RecordedDialogue {
 /** The transcript that replays to what happened; CA keys and revocations are given to the replay beside it. */
 export function transcriptOf({ terminal, settings, exchanges, online, choices = [] }: RecordedDialogue): Transcript {
   const ask = askOf(exchanges);
+  const card = cardIn(exchanges);
   const { today } = settings;
   const header: (readonly [TranscriptKey, string])[] = [
     ["amount", settings.amountMinor.toString()],
@@ -217,8 +218,8 @@ export function transcriptOf({ terminal, settings, exchanges, online, choices = 
     ["random", settings.randomPercent.toString()],
     ["sequence-counter", settings.sequenceCounter.toString()],
     ["force-online", yesNo(settings.forceOnline)],
-    ["already-spent", settings.alreadySpentMinor.toString()],
-    ["on-exception-file", yesNo(wasOnExceptionFile(terminal, exchanges))],
+    ["already-spent", (settings.alreadySpentMinor + spentBefore(terminal, card)).toString()],
+    ["on-exception-file", yesNo(wasOnExceptionFile(terminal, card))],
     ...[...terminal.data].map(([tag, value]) => ["data", `${tagName(tag)} ${hex(value)}`.trim()] as const),
     ...terminal.applications.flatMap(applicationLines),
     ...choices.map((choice) => ["choose", choice?.toString() ?? "none"] as const),
@@ -272,8 +273,18 @@ function askOf(exchanges: readonly TranscriptExchange[]): CryptogramType | undef
   return first && cryptogramType(first.p1);
 }
 
-/** What the terminal's file says of the card whose number the records hold. */
-function wasOnExceptionFile(terminal: TerminalSettings, exchanges: readonly TranscriptExchange[]): boolean {
+interface CardNumber {
+  readonly pan: string;
+  readonly sequence: string | undefined;
+}
+
+const wasOnExceptionFile = (terminal: TerminalSettings, card: CardNumber | undefined): boolean =>
+  card !== undefined && terminal.onExceptionFile(card.pan, card.sequence);
+const spentBefore = (terminal: TerminalSettings, card: CardNumber | undefined): bigint =>
+  (card && terminal.spentBefore?.(card.pan)) ?? 0n;
+
+/** The card whose number the records hold. */
+function cardIn(exchanges: readonly TranscriptExchange[]): CardNumber | undefined {
   const given = new Map<Tag, Uint8Array>();
   try {
     for (const { command, answer } of exchanges) {
@@ -285,10 +296,10 @@ function wasOnExceptionFile(terminal: TerminalSettings, exchanges: readonly Tran
       }
     }
     const [pan, sequence] = [given.get(0x5a), given.get(0x5f34)];
-    return pan !== undefined && terminal.onExceptionFile(decodeCompressed(pan), sequence && toHex(sequence));
+    return pan && { pan: decodeCompressed(pan), sequence: sequence && toHex(sequence) };
   } catch (error) {
     // The kernel ended over the same bytes before it asked.
-    if (isFault(error)) return false;
+    if (isFault(error)) return undefined;
     throw error;
   }
 }
