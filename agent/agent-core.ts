@@ -12,6 +12,7 @@ import type { Devices } from "./devices/devices.ts";
 import { DialogueRecorder } from "./dialogues/dialogue-recorder.ts";
 import { DialogueStore } from "./dialogues/dialogue-store.ts";
 import { CardPayments } from "./features/card-verification/card-payments.ts";
+import { createNoteDesk, rememberOpenNotes } from "./features/offline-notes/index.ts";
 import type { Identity } from "./identity.ts";
 import type { Journal } from "./journal/journal.ts";
 import { openJournal } from "./journal/sqlite-journal.ts";
@@ -77,6 +78,8 @@ export async function startAgentCore(options: AgentCoreOptions): Promise<AgentCo
       random: options.random,
       log: log.for("journal"),
       onFailed: onFatal,
+      signingKey: identity.signingKey,
+      onCorrupt: onFatal,
     }),
   );
   const link = stack.use(linkToHub(options, { journal, disk }));
@@ -169,6 +172,15 @@ function createPayments(
     now,
     log,
   });
+  const noteDesk = createNoteDesk({
+    ...identity,
+    epoch: journal.epoch,
+    hubClock: link.clock,
+    leases: link.leases,
+    random,
+    payee: merchantName,
+  });
+  rememberOpenNotes(noteDesk, journal);
   const lane = new ReaderLane(devices, answerFirst);
   const cardTimeoutMs = config.payment.cardTimeoutSec * 1_000;
   const cardPayments = new CardPayments({ terminalId, hub: link.cards, lane, clock, log, now, cardTimeoutMs });
@@ -180,6 +192,11 @@ function createPayments(
     leases: link.leases,
     lane,
     scanner: new ScannerLane(devices),
+    // A phone counts a note as spent the moment it shows it: none is asked for where none could be taken.
+    get notes() {
+      const { lease } = link.leases.view() ?? {};
+      return lease?.means.includes("note") && devices.lend("code-scanner") ? noteDesk : undefined;
+    },
     answerFirst,
     readCard,
     random,

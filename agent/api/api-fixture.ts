@@ -75,6 +75,7 @@ export class FakePayments implements Payments {
   cancel = () => fail({ why: "too-late", detail: "the card is being worked with" } as const);
   void = async () => fail({ why: "forwarding", detail: "the hub may have it; refund it" } as const);
   reprint = async () => fail({ why: "no-printer", detail: "no printer is ready" } as const);
+  printChallenge = async () => fail({ why: "nothing-to-print", detail: "no phone is awaited" } as const);
   onEvent(listener: (event: PaymentEvent) => void) {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

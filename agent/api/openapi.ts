@@ -92,6 +92,7 @@ function paymentPaths(): Json {
         },
       },
     ),
+    "/v1/payments/{id}/challenge": act("Print what a phone scans to pay with a note of staged value."),
     "/v1/payments/{id}/reprint": act("Print a copy, marked as one."),
     "/v1/refunds": {
       post: {

@@ -112,6 +112,11 @@ function actionRoutes(app: FastifyInstance, payments: Payments): void {
     if (params === undefined || body === undefined) return reply;
     return outcome(reply, await payments.checkSignature({ id: params.id, accepted: body.accepted }));
   });
+  app.post("/v1/payments/:id/challenge", async (request, reply) => {
+    const params = parse(reply, PaymentParamsSchema, request.params);
+    if (params === undefined || parse(reply, NoBodySchema, request.body) === undefined) return reply;
+    return outcome(reply, await payments.printChallenge(params.id));
+  });
   app.post("/v1/payments/:id/reprint", async (request, reply) => {
     const params = parse(reply, PaymentParamsSchema, request.params);
     if (params === undefined || parse(reply, NoBodySchema, request.body) === undefined) return reply;

@@ -6,13 +6,12 @@ import { Fault, isFault, reasonOf } from "../../base/fault.ts";
 import type { PaymentId } from "../../base/ids.ts";
 import type { Money } from "../../base/money.ts";
 import { fail, ok, type Result } from "../../base/result.ts";
-import { fromWireMoney } from "../../wire/common.ts";
 import type { EntryBody, EntryOf } from "../../wire/journal-entry.ts";
 import { type JournalEntry, NOTHING_TAKEN, type QueueState } from "../journal/journal.ts";
+import { type Asked, askedBefore, differingField } from "./asked.ts";
 import { viewOf } from "./payment-view.ts";
 import type {
   CancelRefusal,
-  Conflict,
   PaymentEvent,
   PaymentStage,
   Payments,
@@ -56,14 +55,6 @@ interface Running {
   stage: PaymentStage;
   /** On the monotonic clock: when it reached its stage. */
   movedMs: number;
-}
-
-/** What the caller asked for, to compare a repeat with. */
-interface Asked {
-  readonly operation: "purchase" | "refund";
-  readonly amount: Money;
-  readonly reference?: string;
-  readonly originalId?: PaymentId;
 }
 
 /** Where a cancellation can still end a payment: before the card is worked with, or while the hub is waited for. */
@@ -199,7 +190,16 @@ export class PaymentDesk implements Payments {
       return fail({ why: "nothing-to-print", detail: `payment ${id} is ${view.status}` });
     const printed = await this.#options.tickets.copy(id);
     if (printed === "printed") return this.#viewed(id);
-    return fail({ why: "no-printer", detail: "the printer is not ready; run `tillway doctor`" });
+    return fail(NO_PRINTER);
+  }
+
+  async printChallenge(id: PaymentId): Promise<Result<PaymentView, ReprintRefusal>> {
+    const view = this.get(id);
+    if (!view) return fail({ why: "not-found", detail: `no payment ${id} here` });
+    if (view.challenge === undefined)
+      return fail({ why: "nothing-to-print", detail: `payment ${id} awaits no phone that could answer on paper` });
+    const printed = await this.#options.tickets.challenge(view.challenge, view.amount);
+    return printed === "printed" ? this.#viewed(id) : fail(NO_PRINTER);
   }
 
   onEvent(listener: (event: PaymentEvent) => void): () => void {
@@ -354,30 +354,13 @@ function viewOfStored(stored: readonly EntryBody[]): PaymentView {
   return present(viewOf(stored, approved ? "eligible" : undefined), "the view of a decided payment");
 }
 
+const NO_PRINTER: ReprintRefusal = { why: "no-printer", detail: "the printer is not ready; run `tillway doctor`" };
+
 const bodies = (entries: readonly JournalEntry[]) => entries.map((entry) => entry.body);
 
 type ForwardedApproval = JournalEntry & { readonly forward: number; readonly body: EntryOf<"decision"> };
 const isForwardedApproval = (entry: JournalEntry): entry is ForwardedApproval =>
   entry.forward !== undefined && entry.body.kind === "decision" && entry.body.outcome === "approved";
-
-function askedBefore(entries: readonly JournalEntry[]): Asked | undefined {
-  const intent = bodies(entries).find((body): body is EntryOf<"intent"> => body.kind === "intent");
-  if (!intent) return undefined;
-  return {
-    operation: intent.operation,
-    amount: fromWireMoney(intent.amount),
-    ...(intent.reference === undefined ? {} : { reference: intent.reference }),
-    ...(intent.originalPaymentId === undefined ? {} : { originalId: intent.originalPaymentId }),
-  };
-}
-
-function differingField(known: Asked, asked: Asked): Conflict["field"] | undefined {
-  if (known.operation !== asked.operation) return "operation";
-  if (known.originalId !== asked.originalId) return "originalId";
-  if (known.amount.currency !== asked.amount.currency) return "amount.currency";
-  if (known.amount.minor !== asked.amount.minor) return "amount.minor";
-  return known.reference === asked.reference ? undefined : "reference";
-}
 
 function voidRefusal(state: QueueState | "not-found"): VoidRefusal {
   if (state === "forwarding")

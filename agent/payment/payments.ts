@@ -126,6 +126,8 @@ export interface Payments {
     readonly id: PaymentId;
     readonly accepted: boolean;
   }): Promise<Result<PaymentView, VoidRefusal | SignatureRefusal>>;
+  /** Prints the challenge that a phone answers with a note, for a counter without a display (RM11). */
+  printChallenge(id: PaymentId): Promise<Result<PaymentView, ReprintRefusal>>;
   /** Prints a marked copy. */
   reprint(id: PaymentId): Promise<Result<PaymentView, ReprintRefusal>>;
   /** How many are running now. */

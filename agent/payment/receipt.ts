@@ -38,6 +38,8 @@ interface Words {
   readonly reference: string;
   readonly total: string;
   readonly keep: string;
+  readonly scanToPay: string;
+  readonly noReceipt: string;
 }
 
 const WORDS: Readonly<Record<ReceiptLanguage, Words>> = {
@@ -64,6 +66,8 @@ const WORDS: Readonly<Record<ReceiptLanguage, Words>> = {
     reference: "Reference",
     total: "Total",
     keep: "Please keep this receipt.",
+    scanToPay: "Scan with your phone to pay",
+    noReceipt: "This is not a receipt.",
   },
   de: {
     purchase: "KAUF",
@@ -88,6 +92,8 @@ const WORDS: Readonly<Record<ReceiptLanguage, Words>> = {
     reference: "Referenz",
     total: "Summe",
     keep: "Bitte bewahren Sie diesen Beleg auf.",
+    scanToPay: "Zum Bezahlen mit dem Telefon scannen",
+    noReceipt: "Dies ist kein Beleg.",
   },
   fr: {
     purchase: "VENTE",
@@ -112,6 +118,8 @@ const WORDS: Readonly<Record<ReceiptLanguage, Words>> = {
     reference: "Référence",
     total: "Total",
     keep: "Merci de conserver ce reçu.",
+    scanToPay: "Scannez avec votre téléphone pour payer",
+    noReceipt: "Ceci n'est pas un reçu.",
   },
 };
 
@@ -157,6 +165,27 @@ export function receiptOf({ payment, site, terminalId, marking }: ReceiptInput):
     ? [...merchants(body, words), { kind: "cut" as const }, ...customers]
     : customers;
   return { title: `${payment.operation} ${payment.id} ${marking}`, lines };
+}
+
+export interface ChallengeInput {
+  readonly text: string;
+  readonly amount: Money;
+  readonly site: Site;
+}
+
+/** What a payer scans where the counter has no display for its customers. */
+export function challengeSlip({ text, amount, site }: ChallengeInput): ReceiptDocument {
+  const words = WORDS[site.language];
+  return {
+    title: "challenge",
+    lines: [
+      { kind: "text", text: site.merchantName, align: "center", bold: true },
+      { kind: "text", text: words.scanToPay, align: "center" },
+      { kind: "pair", label: words.total, value: localAmount(amount, site), bold: true },
+      { kind: "qr", text },
+      { kind: "text", text: words.noReceipt, align: "center" },
+    ],
+  };
 }
 
 /** A copy that is asked for later needs no second signature. */

@@ -4,13 +4,14 @@ import type { Lane } from "../../base/daemon.ts";
 import { isFault, reasonOf } from "../../base/fault.ts";
 import type { PaymentId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
+import type { Money } from "../../base/money.ts";
 import type { PrintFailure, ReceiptPrinter } from "../../drivers/capability.ts";
 import type { EntryBody, EntryOf } from "../../wire/journal-entry.ts";
 import type { Devices } from "../devices/devices.ts";
 import { type Journal, NOTHING_TAKEN } from "../journal/journal.ts";
 import { nextMarking, nextPrint, viewOf } from "./payment-view.ts";
 import type { PaymentStage } from "./payments.ts";
-import { receiptOf, type Site } from "./receipt.ts";
+import { challengeSlip, receiptOf, type Site } from "./receipt.ts";
 
 export interface TicketPrinterOptions {
   readonly journal: Journal;
@@ -67,6 +68,17 @@ export class TicketPrinter implements AsyncDisposable {
   /** Prints a marked copy now, whatever is due. */
   copy(id: PaymentId): Promise<Outcome> {
     return this.#inLane(() => this.#print(id));
+  }
+
+  /** Prints what a phone scans to pay with a note. It is no receipt, so nothing of it is written down. */
+  challenge(text: string, amount: Money): Promise<Outcome> {
+    return this.#inLane(async () => {
+      const printer = this.#options.devices.lend("receipt-printer");
+      if (!printer) return "no-printer";
+      const document = challengeSlip({ text, amount, site: this.#options.site });
+      const { result } = await this.#send(printer, document, () => Promise.resolve());
+      return result === "proven" ? "printed" : "failed";
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -124,3 +124,18 @@ test("two customers at once: each code pays the sale that waited first, and no c
   expect(await second).toMatchObject({ status: "declined", reason: "E_UNKNOWN" });
   expect(till.hub.requests).toHaveLength(1);
 });
+
+test("RM11 a counter without a display prints the challenge, which is no receipt and leaves no entry", async () => {
+  const sold = till.sell("p-1", 500n);
+  await till.clock.advance(0);
+  const printed = await till.desk.printChallenge("p-1" as PaymentId);
+  expect(printed).toMatchObject({ ok: true, value: { challenge: "OC1:p-1-500" } });
+  expect(till.paper.documents.at(-1)?.lines).toContainEqual({ kind: "qr", text: "OC1:p-1-500" });
+  expect(till.kinds("p-1")).toEqual(["intent"]);
+  till.scanner.scan("OA1:good");
+  await sold;
+  expect(await till.desk.printChallenge("p-1" as PaymentId)).toMatchObject({
+    ok: false,
+    error: { why: "nothing-to-print" },
+  });
+});

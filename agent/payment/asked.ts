@@ -1,0 +1,34 @@
+/** What a till asked for first: a repeat is compared with it (RM4). */
+import type { PaymentId } from "../../base/ids.ts";
+import type { Money } from "../../base/money.ts";
+import { fromWireMoney } from "../../wire/common.ts";
+import type { EntryOf } from "../../wire/journal-entry.ts";
+import type { JournalEntry } from "../journal/journal.ts";
+import type { Conflict } from "./payments.ts";
+
+/** What the caller asked for, to compare a repeat with. */
+export interface Asked {
+  readonly operation: "purchase" | "refund";
+  readonly amount: Money;
+  readonly reference?: string;
+  readonly originalId?: PaymentId;
+}
+
+export function askedBefore(entries: readonly JournalEntry[]): Asked | undefined {
+  const intent = entries.map(({ body }) => body).find((body): body is EntryOf<"intent"> => body.kind === "intent");
+  if (!intent) return undefined;
+  return {
+    operation: intent.operation,
+    amount: fromWireMoney(intent.amount),
+    ...(intent.reference === undefined ? {} : { reference: intent.reference }),
+    ...(intent.originalPaymentId === undefined ? {} : { originalId: intent.originalPaymentId }),
+  };
+}
+
+export function differingField(known: Asked, asked: Asked): Conflict["field"] | undefined {
+  if (known.operation !== asked.operation) return "operation";
+  if (known.originalId !== asked.originalId) return "originalId";
+  if (known.amount.currency !== asked.amount.currency) return "amount.currency";
+  if (known.amount.minor !== asked.amount.minor) return "amount.minor";
+  return known.reference === asked.reference ? undefined : "reference";
+}
