@@ -55,7 +55,7 @@ const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const SHOWN_FIRST = 6;
 const SHOWN_LAST = 4;
-/** Terminals whose tokens are kept at hand; hashing a full list takes some 20 ms. */
+/** Terminals whose tokens are kept at hand; making them from a full list takes some 100 ms. */
 const CACHE_MAX = 256;
 
 interface DeniedRow {
@@ -67,6 +67,15 @@ interface DeniedRow {
   readonly at: number;
 }
 
+interface Named {
+  readonly accounts: readonly string[];
+  readonly devices: readonly string[];
+}
+function namesOf(rows: readonly DeniedRow[]): Named {
+  const of = (wanted: DeniedKind) => rows.filter(({ kind }) => kind === wanted).map(({ name }) => name);
+  return { accounts: of("account"), devices: of("device") };
+}
+
 const hmac = (key: Uint8Array, text: string): string => createHmac("sha256", key).update(text).digest("hex");
 
 export function createDenyList(options: DenyListOptions): DenyList {
@@ -76,11 +85,12 @@ export function createDenyList(options: DenyListOptions): DenyList {
   const cache = new Map<TerminalId, { readonly stamp: string; readonly list: Lease["denyList"] }>();
   const nameOf = ({ kind, id }: DeniedSubject): string => (kind === "card" ? hmac(tokenKey, id) : id);
 
-  function devicesDenied(rows: readonly DeniedRow[]): readonly string[] {
-    const own = rows.filter(({ kind }) => kind === "device").map(({ name }) => name);
-    const ofAccounts = rows.filter(({ kind }) => kind === "account").flatMap(({ name }) => options.devicesOf(name));
-    return [...new Set([...own, ...ofAccounts])];
-  }
+  /** Accounts and devices by name, read once for each version: every renewal of every lease asks for them. */
+  let named: (Named & { readonly version: number }) | undefined;
+  const devicesOfAll = ({ accounts, devices }: Named): readonly string[] =>
+    accounts.length === 0
+      ? devices
+      : [...new Set([...devices, ...accounts.flatMap((account) => options.devicesOf(account))])];
 
   return {
     get version() {
@@ -90,10 +100,10 @@ export function createDenyList(options: DenyListOptions): DenyList {
       transaction(database, () => {
         const name = nameOf(subject);
         if (sql.one(subject.kind, name)) return fail("known");
-        const devices = subject.kind === "account" ? options.devicesOf(subject.id).length : 0;
         const rows = sql.all();
         const others = rows.filter(({ kind }) => kind !== "device").length;
-        if (others + devicesDenied(rows).length + 1 + devices > DENIED_MAX) return fail("full");
+        const more = subject.kind === "account" ? options.devicesOf(subject.id).length : 0;
+        if (others + devicesOfAll(namesOf(rows)).length + 1 + more > DENIED_MAX) return fail("full");
         const sealed = subject.kind === "card" ? seal(sealingKey, { name, pan: subject.id }, random) : null;
         const row = { ...subject, name, shown: shownOf(subject), sealed, why: why ?? null, at: clock.now() };
         sql.insert(row);
@@ -113,15 +123,14 @@ export function createDenyList(options: DenyListOptions): DenyList {
 
     forTerminal(terminalId, cardTokenKey) {
       const version = sql.version();
-      const rows = sql.all();
-      const devices = devicesDenied(rows);
+      if (named?.version !== version) named = { version, ...namesOf(sql.all()) };
+      const devices = devicesOfAll(named);
       const stamp = `${version}/${devices.length}/${Buffer.from(cardTokenKey).toString("hex")}`;
       const known = cache.get(terminalId);
       if (known?.stamp === stamp) return known.list;
-      const names = rows.flatMap((row) => {
-        if (row.kind === "card") return [unseal(sealingKey, row)];
-        return row.kind === "account" ? [`account:${row.name}`] : [];
-      });
+      const cards = sql.all().filter(({ kind }) => kind === "card");
+      const names = cards.map((row) => unseal(sealingKey, row));
+      for (const account of named.accounts) names.push(`account:${account}`);
       for (const device of devices) names.push(`device:${device}`);
       // A denied account may have got more devices since; what was denied by name comes first.
       const tokens = names.slice(0, DENIED_MAX).map((name) => hmac(cardTokenKey, name));
