@@ -75,7 +75,7 @@ export function registerHub(program: Command): void {
       .command("dialogue <file>")
       .description("opens what `tillway dialogue --sealed` printed at a terminal; shows card data in clear"),
   ).action(guarded(openDialogue));
-  registerJournals(hub, { withConfig, clientOf, pages, amountText });
+  registerJournals(hub, { withConfig, clientOf, pages, amountText, configOf });
   registerCards(hub, { withConfig, clientOf, pages, amountText });
   registerPhones(hub, { withConfig, clientOf, pages, amountText });
   registerCodes(hub, { withConfig, clientOf, pages, amountText });

@@ -23,6 +23,7 @@ import {
 } from "./core/terminals/index.ts";
 import { bearerOf, ErrorSchema, HttpRefusal, jsonSchema, parseInput, sameSecret } from "./http.ts";
 import type { HubCore } from "./hub-core.ts";
+import { registerImportRoutes } from "./import-routes.ts";
 import type { ServerTls } from "./mqtt-gateway.ts";
 import { createRefusals, type Refusals, refusalOf } from "./refusals.ts";
 
@@ -96,6 +97,7 @@ export async function openHttpGateway(options: HttpGatewayOptions): Promise<Http
     });
     registerAuthorisationRoutes(scope, options.hub.authorisation);
     registerReconciliationRoutes(scope, options.hub.reconciliation);
+    registerImportRoutes(scope, options.hub.imports);
     registerIngestRoutes(scope, { ingest: options.hub.ingest, clock: options.clock });
     registerTerminalRoutes(scope, options.terminalParts);
     registerTerminalOperatorRoutes(scope, options.terminalParts);

@@ -28,6 +28,7 @@ import { createPayers, type Payers, payerMigrations } from "./core/payers/index.
 import { createReconciliation, type Reconciliation, reconciliationMigrations } from "./core/reconciliation/index.ts";
 import { createTerminals, type LeasePolicy, type Terminals, terminalMigrations } from "./core/terminals/index.ts";
 import { createGroupCommit, type GroupCommit } from "./group-commit.ts";
+import { createImports, type ImportSink } from "./import-sessions.ts";
 import type { HubKeys } from "./keys.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import type { FeatureMessage, HubService, OfflineCodePolicy, OfflineNotePolicy, OperatorRoute } from "./service.ts";
@@ -72,6 +73,8 @@ export interface HubCore {
   readonly terminals: Terminals;
   readonly authorisation: Authorisation;
   readonly ingest: Ingest;
+  /** Journals that come as a file. */
+  readonly imports: ImportSink;
   readonly payers: Payers;
   readonly reconciliation: Reconciliation;
   readonly metrics: Metrics;
@@ -179,6 +182,7 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     terminals,
     authorisation,
     ingest,
+    imports: createImports({ commits, ingest, terminals, clock, random, log: log.for("import") }),
     payers,
     reconciliation,
     metrics,

@@ -1,8 +1,16 @@
-/** `tillway hub findings` and `tillway hub quarantine`: what is wrong with terminals' journals, and what to do about it. */
+/**
+ * `tillway hub findings`, `quarantine` and `import`: what is wrong with terminals' journals, what to do about it, and a
+ * journal that comes as a file.
+ */
 import type { Command } from "commander";
 import { z } from "zod";
 import { guarded } from "../../base/daemon.ts";
+import { isFault } from "../../base/fault.ts";
 import type { HubCommands } from "../cards/cli.ts";
+import type { HubConfig } from "../config.ts";
+import { type ImportReport, importFile } from "../import-file.ts";
+import { remoteImports } from "../import-routes.ts";
+import { importStopped } from "../import-stopped.ts";
 
 interface Shared {
   readonly config: string;
@@ -10,7 +18,28 @@ interface Shared {
 type Listing = Shared & { readonly json?: true; readonly terminal?: string; readonly open?: true };
 type Decision = Shared & { readonly by: string; readonly why: string };
 
-export function registerJournals(hub: Command, commands: HubCommands): void {
+export interface JournalCommands extends HubCommands {
+  configOf(options: Shared): HubConfig;
+}
+
+const IMPORT_HELP = `
+FILE is what "tillway journal export" or an archive of a terminal holds. Its signature is checked against the key that the
+terminal was enrolled with, also of a terminal that is revoked, then its chain; then each entry is taken like any other:
+what is held already changes nothing, so that a second import does nothing. Card data are in no export: the customer of a
+sale that this hub never authorised is not known, and the sale is exposure of the party that the configuration names.
+
+While a hub runs the file is sent to it in parts; while none runs its database is opened here. Run it as the hub's user.`;
+
+export function registerJournals(hub: Command, commands: JournalCommands): void {
+  registerFindings(hub, commands);
+  commands
+    .withConfig(hub.command("import <file>").description("takes a terminal's journal from its file; it may be revoked"))
+    .option("--json", "the whole report as one JSON object")
+    .addHelpText("after", IMPORT_HELP)
+    .action(guarded((file: string, options: Listing) => importJournal(commands, file, options)));
+}
+
+function registerFindings(hub: Command, commands: HubCommands): void {
   const { withConfig } = commands;
   const listing = (command: Command): Command =>
     withConfig(command)
@@ -120,4 +149,45 @@ const Answer = z.object({ closed: Closed });
 async function decide({ clientOf }: HubCommands, path: string, { by, why, ...shared }: Decision): Promise<void> {
   const { closed } = Answer.parse(await clientOf(shared).post(path, { by, why }));
   console.log(closedText(closed));
+}
+
+async function importJournal(commands: JournalCommands, file: string, options: Listing): Promise<void> {
+  const report = await importWhereverHeld(commands, file, options);
+  if (options.json) {
+    console.log(JSON.stringify(report));
+    return;
+  }
+  for (const line of reportLines(report)) console.log(line);
+}
+
+async function importWhereverHeld(
+  { configOf, clientOf }: JournalCommands,
+  file: string,
+  options: Shared,
+): Promise<ImportReport> {
+  try {
+    return await importStopped(file, configOf(options));
+  } catch (error) {
+    if (!isFault(error, "lock.held")) throw error;
+    return importFile(
+      file,
+      remoteImports(() => clientOf(options)),
+    );
+  }
+}
+
+function reportLines(report: ImportReport): readonly string[] {
+  const { terminalId, epoch, entries, skipped, held, counts, refused, firstBad } = report;
+  const fresh = entries - skipped - held;
+  const { processed, declined, expired, quarantined } = counts;
+  return [
+    `${terminalId}, journal ${epoch}: ${entries} entries, ${skipped} of them not for a hub, ${held} held already`,
+    fresh === 0
+      ? "nothing new: this import changed nothing"
+      : `${fresh} new: ${processed} processed, ${declined} declined, ${expired} expired, ${quarantined} set aside`,
+    ...(firstBad === undefined ? [] : [`entry ${firstBad.sequence} ${firstBad.why}`]),
+    ...refused.map(({ sequence, paymentId, status, reason, detail }) =>
+      [`entry ${sequence}`, paymentId, status, reason, detail].filter(Boolean).join("  "),
+    ),
+  ];
 }

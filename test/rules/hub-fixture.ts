@@ -19,7 +19,7 @@ import { batchText, type EntryReceipt, type ForwardedEntry } from "../../wire/ad
 import type { AuthorisationRequest, AuthorisationResponse } from "../../wire/authorisation.ts";
 import { digestOfSealed, type SealedCardData, sealCardData } from "../../wire/card-data.ts";
 import type { DownEnvelope, DownOf, UpEnvelope } from "../../wire/envelope.ts";
-import { type EntryBody, type EntryOf, GENESIS_HASH, hashEntry } from "../../wire/journal-entry.ts";
+import { type EntryBody, type EntryOf, GENESIS_HASH, hashEntry, type StoredEntry } from "../../wire/journal-entry.ts";
 import { newSigningKeys, publicKeyText, type SigningKeys, signText } from "../../wire/signing.ts";
 import type { Presence } from "../../wire/terminal.ts";
 
@@ -212,11 +212,16 @@ export class FakeTerminal {
     return { sequence: this.#sequence, forward: this.#forward, hash: this.#hash };
   }
 
-  /** An entry that is kept and never sent. */
-  keep(): void {
+  /** The next entry, of a kind that is never sent. */
+  kept(body: EntryBody): StoredEntry {
     this.#sequence += 1;
-    const kept = { sequence: this.#sequence, previousHash: this.#hash, text: "{}" };
-    this.#hash = hashEntry({ terminalId: this.terminalId, epoch: this.epoch, ...kept });
+    const content = { sequence: this.#sequence, previousHash: this.#hash, text: JSON.stringify(body) };
+    this.#hash = hashEntry({ terminalId: this.terminalId, epoch: this.epoch, ...content });
+    return { ...content, hash: this.#hash };
+  }
+
+  get keys(): SigningKeys {
+    return this.#options.keys;
   }
 
   /** Says that it is there, and up to where its journal goes; answered with a lease. */

@@ -121,12 +121,12 @@ describe("a copied disk", () => {
     await terminal.tell(terminal.advice("sale-2"));
     await clock.advance(1_000);
     expect(await copy.tell(copy.advice("other-2"))).toMatchObject([{ status: "quarantined", reason: "E_CONFLICT" }]);
-    copy.keep();
+    copy.kept(copy.decision("kept"));
     await clock.advance(1_000);
     expect(await copy.tell(copy.advice("other-3"))).toMatchObject([{ status: "processed" }]);
     expect(findingsOf(fixture)).toMatchObject([{ kind: "fork", sequence: 2 }]);
     await clock.advance(1_000);
-    terminal.keep();
+    terminal.kept(terminal.decision("kept"));
     await terminal.tell(terminal.advice("sale-3"));
     const [fork, clone] = findingsOf(fixture);
     expect(fork).toMatchObject({ kind: "fork", times: 2 });
@@ -139,7 +139,7 @@ describe("a copied disk", () => {
     const fixture = hubFixture();
     const { terminal } = fixture;
     const copy = terminal.copy();
-    terminal.keep();
+    terminal.kept(terminal.decision("kept"));
     copy.advice("other");
     await terminal.arrive();
     expect(findingsOf(fixture)).toEqual([]);
@@ -374,9 +374,7 @@ describe("RM18 a hub restored from an older backup", () => {
       "processed",
     ]);
     expect(results[2]).not.toHaveProperty("detail");
-    expect(results[3]?.detail).toBe(
-      "1000 minor units are exposure of operator: its card data were erased after an earlier receipt",
-    );
+    expect(results[3]?.detail).toBe("1000 minor units are exposure of operator: its card data did not come with it");
     expect((await terminal.arrive()).held?.watermark).toBe(5);
     expect(balancesOf(hub).find(({ id }) => id === fixture.merchant)).toEqual(
       whole.find(({ id }) => id === fixture.merchant),

@@ -256,11 +256,11 @@ function dispatch(parts: Dispatch, checked: GoodEntry): EntryOutcome {
     return { status: "quarantined", reason: "E_STATE", detail: ERASED };
   const outcome = dispatchBody(parts, checked);
   if (!erased || outcome.status !== "processed" || outcome.detail === undefined) return outcome;
-  return { ...outcome, detail: `${outcome.detail}: its card data were erased after an earlier receipt` };
+  return { ...outcome, detail: `${outcome.detail}: its card data did not come with it` };
 }
 
 const ERASED =
-  "deferred: its card data were erased after a receipt that this hub no longer knows; accept it if that said processed, else drop it";
+  "deferred: its card data did not come with it; accept it if the terminal holds a receipt that says processed, else drop it";
 
 /** Exported for what a person accepts. */
 export function dispatchBody(

@@ -6,4 +6,5 @@ export { FINDING_AFTER_MS } from "./findings.ts";
 export type { SetAside } from "./quarantine-store.ts";
 export { type IngestRouteParts, registerIngestRoutes } from "./routes.ts";
 export { ingestMigrations } from "./schema.ts";
-export { createIngest, type Ingest } from "./service.ts";
+export { createIngest, type Imported, type Ingest } from "./service.ts";
+export type { Source as JournalSource } from "./store.ts";

@@ -36,13 +36,18 @@ export interface SignedBatch {
 /** `stale`: the batch is of an earlier drainer; nothing of it was applied. */
 export type Taken = Applied | { readonly stale: Fault };
 
+export interface Imported extends Applied {
+  /** How many of the entries were here before, with what became of them. */
+  readonly held: number;
+}
+
 export interface Ingest {
   /** New for every database of the hub. */
   readonly hubEpoch: Epoch;
   /** Within the caller's transaction. Throws Fault `signature.invalid` for a batch that the terminal did not sign. */
   take(signed: SignedBatch, now: number): Taken;
   /** Entries of a journal whose file was checked as a whole, by the same rules. Within the caller's transaction. */
-  takeImported(source: Source, entries: readonly StoredEntry[], now: number): Applied;
+  takeImported(source: Source, entries: readonly StoredEntry[], now: number): Imported;
   /** Compares the newest entry that a terminal says it has with what is held. Within the caller's transaction. */
   checkHead(source: Source, head: Head | undefined, now: number): void;
   /** Every number up to it is held. */
@@ -63,8 +68,11 @@ export function createIngest(options: IngestOptions): Ingest {
     take: (signed, now) => take(parts, signed, now),
     takeImported(source, entries, now) {
       store.beginEpoch(source, now);
+      const isHeld = (entry: StoredEntry) =>
+        store.known(source, entry.sequence)?.hash === entry.hash || quarantine.find(source, entry) !== undefined;
+      const held = entries.filter(isHeld).length;
       const checked = entries.map((entry) => checkEntry(options.openCard, source, entry));
-      return applyBatch(parts, { source, entries: checked, watermark: store.watermark(source), now });
+      return { ...applyBatch(parts, { source, entries: checked, watermark: store.watermark(source), now }), held };
     },
     checkHead: (source, head, now) => findings.head(source, head, now),
     watermark: (source) => store.watermark(source),
