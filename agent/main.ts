@@ -94,6 +94,7 @@ function serve({ config, core, devices, clock, log }: Serving): Promise<RunningA
     devices,
     payments: desk,
     journal,
+    forwarder,
     hub: link.hub,
     hubClock: link.clock,
     lease: () => link.leases.view(),

@@ -96,6 +96,7 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
   queueRoutes(app, {
     queue: new QueueActions({ ...options, now: options.now ?? (() => clock.now()) }),
     forwarder: options.forwarder,
+    health: options.health,
     onCancelled: ({ paymentId }) => {
       const payment = payments.get(paymentId);
       if (payment) events.send("payment.ended", { payment: paymentJson(payment) });

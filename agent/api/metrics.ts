@@ -41,8 +41,16 @@ export function metricsText({ status, counter, eventClientsDropped }: Sources): 
     ...gauge("tillway_queue_depth", "Entries without the hub's receipt.", [` ${status.queue.depth}`]),
     ...gauge("tillway_queue_oldest_seconds", "Age of the oldest of them.", [` ${status.queue.oldestAgeSec}`]),
     ...gauge("tillway_queue_quarantined", "Entries the hub could not take.", [` ${status.queue.quarantined}`]),
+    ...gauge("tillway_queue_outstanding", "Offline sales without the hub's receipt.", [
+      ` ${status.queue.outstandingCount}`,
+    ]),
+    ...gauge("tillway_queue_outstanding_minor", "Their sum in minor units.", [` ${status.queue.outstandingMinor}`]),
+    ...gauge("tillway_queue_rate", "Entries with a receipt per second, lately.", [` ${status.queue.ratePerSec ?? 0}`]),
+    ...optional("tillway_queue_eta_seconds", "Until the queue is empty at that rate.", status.queue.etaSec),
     ...gauge("tillway_journal_sequence", "Entries in the journal.", [` ${status.journal.sequence}`]),
     ...gauge("tillway_disk_free_megabytes", "Free on the journal's disk.", [` ${status.disk.freeMb}`]),
+    ...optional("tillway_disk_left_bytes", "Until offline sales stop.", status.disk.leftBytes),
+    ...optional("tillway_disk_left_hours", "The same at the rate since the start.", status.disk.hoursLeft),
     ...gauge(
       "tillway_device_ready",
       "1 while the device is ready.",
@@ -64,6 +72,10 @@ const gauge = (name: string, help: string, values: readonly string[]): string[] 
   `# TYPE ${name} gauge`,
   ...values.map((value) => name + value),
 ];
+
+/** Not told at all while it is not known: 0 would be an alarm. */
+const optional = (name: string, help: string, value: number | undefined): string[] =>
+  value === undefined ? [] : gauge(name, help, [` ${value}`]);
 
 function clockLines({ clock }: Status): string[] {
   if (clock.aheadOfHubMs === undefined) return [];

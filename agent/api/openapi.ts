@@ -144,6 +144,8 @@ function queuePaths(): Json {
       responses: responses({ 200: answer("the entry as it is now", ref("QueueEntryDetail")) }, 404, 409, 503),
     },
   });
+  const entries = { type: "array", items: ref("QueueEntry") };
+  const listed = { type: "object", properties: { summary: { type: "object" }, entries } };
   return {
     "/v1/queue": {
       get: {
@@ -153,7 +155,7 @@ function queuePaths(): Json {
           query("paymentId", "of one payment"),
           query("limit", "1 to 1000 (default 100)"),
         ],
-        responses: responses({ 200: answer("entries", listOf("entries", "QueueEntry")) }),
+        responses: responses({ 200: answer("entries, and the queue in a few figures", listed) }),
       },
     },
     "/v1/queue/{id}": {

@@ -90,7 +90,9 @@ test("a quarantined entry is retried by its payment's id: the hub is asked again
   hub.answer = quarantines;
   await sell("p-1");
   await turn();
-  expect(await tillway("list")).toMatch(/^entry .*\n2 .*quarantined .*sent 1x .*E_FORMAT unknown tag$/);
+  expect(await tillway("list")).toMatch(
+    /^queue: 1 waiting.*\nentry .*\n2 .*quarantined .*sent 1x .*E_FORMAT unknown tag$/,
+  );
   hub.answer = takesAll;
   expect(await tillway("retry", "p-1", "--by", "ann", "--why", "mended")).toContain("eligible");
   await turn();

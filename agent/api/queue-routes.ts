@@ -1,6 +1,7 @@
 /** The routes of the store-and-forward queue: looking at it, and what a person does to one entry of it. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Result } from "../../base/result.ts";
+import type { Health } from "../health/health.ts";
 import type { Forwarder } from "../saf/forwarder.ts";
 import type { Actor, QueueActions, QueueDetail, QueueRefusal } from "../saf/queue-actions.ts";
 import { type ApiError, parse, refuse } from "./api-errors.ts";
@@ -16,17 +17,20 @@ import {
 export interface QueueRoutesOptions {
   readonly queue: QueueActions;
   readonly forwarder: Pick<Forwarder, "retry" | "stats">;
+  readonly health: Pick<Health, "status">;
   /** An entry was cancelled: its payment has ended in another way. */
   readonly onCancelled: (entry: QueueDetail) => void;
 }
 
-export function queueRoutes(app: FastifyInstance, { queue, forwarder, onCancelled }: QueueRoutesOptions): void {
+export function queueRoutes(app: FastifyInstance, { queue, forwarder, health, onCancelled }: QueueRoutesOptions): void {
   app.get("/v1/queue", (request, reply) => {
     const query = parse(reply, QueueQuerySchema, request.query);
     if (query === undefined) return reply;
     const { state, paymentId, limit } = query;
     const filter = { limit, ...(state && { state }), ...(paymentId && { paymentId }) };
-    return { entries: queue.list(filter).map(queueViewJson) };
+    const { queue: summary, lease } = health.status();
+    const currency = lease && { currency: lease.remaining.currency };
+    return { summary: { ...summary, ...currency }, entries: queue.list(filter).map(queueViewJson) };
   });
   app.get("/v1/queue/:id", (request, reply) => {
     const params = parse(reply, QueueParamsSchema, request.params);

@@ -88,3 +88,22 @@ test.each<[string, Partial<HealthSources>]>([
 ])("RM8 says %s", (words, over) => {
   expect(selling(sources(over))).toBe(words);
 });
+
+test("the queue's rate tells how long the rest takes, and the disk's reserve how long it lasts", async () => {
+  const clock = new ManualClock();
+  const base = sources();
+  const head = { sequence: 1_000, forward: 3, hash: "ab" };
+  const journal = { ...base.journal, head, backlog: () => ({ depth: 500 }) };
+  const disk = { freeBytes: () => 100_000_000, reserveBytes: 16_000_000 };
+  const health = createHealth({ ...base, clock, journal, disk, forwarder: { ratePerSec: 41.66 } });
+  expect(health.status()).toMatchObject({
+    queue: { ratePerSec: 41.7, etaSec: 13 },
+    disk: { leftBytes: 84_000_000 },
+  });
+  expect(health.status().disk.hoursLeft).toBeUndefined();
+  await clock.advance(3_600_000);
+  head.sequence += 5_000;
+  // 5,000 entries an hour of 1,400 bytes.
+  expect(health.status().disk.hoursLeft).toBe(12);
+  expect(createHealth({ ...base, forwarder: { ratePerSec: 0 } }).status().queue.etaSec).toBeUndefined();
+});

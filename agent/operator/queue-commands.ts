@@ -4,11 +4,15 @@ import { z } from "zod";
 import { guarded } from "../../base/daemon.ts";
 import { Fault } from "../../base/fault.ts";
 import { QueueDetailSchema, QueueViewSchema } from "../api/queue-schemas.ts";
+import { StatusSchema } from "../health/health.ts";
 import { type CommandTools, type Shared, withTarget } from "./command-tools.ts";
 import { queueDetailText, queueText } from "./queue-words.ts";
 import { accepted } from "./sale.ts";
 
-const Views = z.object({ entries: z.array(QueueViewSchema) });
+const Views = z.object({
+  summary: StatusSchema.shape.queue.extend({ currency: z.string().optional() }),
+  entries: z.array(QueueViewSchema),
+});
 const Details = z.object({ entries: z.array(QueueDetailSchema) });
 
 const EXAMPLES = `
@@ -39,7 +43,7 @@ export function registerQueue(program: Command, tools: CommandTools): void {
         const query = new URLSearchParams({ limit, ...(state !== undefined && { state }) });
         return tools.show(options, {
           path: `/v1/queue?${query}`,
-          read: (json) => queueText(Views.parse(json).entries),
+          read: (json) => queueText(Views.parse(json)),
         });
       }),
     );

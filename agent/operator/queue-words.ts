@@ -1,9 +1,16 @@
 /** What the command line prints of the store-and-forward queue. */
 import type { QueueDetailJson, QueueViewJson } from "../api/queue-schemas.ts";
-import { amountText, durationText, table } from "./words.ts";
+import type { Status } from "../health/health.ts";
+import { amountText, durationText, queueSummary, table } from "./words.ts";
 
-export function queueText(entries: readonly QueueViewJson[]): string {
-  if (entries.length === 0) return "the queue is empty";
+export interface QueueJson {
+  readonly summary: Status["queue"] & { readonly currency?: string | undefined };
+  readonly entries: readonly QueueViewJson[];
+}
+
+export function queueText({ summary, entries }: QueueJson): string {
+  const whole = `queue: ${queueSummary(summary, summary.currency)}`;
+  if (entries.length === 0) return whole;
   const rows = entries.map((entry) => [
     String(entry.sequence),
     durationText(entry.ageSec),
@@ -15,7 +22,8 @@ export function queueText(entries: readonly QueueViewJson[]): string {
     nextTryText(entry),
     entry.lastError ?? "",
   ]);
-  return table([["entry", "age", "state", "kind", "payment", "amount", "tries", "next try", "last error"], ...rows]);
+  const columns = ["entry", "age", "state", "kind", "payment", "amount", "tries", "next try", "last error"];
+  return [whole, table([columns, ...rows])].join("\n");
 }
 
 export function queueDetailText(entry: QueueDetailJson): string {

@@ -7,6 +7,7 @@ import {
   durationText,
   eventText,
   outcomeText,
+  queueSummary,
   refundStageWords,
   stageWords,
   statusText,
@@ -90,6 +91,14 @@ test("the status leads with whether it sells", () => {
     "reader    ready: a reader",
   ]);
   expect(durationText(200_000)).toBe("2 days");
+});
+
+test("the queue's words say how much waits, since when, worth what, and how long it takes", () => {
+  const queue = { depth: 3, oldestAgeSec: 90, quarantined: 1, outstandingCount: 3, outstandingMinor: "4500" };
+  expect(queueSummary({ ...queue, ratePerSec: 1.5, etaSec: 2 }, "EUR")).toBe(
+    "3 waiting, oldest 1 min, 45.00 EUR sold offline, about 2 s at 1.5 a second, 1 quarantined",
+  );
+  expect(queueSummary({ ...queue, depth: 0, quarantined: 0, outstandingMinor: "0" }, "EUR")).toBe("empty");
 });
 
 test("events are one line each", () => {

@@ -71,9 +71,9 @@ export function statusText(status: Status): string {
     ["terminal", `${status.terminalId}, version ${status.version}, up ${durationText(status.uptimeSec)}`],
     ["hub", `${hub.state} (${hub.via})`],
     ["lease", lease ? leaseText(lease) : "none"],
-    ["queue", queueSummary(queue)],
+    ["queue", queueSummary(queue, lease?.remaining.currency)],
     ["journal", `entry ${journal.sequence} of ${journal.epoch}`],
-    ["disk", `${disk.freeMb} MB free, ${disk.reserveMb} MB kept`],
+    ["disk", diskText(disk)],
     ["clock", clock.aheadOfHubMs === undefined ? `${clock.now}, not compared with the hub` : clockText(clock)],
     ...status.devices.map(({ id, state, detail }) => [id, `${state}: ${detail}`]),
   ];
@@ -83,10 +83,26 @@ export function statusText(status: Status): string {
 const leaseText = (lease: NonNullable<Status["lease"]>): string =>
   `${amountText(lease.remaining)} or ${lease.remainingCount} sales left, ${amountText(lease.perSale)} each, until ${lease.expiresAt}`;
 
-function queueSummary(queue: Status["queue"]): string {
-  const waiting = queue.depth === 0 ? "empty" : `${queue.depth} waiting, oldest ${durationText(queue.oldestAgeSec)}`;
-  return queue.quarantined === 0 ? waiting : `${waiting}, ${queue.quarantined} quarantined`;
+/** How much waits, since when, worth what, and how long it takes at the present rate. */
+export function queueSummary(queue: Status["queue"], currency: string | undefined): string {
+  const { depth, oldestAgeSec, outstandingMinor, ratePerSec, etaSec, quarantined } = queue;
+  const sum = currency !== undefined && outstandingMinor !== "0" && amountText({ minor: outstandingMinor, currency });
+  const parts = [
+    depth === 0 ? "empty" : `${depth} waiting, oldest ${durationText(oldestAgeSec)}`,
+    sum ? `${sum} sold offline` : "",
+    depth > 0 && etaSec !== undefined ? `about ${durationText(etaSec)} at ${ratePerSec} a second` : "",
+    quarantined > 0 ? `${quarantined} quarantined` : "",
+  ];
+  return parts.filter((part) => part !== "").join(", ");
 }
+
+function diskText({ freeMb, reserveMb, leftBytes, hoursLeft }: Status["disk"]): string {
+  const hours =
+    hoursLeft === undefined ? "" : `, about ${durationText(hoursLeft * SECONDS_PER_HOUR)} at the present rate`;
+  const left = leftBytes === undefined ? "" : `; ${leftBytes} bytes until offline sales stop${hours}`;
+  return `${freeMb} MB free, ${reserveMb} MB kept${left}`;
+}
+const SECONDS_PER_HOUR = 3_600;
 
 const clockText = ({ now, aheadOfHubMs = 0 }: Status["clock"]): string =>
   `${now}, ${Math.abs(aheadOfHubMs / 1_000).toFixed(1)} s ${aheadOfHubMs < 0 ? "behind" : "ahead of"} the hub`;

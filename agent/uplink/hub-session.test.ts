@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { ManualClock } from "../../base/clock.ts";
 import { Fault, isFault } from "../../base/fault.ts";
-import type { PaymentId, TerminalId } from "../../base/ids.ts";
+import type { Epoch, PaymentId, TerminalId } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { money } from "../../base/money.ts";
 import {
@@ -52,6 +52,7 @@ class HandUplink extends LinkEvents implements Uplink {
 }
 
 const own = newSigningKeys();
+const OTHER_EPOCH = "ffffffffffffffff" as Epoch;
 const head = (): Omit<DownEnvelope, "type" | "body"> => ({
   v: 1,
   id: "0".repeat(24),
@@ -301,7 +302,9 @@ test("presence goes out when the link comes up, when another way takes over, and
   expect(uplink.sent).toHaveLength(0);
   uplink.set("up", "back");
   await clock.advance(0);
-  expect(uplink.sent).toMatchObject([{ type: "presence", body: { status: "online", outstanding: { minor: "500" } } }]);
+  expect(uplink.sent).toMatchObject([
+    { type: "presence", body: { status: "online", outstanding: { minor: "500" }, head: { sequence: 0, forward: 0 } } },
+  ]);
   uplink.announce("up", "another way");
   await clock.advance(0);
   expect(uplink.sent).toHaveLength(2);
@@ -361,4 +364,25 @@ test("RM2 no more than 64 requests wait for the hub; the next is told that nothi
   expect(await codeOf(hub.authorise(requestOf("one-more"), 1, forEver))).toBe("uplink.down");
   await clock.advance(5_000);
   expect(new Set(await Promise.all(asked))).toEqual(new Set(["uplink.timeout"]));
+});
+
+test("RM18 what the hub says it holds is told with whether it is news; of another journal it says nothing", () => {
+  const { hub, uplink } = world();
+  const heard: unknown[] = [];
+  hub.onHeld((held) => heard.push(held));
+  const held = (watermark: number, time: Signed): DownEnvelope => ({
+    ...head(),
+    type: "lease",
+    body: { time, held: { hubEpoch: OTHER_EPOCH, watermark } },
+  });
+  uplink.deliver(held(7, signedTime(NINE + 10_000)));
+  uplink.deliver(held(5, signedTime(NINE + 9_000)));
+  uplink.deliver({ ...held(9, signedTime(NINE + 11_000)), epoch: OTHER_EPOCH });
+  const receipt = { epoch: EPOCH, results: [], hubEpoch: OTHER_EPOCH, watermark: 8, time: signedTime(NINE + 12_000) };
+  uplink.deliver({ ...head(), type: "receipt", body: receipt });
+  expect(heard).toEqual([
+    { hubEpoch: OTHER_EPOCH, watermark: 7, fresh: true },
+    { hubEpoch: OTHER_EPOCH, watermark: 5, fresh: false },
+    { hubEpoch: OTHER_EPOCH, watermark: 8, fresh: true },
+  ]);
 });

@@ -59,7 +59,7 @@ test("status, devices and the queue are told in words and as JSON", async () => 
   );
   StatusSchema.parse(JSON.parse((await tillway("status", "--json")).out));
   expect((await tillway("devices")).out).toMatch(/^printer {2}(?:absent|opening) {2}serial:\/dev\/tillway-none {2}/);
-  expect((await tillway("queue", "list")).out).toBe("the queue is empty\n");
+  expect((await tillway("queue", "list")).out).toBe("queue: empty\n");
   expect((await tillway("queue", "retry")).out).toBe("trying now, 0 waiting\n");
 });
 
