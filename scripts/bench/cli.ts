@@ -5,6 +5,11 @@ import { type Figure, printFigures } from "./figures.ts";
 import { FOOTPRINT_RUNS } from "./footprint.ts";
 import { SALES_DEFAULT } from "./sale.ts";
 
+const DRAIN_SALES = 50_000;
+const DRAIN_RUNS = 3;
+const REOPEN_ENTRIES = 1_000_000;
+const SIMULATE_SALES = 500;
+
 interface BenchFlags {
   readonly json?: true;
 }
@@ -50,6 +55,28 @@ export function registerBench(program: Command): void {
       const { benchEmv } = await import("./emv.ts");
       await print(flags, () => benchEmv({ transactions: flags.transactions, onProgress }));
     });
+  bench
+    .command("drain")
+    .description(
+      "a backlog of offline sales from the journal to the hub's ledger, and opening a long journal (ten minutes)",
+    )
+    .option("--json", "one JSON object per figure")
+    .option("--sales <number>", "how many sales", count, DRAIN_SALES)
+    .option("--runs <number>", "how many times", count, DRAIN_RUNS)
+    .option("--entries <number>", "entries of the journal that is opened", entries, REOPEN_ENTRIES)
+    .action(async (flags: BenchFlags & { readonly sales: number; readonly runs: number; readonly entries: number }) => {
+      const { benchDrain } = await import("./drain/drain.ts");
+      await print(flags, () => benchDrain({ ...flags, onProgress }));
+    });
+  bench
+    .command("simulate")
+    .description("simulated time over real time for one terminal, and faults injected per second (a minute)")
+    .option("--json", "one JSON object per figure")
+    .option("--sales <number>", "sales of the simulated day", count, SIMULATE_SALES)
+    .action(async (flags: BenchFlags & { readonly sales: number }) => {
+      const { benchSimulate } = await import("./simulate.ts");
+      await print(flags, () => benchSimulate({ sales: flags.sales, onProgress }));
+    });
 }
 
 async function print(flags: BenchFlags, measure: () => Promise<Figure[]>): Promise<void> {
@@ -59,11 +86,14 @@ async function print(flags: BenchFlags, measure: () => Promise<Figure[]>): Promi
 /** Progress goes to standard error: standard output holds figures only. */
 const onProgress = (text: string): void => console.error(text);
 
-const COUNT_MAX = 100_000;
-function count(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1 || value > COUNT_MAX) {
-    throw new InvalidArgumentError(`a whole number from 1 to ${COUNT_MAX}`);
-  }
-  return value;
-}
+const upTo =
+  (most: number) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < 1 || value > most) {
+      throw new InvalidArgumentError(`a whole number from 1 to ${most}`);
+    }
+    return value;
+  };
+const count = upTo(100_000);
+const entries = upTo(10_000_000);

@@ -60,21 +60,26 @@ export interface PlanOptions {
   readonly sales: number;
   /** Classes that must not come: how a failing seed is made smaller. */
   readonly without: ReadonlySet<FaultClass>;
+  /** All classes that are not left out, in place of some. */
+  readonly every?: boolean;
+  /** In place of what would be drawn. */
+  readonly shape?: { readonly terminals: number; readonly openMs: number };
 }
 
 const MINUTE_MS = 60_000;
 /** The shop opens after everything has started. */
 const OPENS_MS = 60_000;
 
-export function makePlan({ chance, sales, without }: PlanOptions): Plan {
+export function makePlan({ chance, sales, without, every = false, shape }: PlanOptions): Plan {
   // Every draw is made whatever is left out, so that leaving one out shifts no other.
   const drawn = FAULT_CLASSES.filter((name) =>
     chance.happens(name === "old-copy" ? OLD_COPY_PROBABILITY : CLASS_PROBABILITY),
   );
-  const classes = new Set(drawn.filter((name) => !without.has(name)));
-  const terminals = chance.between(1, 3);
+  const classes = new Set((every ? FAULT_CLASSES : drawn).filter((name) => !without.has(name)));
+  const drawnTerminals = chance.between(1, 3);
   const customers = chance.between(3, 12);
-  const openMs = chance.between(60, 180) * MINUTE_MS;
+  const drawnOpenMs = chance.between(60, 180) * MINUTE_MS;
+  const { terminals, openMs } = shape ?? { terminals: drawnTerminals, openMs: drawnOpenMs };
   const link = makeLink(chance, classes);
   const planned = Array.from({ length: sales }, (_, index) =>
     makeSale(chance, { index, terminals, customers, openMs, classes }),
