@@ -1,5 +1,6 @@
 /** Opens `journal.db` for its one writer: takes the lock, knows whose it is, checks the newest part of its chain. */
 import type { KeyObject } from "node:crypto";
+import { statSync } from "node:fs";
 import type { Clock } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
 import { type Epoch, newEpoch, type PaymentId, type RandomBytes, type TerminalId } from "../../base/ids.ts";
@@ -13,6 +14,8 @@ import { FACT, type Opened, verifyOpening } from "./verify-opening.ts";
 
 /** The write-ahead log is folded into the file at this many pages of 4 KiB: each folding costs two more fsyncs. */
 const LOG_PAGES_MAX = 4_000;
+/** The least that a SQLite file can be. */
+const PAGE_BYTES_MIN = 512;
 /** The name of the count of openings. */
 const FENCE = "fence";
 
@@ -55,6 +58,7 @@ export interface OpenFileOptions {
 
 export function openJournalFile(options: OpenFileOptions): JournalFile {
   const { path, terminalId } = options;
+  refuseRemnant(path);
   const database = openSqlite(path, { migrations: JOURNAL_MIGRATIONS });
   try {
     // With the lock held for good, a second agent is refused at its start and not in the middle of its first sale.
@@ -77,6 +81,13 @@ export function openJournalFile(options: OpenFileOptions): JournalFile {
     database.close();
     throw withMend(sqliteFault(error, path), path);
   }
+}
+
+/** SQLite takes a file without a whole page for a new one. An empty one may be: a crash came before its first commit. */
+function refuseRemnant(path: string): void {
+  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  if (size === 0 || size >= PAGE_BYTES_MIN) return;
+  throw new Fault("journal.corrupt", `${path}: only ${size} bytes are left of it; ${MEND}`);
 }
 
 /** SQLite itself found the damage: it names no entry, we name what can be done. */

@@ -65,14 +65,16 @@ export class JournalReader implements Disposable {
   readonly archives: readonly ArchiveRef[];
   readonly checkpoints: readonly CheckpointRow[];
   readonly #database: Sqlite;
-  readonly #migrations: ReadonlySet<string>;
+  /** Files of the first release have no such column. */
+  readonly #hasHeld: boolean;
   readonly #cut: CheckpointRow | undefined;
 
   constructor(path: string, database: Sqlite) {
     this.path = path;
     this.#database = database;
-    const names = database.prepare<[], string>("SELECT id FROM base__migration").pluck().all();
-    this.#migrations = new Set(names);
+    const tables = new Set(database.prepare<[], string>("SELECT name FROM sqlite_schema").pluck().all());
+    const held = "SELECT 1 FROM pragma_table_info('journal__entry') WHERE name = 'held'";
+    this.#hasHeld = database.prepare(held).get() !== undefined;
     const facts = new Map(database.prepare<[], [string, string]>("SELECT name, value FROM journal__meta").raw().all());
     const terminalId = TerminalIdSchema.safeParse(facts.get("terminal-id"));
     const epoch = EpochSchema.safeParse(facts.get("epoch"));
@@ -82,7 +84,7 @@ export class JournalReader implements Disposable {
     this.terminalId = terminalId.data;
     this.epoch = epoch.data;
     this.newest = database.prepare<[], number | null>("SELECT max(sequence) FROM journal__entry").pluck().get() ?? 0;
-    const signed = this.#migrations.has("journal-3") ? prepareCheckpoints(database) : undefined;
+    const signed = tables.has("journal__checkpoint") ? prepareCheckpoints(database) : undefined;
     this.checkpoints = signed?.all.all() ?? [];
     this.#cut = signed?.cut.get();
     this.archives = signed
@@ -128,13 +130,13 @@ export class JournalReader implements Disposable {
       ...{ database: this.#database, terminalId: this.terminalId, epoch: this.epoch, from, upTo: this.newest },
       checkpoints: this.checkpoints.filter(({ sequence }) => sequence > from.sequence),
       ...(publicKey !== undefined && { publicKey }),
-      ...(!this.#migrations.has("journal-2") && { withoutHeld: true }),
+      ...(!this.#hasHeld && { withoutHeld: true }),
     });
   }
 
   /** The first unsent entry whose sealed data are not its own. */
   checkUnsent(from: Anchor): ChainError | undefined {
-    if (!this.#migrations.has("journal-2")) return undefined;
+    if (!this.#hasHeld) return undefined;
     const { terminalId, epoch, newest } = this;
     const floor = from.sequence + 1;
     return checkUnsent({
@@ -151,7 +153,7 @@ export class JournalReader implements Disposable {
   }
 
   #columns(): string {
-    return chainColumns(this.#migrations.has("journal-2") ? "e.held" : "NULL");
+    return chainColumns(this.#hasHeld ? "e.held" : "NULL");
   }
 
   #read<T>(read: () => T, at: number): T {
