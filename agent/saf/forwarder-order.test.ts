@@ -104,6 +104,18 @@ test("a sale and its reversal keep their order though only the sale names the ca
   expect(hub.sequences).toEqual([[1], [3]]);
 });
 
+test("what waits for its payment holds up what waits for its card: order is kept along both", async () => {
+  hub.answer = neverAnswers(1);
+  const at = "2026-01-05T09:00:00.000Z";
+  const early = { kind: "reversal", paymentId: "p-1" as PaymentId, at, attempt: 1, reason: "timeout" } as const;
+  await journal.append([{ body: early, forward: true }]);
+  start();
+  await turn();
+  await journal.append([advice("p-1", { card: "a" }), advice("p-2", { card: "a" }), advice("p-3", { card: "b" })]);
+  await turn();
+  expect(hub.sequences).toEqual([[1], [4]]);
+});
+
 test("an entry of one account that the hub never answers holds up that account alone, until it is quarantined", async () => {
   hub.answer = neverAnswers(2);
   await sales("abcabcabc");
