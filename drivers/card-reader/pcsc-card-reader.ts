@@ -33,9 +33,9 @@ export async function openPcscCardReader(spec: DeviceSpec, context: CardReaderCo
   const socket = uri.options["socket"] ?? PCSCD_SOCKET;
   const cards = new CardsInReaders({ ...context, answerWithinMs: integerOption(uri, ANSWER_WITHIN) });
   const host = await openHosted({
+    ...context,
     open: { do: "open", driver: "pcsc", reader: uri.target, socket },
     environment: { PCSCLITE_CSOCK_NAME: socket },
-    ...context,
     onEvent: (event) => cards.handle(event),
   });
   cards.attach(host);

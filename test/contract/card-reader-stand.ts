@@ -7,7 +7,7 @@ import { systemClock } from "../../base/clock.ts";
 import { type Fault, isFault } from "../../base/fault.ts";
 import { silentLog } from "../../base/log.ts";
 import type { CardReader, CardSession, Device } from "../../drivers/capability.ts";
-import { openPcscCardReader } from "../../drivers/card-reader/pcsc-card-reader.ts";
+import { deviceCatalogue } from "../../drivers/catalogue.ts";
 import { type CardSim, startCardSim } from "../../sim/card/card-sim.ts";
 import { type Pcscd, startPcscd } from "../../sim/reader/pcscd.ts";
 
@@ -37,8 +37,12 @@ export async function startStand(): Promise<Stand> {
 
 export const within = (ms: number): AbortSignal => AbortSignal.timeout(ms);
 
+/** As an agent opens it, which hands its drivers its environment. */
 export const openReader = (uri: string): Promise<Device> =>
-  openPcscCardReader({ id: "reader", uri }, { clock: systemClock, log: silentLog, signal: within(20_000) });
+  deviceCatalogue({ clock: systemClock, log: silentLog, environment: process.env })(
+    { id: "reader", uri },
+    within(20_000),
+  );
 
 export function readerOf(device: Device): CardReader {
   const reader = device.capability("card-reader");
