@@ -1,0 +1,58 @@
+/** Bugs in how things come to disk, and what is believed when that fails. */
+import type { Plant } from "./plant.ts";
+
+const SQLITE = "base/sqlite.ts";
+const COMMIT = "agent/journal/group-commit.ts";
+
+export const STORE_PLANTS: readonly Plant[] = [
+  {
+    name: "wal-with-normal",
+    shippedBy: "ThingsBoard Gateway: WAL with synchronous=NORMAL, so that a power cut takes commits back",
+    file: SQLITE,
+    find: "synchronous = FULL",
+    replace: "synchronous = NORMAL",
+    seed: "1",
+  },
+  {
+    name: "log-kept-after-a-failed-fsync",
+    shippedBy:
+      "zigbee2mqtt #11759, #28657: the file is right until the power goes; PostgreSQL's fsync of 2018 is its pattern",
+    file: SQLITE,
+    find: `database.pragma("wal_checkpoint(TRUNCATE)");`,
+    replace: "",
+    seed: "1",
+  },
+  {
+    name: "failed-commit-taken-for-nothing-stored",
+    shippedBy: "MQTT.js #1457: what failed once is sent again under a new name, though it had been stored",
+    file: COMMIT,
+    find: "this.#ended = failure;\n      this.#options.failed?.(failure);\n      return failure;",
+    replace: `return new Fault("journal.full", failure.message);`,
+    seed: "1",
+  },
+  {
+    name: "failed-fsync-taken-for-success",
+    shippedBy: "zigbee2mqtt #3238, #13045: errors of the disk are ignored, the database is empty after a restart",
+    file: COMMIT,
+    find: "this.#ended = failure;\n      this.#options.failed?.(failure);\n      return failure;",
+    replace: "return jobs.map(() => failure);",
+    seed: "1",
+  },
+  {
+    name: "store-made-anew-when-it-cannot-be-read",
+    shippedBy: "zigbee2mqtt #11759, thingsboard-gateway #2124: a store that cannot be read is replaced by an empty one",
+    file: "agent/journal/journal-file.ts",
+    find: "  } catch (error) {\n    database.close();\n    throw withMend",
+    replace: `  } catch (error) {
+    try {
+      for (const table of ["queue__state", "journal__entry", "journal__meta"]) database.exec(\`DELETE FROM \${table}\`);
+      database.close();
+      return openJournalFile(options);
+    } catch {
+      // As before.
+    }
+    database.close();
+    throw withMend`,
+    seed: "1",
+  },
+];
