@@ -23,6 +23,8 @@ export interface SaleRecord {
   readonly told: Told[];
   /** The till was told that the sale is taken back. */
   voided: boolean;
+  /** The code that the phone showed for it. */
+  grantId?: string;
 }
 
 /** Between two tries of a till whose terminal does not answer. */
@@ -56,18 +58,43 @@ export class Cashier {
   }
 
   async #day(sale: PlannedSale): Promise<void> {
-    const terminal = this.#shop.terminals[sale.terminal];
+    const terminal = this.#terminalOf(sale);
     const customer = this.#shop.customers[sale.customer];
     if (!terminal || !customer) throw new Error("broken invariant: the plan names what there is");
+    const phone = this.#shop.phones[sale.customer];
     const record = this.#record(sale.id, terminal, "purchase", sale.minor);
     const amount = money(sale.minor, "EUR");
     const view = await this.#ask(record, {
       begin: (core) => core.desk.begin({ id: record.id, amount }),
-      present: () => terminal.counter.present({ card: customer.card(sale.pulledAfter) }),
+      present: () => this.#present(sale, record),
     });
+    if (view.status === "approved" && record.grantId !== undefined) phone?.phone.markSpent(record.grantId);
     if (view.status === "approved" && sale.voided) await this.#void(record);
     else if (view.status === "approved" && sale.refund) await this.#refund(record, sale.refund);
     this.#open -= 1;
+  }
+
+  /** The one that is planned, or its double if there is one by now. */
+  #terminalOf({ terminal }: PlannedSale): Terminal | undefined {
+    const planned = this.#shop.terminals[terminal];
+    if (!planned?.forked) return planned;
+    return this.#world.chance.stream("customers").pick(this.#shop.terminals.filter(({ id }) => id === planned.id));
+  }
+
+  /** What the customer wants to pay with, if the phone has it; else the card. */
+  #present({ means, customer, pulledAfter }: PlannedSale, record: SaleRecord): void {
+    const { counter, core } = record.terminal;
+    const phone = this.#shop.phones[customer];
+    const code = means === "code" ? phone?.code() : undefined;
+    if (code) {
+      record.grantId = code.grantId;
+      counter.present({ code: code.text });
+      return;
+    }
+    const challenge = means === "note" ? core?.desk.get(record.id)?.challenge : undefined;
+    const note = challenge === undefined ? undefined : phone?.note(challenge);
+    const card = note === undefined ? this.#shop.customers[customer]?.card(pulledAfter) : undefined;
+    counter.present({ ...(note === undefined ? {} : { code: note }), ...(card === undefined ? {} : { card }) });
   }
 
   async #void(record: SaleRecord): Promise<void> {

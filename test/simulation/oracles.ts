@@ -131,7 +131,7 @@ function judgeSale(evidence: Evidence, record: SaleRecord, sums: Sums): string[]
     wrong.push(`${name}: is approved, but was told ${[...told].join()}`);
   if (record.voided && !voided) wrong.push(`${name}: was told voided, but the journal has no void`);
   if (approved && !voided) wrong.push(...judgeAccepted({ evidence, record, name, posted, confirmed, sums }));
-  if ((!approved || voided) && posted !== 0n && !terminal.restored)
+  if ((!approved || voided) && posted !== 0n && !terminal.twisted)
     wrong.push(`${name}: moved ${posted} without a standing approval`);
   if (decision && record.told.length === 0) wrong.push(`${name}: was decided, but its till was never told`);
   return wrong;
@@ -146,13 +146,13 @@ interface Accepted {
   readonly sums: Sums;
 }
 
-function judgeAccepted({ record, name, posted, confirmed, sums }: Accepted): string[] {
+function judgeAccepted({ evidence, record, name, posted, confirmed, sums }: Accepted): string[] {
   sums.accepted += 1;
   const [queued] = queueOf(record.terminal, record.id);
   if (!queued) return [`${name}: an approval that is not in the queue`];
   if (confirmed) {
     const wrong = posted === record.minor ? [] : [`${name}: sold for ${record.minor}, posted ${posted}`];
-    if (queued.state !== "processed" && !record.terminal.restored)
+    if (queued.state !== "processed" && !record.terminal.twisted)
       wrong.push(`${name}: is posted, but stands as ${queued.state} in the queue`);
     return wrong;
   }
@@ -162,7 +162,7 @@ function judgeAccepted({ record, name, posted, confirmed, sums }: Accepted): str
   if (queued.reason === undefined) return [`${name}: ${queued.state} without a reason`];
   sums.refused += 1;
   // Only a disk that came back from the past, or a refund that lost its original, gives the hub a reason to refuse.
-  const explained = record.terminal.restored || record.operation === "refund";
+  const explained = record.terminal.twisted || evidence.shop.hubRestored || record.operation === "refund";
   return explained
     ? []
     : [`${name}: ${queued.state} for ${queued.reason} ${queued.detail ?? ""}, which nothing explains`];
@@ -178,7 +178,7 @@ function nothingInvented({ payments, records, shop }: Evidence): string[] {
     if (row.minor !== record.minor) return [`${row.payment_id}: posted as ${row.minor}, sold for ${record.minor}`];
     const terminal = shop.terminals.find(({ id }) => id === row.terminal_id);
     const decision = terminal && find(entriesOf(terminal, record.id), "decision");
-    if (decision?.outcome === "approved" || terminal?.restored) return [];
+    if (decision?.outcome === "approved" || record.terminal.twisted) return [];
     return [`${row.payment_id}: posted, and the journal says ${decision?.outcome ?? "nothing"}`];
   });
 }
@@ -209,7 +209,7 @@ function tickets(terminal: Terminal): string[] {
 }
 
 /** The chain is whole, nothing is left undone, and the hub holds every number of every journal. */
-function chain({ database }: Evidence, { id, core, restored }: Terminal): string[] {
+function chain({ database }: Evidence, { id, core, twisted }: Terminal): string[] {
   if (!core) return [];
   const { journal } = core;
   const wrong: string[] = [];
@@ -225,7 +225,7 @@ function chain({ database }: Evidence, { id, core, restored }: Terminal): string
     .prepare<[string, string], number>("SELECT watermark FROM ingest__epoch WHERE terminal_id = ? AND epoch = ?")
     .pluck()
     .get(id, journal.epoch);
-  if (!restored && (watermark ?? 0) !== journal.head.forward) {
+  if (!twisted && (watermark ?? 0) !== journal.head.forward) {
     wrong.push(`${id}: the hub holds ${watermark ?? 0} of ${journal.head.forward} entries`);
   }
   return wrong;

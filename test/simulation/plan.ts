@@ -21,6 +21,9 @@ export const FAULT_CLASSES = [
   "clock-step",
   "clock-drift",
   "old-copy",
+  "hub-old-copy",
+  "cloned-terminal",
+  "cloned-phone",
   "printer",
   "pulled-card",
 ] as const;
@@ -28,8 +31,13 @@ export type FaultClass = (typeof FAULT_CLASSES)[number];
 
 /** So likely each class is part of a seed: few enough that what one does alone is seen, many enough that they meet. */
 const CLASS_PROBABILITY = 0.35;
-/** An old copy of a disk loses sales for good, so it must not be in every third seed. */
-const OLD_COPY_PROBABILITY = 0.05;
+/** What explains so much that it would hide other faults must not be in every third seed. */
+const RARE: Partial<Readonly<Record<FaultClass, number>>> = {
+  "old-copy": 0.05,
+  "hub-old-copy": 0.05,
+  "cloned-terminal": 0.05,
+  "cloned-phone": 0.1,
+};
 
 export interface PlannedSale {
   readonly id: string;
@@ -38,6 +46,8 @@ export interface PlannedSale {
   readonly at: number;
   readonly minor: bigint;
   readonly customer: number;
+  /** What the customer would like to pay with. */
+  readonly means: "card" | "code" | "note";
   /** After so many commands the customer pulls the card. */
   readonly pulledAfter?: number;
   /** The cashier takes it back right after it was approved. */
@@ -72,9 +82,7 @@ const OPENS_MS = 60_000;
 
 export function makePlan({ chance, sales, without, every = false, shape }: PlanOptions): Plan {
   // Every draw is made whatever is left out, so that leaving one out shifts no other.
-  const drawn = FAULT_CLASSES.filter((name) =>
-    chance.happens(name === "old-copy" ? OLD_COPY_PROBABILITY : CLASS_PROBABILITY),
-  );
+  const drawn = FAULT_CLASSES.filter((name) => chance.happens(RARE[name] ?? CLASS_PROBABILITY));
   const classes = new Set((every ? FAULT_CLASSES : drawn).filter((name) => !without.has(name)));
   const drawnTerminals = chance.between(1, 3);
   const customers = chance.between(3, 12);
@@ -111,12 +119,14 @@ interface SaleParts {
 }
 
 const SALE_MINOR_MAX = 6_000;
+const MEANS = ["card", "card", "card", "card", "code", "note"] as const;
 /** More than the commands of one dialogue. */
 const COMMANDS_MAX = 12;
 
 function makeSale(chance: ChanceStream, parts: SaleParts): PlannedSale {
   const at = OPENS_MS + chance.between(0, parts.openMs);
   const minor = chance.between(1, SALE_MINOR_MAX);
+  const means = chance.pick(MEANS);
   const pulled = chance.happens(0.1);
   const pulledAfter = chance.between(0, COMMANDS_MAX);
   const refunded = chance.happens(0.05);
@@ -127,6 +137,7 @@ function makeSale(chance: ChanceStream, parts: SaleParts): PlannedSale {
     customer: chance.below(parts.customers),
     at,
     minor: BigInt(minor),
+    means,
     voided: chance.happens(0.05),
     ...(pulled && parts.classes.has("pulled-card") ? { pulledAfter } : {}),
     ...(refunded ? { refund } : {}),

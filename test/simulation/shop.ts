@@ -20,6 +20,7 @@ import { CARD_BIN, Customer } from "./customers.ts";
 import { sealingKey, signingKeys } from "./fixture-keys.ts";
 import { garble } from "./frames.ts";
 import { HUB, hubNode } from "./hub-node.ts";
+import { ShopPhone } from "./phones.ts";
 import type { Plan } from "./plan.ts";
 import { terminalNode } from "./terminal-node.ts";
 
@@ -50,6 +51,7 @@ const POLICY: HubPolicy = {
 
 /** One terminal of the shop, through all its lives. */
 export class Terminal {
+  readonly identity: Identity;
   readonly id: TerminalId;
   readonly node: WorldNode;
   readonly counter: Counter;
@@ -58,12 +60,20 @@ export class Terminal {
   freeBytes = () => FREE_BYTES;
   /** Its disk was replaced by an older copy of itself. */
   restored = false;
+  /** There are two of its disk, and both sell. */
+  forked = false;
   readonly #ended = new Set<() => void>();
 
-  constructor(id: TerminalId, node: WorldNode, counter: Counter) {
-    this.id = id;
+  constructor(identity: Identity, node: WorldNode, counter: Counter) {
+    this.identity = identity;
+    this.id = identity.terminalId;
     this.node = node;
     this.counter = counter;
+  }
+
+  /** What it says may contradict what it said, or what its double says. */
+  get twisted(): boolean {
+    return this.restored || this.forked;
   }
 
   over(): void {
@@ -85,6 +95,9 @@ export class Shop implements Disposable {
   readonly customers: readonly Customer[];
   /** The hub's account of each customer. */
   readonly accounts: string[] = [];
+  readonly phones: ShopPhone[] = [];
+  /** The hub's disk was replaced by an older copy of itself. */
+  hubRestored = false;
   readonly refused = new Map<string, number>();
   hub: HubCore | undefined;
   hubDatabase: Sqlite | undefined;
@@ -138,6 +151,24 @@ export class Shop implements Disposable {
       assert(opened?.ok === true, "a new customer has no account yet");
       this.accounts.push(opened.value.id);
     }
+    for (const [number, accountId] of this.accounts.entries()) this.phones.push(this.#phone(number, accountId));
+  }
+
+  #phone(number: number, accountId: string): ShopPhone {
+    const { world, hub, plan } = this;
+    assert(hub !== undefined, "phones are enrolled while the hub runs");
+    const name = `customer-${number}`;
+    const options = {
+      world,
+      name,
+      keys: signingKeys(world.chance.stream(`keys of ${name}`).bytes),
+      chance: world.chance.stream(`phone of ${name}`),
+      hub: () => this.hub,
+      loss: plan.classes.has("loss") ? 0.2 : 0,
+    };
+    const phone = new ShopPhone(options, hub, accountId);
+    phone.begin();
+    return phone;
   }
 
   async #enrol(number: number): Promise<void> {
@@ -145,9 +176,25 @@ export class Shop implements Disposable {
     const id = `till-${number}` as TerminalId;
     const keys = signingKeys(world.chance.stream(`keys of ${id}`).bytes);
     const identity = await world.drive(() => Promise.resolve(this.#identityOf(id, keys)));
-    const counter = new Counter(world.chance.stream(`counter of ${id}`));
+    this.#spawn(identity, id);
+  }
+
+  /** A thief's copy of a terminal: the same disk, the same keys, another machine. */
+  clone(original: Terminal): Terminal {
+    const copy = this.#spawn(original.identity, `${original.id}-copy`);
+    original.node.volume.snapshot("stolen");
+    copy.node.volume.restore("stolen", original.node.volume);
+    original.forked = true;
+    copy.forked = true;
+    this.world.count("terminal.cloned");
+    return copy;
+  }
+
+  #spawn(identity: Identity, name: string): Terminal {
+    const { world } = this;
+    const counter = new Counter(world.chance.stream(`counter of ${name}`));
     const node = world.spawn(
-      id,
+      name,
       terminalNode({
         identity,
         counter,
@@ -158,13 +205,14 @@ export class Shop implements Disposable {
         },
         // Not in the midst of the program's own call.
         exit: (why) => {
-          world.trace.record("exit", `${id} ${reasonOf(why)}`);
+          world.trace.record("exit", `${name} ${reasonOf(why)}`);
           world.timeline.after(0, () => terminal.node.crash("process"));
         },
       }),
     );
-    const terminal = new Terminal(id, node, counter);
+    const terminal = new Terminal(identity, node, counter);
     this.terminals.push(terminal);
+    return terminal;
   }
 
   #identityOf(terminalId: TerminalId, keys: SigningKeys): Identity {
@@ -200,7 +248,7 @@ export class Shop implements Disposable {
   #nodeIs(node: WorldNode, state: string, why: string): void {
     if (state !== "crashed" && state !== "failed") return;
     if (node.name === HUB) this.hub = undefined;
-    this.terminals.find(({ id }) => id === node.name)?.over();
+    this.terminals.find((terminal) => terminal.node === node)?.over();
     if (state === "crashed" && why !== "process") this.#boots.delete(node.name);
     const chance = this.world.chance.stream("restarts");
     this.world.timeline.after(chance.between(RESTART_MS.least, RESTART_MS.most), () => {

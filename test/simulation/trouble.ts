@@ -45,6 +45,10 @@ export class Trouble {
       if (classes.has("printer")) counter.printing = { paperOut: 0.15, lost: 0.1 };
     }
     if (classes.has("old-copy")) this.#oldCopy(openMs);
+    if (classes.has("hub-old-copy")) this.#hubOldCopy(openMs);
+    if (classes.has("cloned-terminal"))
+      this.#at(openMs, () => this.#shop.clone(this.#chance.pick(this.#shop.terminals)));
+    if (classes.has("cloned-phone")) this.#at(openMs, () => this.#chance.pick(this.#shop.phones).clone());
   }
 
   /** Nothing goes wrong any more, and what is broken is whole. */
@@ -52,8 +56,8 @@ export class Trouble {
     this.#over = true;
     const { world, terminals } = this.#shop;
     world.network.setAll(GOOD_LINK);
-    for (const { id, node, counter } of terminals) {
-      world.network.heal(id, HUB);
+    for (const { node, counter } of terminals) {
+      world.network.heal(node.name, HUB);
       node.volume.setFaults({});
       node.clock.setDrift(0);
       counter.printing = { paperOut: 0, lost: 0 };
@@ -76,14 +80,14 @@ export class Trouble {
     const chance = this.#chance;
     const terminal = chance.pick(terminals);
     const forMs = chance.between(5_000, CUT_MS_MAX);
-    const healLater = () => this.#later(forMs, () => world.network.heal(terminal.id, HUB));
+    const healLater = () => this.#later(forMs, () => world.network.heal(terminal.node.name, HUB));
     const strikes: Readonly<Record<Striking, () => void>> = {
       cut: () => {
-        world.network.cut(terminal.id, HUB);
+        world.network.cut(terminal.node.name, HUB);
         healLater();
       },
       "half-open": () => {
-        const [from, to] = chance.happens(0.5) ? [terminal.id, HUB] : [HUB, terminal.id];
+        const [from, to] = chance.happens(0.5) ? [terminal.node.name, HUB] : [HUB, terminal.node.name];
         world.network.halfOpen(from, to);
         healLater();
       },
@@ -138,6 +142,25 @@ export class Trouble {
       terminal.node.crash("power");
       terminal.node.volume.restore("morning");
     });
+  }
+
+  /** The hub is put back from a backup: what it receipted since then must come again (RM18). */
+  #hubOldCopy(openMs: number): void {
+    const { world } = this.#shop;
+    const hub = world.node(HUB);
+    const copiedAt = this.#chance.between(0, openMs / 2);
+    world.timeline.after(copiedAt, () => hub.volume.snapshot("backup"));
+    world.timeline.after(copiedAt + this.#chance.between(0, openMs / 2), () => {
+      if (this.#over) return;
+      this.#shop.hubRestored = true;
+      hub.crash("power");
+      hub.volume.restore("backup");
+    });
+  }
+
+  /** Once in the day. */
+  #at(openMs: number, work: () => void): void {
+    this.#later(this.#chance.between(0, openMs), work);
   }
 
   #later(ms: number, work: () => void): void {
