@@ -72,7 +72,8 @@ class DeviceHost implements HostedDriver {
   readonly opened: Promise<void>;
   #description = "";
   #lastCall = 0;
-  #silentTicks = 0;
+  /** Undefined until the first sign of life: a start has its own, longer limit. */
+  #silentTicks: number | undefined;
   #closing = false;
   #cancelTick: () => void = () => undefined;
 
@@ -179,8 +180,8 @@ class DeviceHost implements HostedDriver {
   /** Counts turns of our own clock, not time: a parent that was itself stopped for long must not blame its child. */
   #tick(): void {
     this.#cancelTick = this.#options.clock.after(ALIVE_EVERY_MS, () => {
-      this.#silentTicks += 1;
-      if (this.#silentTicks * ALIVE_EVERY_MS > SILENCE_MAX_MS) {
+      if (this.#silentTicks !== undefined) this.#silentTicks += 1;
+      if ((this.#silentTicks ?? 0) * ALIVE_EVERY_MS > SILENCE_MAX_MS) {
         this.end(new Fault("device.hung", `the device host gave no sign of life for ${SILENCE_MAX_MS} ms`));
         return;
       }
