@@ -100,8 +100,7 @@ export function createReconciliation(options: ReconciliationOptions): Reconcilia
     if (open.parts.size < body.parts) return undefined;
     gathering.delete(terminalId);
     const { summaryId, from, to, epoch, archivedThrough = 0 } = body;
-    const parts = [...open.parts.values()].toSorted((a, b) => a.part - b.part);
-    const entries = parts.flatMap((part) => part.entries);
+    const entries = [...open.parts.values()].flatMap((part) => part.entries);
     return { summaryId, from, to, epoch, archivedThrough, head: sequence, listedAt: open.since, entries };
   }
 
