@@ -1,6 +1,7 @@
 /** RM18: receipted entries leave the journal for signed archives after a while; none is ever in neither. */
 import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import Database from "better-sqlite3";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { PaymentId } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
@@ -94,6 +95,11 @@ test("RM18 old receipted entries move to a signed file, and the chain goes on fr
     expect(journal.verify()).toEqual({ ok: true, value: { entries: 6 * SALES } });
     await journal.append(sale("later"));
   }
+  const database = new Database(here.path, { readonly: true });
+  const rest =
+    "SELECT (SELECT count(*) FROM queue__state WHERE sequence <= 600) + (SELECT min(sequence) FROM journal__entry)";
+  expect(database.prepare(rest).pluck().get()).toBe(601);
+  database.close();
   const [file] = archived();
   const path = join(here.folder, "archive", file ?? "");
   expect(statSync(path).mode & 0o777).toBe(0o600);
