@@ -94,6 +94,9 @@ export function syncFolder(folder: string): void {
   }
 }
 
+/** SQLite's own word that an operation did not succeed, as against a mistake of ours. */
+export const isSqliteError = (error: unknown): boolean => error instanceof Database.SqliteError;
+
 /** Names SQLite's error for people: busy, full, failed or corrupt, with the file and the mend. */
 export function sqliteFault(error: unknown, path: string): Fault {
   if (error instanceof Fault) return error;

@@ -82,6 +82,15 @@ export class GroupCommit {
     this.#ended ??= why;
   }
 
+  /** Takes no more because the disk cannot be relied on; told once to whoever opens the journal again. */
+  fail(what: string, cause: unknown): Fault {
+    if (this.#ended) return this.#ended;
+    const why = `${this.#options.path}: ${what}, open the journal again`;
+    this.#ended = new Fault("journal.failed", why, { cause });
+    this.#options.failed?.(this.#ended);
+    return this.#ended;
+  }
+
   #commit(jobs: readonly Job[]): unknown[] | Fault {
     if (this.#ended) return this.#ended;
     try {
@@ -90,11 +99,7 @@ export class GroupCommit {
       const fault = sqliteFault(error, this.#options.path);
       // A full or busy disk is known to have taken nothing: the next write may go better.
       if (fault.code === "journal.full" || fault.code === "journal.busy") return fault;
-      const why = `${this.#options.path}: a commit failed (${reasonOf(error)}); what it held is unknown, open the journal again`;
-      const failure = new Fault("journal.failed", why, { cause: error });
-      this.#ended = failure;
-      this.#options.failed?.(failure);
-      return failure;
+      return this.fail(`a commit failed (${reasonOf(error)}); what it held is unknown`, error);
     }
   }
 }

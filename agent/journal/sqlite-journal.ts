@@ -1,10 +1,10 @@
 /** The journal in `journal.db`: one writer, group commit, a hash chain over every byte that matters. */
 import { assert } from "../../base/assert.ts";
-import { Fault } from "../../base/fault.ts";
+import { Fault, reasonOf } from "../../base/fault.ts";
 import type { Epoch, PaymentId, RandomBytes, TerminalId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import { fail, ok, type Result } from "../../base/result.ts";
-import type { Sqlite } from "../../base/sqlite.ts";
+import { isSqliteError, type Sqlite } from "../../base/sqlite.ts";
 import type { EntryReceipt } from "../../wire/advice.ts";
 import { digestOfSealed, sealedText } from "../../wire/card-data.ts";
 import {
@@ -143,7 +143,7 @@ class SqliteJournal implements Journal {
   }
 
   entriesOf(paymentId: PaymentId): readonly JournalEntry[] {
-    return this.#sql.entriesOf.all(paymentId, this.#upkeep.cut.sequence).map(toEntry);
+    return this.#read(() => this.#sql.entriesOf.all(paymentId, this.#upkeep.cut.sequence).map(toEntry));
   }
 
   archived(paymentId: PaymentId): ArchivedPayment | undefined {
@@ -155,7 +155,7 @@ class SqliteJournal implements Journal {
   }
 
   recentPayments(limit: number): readonly PaymentId[] {
-    return this.#sql.recentPayments.all(limit).map((row) => row.payment_id);
+    return this.#read(() => this.#sql.recentPayments.all(limit).map((row) => row.payment_id));
   }
 
   undecided(): readonly PaymentId[] {
@@ -167,7 +167,7 @@ class SqliteJournal implements Journal {
   }
 
   outstanding(): Outstanding {
-    return this.#queue.outstanding();
+    return this.#read(() => this.#queue.outstanding());
   }
 
   outstandingOf(payer: string): Pick<Outstanding, "count" | "minor"> {
@@ -175,27 +175,27 @@ class SqliteJournal implements Journal {
   }
 
   backlog(): Backlog {
-    return this.#queue.backlog();
+    return this.#read(() => this.#queue.backlog());
   }
 
   queue(filter: QueueFilter = {}): readonly QueueEntry[] {
-    return this.#queue.list(filter);
+    return this.#read(() => this.#queue.list(filter));
   }
 
   queuedBetween(stretch: DayStretch): readonly DayEntry[] {
-    return this.#days.between(stretch);
+    return this.#read(() => this.#days.between(stretch));
   }
 
   get oldestSequence(): number {
-    return this.#days.oldest() ?? this.#head.sequence + 1;
+    return this.#read(() => this.#days.oldest()) ?? this.#head.sequence + 1;
   }
 
   nextToForward(limit: number, after = 0): readonly ForwardableEntry[] {
-    return this.#queue.nextToForward(limit, after);
+    return this.#read(() => this.#queue.nextToForward(limit, after));
   }
 
   waitingBefore(entry: ForwardableEntry): number | undefined {
-    return this.#queue.waitingBefore(entry);
+    return this.#read(() => this.#queue.waitingBefore(entry));
   }
 
   // One statement marks a whole batch, and one settles it: they weigh as much as one write.
@@ -283,6 +283,15 @@ class SqliteJournal implements Journal {
     }
     this.#database.close();
     return Promise.resolve();
+  }
+
+  /** A disk that cannot be read keeps nothing for certain: as after a failed commit, the file must be opened again. */
+  #read<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw isSqliteError(error) ? this.#commits.fail(`cannot be read (${reasonOf(error)})`, error) : error;
+    }
   }
 
   #begun(): void {
