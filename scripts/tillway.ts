@@ -8,6 +8,7 @@ type Register = (program: Command) => Promise<void>;
 const agent: Register = async (program) => (await import("../agent/cli.ts")).registerAgent(program);
 const operator: Register = async (program) => {
   (await import("../agent/operator/cli.ts")).registerOperator(program);
+  (await import("../agent/operator/queue/cli.ts")).registerQueue(program);
   (await import("../agent/features/card-verification/cli.ts")).registerVerifySale(program);
   (await import("../agent/reconciliation/cli.ts")).registerReconcile(program);
 };

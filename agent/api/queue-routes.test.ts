@@ -9,7 +9,7 @@ import { cardPaymentsWithoutHub } from "../../test/rules/card-payments-without-h
 import { ApiClient } from "../client.ts";
 import type { Journal } from "../journal/journal.ts";
 import { id, intent, JournalFolder } from "../journal/journal-fixture.ts";
-import { registerQueue } from "../operator/queue-commands.ts";
+import { registerQueue } from "../operator/queue/cli.ts";
 import { accepted } from "../operator/sale.ts";
 import { startForwarder } from "../saf/forwarder.ts";
 import { type Answer, advice, processed, SmallHub, takesAll } from "../saf/saf-fixture.ts";

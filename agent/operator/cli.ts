@@ -9,18 +9,26 @@ import { DialogueFileSchema } from "../../wire/card-dialogue.ts";
 import { type PaymentJson, PaymentViewSchema } from "../api/api-schemas.ts";
 import { ApiClient, type ApiTarget, findApi, type TargetOptions } from "../client.ts";
 import { StatusSchema } from "../health/health.ts";
-import { type Look, type Shared, withTarget } from "./command-tools.ts";
-import { registerQueue } from "./queue-commands.ts";
 import { accepted, followPayment } from "./sale.ts";
 import { devicesText, eventText, outcomeText, refundStageWords, stageWords, statusText } from "./words.ts";
+
+export interface Shared extends TargetOptions {
+  readonly json?: true;
+}
 
 /** Not approved: neither a failure of the program nor a success of the sale. */
 const EXIT_NOT_APPROVED = 3;
 
+export const withTarget = (command: Command): Command =>
+  command
+    .option("--config <file>", "the agent's configuration (default: $TILLWAY_CONFIG or /etc/tillway/agent.yaml)")
+    .option("--api <address>", "the agent's address or port, instead of the configured one")
+    .option("--token <token>", "the API's token, instead of the one in the data folder (also $TILLWAY_TOKEN)")
+    .option("--json", "prints JSON");
+
 export function registerOperator(program: Command): void {
   registerLooks(program);
   registerActs(program);
-  registerQueue(program, { connect, show, print: (line) => console.log(line) });
 }
 
 function registerLooks(program: Command): void {
@@ -94,7 +102,13 @@ export function connect(options: TargetOptions): { client: ApiClient; target: Ap
   return { client: new ApiClient(target, systemClock), target };
 }
 
-async function show(options: Shared, { path, read }: Look): Promise<void> {
+export interface Look {
+  readonly path: string;
+  read(json: unknown): string;
+}
+
+/** Prints the answer: as JSON where that is wished, else in the words that `read` finds. */
+export async function show(options: Shared, { path, read }: Look): Promise<void> {
   const json = accepted(await connect(options).client.call({ method: "GET", path }));
   console.log(options.json ? JSON.stringify(json) : read(json));
 }

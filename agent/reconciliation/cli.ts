@@ -2,8 +2,7 @@
 import type { Command } from "commander";
 import { guarded } from "../../base/daemon.ts";
 import { type DayReport, DayReportSchema } from "../../wire/reconciliation.ts";
-import { connect } from "../operator/cli.ts";
-import { type Shared, withTarget } from "../operator/command-tools.ts";
+import { connect, type Shared, withTarget } from "../operator/cli.ts";
 import { accepted } from "../operator/sale.ts";
 import { table } from "../operator/words.ts";
 

@@ -1,7 +1,7 @@
 /** What the command line prints of the store-and-forward queue. */
-import type { QueueDetailJson, QueueViewJson } from "../api/queue-schemas.ts";
-import type { Status } from "../health/health.ts";
-import { amountText, durationText, queueSummary, table } from "./words.ts";
+import type { QueueDetailJson, QueueViewJson } from "../../api/queue-schemas.ts";
+import type { Status } from "../../health/health.ts";
+import { amountText, durationText, queueSummary, table } from "../words.ts";
 
 export interface QueueJson {
   readonly summary: Status["queue"] & { readonly currency?: string | undefined };

@@ -1,13 +1,14 @@
 /** `tillway queue …`: what waits for the hub, and what a person does to one entry of it. */
 import { type Command, Option } from "commander";
 import { z } from "zod";
-import { guarded } from "../../base/daemon.ts";
-import { Fault } from "../../base/fault.ts";
-import { QueueDetailSchema, QueueViewSchema } from "../api/queue-schemas.ts";
-import { StatusSchema } from "../health/health.ts";
-import { type CommandTools, type Shared, withTarget } from "./command-tools.ts";
-import { queueDetailText, queueText } from "./queue-words.ts";
-import { accepted } from "./sale.ts";
+import { guarded } from "../../../base/daemon.ts";
+import { Fault } from "../../../base/fault.ts";
+import { QueueDetailSchema, QueueViewSchema } from "../../api/queue-schemas.ts";
+import type { ApiClient, TargetOptions } from "../../client.ts";
+import { StatusSchema } from "../../health/health.ts";
+import { connect, type Look, type Shared, show, withTarget } from "../cli.ts";
+import { accepted } from "../sale.ts";
+import { queueDetailText, queueText } from "./words.ts";
 
 const Views = z.object({
   summary: StatusSchema.shape.queue.extend({ currency: z.string().optional() }),
@@ -33,7 +34,16 @@ const ACTS = [
   ["cancel <id>", "ends an entry that was never sent, or that the hub set aside"],
 ] as const;
 
-export function registerQueue(program: Command, tools: CommandTools): void {
+/** How the commands speak with the agent and with the person. */
+export interface QueueTools {
+  connect(options: TargetOptions): { readonly client: ApiClient };
+  show(options: Shared, look: Look): Promise<void>;
+  print(line: string): void;
+}
+
+const TOOLS: QueueTools = { connect, show, print: (line) => console.log(line) };
+
+export function registerQueue(program: Command, tools = TOOLS): void {
   const queue = program.command("queue").description("the store-and-forward queue").addHelpText("after", EXAMPLES);
   withTarget(queue.command("list", { isDefault: true }).description("lists entries, oldest first"))
     .option("--state <state>", "eligible, forwarding, processed, declined, expired, quarantined or voided")
@@ -85,7 +95,7 @@ const withActor = (command: Command, { mandatory }: { readonly mandatory: boolea
     .addOption(new Option("--why <text>", "why; kept for good").makeOptionMandatory(mandatory));
 
 async function act(
-  { connect, print }: CommandTools,
+  { connect, print }: QueueTools,
   { by, why, ...options }: Acting,
   { id, verb }: { readonly id: string; readonly verb: string },
 ): Promise<void> {
@@ -96,7 +106,7 @@ async function act(
   print(options.json ? JSON.stringify(json) : queueDetailText(QueueDetailSchema.parse(json)));
 }
 
-async function retryAll({ connect, print }: CommandTools, options: Shared): Promise<void> {
+async function retryAll({ connect, print }: QueueTools, options: Shared): Promise<void> {
   const json = accepted(await connect(options).client.call({ method: "POST", path: "/v1/queue/retry" }));
   const { depth } = z.object({ depth: z.int() }).parse(json);
   print(options.json ? JSON.stringify(json) : `trying now, ${depth} waiting`);
