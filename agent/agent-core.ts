@@ -15,6 +15,7 @@ import { CardPayments } from "./features/card-verification/card-payments.ts";
 import { createNoteDesk, rememberOpenNotes } from "./features/offline-notes/index.ts";
 import type { Identity } from "./identity.ts";
 import type { Journal } from "./journal/journal.ts";
+import { startRetention } from "./journal/retention.ts";
 import { openJournal } from "./journal/sqlite-journal.ts";
 import { type Boot, wallTime } from "./lease/hub-clock.ts";
 import { PaymentDesk } from "./payment/desk.ts";
@@ -93,6 +94,8 @@ export async function startAgentCore(options: AgentCoreOptions): Promise<AgentCo
     businessDate: dayIn(config.site.timeZone),
   });
   const forwarder = beginForwarding(stack, options, { journal, link });
+  const now = wallOf(link, clock);
+  stack.use(startRetention({ journal, days: config.retention.days, clock, now, log: log.for("journal") }));
   payments.tickets.start();
   const owned = stack.move();
   const reconciler = reconcilerOf(options, { journal, link });

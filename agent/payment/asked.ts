@@ -3,8 +3,9 @@ import type { PaymentId } from "../../base/ids.ts";
 import type { Money } from "../../base/money.ts";
 import { fromWireMoney } from "../../wire/common.ts";
 import type { EntryOf } from "../../wire/journal-entry.ts";
+import type { ArchivedPayment } from "../journal/archived-payments.ts";
 import type { JournalEntry } from "../journal/journal.ts";
-import type { Conflict } from "./payments.ts";
+import type { Conflict, PaymentView } from "./payments.ts";
 
 /** What the caller asked for, to compare a repeat with. */
 export interface Asked {
@@ -24,6 +25,30 @@ export function askedBefore(entries: readonly JournalEntry[]): Asked | undefined
     ...(intent.originalPaymentId === undefined ? {} : { originalId: intent.originalPaymentId }),
   };
 }
+
+/** A payment whose entries have moved to an archive: what is left of it here. */
+export function archivedView(id: PaymentId, archived: ArchivedPayment): PaymentView {
+  const { operation, outcome, amount, at, reference, originalPaymentId } = archived;
+  return {
+    id,
+    operation,
+    status: outcome,
+    amount: fromWireMoney(amount),
+    ...(reference === undefined ? {} : { reference }),
+    ...(originalPaymentId === undefined ? {} : { originalId: originalPaymentId }),
+    detail: "its entries are in an archive of the journal",
+    ticket: "none",
+    startedAt: at,
+    decidedAt: at,
+  };
+}
+
+export const askedOf = ({ operation, amount, reference, originalId }: PaymentView): Asked => ({
+  operation,
+  amount,
+  ...(reference === undefined ? {} : { reference }),
+  ...(originalId === undefined ? {} : { originalId }),
+});
 
 export function differingField(known: Asked, asked: Asked): Conflict["field"] | undefined {
   if (known.operation !== asked.operation) return "operation";

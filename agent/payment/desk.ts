@@ -8,7 +8,7 @@ import type { Money } from "../../base/money.ts";
 import { fail, ok, type Result } from "../../base/result.ts";
 import type { EntryBody, EntryOf } from "../../wire/journal-entry.ts";
 import { type JournalEntry, NOTHING_TAKEN, type QueueState } from "../journal/journal.ts";
-import { type Asked, askedBefore, differingField } from "./asked.ts";
+import { type Asked, archivedView, askedBefore, askedOf, differingField } from "./asked.ts";
 import { viewOf } from "./payment-view.ts";
 import type {
   CancelRefusal,
@@ -128,7 +128,7 @@ export class PaymentDesk implements Payments {
     const running = this.#running.get(id);
     if (running) return this.#runningView(id, running);
     const [queued] = this.#options.journal.queue({ paymentId: id, limit: 1 });
-    return viewOf(bodies(this.#entries(id)), queued?.state);
+    return viewOf(bodies(this.#entries(id)), queued?.state) ?? this.#archived(id);
   }
 
   timingsOf(id: PaymentId): SaleTimings | undefined {
@@ -229,7 +229,7 @@ export class PaymentDesk implements Payments {
     asked: Asked,
     work: (cancel: AbortSignal) => Promise<PaymentView>,
   ): Result<PaymentView, StartRefusal> {
-    const known = this.#running.get(id)?.asked ?? askedBefore(this.#entries(id));
+    const known = this.#askedFirst(id);
     if (known) {
       const field = differingField(known, asked);
       return field ? fail({ why: "conflict", field }) : this.#viewed(id);
@@ -269,6 +269,18 @@ export class PaymentDesk implements Payments {
     return this.#viewed(id);
   }
 
+  /** What this id was asked for first, however long ago. */
+  #askedFirst(id: PaymentId): Asked | undefined {
+    const known = this.#running.get(id)?.asked ?? askedBefore(this.#entries(id));
+    const archived = known ? undefined : this.#archived(id);
+    return archived ? askedOf(archived) : known;
+  }
+
+  #archived(id: PaymentId): PaymentView | undefined {
+    const archived = this.#options.journal.archived(id);
+    return archived && archivedView(id, archived);
+  }
+
   /** The disk took not even the intent, and said so: no card was asked for, and the next payment may go better. */
   #neverBegan(id: PaymentId, error: unknown): boolean {
     return isFault(error, ...NOTHING_TAKEN) && this.#entries(id).length === 0;
@@ -277,7 +289,7 @@ export class PaymentDesk implements Payments {
   /** What may be given back, as far as this terminal knows; the hub has the last word. */
   #refundable({ id, originalId, amount }: RefundRequest): Result<Money, StartRefusal> {
     // A repeat is judged by what was asked first, whatever became of the original since (RM4).
-    const known = this.#running.get(id)?.asked ?? askedBefore(this.#entries(id));
+    const known = this.#askedFirst(id);
     if (known) return ok(amount ?? known.amount);
     if (id === originalId)
       return fail({ why: "not-allowed", detail: "a refund needs an id of its own, not that of its original" });
