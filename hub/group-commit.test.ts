@@ -41,7 +41,7 @@ test("a queue is committed in parts of limited weight, between which a person wh
   const { database, commits, group } = world();
   const first = group.submit(put(database, "q0", { lane: "queue", weight: 500 }));
   const others = Array.from({ length: 5 }, (_, n) =>
-    group.submit(put(database, `q${n + 1}`, { lane: "queue", weight: 50 })),
+    group.submit(put(database, `q${n + 1}`, { lane: "queue", weight: 100 })),
   );
   await first;
   const person = group.submit(put(database, "person"));
@@ -94,4 +94,25 @@ test("at its limit a message is refused, and those before it are still taken", a
   const taken = Array.from({ length: 10_000 }, () => group.submit({ lane: "queue", apply: () => 1 }));
   await expect(group.submit({ lane: "queue", apply: () => 1 })).rejects.toMatchObject({ code: "queue.full" });
   expect((await Promise.all(taken)).length).toBe(10_000);
+});
+
+test("a queue waits for what is not ready, keeps its order, and lets a person pass meanwhile", async () => {
+  const { database, group } = world();
+  let release = () => {};
+  const ready = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const queued = [
+    group.submit(put(database, "q1", { lane: "queue" })),
+    group.submit(put(database, "q2", { lane: "queue", ready })),
+    group.submit(put(database, "q3", { lane: "queue" })),
+  ];
+  await queued[0];
+  await group.submit(put(database, "person"));
+  expect(words(database)).toEqual(["q1", "person"]);
+  expect(group.waiting).toBe(2);
+  release();
+  await group.idle();
+  await Promise.all(queued);
+  expect(words(database).slice(-2)).toEqual(["q2", "q3"]);
 });

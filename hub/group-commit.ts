@@ -13,6 +13,8 @@ export interface Work<Result> {
   readonly lane: Lane;
   /** How much work it is, in journal entries; 1 when not said. */
   readonly weight?: number;
+  /** In the queue: nothing of it, nor what came after it, is applied before this resolves; it never rejects. */
+  readonly ready?: Promise<unknown>;
   /** Within the transaction; a throw undoes this work alone. */
   apply(): Result;
   /** Asked just before the commit: true takes the work back (RM2). */
@@ -30,6 +32,7 @@ export interface GroupCommit {
 
 interface Item {
   readonly work: Work<unknown>;
+  ready: boolean;
   resolve(result: unknown): void;
   reject(error: unknown): void;
 }
@@ -37,8 +40,8 @@ type Outcome = { readonly value: unknown } | { readonly error: unknown };
 
 /** At the limit a sender is refused and sends again later. */
 const WAITING_MAX = 10_000;
-/** Journal entries in one commit: some 100 ms of work, so that a person never waits long behind a queue. */
-const QUEUE_WEIGHT_PER_COMMIT = 200;
+/** Journal entries in one commit: up to 100 ms of work on a slow machine, so that a person never waits long behind a queue. */
+const QUEUE_WEIGHT_PER_COMMIT = 400;
 
 class TooLate extends Error {
   readonly items: ReadonlySet<Item>;
@@ -64,8 +67,8 @@ export function createGroupCommit(database: Sqlite, onCommit: (works: number) =>
     scheduled = false;
     commit(lanes.person.splice(0));
     commit(lanes.queue.splice(0, fitting(lanes.queue)));
-    if (waiting() > 0) schedule();
-    else for (const wake of idlers.splice(0)) wake();
+    if (lanes.person.length > 0 || lanes.queue[0]?.ready) schedule();
+    if (waiting() === 0) for (const wake of idlers.splice(0)) wake();
   }
 
   function commit(items: readonly Item[]): void {
@@ -95,22 +98,27 @@ export function createGroupCommit(database: Sqlite, onCommit: (works: number) =>
       if (waiting() >= WAITING_MAX)
         return Promise.reject(new Fault("queue.full", `the hub has ${WAITING_MAX} messages waiting; send again later`));
       return new Promise<Result>((resolve, reject) => {
-        lanes[work.lane].push({ work, resolve: (result) => resolve(result as Result), reject });
-        schedule();
+        const item: Item = { work, ready: !work.ready, resolve: (result) => resolve(result as Result), reject };
+        lanes[work.lane].push(item);
+        if (item.ready) schedule();
+        void work.ready?.then(() => {
+          item.ready = true;
+          schedule();
+        });
       });
     },
     idle: () => (waiting() === 0 ? Promise.resolve() : new Promise((resolve) => idlers.push(resolve))),
   };
 }
 
-/** How many of the first items one commit takes: at least one. */
+/** How many of the first items one commit takes: as many as are ready, and at least one of these. */
 function fitting(items: readonly Item[]): number {
   let weight = 0;
-  const end = items.findIndex((item) => {
-    weight += item.work.weight ?? 1;
-    return weight > QUEUE_WEIGHT_PER_COMMIT;
+  const end = items.findIndex(({ work, ready }, index) => {
+    weight += work.weight ?? 1;
+    return !ready || (weight > QUEUE_WEIGHT_PER_COMMIT && index > 0);
   });
-  return end === -1 ? items.length : Math.max(end, 1);
+  return end === -1 ? items.length : end;
 }
 
 /** Throws TooLate, undoing all, when the time of some is over before the commit; the rest is then done again. */

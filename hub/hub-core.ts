@@ -12,6 +12,7 @@ import { openSqlite, type Sqlite, transaction } from "../base/sqlite.ts";
 import type { DownEnvelope, DownOf, UpEnvelope, UpOf } from "../wire/envelope.ts";
 import type { PhoneAnswer, PhoneReply } from "../wire/phone.ts";
 import type { Signed } from "../wire/signing.ts";
+import { takeBatch } from "./advice.ts";
 import { cardOpener, type OpenCard } from "./card-opener.ts";
 import {
   type Answer,
@@ -31,6 +32,7 @@ import { createGroupCommit, type GroupCommit } from "./group-commit.ts";
 import { createImports, type ImportSink } from "./import-sessions.ts";
 import type { HubKeys } from "./keys.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
+import type { SealOpenings } from "./openings.ts";
 import type { FeatureMessage, HubService, OfflineCodePolicy, OfflineNotePolicy, OperatorRoute } from "./service.ts";
 import { createServices } from "./service-core.ts";
 import { SERVICES } from "./services.ts";
@@ -65,6 +67,8 @@ export interface HubCoreOptions {
   readonly random: RandomBytes;
   readonly log: Log;
   readonly metrics?: Metrics;
+  /** Opens seals on other threads; where there are none each is opened when it is needed. */
+  readonly openings?: SealOpenings;
 }
 
 export interface HubCore {
@@ -142,7 +146,7 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     denies: (kind, name) => terminals.denyList.denies(kind, name),
     countCryptogram: (type, result) => metrics.count("tillway_hub_cryptograms_total", { type, result }),
   });
-  const openCard = cardOpener(keys.sealing, authorisation);
+  const openCard = cardOpener(keys.sealing, authorisation, options.openings);
   const ingest = createIngest({
     database,
     random,
@@ -156,9 +160,7 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     metrics.count("tillway_hub_commits_total");
     metrics.count("tillway_hub_committed_messages_total", {}, works);
   });
-  metrics.gauge("tillway_hub_waiting_messages", () => commits.waiting);
-  metrics.gauge("tillway_hub_open_findings", () => ingest.findings.countOpen());
-  metrics.gauge("tillway_hub_quarantined_entries", () => ingest.quarantine.countOpen());
+  showGauges(metrics, commits, ingest);
   const payers = createPayers({ database, clock, random, merchantName: policy.merchantName ?? policy.merchantId });
   const services = createServices(options, { ledger, payers, terminals, metrics, hubEpoch: ingest.hubEpoch });
   means = services.flatMap((service) => service.means ?? []);
@@ -174,6 +176,7 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     commits,
     metrics,
     openCard,
+    openings: options.openings,
     services,
   };
   return {
@@ -203,6 +206,12 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     },
     idle: () => commits.idle(),
   };
+}
+
+function showGauges(metrics: Metrics, commits: GroupCommit, ingest: Ingest): void {
+  metrics.gauge("tillway_hub_waiting_messages", () => commits.waiting);
+  metrics.gauge("tillway_hub_open_findings", () => ingest.findings.countOpen());
+  metrics.gauge("tillway_hub_quarantined_entries", () => ingest.quarantine.countOpen());
 }
 
 const terminalsOf = (
@@ -253,6 +262,7 @@ interface Parts {
   readonly commits: GroupCommit;
   readonly metrics: Metrics;
   readonly openCard: OpenCard;
+  readonly openings: SealOpenings | undefined;
   readonly services: readonly HubService[];
 }
 
@@ -264,29 +274,8 @@ async function receive(parts: Parts, envelope: UpEnvelope): Promise<readonly Dow
   switch (envelope.type) {
     case "authorisation.request":
       return [await authorise(parts, envelope)];
-    case "advice.batch": {
-      const applied = await parts.commits.submit({
-        lane: "queue",
-        weight: envelope.body.entries.length,
-        apply() {
-          // Signature and seals are checked here and not on arrival, so that a burst of batches keeps no person waiting.
-          const { terminalId, body: batch } = envelope;
-          parts.terminals.markSeen(terminalId);
-          return parts.ingest.take({ terminalId, batch, signingKey }, parts.clock.now());
-        },
-      });
-      // What the refusal found is committed before it is told.
-      if ("stale" in applied) throw applied.stale;
-      for (const { status } of applied.results) parts.metrics.count("tillway_hub_entries_total", { status });
-      const body: DownOf<"receipt">["body"] = {
-        epoch: envelope.body.epoch,
-        results: [...applied.results],
-        hubEpoch: parts.ingest.hubEpoch,
-        watermark: applied.watermark,
-        time: parts.terminals.signedTime(envelope.terminalId),
-      };
-      return [{ ...headOf(parts, envelope), type: "receipt", body }];
-    }
+    case "advice.batch":
+      return [await takeBatch(parts, envelope, signingKey)];
     case "presence":
       return presence(parts, envelope);
     case "health":

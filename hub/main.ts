@@ -1,5 +1,6 @@
 /** The hub's composition root: one process with ledger, MQTT and HTTPS, from a checked configuration to ready. */
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { type Clock, systemClock } from "../base/clock.ts";
 import type { RunningDaemon } from "../base/daemon.ts";
@@ -17,6 +18,7 @@ import { loadCardRanges } from "./issuing-keys.ts";
 import { type HubKeys, loadHubKeys, loadOperatorToken } from "./keys.ts";
 import { createLeaseRenewal, type LeaseRenewal } from "./lease-renewal.ts";
 import { type MqttGateway, openMqttGateway } from "./mqtt-gateway.ts";
+import { createOpenings } from "./openings.ts";
 import { type HubTls, loadHubTls } from "./tls.ts";
 
 export interface Endpoints {
@@ -48,6 +50,8 @@ export interface StartOptions {
   readonly log?: Log;
 }
 
+/** One opens seals as fast as the rest of a drain goes on two cores. */
+const OPENING_THREADS_MAX = 2;
 const SWEEP_EVERY_MS = 60_000;
 const CERTIFICATE_CHECK_MS = 24 * 3_600_000;
 
@@ -90,7 +94,9 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
   stack.use(lock);
   const database = stack.adopt(openHubDatabase(paths.database), (open) => void open.close());
   const policy = { ...policyOf(config), issuing };
-  const core = createHubCore({ database, keys, policy, clock, random, log });
+  const threads = Math.min(availableParallelism() - 1, OPENING_THREADS_MAX);
+  const openings = stack.use(createOpenings({ threads, keys: keys.sealing, clock, log: log.for("openings") }));
+  const core = createHubCore({ database, keys, policy, clock, random, log, openings });
   // Disposed after the gateways and before the database: what they took is committed.
   stack.defer(() => core.idle());
   stack.defer(sweep({ core, clock, log }));

@@ -15,6 +15,7 @@ const OLD_CHUNK_KEPT_MS = 24 * 60 * 60 * 1000;
 const ENTRIES: Readonly<Record<string, string>> = {
   tillway: "scripts/tillway.ts",
   "device-host": "drivers/host/main.ts",
+  "hub-openings": "hub/openings-worker.ts",
 };
 
 /** Native addons, and packages which read files that lie beside their own source. They stay in node_modules. */

@@ -5,7 +5,7 @@ import { fromBase64, toBase64 } from "../base/bytes.ts";
 import { Fault, reasonOf } from "../base/fault.ts";
 import type { RandomBytes, TerminalId } from "../base/ids.ts";
 import { Base64Schema } from "./common.ts";
-import { prepareSeal, unseal } from "./hpke.ts";
+import { deriveOpening, prepareSeal, unseal } from "./hpke.ts";
 import { parseJson } from "./signing.ts";
 
 /** What only the hub may read. */
@@ -84,7 +84,13 @@ export interface OpenCardInput {
   readonly terminalId: TerminalId;
   readonly paymentId: string;
   readonly privateKey: KeyObject;
+  /** What `deriveCardOpening` gave for these sealed data, if it was done ahead. */
+  readonly opening?: Uint8Array | undefined;
 }
+
+/** The slow part of opening sealed card data, of which it needs only `enc`. Throws Fault `seal.invalid` or `codec.invalid`. */
+export const deriveCardOpening = (privateKey: KeyObject, enc: string): Uint8Array =>
+  deriveOpening({ recipient: privateKey, info: INFO, enc: fromBase64(enc) });
 
 /** Throws Fault `seal.invalid` for data sealed to another key, terminal or payment. */
 export function openCardData(input: OpenCardInput): CardData {
@@ -93,6 +99,7 @@ export function openCardData(input: OpenCardInput): CardData {
     info: INFO,
     aad: aadFor(input.terminalId, input.paymentId),
     sealed: { enc: fromBase64(input.sealed.enc), ciphertext: fromBase64(input.sealed.ciphertext) },
+    opening: input.opening,
   });
   const parsed = CardDataSchema.safeParse(parseJson(Buffer.from(plaintext).toString("utf8")));
   if (!parsed.success) throw new Fault("seal.invalid", `sealed card data of unknown form: ${reasonOf(parsed.error)}`);

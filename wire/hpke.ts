@@ -64,20 +64,42 @@ export interface UnsealInput {
   readonly info: Uint8Array;
   readonly aad: Uint8Array;
   readonly sealed: Sealed;
+  /** What `deriveOpening` gave for this recipient, info and `enc`, if it was done ahead. */
+  readonly opening?: Uint8Array | undefined;
+}
+
+export interface OpeningInput {
+  readonly recipient: KeyObject;
+  readonly info: Uint8Array;
+  readonly enc: Uint8Array;
+}
+
+/** Key and nonce of one seal: by far the most of what opening it costs, and nothing of what is in it. */
+export const OPENING_BYTES = 28;
+
+/** The part of opening a seal that may be done elsewhere and ahead. Throws Fault `seal.invalid` for an `enc` that is no key. */
+export function deriveOpening({ recipient, info, enc }: OpeningInput): Uint8Array {
+  if (enc.length !== KEY_BYTES) throw new Fault("seal.invalid", `enc has ${enc.length} bytes, not ${KEY_BYTES}`);
+  try {
+    const ephemeral = createPublicKey(pem("PUBLIC KEY", concat(SPKI_X25519, enc)));
+    const shared = sharedSecret(recipient, ephemeral, { enc, recipient: rawPublicKey(recipient) });
+    const { key, nonce } = keySchedule(shared, info);
+    return concat(key, nonce);
+  } catch (error) {
+    throw new Fault("seal.invalid", `enc is no key: ${reasonOf(error)}`, { cause: error });
+  }
 }
 
 /** Throws Fault `seal.invalid` when key, info, aad or ciphertext do not belong together. */
 export function unseal(input: UnsealInput): Uint8Array {
   const { enc, ciphertext } = input.sealed;
-  if (enc.length !== KEY_BYTES) throw new Fault("seal.invalid", `enc has ${enc.length} bytes, not ${KEY_BYTES}`);
+  const opening = input.opening ?? deriveOpening({ ...input, enc });
   if (ciphertext.length < TAG_BYTES) {
     throw new Fault("seal.invalid", `${ciphertext.length} bytes of ciphertext are shorter than their tag`);
   }
   try {
-    const ephemeral = createPublicKey(pem("PUBLIC KEY", concat(SPKI_X25519, enc)));
-    const shared = sharedSecret(input.recipient, ephemeral, { enc, recipient: rawPublicKey(input.recipient) });
-    const { key, nonce } = keySchedule(shared, input.info);
-    const decipher = createDecipheriv(AEAD, createSecretKey(key), nonce);
+    const key = createSecretKey(opening.subarray(0, AEAD_KEY_BYTES));
+    const decipher = createDecipheriv(AEAD, key, opening.subarray(AEAD_KEY_BYTES));
     decipher.setAAD(input.aad);
     decipher.setAuthTag(ciphertext.subarray(ciphertext.length - TAG_BYTES));
     return concat(decipher.update(ciphertext.subarray(0, ciphertext.length - TAG_BYTES)), decipher.final());
