@@ -180,6 +180,7 @@ export class Till implements AsyncDisposable {
       clock,
       random: systemRandom,
       log: silentLog,
+      signingKey: generateKeyPairSync("ed25519").privateKey,
     });
     const append = this.journal.append.bind(this.journal);
     this.journal.append = (entries) => {
