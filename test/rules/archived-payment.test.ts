@@ -18,8 +18,13 @@ test("RM4 a sale of long ago is known by its id: the same again gives its outcom
   await journal.settle(
     journal.nextToForward(1_000).map(({ sequence, hash }) => ({ sequence, hash, status: "processed" })),
   );
-  const archived = await journal.archive(till.clock.now() + DAY_MS, new AbortController().signal);
-  expect(archived.entries).toBeGreaterThan(0);
+  let archived: { readonly entries: number } | undefined;
+  void journal.archive(till.clock.now() + DAY_MS, new AbortController().signal).then((outcome) => {
+    archived = outcome;
+  });
+  // It works in slices, between the sales.
+  for (let turn = 0; turn < 2_000 && !archived; turn += 1) await till.clock.advance(100);
+  expect(archived?.entries).toBeGreaterThan(0);
   expect(journal.entriesOf("p-old" as PaymentId)).toEqual([]);
   const id = "p-old" as PaymentId;
   expect(till.desk.get(id)).toMatchObject({ status: "approved", amount: money(500n, "EUR") });
