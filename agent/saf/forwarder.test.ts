@@ -16,6 +16,8 @@ import {
   BATCHES_IN_FLIGHT_MAX,
   CHARACTERS_IN_FLIGHT_MAX,
   type Forwarder,
+  HANDED_BY_HTTPS_MAX,
+  HANDED_MAX,
   RECEIPT_TIMEOUT_MS,
   startForwarder,
 } from "./forwarder.ts";
@@ -225,6 +227,25 @@ test("at most a window of batches travels at one time", async () => {
   for (let turns = 0; turns < 20; turns += 1) await turn();
   expect(hub.batches).toHaveLength(BATCHES_IN_FLIGHT_MAX);
   expect(forwarder.stats).toMatchObject({ depth: 4_000, inFlight: BATCHES_IN_FLIGHT_MAX * 50 });
+});
+
+test.each([
+  ["mqtt", HANDED_MAX],
+  ["https", HANDED_BY_HTTPS_MAX],
+])("over %s the drain leaves room in the link for who waits at the counter", async (via, most) => {
+  const taken: (() => void)[] = [];
+  hub.via = via;
+  hub.forward = (batch) => {
+    hub.batches.push(batch);
+    return new Promise((resolve) => taken.push(resolve));
+  };
+  for (let part = 0; part < 3; part += 1) await appended(1_000, `part-${part}`);
+  start();
+  for (let turns = 0; turns < 20; turns += 1) await turn();
+  expect(hub.batches).toHaveLength(most);
+  taken[0]?.();
+  await turn();
+  expect(hub.batches).toHaveLength(most + 1);
 });
 
 test("what is under way takes no more memory than its bound, however large the entries are", async () => {

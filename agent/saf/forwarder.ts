@@ -25,6 +25,12 @@ import { Underway } from "./underway.ts";
 export const BATCHES_IN_FLIGHT_MAX = 64;
 /** And while what is under way takes less memory than this, in characters. */
 export const CHARACTERS_IN_FLIGHT_MAX = 8_000_000;
+/**
+ * Batches handed to the link that it has not taken yet. Each way to the hub carries so much at one time, 64 messages over MQTT
+ * and 8 connections of HTTPS, and what a person at the counter waits for must find room beside the drain.
+ */
+export const HANDED_MAX = 48;
+export const HANDED_BY_HTTPS_MAX = 4;
 /** Batches that are made ready in one turn: their marks share one commit, for which a sale of that turn waits as well. */
 export const BATCHES_PER_TURN = 8;
 /** Single entries that never get a receipt stop counting there up to this many: the rest of the queue moves on past them. */
@@ -39,7 +45,7 @@ const STANDSTILL_MS = 180_000;
 export interface ForwarderOptions {
   readonly journal: Journal;
   /** It signs each batch. */
-  readonly hub: Pick<Hub, "state" | "forward" | "onReceipt" | "onHeld" | "onState">;
+  readonly hub: Pick<Hub, "state" | "via" | "forward" | "onReceipt" | "onHeld" | "onState">;
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly log: Log;
@@ -116,6 +122,8 @@ class Drain implements Forwarder {
   readonly #rate = new RateMeter();
   /** Ends with the link, and what was being sent over it. */
   #link = new AbortController();
+  /** Made and not yet taken by the link. */
+  readonly #unhanded = new Set<ForwardBatch>();
   #filling = false;
   #resending = false;
   #wokenMeanwhile = false;
@@ -193,6 +201,7 @@ class Drain implements Forwarder {
     this.#link = new AbortController();
     for (const batch of this.#batches) batch.stopTimer();
     this.#batches.clear();
+    this.#unhanded.clear();
     this.#underway.clear();
     this.#next.rereadFrom(1);
   }
@@ -247,6 +256,7 @@ class Drain implements Forwarder {
   #mayAdd(): boolean {
     const { hub, signal } = this.#options;
     if (signal.aborted || hub.state !== "up" || this.#underway.characters >= CHARACTERS_IN_FLIGHT_MAX) return false;
+    if (this.#unhanded.size >= (hub.via === "https" ? HANDED_BY_HTTPS_MAX : HANDED_MAX)) return false;
     if (this.#batches.size < BATCHES_IN_FLIGHT_MAX) return true;
     const suspects = [...this.#batches].filter((batch) => batch.suspect).length;
     return this.#batches.size - Math.min(suspects, SUSPECTS_MAX) < BATCHES_IN_FLIGHT_MAX;
@@ -255,6 +265,7 @@ class Drain implements Forwarder {
   #add(entries: readonly ForwardableEntry[]): ForwardBatch {
     const batch = new ForwardBatch(entries, () => this.#chance());
     this.#keep(batch);
+    this.#unhanded.add(batch);
     return batch;
   }
 
@@ -277,16 +288,18 @@ class Drain implements Forwarder {
     const { journal, clock } = this.#options;
     batch.stopTimer();
     batch.resting = false;
+    this.#unhanded.add(batch);
     this.#progressMs = clock.monotonic();
     try {
       const marked = new Set(await journal.markForwarding(batch.sequences));
-      if (!this.#batches.has(batch)) return;
+      if (!this.#batches.has(batch)) return void this.#unhanded.delete(batch);
       for (const entry of batch.entries) if (!marked.has(entry.sequence)) this.#takeOut(entry);
     } catch (error) {
+      this.#unhanded.delete(batch);
       this.#unreceipted(batch, error);
       return;
     }
-    if (batch.size === 0) return;
+    if (batch.size === 0) return void this.#unhanded.delete(batch);
     const late = new Fault("uplink.timeout", `no receipt within ${RECEIPT_TIMEOUT_MS} ms`);
     batch.timer(clock, RECEIPT_TIMEOUT_MS, () => this.#unreceipted(batch, late));
     void this.#hand(batch);
@@ -302,6 +315,9 @@ class Drain implements Forwarder {
     } catch (error) {
       // An error of an earlier sending says nothing about the one that followed it.
       if (batch.sends === sends && !batch.resting) this.#unreceipted(batch, error);
+    } finally {
+      this.#unhanded.delete(batch);
+      this.wake();
     }
   }
 
