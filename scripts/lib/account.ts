@@ -32,16 +32,30 @@ interface TransactionPage {
 
 /** Every payment for which money moved in the hub's ledger, with all that moved for it. */
 export async function readLedger(counter: Counter): Promise<readonly Posting[]> {
+  return (await readLedgerFrom(counter, LEDGER_START)).postings;
+}
+
+/** Payments are listed as the hub first heard of them. */
+export const LEDGER_START = "0";
+
+export interface LedgerPart {
+  readonly postings: readonly Posting[];
+  /** Where to go on reading. */
+  readonly cursor: string;
+}
+
+/** The same of payments that the hub first heard of after those that ended at `from`. */
+export async function readLedgerFrom(counter: Counter, from: string): Promise<LedgerPart> {
   const postings: Posting[] = [];
-  let cursor: string | undefined = "0";
-  while (cursor !== undefined) {
+  let cursor = from;
+  for (;;) {
     const page: TransactionPage = await counter.hubGet<TransactionPage>(`/v1/transactions?limit=100&cursor=${cursor}`);
     for (const { paymentId, postedMinor, status } of page.transactions) {
       if (postedMinor !== "0" || status === "confirmed") postings.push({ paymentId, minor: postedMinor, status });
     }
+    if (page.cursor === undefined) return { postings, cursor };
     cursor = page.cursor;
   }
-  return postings;
 }
 
 export interface Evidence {

@@ -25,14 +25,17 @@ export interface StartOptions {
   /** Takes both outputs: a program that outlives its starter must not write into a closed pipe. */
   readonly logFile: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** A program and its arguments in front of it, which must become it (by exec): whose process id is told is tillway's. */
+  readonly through?: readonly string[];
 }
 
 const STOP_WITHIN_MS = 10_000;
 
 /** Runs `tillway ARGS`, everything it prints going to the log file. */
-function startProgram({ name, args, logFile, env }: StartOptions): Program {
+function startProgram({ name, args, logFile, env, through = [] }: StartOptions): Program {
   const log = openSync(logFile, "a");
-  const child = spawn(TILLWAY, args, { stdio: ["ignore", log, log], env: { ...process.env, ...env } });
+  const [program = TILLWAY, ...rest] = [...through, TILLWAY, ...args];
+  const child = spawn(program, rest, { stdio: ["ignore", log, log], env: { ...process.env, ...env } });
   closeSync(log);
   return programOf(child, name);
 }

@@ -37,10 +37,13 @@ export function testIssuing(folder: string): string {
   return `issuing: ${JSON.stringify(issuing)}`;
 }
 
-/** Writes the test authorities' keys into `folder` and returns the lines of the agent's configuration that name them. */
-export function testKeyLines(folder: string): readonly string[] {
+/**
+ * Writes the test authorities' keys into `folder` and returns the lines of the agent's configuration that name them, with
+ * what else is to stand under `emv`.
+ */
+export function testKeyLines(folder: string, emv: Readonly<Record<string, number>> = {}): readonly string[] {
   const [caKeysFile, revokedFile] = [join(folder, "capk.json"), join(folder, "revoked.json")];
   writeFileSync(caKeysFile, JSON.stringify(testCaKeyList()));
   writeFileSync(revokedFile, JSON.stringify(testRevokedList()));
-  return [`emv: ${JSON.stringify({ caKeysFile, revokedFile })}`];
+  return [`emv: ${JSON.stringify({ caKeysFile, revokedFile, ...emv })}`];
 }
