@@ -1,12 +1,15 @@
-/** A whole shop counter of real processes: pcscd with a virtual reader, a card, a printer on a pty, a hub and an agent. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { request } from "node:https";
+/**
+ * A whole shop counter of real processes: pcscd with a virtual reader, a card, a printer on a pty, a scanner on hidraw, a hub
+ * and an agent. Several counters may sell to one hub.
+ */
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { SaleTimings } from "../../agent/payment/payments.ts";
-import type { ControlAnswer, ControlCommand } from "../../sim/control.ts";
-import { control } from "../../sim/control.ts";
-import { type Program, runTillway, startReady, tail, until } from "./processes.ts";
-import { testIssuing, testKeyLines } from "./test-issuing.ts";
+import { agentYaml, type CounterDevice, type CounterLease, type HubPorts, hubYaml } from "./counter-config.ts";
+import { CounterPrograms } from "./counter-programs.ts";
+import { operatorCall } from "./operator-call.ts";
+import { Phone } from "./phone.ts";
+import { runTillway, until } from "./processes.ts";
 import { openTill, type TillLine } from "./till-line.ts";
 
 export const TERMINAL = "till-1";
@@ -19,12 +22,27 @@ export type KillPoint = string;
 export interface CounterOptions {
   /** Short, because Unix sockets live in it. */
   readonly folder: string;
-  readonly lease?: {
-    readonly perSaleMinor: number;
-    readonly sumMinor: number;
-    readonly countMax: number;
-    readonly deferredAuthorisation?: boolean;
+  readonly lease?: CounterLease;
+  /** A reader and a printer when absent. */
+  readonly devices?: readonly CounterDevice[];
+  /** `till-1` when absent. */
+  readonly terminal?: string;
+  /** Sells to the hub of this counter, in the place of one of its own. */
+  readonly joins?: Counter;
+  readonly agent?: {
+    /** `agent` in the folder when absent. */
+    readonly dataDir?: string;
+    /** Further settings of cards. */
+    readonly emv?: Readonly<Record<string, number>>;
+    /** A program that becomes the agent. */
+    readonly through?: readonly string[];
   };
+  /** Its terminal is a copy of that counter's, data folder and all, in the place of an enrolment. */
+  readonly copyOf?: Counter;
+  /** Further lines of the hub's configuration. */
+  readonly hubLines?: readonly string[];
+  /** Puts something between agent and hub: given the hub's ports, names those that the agent connects to. */
+  readonly between?: (hub: HubPorts) => Promise<HubPorts>;
   readonly onStep?: (step: string) => void;
 }
 
@@ -37,6 +55,11 @@ export interface Payment {
   readonly queue?: string;
   readonly reason?: string;
   readonly detail?: string;
+  readonly approvalCode?: string;
+  readonly maskedAccount?: string;
+  readonly payingDevice?: string;
+  /** What a phone answers with a note, while one is awaited. */
+  readonly challenge?: string;
 }
 
 export interface Answer<T> {
@@ -50,20 +73,17 @@ export interface TimedSale {
   readonly timings: SaleTimings;
 }
 
-export class Counter implements AsyncDisposable {
-  readonly folder: string;
+export class Counter extends CounterPrograms implements AsyncDisposable {
   readonly #options: CounterOptions;
-  readonly #programs = new Map<string, Program>();
-  #pcsc = { socket: "", port: 0 };
-  #hubPorts = { https: 0, mqtts: 0 };
+  #hubPorts: HubPorts = { https: 0, mqtts: 0 };
   #apiPort = 0;
+  readonly #phones: Phone[] = [];
   /** Open from the first timed sale on, as a till keeps it. */
   #till: TillLine | undefined;
 
   constructor(options: CounterOptions) {
+    super(options.folder);
     this.#options = options;
-    this.folder = options.folder;
-    mkdirSync(join(options.folder, "tickets"), { recursive: true });
   }
 
   get api(): string {
@@ -75,90 +95,94 @@ export class Counter implements AsyncDisposable {
   get hubConfig(): string {
     return join(this.folder, "hub.yaml");
   }
+  get terminal(): string {
+    return this.#options.terminal ?? TERMINAL;
+  }
+  get agentFolder(): string {
+    return this.#options.agent?.dataDir ?? join(this.folder, "agent");
+  }
   get token(): string {
-    return readFileSync(join(this.folder, "agent/api-token"), "utf8").trim();
+    return readFileSync(join(this.agentFolder, "api-token"), "utf8").trim();
+  }
+  get hubPorts(): HubPorts {
+    return this.#hub.#hubPorts;
+  }
+  get #hub(): Counter {
+    return this.#options.joins ?? this;
   }
 
   /** Everything, from nothing to an agent that is ready and online. */
   async start(agent: { readonly killAt?: KillPoint } = {}): Promise<void> {
-    this.#step("a private pcscd with a virtual reader");
-    await this.startPcscd();
-    this.#step("a simulated chip card");
-    await this.startCard();
-    this.#step("a receipt printer on a pseudo terminal");
-    await this.startPrinter();
-    this.#step("the hub, with a test account");
-    await this.startHub();
-    await this.#hubTool([
-      "hub",
-      "accounts",
-      "add",
-      "--card",
-      TEST_CARD.pan,
-      "--expiry",
-      TEST_CARD.expiry,
-      "--balance",
-      "1000.00",
-      "--name",
-      "Test customer",
-    ]);
-    this.#step("enrolment of the terminal by a one-time claim");
-    this.#writeAgentConfig();
-    const claim = (await this.#hubTool(["hub", "claim", TERMINAL])).trim().split("\n").at(-1) ?? "";
-    await this.#run(["agent", "enrol", claim, "--config", this.agentConfig]);
+    await this.prepare();
     this.#step("the agent");
     await this.startAgent(agent);
     await this.online();
   }
 
-  async startPcscd(): Promise<void> {
-    const folder = join(this.folder, "pcscd");
-    mkdirSync(folder, { recursive: true });
-    const port = this.#pcsc.port ? ["--port", String(this.#pcsc.port)] : [];
-    const ready = await this.#startReady("pcscd", ["sim", "pcscd", "--folder", folder, ...port]);
-    this.#pcsc = { socket: String(ready["socket"]), port: Number(ready["port"]) };
+  /** Everything but the agent. */
+  async prepare(): Promise<void> {
+    await this.startDevices(this.#devices, (step) => this.#step(step));
+    if (!this.#options.joins) {
+      this.#step("the hub, with a test account");
+      await this.startHub();
+      await this.openAccount({ ...TEST_CARD, balance: "1000.00", name: "Test customer" });
+    }
+    await this.#becomeTerminal();
   }
 
-  async startCard(): Promise<void> {
-    await this.#startReady("card", [
-      "sim",
-      "card",
-      "--port",
-      String(this.#pcsc.port),
-      "--control",
-      this.#socket("card"),
-      "--state",
-      join(this.folder, "card-state.json"),
-    ]);
+  async #becomeTerminal(): Promise<void> {
+    const { copyOf, between } = this.#options;
+    writeFileSync(
+      this.agentConfig,
+      agentYaml({
+        folder: this.folder,
+        dataDir: this.agentFolder,
+        emv: this.#options.agent?.emv ?? {},
+        pcscSocket: this.pcscSocket,
+        scannerUri: this.scannerUri,
+        devices: this.#devices,
+        ...(between ? { hubPorts: await between(this.hubPorts) } : {}),
+      }),
+    );
+    if (copyOf) {
+      this.#step(`a copy of ${copyOf.terminal}`);
+      cpSync(copyOf.agentFolder, this.agentFolder, { recursive: true, preserveTimestamps: true });
+      return;
+    }
+    this.#step("enrolment of the terminal by a one-time claim");
+    const claim = (await this.hubTool("claim", this.terminal)).trim().split("\n").at(-1) ?? "";
+    await this.#run(["agent", "enrol", claim, "--config", this.agentConfig]);
   }
 
-  async startPrinter(): Promise<void> {
-    await this.#startReady("printer", [
-      "sim",
-      "printer",
-      "--link",
-      join(this.folder, "printer"),
-      "--control",
-      this.#socket("printer"),
-      "--out",
-      join(this.folder, "tickets"),
-    ]);
+  /** Opens an account for a test card; its id. */
+  async openAccount(card: { pan: string; expiry: string; balance: string; name: string }): Promise<string> {
+    const { pan, expiry, balance, name } = card;
+    await this.hubTool("accounts", "add", "--card", pan, "--expiry", expiry, "--balance", balance, "--name", name);
+    return await this.accountOf(name);
+  }
+
+  async accountOf(name: string): Promise<string> {
+    const { accounts } = await this.hubGet<{ accounts: { id: string; name?: string }[] }>("/v1/accounts?limit=100");
+    const account = accounts.find((one) => one.name === name);
+    if (!account) throw new Error(`there is no account ${name}`);
+    return account.id;
+  }
+
+  /** A customer's phone that is enrolled with the hub, for the account of that name. */
+  async startPhone(user: string, accountName = "Test customer"): Promise<Phone> {
+    const account = await this.accountOf(accountName);
+    const claim = await this.hubTool("phones", "add", "--user", user, "--account", account);
+    const phone = await Phone.start({ folder: this.folder, name: user });
+    this.#phones.push(phone);
+    await phone.do("enrol", { claim: claim.trim() });
+    return phone;
   }
 
   async startHub(): Promise<void> {
-    const lease = this.#options.lease ?? { perSaleMinor: 5_000, sumMinor: 20_000, countMax: 50 };
-    const { https, mqtts } = this.#hubPorts;
-    writeFileSync(
-      this.hubConfig,
-      [
-        `dataDir: ${join(this.folder, "hub")}`,
-        `listen: { httpsPort: ${https}, mqttPort: ${mqtts} }`,
-        `lease: { perSaleMinor: ${lease.perSaleMinor}, sumMinor: ${lease.sumMinor}, countMax: ${lease.countMax}, deferredAuthorisation: ${lease.deferredAuthorisation ?? false}, hours: 24, currency: EUR }`,
-        testIssuing(this.folder),
-        "",
-      ].join("\n"),
-    );
-    await this.#startReady("hub", ["hub", "run", "--config", this.hubConfig]);
+    const { lease, hubLines = [] } = this.#options;
+    const { folder } = this;
+    writeFileSync(this.hubConfig, hubYaml({ folder, ports: this.#hubPorts, lease, lines: hubLines }));
+    await this.startReady("hub", ["hub", "run", "--config", this.hubConfig]);
     const endpoints = JSON.parse(readFileSync(join(this.folder, "hub/endpoints.json"), "utf8")) as Record<
       string,
       number
@@ -167,28 +191,14 @@ export class Counter implements AsyncDisposable {
   }
 
   async startAgent(options: { readonly killAt?: KillPoint } = {}): Promise<void> {
-    const env: Record<string, string> = options.killAt === undefined ? {} : { TILLWAY_TEST_KILL_AT: options.killAt };
-    const ready = await this.#startReady("agent", ["agent", "--config", this.agentConfig], env);
+    const env = {
+      ...this.agentEnv,
+      ...(options.killAt === undefined ? {} : { TILLWAY_TEST_KILL_AT: options.killAt }),
+    };
+    const { through } = this.#options.agent ?? {};
+    const how = { env, ...(through ? { through } : {}) };
+    const ready = await this.startReady("agent", ["agent", "--config", this.agentConfig], how);
     this.#apiPort = Number(ready["api"]);
-  }
-
-  program(name: "pcscd" | "card" | "printer" | "hub" | "agent"): Program {
-    const program = this.#programs.get(name);
-    if (!program) throw new Error(`${name} was not started`);
-    return program;
-  }
-
-  card(command: ControlCommand): Promise<ControlAnswer> {
-    return control(this.#socket("card"), command);
-  }
-  printer(command: ControlCommand): Promise<ControlAnswer> {
-    return control(this.#socket("printer"), command);
-  }
-
-  /** The text of every ticket cut so far, in order. */
-  async tickets(): Promise<readonly string[]> {
-    const answer = await this.printer({ do: "tickets" });
-    return (answer["tickets"] as { text: string }[]).map((ticket) => ticket.text);
   }
 
   async call<T>(method: "GET" | "POST", path: string, body?: unknown): Promise<Answer<T>> {
@@ -213,6 +223,31 @@ export class Counter implements AsyncDisposable {
     const answer = await posted;
     await this.card({ do: "pull" });
     return answer;
+  }
+
+  /**
+   * One sale that is paid at the scanner: by `text`, or by what is made of the payment as the till sees it while it waits,
+   * such as a phone's answer to its challenge.
+   */
+  async scannedSale(
+    id: string,
+    minor: number,
+    text: string | ((payment: Payment) => Promise<string>),
+  ): Promise<Payment> {
+    const posted = this.call<Payment>("POST", "/v1/payments", {
+      id,
+      amount: { minor: String(minor), currency: "EUR" },
+    });
+    const waiting = await until(`${id} to wait for a means`, async () => {
+      const answer = await this.payment(id);
+      return answer.stage === "intent-stored" || (answer.status ?? "processing") !== "processing" ? answer : undefined;
+    });
+    const code = typeof text === "string" ? text : await text(waiting);
+    await until(`the scanner to be read for ${id}`, async () => {
+      const { read } = await this.scanner({ do: "scan", text: code });
+      return read === true ? true : undefined;
+    });
+    return (await posted).body;
   }
 
   /** A sale with the card left to the caller, its whole time, and what the agent says of where it went. */
@@ -270,53 +305,29 @@ export class Counter implements AsyncDisposable {
     return (await this.call<Record<string, never>>("GET", "/v1/status")).body;
   }
 
-  /** The hub's operator API, over TLS checked against the hub's own authority. */
   hubGet<T>(path: string): Promise<T> {
-    const ca = readFileSync(join(this.folder, "hub/tls/ca-certificate.pem"));
-    const token = readFileSync(join(this.folder, "hub/operator-token"), "utf8").trim();
-    return new Promise((resolve, reject) => {
-      const options = {
-        host: "127.0.0.1",
-        port: this.#hubPorts.https,
-        path,
-        ca,
-        headers: { authorization: `Bearer ${token}` },
-      };
-      const asking = request(options, (response) => {
-        let text = "";
-        response.on("data", (chunk: Buffer) => {
-          text += chunk.toString("utf8");
-        });
-        response.on("end", () => resolve(JSON.parse(text) as T));
-      });
-      asking.on("error", reject);
-      asking.end();
-    });
+    return operatorCall<T>(this.#operator, { method: "GET", path });
+  }
+  hubPost<T>(path: string, body: unknown): Promise<T> {
+    return operatorCall<T>(this.#operator, { method: "POST", path, body });
+  }
+  get #operator() {
+    return { dataDir: join(this.#hub.folder, "hub"), port: this.hubPorts.https };
   }
 
-  log(name: string): string {
-    return tail(join(this.folder, `${name}.log`), 40);
+  /** `tillway hub …` at this counter's hub; what it printed. */
+  hubTool(...args: readonly string[]): Promise<string> {
+    return this.#run(["hub", ...args, "--config", this.#hub.hubConfig]);
+  }
+  /** `tillway …` for this counter's agent; what it printed. */
+  agentTool(...args: readonly string[]): Promise<string> {
+    return this.#run([...args, "--config", this.agentConfig]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#till?.close();
-    for (const name of ["agent", "hub", "printer", "card", "pcscd"]) {
-      await this.#programs.get(name)?.stop();
-    }
-  }
-
-  async #startReady(
-    name: string,
-    args: readonly string[],
-    env: Readonly<Record<string, string>> = {},
-  ): Promise<Record<string, unknown>> {
-    const { program, ready } = await startReady({ name, args, env, logFile: join(this.folder, `${name}.log`) });
-    this.#programs.set(name, program);
-    return ready;
-  }
-
-  async #hubTool(args: readonly string[]): Promise<string> {
-    return await this.#run([...args, "--config", this.hubConfig]);
+    for (const phone of this.#phones) await phone[Symbol.asyncDispose]();
+    await this.stopPrograms();
   }
 
   async #run(args: readonly string[]): Promise<string> {
@@ -325,31 +336,8 @@ export class Counter implements AsyncDisposable {
     return stdout;
   }
 
-  #writeAgentConfig(): void {
-    writeFileSync(
-      this.agentConfig,
-      [
-        `dataDir: ${join(this.folder, "agent")}`,
-        "api: { port: 0 }",
-        "site:",
-        "  merchantName: Tillway Demo Shop",
-        "  addressLines: [1 Harbour Street, 20457 Hamburg]",
-        "  timeZone: Europe/Berlin",
-        "  locale: en",
-        "  currency: EUR",
-        "devices:",
-        `  - { id: reader, uri: "pcsc:*?socket=${this.#pcsc.socket}" }`,
-        `  - { id: printer, uri: "serial:${join(this.folder, "printer")}?baud=115200" }`,
-        "payment: { cardTimeoutSec: 30, onlineTimeoutMs: 4000 }",
-        ...testKeyLines(this.folder),
-        "log: { level: info }",
-        "",
-      ].join("\n"),
-    );
-  }
-
-  #socket(name: string): string {
-    return join(this.folder, `${name}.sock`);
+  get #devices(): readonly CounterDevice[] {
+    return this.#options.devices ?? ["reader", "printer"];
   }
   #step(step: string): void {
     this.#options.onStep?.(step);

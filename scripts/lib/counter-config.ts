@@ -1,0 +1,77 @@
+/** What a counter of real processes writes into the configurations of its hub and its agent. */
+import { join } from "node:path";
+import { testIssuing, testKeyLines } from "./test-issuing.ts";
+
+export type CounterDevice = "reader" | "printer" | "scanner";
+
+export interface CounterLease {
+  readonly perSaleMinor: number;
+  readonly sumMinor: number;
+  readonly countMax: number;
+  readonly deferredAuthorisation?: boolean;
+  readonly means?: readonly ("chip" | "contactless" | "note")[];
+  readonly perPayer?: { readonly countMax: number; readonly sumMinor: number };
+}
+
+export interface HubPorts {
+  readonly https: number;
+  readonly mqtts: number;
+}
+
+const ORDINARY_LEASE: CounterLease = { perSaleMinor: 5_000, sumMinor: 20_000, countMax: 50 };
+
+export interface HubYaml {
+  readonly folder: string;
+  readonly ports: HubPorts;
+  readonly lease: CounterLease | undefined;
+  readonly lines: readonly string[];
+}
+
+export function hubYaml({ folder, ports, lease = ORDINARY_LEASE, lines }: HubYaml): string {
+  return [
+    `dataDir: ${join(folder, "hub")}`,
+    `listen: { httpsPort: ${ports.https}, mqttPort: ${ports.mqtts} }`,
+    `lease: ${JSON.stringify({ ...lease, hours: 24, currency: "EUR" })}`,
+    testIssuing(folder),
+    ...lines,
+    "",
+  ].join("\n");
+}
+
+export interface AgentYaml {
+  readonly folder: string;
+  readonly dataDir: string;
+  readonly emv: Readonly<Record<string, number>>;
+  readonly devices: readonly CounterDevice[];
+  readonly pcscSocket: string;
+  readonly scannerUri: string;
+  /** In the place of those that the enrolment told. */
+  readonly hubPorts?: HubPorts;
+}
+
+export function agentYaml({ folder, dataDir, emv, devices, pcscSocket, scannerUri, hubPorts }: AgentYaml): string {
+  const uris: Readonly<Record<CounterDevice, string>> = {
+    reader: `pcsc:*?socket=${pcscSocket}`,
+    printer: `serial:${join(folder, "printer")}?baud=115200`,
+    scanner: scannerUri,
+  };
+  return [
+    `dataDir: ${dataDir}`,
+    "api: { port: 0 }",
+    "site:",
+    "  merchantName: Tillway Demo Shop",
+    "  addressLines: [1 Harbour Street, 20457 Hamburg]",
+    "  timeZone: Europe/Berlin",
+    "  locale: en",
+    "  currency: EUR",
+    "devices:",
+    ...devices.map((id) => `  - { id: ${id}, uri: ${JSON.stringify(uris[id])} }`),
+    "payment: { cardTimeoutSec: 30, onlineTimeoutMs: 4000 }",
+    ...(hubPorts
+      ? [`uplink: { mqttUrl: "mqtts://127.0.0.1:${hubPorts.mqtts}", httpsUrl: "https://127.0.0.1:${hubPorts.https}" }`]
+      : []),
+    ...testKeyLines(folder, emv),
+    "log: { level: info }",
+    "",
+  ].join("\n");
+}
