@@ -146,8 +146,9 @@ class CodePurchase {
   #reserve(): CodeEvent {
     const { deps, steps } = this.#parts;
     const { id, amount } = steps.request;
-    const { payerToken } = present(this.#note, "the note that was accepted");
-    const taken = deps.leases.reserve({ paymentId: id, amount, means: "note", payerToken });
+    const { payerToken, facts } = present(this.#note, "the note that was accepted");
+    const { deviceId } = facts;
+    const taken = deps.leases.reserve({ paymentId: id, amount, means: "note", payerToken, deviceId });
     if (!taken.ok) return { on: "refused", refusal: LEASE_REFUSALS[taken.error] };
     this.#reservation = taken.value;
     return { on: "reserved" };

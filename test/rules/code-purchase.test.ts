@@ -97,6 +97,14 @@ test("RM11 while a means is awaited the payment shows the challenge, and a good 
   expect(till.kinds("p-1")).toEqual(["intent", "decision"]);
 });
 
+test("RM8 the lease is asked under the name by which the journal counts what the phone has bought", async () => {
+  till.scanner.codes.push("OA1:good");
+  await till.sell("p-1", 500n);
+  expect(till.leased).toMatchObject([{ means: "note", deviceId: "phone-1" }]);
+  const [{ deviceId } = { deviceId: undefined }] = till.leased;
+  expect(till.journal.outstandingOf(deviceId ?? "nobody")).toEqual({ count: 1, minor: 500n });
+});
+
 test("RM11 a note that does not hold, or for which the lease has no room, is refused with its reason", async () => {
   till.scanner.codes.push("OA1:forged");
   expect(await till.sell("p-1")).toMatchObject({ status: "declined", reason: "E_SIG" });

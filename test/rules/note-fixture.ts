@@ -296,7 +296,7 @@ export class NoteTill {
     const accepted = this.desk.accept(text, sale);
     if (!accepted.ok) return accepted;
     const { facts, payerToken } = accepted.value;
-    const reserved = this.leases.reserve({ ...sale, means: "note", payerToken });
+    const reserved = this.leases.reserve({ ...sale, means: "note", payerToken, deviceId: facts.deviceId });
     if (!reserved.ok) return fail({ reason: reserved.error, detail: "the lease" });
     const { paymentId, amount } = sale;
     this.journal.unreceipted.push(amount.minor);

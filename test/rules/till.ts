@@ -8,7 +8,7 @@ import { EmvSchema } from "../../agent/config.ts";
 import type { Devices } from "../../agent/devices/devices.ts";
 import type { Journal } from "../../agent/journal/journal.ts";
 import { openJournal } from "../../agent/journal/sqlite-journal.ts";
-import type { Reservation } from "../../agent/lease/lease-keeper.ts";
+import type { OfflineSale, Reservation } from "../../agent/lease/lease-keeper.ts";
 import type { CardRecord } from "../../agent/payment/card-dialogue.ts";
 import type { NoteDesk } from "../../agent/payment/code-purchase.ts";
 import { PaymentDesk } from "../../agent/payment/desk.ts";
@@ -160,6 +160,8 @@ export class Till implements AsyncDisposable {
   readonly fatal: unknown[] = [];
   leaseRefusal: LeaseRefusal | undefined;
   readonly reservations = { made: 0, committed: 0, released: 0 };
+  /** What the lease was asked for, in order. */
+  readonly leased: OfflineSale[] = [];
   readonly folder: string;
   readonly journal: Journal;
   readonly desk: PaymentDesk;
@@ -276,7 +278,8 @@ export class Till implements AsyncDisposable {
     return {
       sealingKey: { keyId: "k1", publicKey: createPublicKey(this.sealing.privateKey) },
       spentBy: (payer: string) => till.journal.outstandingOf(payer).minor,
-      reserve() {
+      reserve(sale: OfflineSale) {
+        till.leased.push(sale);
         if (till.leaseRefusal) return fail(till.leaseRefusal);
         till.reservations.made += 1;
         let open = true;
