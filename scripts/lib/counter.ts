@@ -12,6 +12,8 @@ import { Phone } from "./phone.ts";
 import { runTillway, until } from "./processes.ts";
 import { openTill, type TillLine } from "./till-line.ts";
 
+export type { Slot } from "./counter-programs.ts";
+
 export const TERMINAL = "till-1";
 /** The `standard` card of the simulator. */
 export const TEST_CARD = { pan: "4761739001010010", expiry: "3112" } as const;
