@@ -48,6 +48,7 @@ export function runCodePurchase(parts: CodePurchaseParts): Promise<void> {
 class CodePurchase {
   readonly #parts: CodePurchaseParts;
   #code: PreAuthorisedCode | undefined;
+  #notes: NoteDesk | undefined;
   #note: AcceptedNote | undefined;
   #maskedAccount: string | undefined;
   #reservation: Reservation | undefined;
@@ -78,6 +79,7 @@ class CodePurchase {
         this.#code = { userId: code.userId, secureCode: code.secureCode };
         return { on: "pre-authorised-code", hub: hub.state };
       case "offline-note":
+        this.#notes = notes;
         return notes ? { on: "note" } : { on: "no-route", refusal: NO_NOTES };
       case "refused":
         return {
@@ -135,9 +137,9 @@ class CodePurchase {
   }
 
   #checkNote(): CodeEvent {
-    const { deps, steps, scan } = this.#parts;
+    const { steps, scan } = this.#parts;
     const { id, amount } = steps.request;
-    const accepted = present(deps.notes, "a desk for notes").accept(scan.text, { paymentId: id, amount });
+    const accepted = present(this.#notes, "a desk for notes").accept(scan.text, { paymentId: id, amount });
     if (!accepted.ok) return { on: "refused", refusal: accepted.error };
     this.#note = accepted.value;
     return { on: "note-accepted" };

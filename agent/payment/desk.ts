@@ -102,7 +102,16 @@ export class PaymentDesk implements Payments {
       ...(request.reference === undefined ? {} : { reference: request.reference }),
     };
     return this.#start(request.id, asked, async (cancel) => {
-      const deps = { ...this.#options, onStage: this.#onStage, onTimings: this.#onTimings };
+      const options = this.#options;
+      const deps = {
+        ...options,
+        // As they are when a note comes: what showed its challenge must take it.
+        get notes() {
+          return options.notes;
+        },
+        onStage: this.#onStage,
+        onTimings: this.#onTimings,
+      };
       return viewOfStored(await runPurchase(deps, request, cancel));
     });
   }

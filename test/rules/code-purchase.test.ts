@@ -97,6 +97,24 @@ test("RM11 while a means is awaited the payment shows the challenge, and a good 
   expect(till.kinds("p-1")).toEqual(["intent", "decision"]);
 });
 
+test("RM11 a challenge shown after the sale began is answered: a note is taken as soon as notes can be", async () => {
+  let lent: NoteDesk | undefined;
+  const options = {
+    get notes() {
+      return lent;
+    },
+  };
+  await using other = new Till(options);
+  other.cardComes = false;
+  const sold = other.sell("p-1", 500n);
+  await other.clock.advance(0);
+  expect(other.desk.get("p-1" as PaymentId)?.challenge).toBeUndefined();
+  lent = notes;
+  expect(other.desk.get("p-1" as PaymentId)?.challenge).toBe("OC1:p-1-500");
+  other.scanner.scan("OA1:good");
+  expect(await sold).toMatchObject({ status: "approved", payingDevice: "phone-1" });
+});
+
 test("RM8 the lease is asked under the name by which the journal counts what the phone has bought", async () => {
   till.scanner.codes.push("OA1:good");
   await till.sell("p-1", 500n);

@@ -141,7 +141,7 @@ export class Scanner implements CodeScanner {
 
 export interface TillOptions {
   /** Takes notes of staged value. */
-  readonly notes?: NoteDesk;
+  readonly notes?: NoteDesk | undefined;
   readonly folder?: string;
   readonly onStage?: (stage: PaymentStage, id: PaymentId) => void;
   /** What the shop's configuration says of cards, over the defaults. */
@@ -216,7 +216,9 @@ export class Till implements AsyncDisposable {
       leases: this.#leases(),
       lane: new ReaderLane(devices, setImmediate),
       scanner: new ScannerLane(devices),
-      ...(options.notes === undefined ? {} : { notes: options.notes }),
+      get notes() {
+        return options.notes;
+      },
       answerFirst: setImmediate,
       readCard,
       random: systemRandom,
