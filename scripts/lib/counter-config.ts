@@ -22,16 +22,21 @@ const ORDINARY_LEASE: CounterLease = { perSaleMinor: 5_000, sumMinor: 20_000, co
 
 export interface HubYaml {
   readonly folder: string;
+  readonly host: string;
   readonly ports: HubPorts;
   readonly lease: CounterLease | undefined;
   readonly lines: readonly string[];
 }
 
-export function hubYaml({ folder, ports, lease = ORDINARY_LEASE, lines }: HubYaml): string {
+export function hubYaml({ folder, host, ports, lease = ORDINARY_LEASE, lines }: HubYaml): string {
+  const { sumMinor, countMax } = lease;
+  // One card buys everything in most shops of tests.
+  const limits = { perPayer: { sumMinor, countMax }, ...lease, hours: 24, currency: "EUR" };
   return [
     `dataDir: ${join(folder, "hub")}`,
-    `listen: { httpsPort: ${ports.https}, mqttPort: ${ports.mqtts} }`,
-    `lease: ${JSON.stringify({ ...lease, hours: 24, currency: "EUR" })}`,
+    `listen: { host: ${host}, httpsPort: ${ports.https}, mqttPort: ${ports.mqtts} }`,
+    `public: { host: ${host} }`,
+    `lease: ${JSON.stringify(limits)}`,
     testIssuing(folder),
     ...lines,
     "",
@@ -47,9 +52,12 @@ export interface AgentYaml {
   readonly scannerUri: string;
   /** In the place of those that the enrolment told. */
   readonly hubPorts?: HubPorts;
+  readonly hubHost: string;
+  readonly reserveMb: number | undefined;
 }
 
-export function agentYaml({ folder, dataDir, emv, devices, pcscSocket, scannerUri, hubPorts }: AgentYaml): string {
+export function agentYaml(options: AgentYaml): string {
+  const { folder, dataDir, emv, devices, pcscSocket, scannerUri, hubPorts, hubHost, reserveMb } = options;
   const uris: Readonly<Record<CounterDevice, string>> = {
     reader: `pcsc:*?socket=${pcscSocket}`,
     printer: `serial:${join(folder, "printer")}?baud=115200`,
@@ -68,9 +76,12 @@ export function agentYaml({ folder, dataDir, emv, devices, pcscSocket, scannerUr
     ...devices.map((id) => `  - { id: ${id}, uri: ${JSON.stringify(uris[id])} }`),
     "payment: { cardTimeoutSec: 30, onlineTimeoutMs: 4000 }",
     ...(hubPorts
-      ? [`uplink: { mqttUrl: "mqtts://127.0.0.1:${hubPorts.mqtts}", httpsUrl: "https://127.0.0.1:${hubPorts.https}" }`]
+      ? [
+          `uplink: { mqttUrl: "mqtts://${hubHost}:${hubPorts.mqtts}", httpsUrl: "https://${hubHost}:${hubPorts.https}" }`,
+        ]
       : []),
     ...testKeyLines(folder, emv),
+    ...(reserveMb === undefined ? [] : [`reserve: { diskMb: ${reserveMb} }`]),
     "log: { level: info }",
     "",
   ].join("\n");

@@ -38,7 +38,17 @@ export interface CounterOptions {
     readonly emv?: Readonly<Record<string, number>>;
     /** A program that becomes the agent. */
     readonly through?: readonly string[];
+    /** Free space that its offline sales must leave. */
+    readonly reserveMb?: number;
   };
+  readonly hub?: {
+    /** Where it listens; 127.0.0.1 when absent. */
+    readonly host: string;
+    /** A program that becomes the hub. */
+    readonly through: readonly string[];
+  };
+  /** The test customer's; 1000.00 when absent. */
+  readonly balance?: string;
   /** Its terminal is a copy of that counter's, data folder and all, in the place of an enrolment. */
   readonly copyOf?: Counter;
   /** Further lines of the hub's configuration. */
@@ -109,6 +119,9 @@ export class Counter extends CounterPrograms implements AsyncDisposable {
   get hubPorts(): HubPorts {
     return this.#hub.#hubPorts;
   }
+  get #hubHost(): string {
+    return this.#options.hub?.host ?? "127.0.0.1";
+  }
   get #hub(): Counter {
     return this.#options.joins ?? this;
   }
@@ -127,7 +140,7 @@ export class Counter extends CounterPrograms implements AsyncDisposable {
     if (!this.#options.joins) {
       this.#step("the hub, with a test account");
       await this.startHub();
-      await this.openAccount({ ...TEST_CARD, balance: "1000.00", name: "Test customer" });
+      await this.openAccount({ ...TEST_CARD, balance: this.#options.balance ?? "1000.00", name: "Test customer" });
     }
     await this.#becomeTerminal();
   }
@@ -140,6 +153,8 @@ export class Counter extends CounterPrograms implements AsyncDisposable {
         folder: this.folder,
         dataDir: this.agentFolder,
         emv: this.#options.agent?.emv ?? {},
+        reserveMb: this.#options.agent?.reserveMb,
+        hubHost: this.#hub.#hubHost,
         pcscSocket: this.pcscSocket,
         scannerUri: this.scannerUri,
         devices: this.#devices,
@@ -181,14 +196,13 @@ export class Counter extends CounterPrograms implements AsyncDisposable {
   }
 
   async startHub(): Promise<void> {
-    const { lease, hubLines = [] } = this.#options;
+    const { lease, hubLines = [], hub } = this.#options;
     const { folder } = this;
-    writeFileSync(this.hubConfig, hubYaml({ folder, ports: this.#hubPorts, lease, lines: hubLines }));
-    await this.startReady("hub", ["hub", "run", "--config", this.hubConfig]);
-    const endpoints = JSON.parse(readFileSync(join(this.folder, "hub/endpoints.json"), "utf8")) as Record<
-      string,
-      number
-    >;
+    const host = this.#hubHost;
+    writeFileSync(this.hubConfig, hubYaml({ folder, host, ports: this.#hubPorts, lease, lines: hubLines }));
+    await this.startReady("hub", ["hub", "run", "--config", this.hubConfig], hub ? { through: hub.through } : {});
+    const text = readFileSync(join(folder, "hub/endpoints.json"), "utf8");
+    const endpoints = JSON.parse(text) as Record<string, number>;
     this.#hubPorts = { https: endpoints["httpsPort"] ?? 0, mqtts: endpoints["mqttPort"] ?? 0 };
   }
 
@@ -314,7 +328,7 @@ export class Counter extends CounterPrograms implements AsyncDisposable {
     return operatorCall<T>(this.#operator, { method: "POST", path, body });
   }
   get #operator() {
-    return { dataDir: join(this.#hub.folder, "hub"), port: this.hubPorts.https };
+    return { dataDir: join(this.#hub.folder, "hub"), host: this.#hub.#hubHost, port: this.hubPorts.https };
   }
 
   /** `tillway hub …` at this counter's hub; what it printed. */

@@ -6,6 +6,7 @@ import { join } from "node:path";
 export interface OperatorDoor {
   /** The hub's data folder: its authority and the operator's token lie there. */
   readonly dataDir: string;
+  readonly host: string;
   readonly port: number;
 }
 export interface OperatorCall {
@@ -14,7 +15,10 @@ export interface OperatorCall {
   readonly body?: unknown;
 }
 
-export function operatorCall<T>({ dataDir, port }: OperatorDoor, { method, path, body }: OperatorCall): Promise<T> {
+export function operatorCall<T>(
+  { dataDir, host, port }: OperatorDoor,
+  { method, path, body }: OperatorCall,
+): Promise<T> {
   const ca = readFileSync(join(dataDir, "tls/ca-certificate.pem"));
   const token = readFileSync(join(dataDir, "operator-token"), "utf8").trim();
   const text = body === undefined ? undefined : JSON.stringify(body);
@@ -23,7 +27,7 @@ export function operatorCall<T>({ dataDir, port }: OperatorDoor, { method, path,
     ...(text === undefined ? {} : { "content-type": "application/json" }),
   };
   return new Promise((resolve, reject) => {
-    const asking = request({ method, host: "127.0.0.1", port, path, ca, headers }, (response) => {
+    const asking = request({ method, host, port, path, ca, headers }, (response) => {
       let answer = "";
       response.on("data", (chunk: Buffer) => {
         answer += chunk.toString("utf8");
