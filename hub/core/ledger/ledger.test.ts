@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { ManualClock } from "../../../base/clock.ts";
 import { currencyOf } from "../../../base/money.ts";
-import { openSqlite } from "../../../base/sqlite.ts";
+import { openSqlite, transaction } from "../../../base/sqlite.ts";
 import { createLedger, type Ledger, ledgerMigrations, type NewTransfer, type Transfer } from "./index.ts";
 import { type BalanceLimit, LEDGER_AMOUNT_MAX } from "./types.ts";
 
@@ -328,5 +328,33 @@ test("the transfers of a random history, replayed in order, give equal balances"
       replayed.database.close();
     }),
     { numRuns: 40 },
+  );
+});
+
+test("a random history in one batch ends as it does step by step, and one that throws leaves nothing", async () => {
+  await fc.assert(
+    fc.asyncProperty(steps, async (history) => {
+      const moves = history.filter((next) => next !== "wait");
+      const [alone, together] = [newLedger(), newLedger()];
+      const statuses = moves.map((transfers) => alone.ledger.createTransfers(transfers));
+      const run = () =>
+        together.ledger.batched(() => moves.map((transfers) => together.ledger.createTransfers(transfers)));
+      const untouched = [balancesOf(together.ledger), historyOf(together.ledger)];
+      const broken = () =>
+        transaction(together.database, () =>
+          together.ledger.batched(() => {
+            run();
+            throw new Error("broken");
+          }),
+        );
+      expect(broken).toThrow("broken");
+      expect([balancesOf(together.ledger), historyOf(together.ledger)]).toEqual(untouched);
+      expect(transaction(together.database, run)).toEqual(statuses);
+      expect([balancesOf(together.ledger), historyOf(together.ledger)]).toEqual([
+        balancesOf(alone.ledger),
+        historyOf(alone.ledger),
+      ]);
+    }),
+    { numRuns: 60 },
   );
 });
