@@ -1,5 +1,6 @@
 /** The shell of a purchase paid by a scanned code: carries out what the machine decides. */
 import { assert, present, unreachable } from "../../base/assert.ts";
+import { deadline } from "../../base/clock.ts";
 import { isFault } from "../../base/fault.ts";
 import type { Money } from "../../base/money.ts";
 import type { Result } from "../../base/result.ts";
@@ -10,6 +11,7 @@ import { toWireMoney } from "../../wire/common.ts";
 import type { EntryBody, NoteFacts } from "../../wire/journal-entry.ts";
 import type { NewEntry } from "../journal/journal.ts";
 import type { Reservation } from "../lease/lease-keeper.ts";
+import { untilState } from "../uplink/link-events.ts";
 import { type CodeEffect, type CodeEvent, type CodeStep, codeMachine } from "./code-machine.ts";
 import type { PurchaseDeps } from "./purchase-deps.ts";
 import { answerOf, type PurchaseDecision, type Refusal } from "./purchase-machine.ts";
@@ -39,6 +41,9 @@ export interface CodePurchaseParts {
   readonly scan: Scan;
   readonly cancel: AbortSignal;
 }
+
+/** How long a repeat waits for a link that was cut with the answer on its way: it is mostly back within a few seconds. */
+const LINK_BACK_WITHIN_MS = 6_000;
 
 /** Runs to the decision on disk. Only a Fault of the journal is thrown. */
 export function runCodePurchase(parts: CodePurchaseParts): Promise<void> {
@@ -121,6 +126,7 @@ class CodePurchase {
     const { id, amount } = steps.request;
     const code = present(this.#code, "the code that was scanned");
     const request = { paymentId: id, attempt, kind: "purchase" as const, amount: toWireMoney(amount), code };
+    await this.#untilLinked();
     const asking = deps.hub.authorise(request, deps.journal.head.sequence, cancel);
     steps.stage("online-request-sent");
     try {
@@ -134,6 +140,14 @@ class CodePurchase {
       deps.log.info("no answer from the hub", { paymentId: id, code: error.code, why: error.message });
       return cancel.aborted ? { on: "cancelled" } : { on: "hub-unknown" };
     }
+  }
+
+  async #untilLinked(): Promise<void> {
+    const { deps, cancel } = this.#parts;
+    if (deps.hub.state === "up") return;
+    using limit = deadline(deps.clock, LINK_BACK_WITHIN_MS, cancel);
+    // A link that stays away is told by the request itself.
+    await untilState(deps.hub, "up", limit.signal).catch(() => undefined);
   }
 
   #checkNote(): CodeEvent {

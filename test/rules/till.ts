@@ -21,6 +21,7 @@ import { abortInterrupted } from "../../agent/payment/recovery.ts";
 import { ScannerLane } from "../../agent/payment/scanner-lane.ts";
 import { TicketPrinter } from "../../agent/payment/ticket-printer.ts";
 import type { Hub, LeaseRefusal, OnlineRequest } from "../../agent/uplink/hub.ts";
+import type { LinkState } from "../../agent/uplink/uplink.ts";
 import { ManualClock } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
 import { type PaymentId, systemRandom, type TerminalId } from "../../base/ids.ts";
@@ -82,7 +83,7 @@ export class Slot {
 export type HubAnswer = "approve" | "decline" | "silence" | "stale";
 
 export class TillHub implements Hub {
-  state: "up" | "down" = "up";
+  state: LinkState = "up";
   readonly via = "test";
   answer: HubAnswer = "approve";
   readonly requests: OnlineRequest[] = [];
@@ -108,7 +109,19 @@ export class TillHub implements Hub {
   async forward(): Promise<void> {}
   onReceipt = () => () => {};
   onHeld = () => () => {};
-  onState = () => () => {};
+  readonly #states = new Set<(state: LinkState) => void>();
+  onState(listener: (state: LinkState) => void): () => void {
+    this.#states.add(listener);
+    return () => this.#states.delete(listener);
+  }
+  /** Somebody waits for the link to change. */
+  get isWaitedFor(): boolean {
+    return this.#states.size > 0;
+  }
+  linkIs(state: LinkState): void {
+    this.state = state;
+    for (const listener of [...this.#states]) listener(state);
+  }
 }
 
 export class Paper {
