@@ -371,7 +371,9 @@ async function presence(parts: Parts, envelope: UpOf<"presence">): Promise<reado
       if (body.status !== "online") return undefined;
       // Not of a Last Will, which speaks of the time when the connection was made.
       parts.ingest.checkHead({ terminalId, epoch }, body.head, parts.clock.now());
-      held = { hubEpoch: parts.ingest.hubEpoch, watermark: parts.ingest.watermark({ terminalId, epoch }) };
+      const { hubEpoch } = parts.ingest;
+      const source = { terminalId, epoch };
+      held = { hubEpoch, watermark: parts.ingest.watermark(source), fence: parts.ingest.fence(source) };
       return parts.terminals.grantLease(terminalId, epoch);
     },
   });

@@ -66,5 +66,12 @@ export const LeaseMessageSchema = z.strictObject({
   lease: SignedSchema.optional(),
   time: SignedSchema,
   /** What this hub durably holds of the journal whose epoch the terminal named: shows a restore from a backup (RM18). */
-  held: z.strictObject({ hubEpoch: EpochSchema, watermark: z.int().min(0) }).optional(),
+  held: z
+    .strictObject({
+      hubEpoch: EpochSchema,
+      watermark: z.int().min(0),
+      /** The highest fence that came with a batch of this journal: a holder with a lower one is shut out until it raises its own. */
+      fence: z.int().min(0).optional(),
+    })
+    .optional(),
 });

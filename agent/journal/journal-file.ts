@@ -17,7 +17,7 @@ const LOG_PAGES_MAX = 4_000;
 /** The least that a SQLite file can be. */
 const PAGE_BYTES_MIN = 512;
 /** The name of the count of openings. */
-const FENCE = "fence";
+export const FENCE = "fence";
 
 export interface JournalFile extends Opened {
   readonly database: Sqlite;

@@ -174,6 +174,8 @@ export interface Journal extends AsyncDisposable {
   ): Promise<Result<StoredEntry, QueueState | "not-found">>;
   /** Stores who forced or retried an entry, and why, in the same commit as its move; else says which state forbids it. */
   act(body: EntryOf<"queue-action">): Promise<Result<StoredEntry, QueueState | "not-found">>;
+  /** Durably: another holder of a copy of this file has shut this one out. A lower number than today's changes nothing. */
+  raiseFence(to: number): Promise<void>;
   /**
    * RM18: puts receipted entries whose `forward` number is higher back among the open ones, one bounded slice, and notes in
    * the same commit where the next slice begins: at `resending`, also after a restart, until that is undefined.

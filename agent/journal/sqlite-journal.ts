@@ -38,7 +38,7 @@ import type {
   QueueState,
   SettledEntry,
 } from "./journal.ts";
-import { type JournalFile, openJournalFile } from "./journal-file.ts";
+import { FENCE, type JournalFile, openJournalFile } from "./journal-file.ts";
 import type { OpenPayments } from "./open-payments.ts";
 import { nextResend, readResend } from "./queue-resend.ts";
 import { QueueStore } from "./queue-store.ts";
@@ -83,7 +83,6 @@ interface Head {
 class SqliteJournal implements Journal {
   readonly terminalId: TerminalId;
   readonly epoch: Epoch;
-  readonly fence: number;
   readonly #database: Sqlite;
   readonly #sql: JournalFile["sql"];
   readonly #commits: GroupCommit;
@@ -104,7 +103,6 @@ class SqliteJournal implements Journal {
   constructor(file: JournalFile, options: OpenJournalOptions) {
     this.terminalId = options.terminalId;
     this.epoch = file.epoch;
-    this.fence = file.fence;
     this.#database = file.database;
     this.#sql = file.sql;
     this.#facts = file.facts;
@@ -130,6 +128,10 @@ class SqliteJournal implements Journal {
       unprinted: () => this.#open.unprinted,
     };
     this.#upkeep = new Upkeep(options, { file, commits: this.#commits, state });
+  }
+
+  get fence(): number {
+    return Number(this.#facts.get(FENCE));
   }
 
   get head(): Head {
@@ -249,6 +251,12 @@ class SqliteJournal implements Journal {
       });
       this.#setMeta(factName("resend"), next);
       return { moved };
+    });
+  }
+
+  raiseFence(to: number): Promise<void> {
+    return this.#commits.submit(1, () => {
+      if (to > this.fence) this.#setMeta(FENCE, String(to));
     });
   }
 

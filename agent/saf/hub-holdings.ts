@@ -14,7 +14,7 @@ const KeptSchema = z.strictObject({ hubEpoch: EpochSchema, watermark: z.int().mi
 type Kept = z.infer<typeof KeptSchema>;
 
 export interface HubHoldingsOptions {
-  readonly journal: Pick<Journal, "recall" | "keep" | "resendFrom">;
+  readonly journal: Pick<Journal, "fence" | "raiseFence" | "recall" | "keep" | "resendFrom">;
   readonly log: Log;
 }
 
@@ -31,7 +31,8 @@ export class HubHoldings {
    * Hears of a holding. What it brings about is on disk with whatever else this turn of the event loop stores: the most that
    * was heard with the receipt that said it, and the loss with the first slice of what is told again.
    */
-  async heard({ hubEpoch, watermark, fresh }: HubHolding): Promise<void> {
+  async heard({ hubEpoch, watermark, fence, fresh }: HubHolding): Promise<void> {
+    await this.#notShutOut(fence);
     const highest = this.#highest;
     const less = highest !== undefined && (highest.hubEpoch !== hubEpoch || watermark < highest.watermark);
     if (watermark === highest?.watermark && !less) return;
@@ -58,6 +59,21 @@ export class HubHoldings {
       // Not stored: as if nothing had been heard, so that the hub's next word brings it about.
       this.#highest = highest;
       log.warn("what the hub holds could not be stored", { reason: reasonOf(error) });
+    }
+  }
+
+  /**
+   * The file is locked for this one opening, so a higher fence than its own can only be a copy's. Both go on: what either
+   * sold is told, each thing once, and the hub names the copy.
+   */
+  async #notShutOut(fence: number | undefined): Promise<void> {
+    const { journal, log } = this.#options;
+    if (fence === undefined || fence <= journal.fence) return;
+    log.error("a copy of this terminal's journal speaks to the hub", { fence: journal.fence, copysFence: fence });
+    try {
+      await journal.raiseFence(fence);
+    } catch (error) {
+      log.warn("the fence could not be raised; the hub's next word brings it about", { reason: reasonOf(error) });
     }
   }
 }

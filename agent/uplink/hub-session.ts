@@ -284,9 +284,9 @@ export class HubSession implements Hub, AsyncDisposable {
     else if (hearing === "heard") this.#options.leases.withdraw();
   }
 
-  #held(epoch: Epoch, { hubEpoch, watermark }: Omit<HubHolding, "fresh">, hearing: Hearing): void {
+  #held(epoch: Epoch, { hubEpoch, watermark, fence }: Omit<HubHolding, "fresh">, hearing: Hearing): void {
     if (epoch !== this.#options.envelopes.epoch) return;
-    for (const listener of [...this.#holdings]) listener({ hubEpoch, watermark, fresh: hearing === "heard" });
+    for (const listener of [...this.#holdings]) listener({ hubEpoch, watermark, fence, fresh: hearing === "heard" });
   }
 
   #hear(time: Signed): Hearing {

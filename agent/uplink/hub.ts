@@ -14,6 +14,8 @@ export interface HubHolding {
   readonly hubEpoch: Epoch;
   /** Every entry with a `forward` number up to this one. */
   readonly watermark: number;
+  /** The highest that came with a batch of this journal, where the hub says so. */
+  readonly fence?: number | undefined;
   /** Said later than all that was heard before: an older word, come late, proves no loss. */
   readonly fresh: boolean;
 }
