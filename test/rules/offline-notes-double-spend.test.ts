@@ -212,6 +212,18 @@ test("RM11 the bound is reached: each till that is offline can be made to take t
   expect(world.conflicts()).toHaveLength(3);
 });
 
+test("RM11 copies that come after the value went back cost its owner that value, and no more", async () => {
+  const { world, phone, tills, staged } = await setting({ tills: 3 });
+  for (const till of tills) expect(till.sell(phone.wallet.clone(), 3_000n).ok).toBe(true);
+  await world.advance(TTL_MS + GRACE_MS + 1);
+  world.hub.expireHolds();
+  expect(world.balance(world.customer)).toBe(10_000n);
+  for (const till of tills) expect(await till.sync()).toMatchObject([{ status: "processed" }]);
+  expect([world.balance(world.customer), world.balance(staged), world.exposure]).toEqual([5_000n, 0n, 4_000n]);
+  expect(world.conflicts().map(({ exposure }) => exposure.minor)).toEqual(["1000", "3000"]);
+  expect([world.balance(MERCHANT), world.sum()]).toEqual([9_000n, 0n]);
+});
+
 test("RM11 with a false statement beside it, each till's whole allowance is lost, and not more", async () => {
   const { world, phone, tills } = await setting({ tills: 3 });
   await phone.giveBack(phone.wallet.clone().statement());

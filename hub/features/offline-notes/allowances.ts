@@ -21,7 +21,7 @@ export interface NoteParts extends ServiceCore {
 /** The ledger's code of accounts that hold staged value. */
 const STAGED_ACCOUNT_CODE = 50;
 /** Of transfers into and out of them. */
-const TRANSFER_CODES = { stage: 30, unstage: 31, rest: 32 } as const;
+const TRANSFER_CODES = { stage: 30, unstage: 31, rest: 32, reclaim: 33 } as const;
 const CLOSED_PER_SWEEP_MAX = 1_000;
 const SECOND_MS = 1_000;
 
@@ -232,6 +232,34 @@ export function closeDue(parts: NoteParts): void {
     store.close(allowanceId);
     metrics.count("tillway_hub_allowances_total", { outcome: "closed" });
   }
+}
+
+interface Reclaiming {
+  readonly terminalId: string;
+  readonly paymentId: string;
+  readonly minor: number;
+}
+
+/**
+ * Sets aside again what went back to the owner and a note spends after all. However many notes come, an owner pays no more
+ * than the allowance: what goes beyond it was spent twice.
+ */
+export function reclaim({ ledger }: NoteParts, row: AllowanceRow, note: Reclaiming): void {
+  const { allowanceId, accountId } = row;
+  if (accountId === null) return;
+  const staged = stagedAccount(allowanceId);
+  const back = ["unstage", "rest"].map((leg) => ledger.transfer(`staged/${allowanceId}/${leg}/0`)?.amount ?? 0n);
+  const taken = back.reduce((sum, amount) => sum - amount, ledger.account(staged)?.creditsPosted ?? 0n);
+  const left = BigInt(row.minor) - taken;
+  const minor = BigInt(note.minor);
+  if (left <= 0n) return;
+  move(ledger, {
+    id: `staged/${allowanceId}/reclaim/${note.terminalId}/${note.paymentId}`,
+    debitAccount: accountId,
+    creditAccount: staged,
+    amount: minor < left ? minor : left,
+    code: TRANSFER_CODES.reclaim,
+  });
 }
 
 /** Whether notes had their time to come. */

@@ -8,7 +8,7 @@ import type { ReasonCode } from "../../../wire/common.ts";
 import type { NoteFacts } from "../../../wire/journal-entry.ts";
 import { countersignatureFits, type NoteContent, openNote, refusalOfSpending } from "../../../wire/offline-note.ts";
 import type { AdvicePayer, EntryOutcome, MeansAdvice } from "../../core/authorisation/index.ts";
-import { isOverdue, type NoteParts, openStaged, rowOf, stage, stagedAccount } from "./allowances.ts";
+import { isOverdue, type NoteParts, openStaged, reclaim, rowOf, stage, stagedAccount } from "./allowances.ts";
 import type { AllowanceRow, ConflictRow, NoteRow } from "./store.ts";
 
 type Resolved = { readonly payer: AdvicePayer } | { readonly outcome: EntryOutcome } | undefined;
@@ -27,7 +27,7 @@ export function resolveNote(parts: NoteParts, input: MeansAdvice): Resolved {
   const allowance = store.allowance(note.allowance.allowanceId) ?? restore(parts, note);
   const row = noteRow(note, input.now);
   const conflict = conflictOf(parts, allowance, row);
-  const payer = payerOf(parts, allowance, conflict?.kind);
+  const payer = payerOf(parts, { allowance, row, kind: conflict?.kind });
   store.insertNote(row);
   if (conflict) nameDevice(parts, { allowance, row, conflict, payer });
   else if (payers.device(allowance.deviceId))
@@ -126,22 +126,23 @@ function follows(earlier: NoteRow, later: NoteRow): boolean {
   return spentBefore >= earlier.spentAfter + between;
 }
 
+interface Paying {
+  readonly allowance: AllowanceRow;
+  readonly row: NoteRow;
+  readonly kind: Conflict["kind"] | undefined;
+}
+
 /**
  * The staged value pays as far as it goes, also for what was spent twice: the money is the phone's owner's, whose key
- * signed. What went back to his account by his phone's false word, or for want of notes in time, his account pays.
+ * signed. What went back to his account by his phone's false word, or for want of notes in time, is set aside again first.
  */
-function payerOf(
-  { offlineNotes }: NoteParts,
-  allowance: AllowanceRow,
-  kind: Conflict["kind"] | undefined,
-): AdvicePayer {
+function payerOf(parts: NoteParts, { allowance, row, kind }: Paying): AdvicePayer {
   const { accountId, state, allowanceId } = allowance;
-  const owner = accountId === null ? {} : { refundAccountId: accountId };
-  const fromAccount = accountId !== null && (state === "closed" || kind === "after-return");
+  if (state === "closed" || kind === "after-return") reclaim(parts, allowance, row);
   return {
-    accountId: fromAccount ? accountId : stagedAccount(allowanceId),
-    ...owner,
-    riskParty: offlineNotes.riskParty,
+    accountId: stagedAccount(allowanceId),
+    ...(accountId === null ? {} : { refundAccountId: accountId }),
+    riskParty: parts.offlineNotes.riskParty,
   };
 }
 
