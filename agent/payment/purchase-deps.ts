@@ -2,12 +2,10 @@
 import type { Clock } from "../../base/clock.ts";
 import type { PaymentId, RandomBytes } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
-import type { Money } from "../../base/money.ts";
 import type { Result } from "../../base/result.ts";
 import type { CardSession } from "../../drivers/capability.ts";
-import type { Means } from "../../wire/common.ts";
 import type { Journal } from "../journal/journal.ts";
-import type { Reservation, SealingKey } from "../lease/lease-keeper.ts";
+import type { OfflineSale, Reservation, SealingKey } from "../lease/lease-keeper.ts";
 import type { Hub, LeaseRefusal } from "../uplink/hub.ts";
 import type { CardRecord } from "./card-dialogue.ts";
 import type { NoteDesk } from "./code-purchase.ts";
@@ -18,12 +16,7 @@ import type { ScannerLane } from "./scanner-lane.ts";
 
 export interface Leases {
   readonly sealingKey: SealingKey;
-  reserve(sale: {
-    readonly paymentId: PaymentId;
-    readonly amount: Money;
-    readonly means: Means;
-    readonly payerToken: string;
-  }): Result<Reservation, LeaseRefusal>;
+  reserve(sale: OfflineSale): Result<Reservation, LeaseRefusal>;
   /** Minor units that this card already owes here offline. */
   spentBy(payerToken: string): bigint;
 }
