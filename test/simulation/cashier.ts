@@ -8,7 +8,8 @@ import type { PaymentId } from "../../base/ids.ts";
 import { type Money, money } from "../../base/money.ts";
 import type { Result } from "../../base/result.ts";
 import type { World } from "../../sim/world/world.ts";
-import type { PlannedSale } from "./plan.ts";
+import { LeaseWatch } from "./lease-watch.ts";
+import type { PlannedRefund, PlannedSale } from "./plan.ts";
 import type { Shop, Terminal } from "./shop.ts";
 
 export type Told = Pick<PaymentView, "status" | "mode" | "operation"> & { readonly atMs: number };
@@ -23,6 +24,8 @@ export interface SaleRecord {
   readonly told: Told[];
   /** The till was told that the sale is taken back. */
   voided: boolean;
+  /** The hub breaks where it posts it. */
+  readonly bad: boolean;
   /** The code that the phone showed for it. */
   grantId?: string;
 }
@@ -34,7 +37,9 @@ const PRESENT_MS = { least: 500, most: 4_000 };
 const NEVER = new AbortController().signal;
 
 export class Cashier {
+  /** By terminal and payment. */
   readonly records = new Map<string, SaleRecord>();
+  readonly leases: LeaseWatch;
   readonly #shop: Shop;
   readonly #world: World;
   #open = 0;
@@ -42,6 +47,7 @@ export class Cashier {
   constructor(shop: Shop) {
     this.#shop = shop;
     this.#world = shop.world;
+    this.leases = new LeaseWatch(shop);
   }
 
   /** Nobody waits to be told any more. */
@@ -62,16 +68,28 @@ export class Cashier {
     const customer = this.#shop.customers[sale.customer];
     if (!terminal || !customer) throw new Error("broken invariant: the plan names what there is");
     const phone = this.#shop.phones[sale.customer];
-    const record = this.#record(sale.id, terminal, "purchase", sale.minor);
+    const record = this.#record(sale.id, terminal, { operation: "purchase", minor: sale.minor, bad: sale.bad });
     const amount = money(sale.minor, "EUR");
     const view = await this.#ask(record, {
-      begin: (core) => core.desk.begin({ id: record.id, amount }),
+      begin: (core) => {
+        const begun = core.desk.begin({ id: record.id, amount });
+        return sale.twice ? core.desk.begin({ id: record.id, amount }) : begun;
+      },
       present: () => this.#present(sale, record),
     });
     if (view.status === "approved" && record.grantId !== undefined) phone?.phone.markSpent(record.grantId);
-    if (view.status === "approved" && sale.voided) await this.#void(record);
-    else if (view.status === "approved" && sale.refund) await this.#refund(record, sale.refund);
+    if (view.status === "approved") await this.#afterwards(sale, record);
     this.#open -= 1;
+  }
+
+  async #afterwards(sale: PlannedSale, record: SaleRecord): Promise<void> {
+    if (sale.reprinted) await this.#reprint(record);
+    if (sale.voided) return await this.#void(record);
+    for (const [index, refund] of sale.refunds.entries()) await this.#refund(record, index, refund);
+  }
+
+  async #reprint({ id, terminal }: SaleRecord): Promise<void> {
+    await Promise.race([terminal.core?.desk.reprint(id).catch(() => undefined), terminal.lifeEnds()]);
   }
 
   /** The one that is planned, or its double if there is one by now. */
@@ -105,19 +123,20 @@ export class Cashier {
     if (voided?.ok) record.voided = true;
   }
 
-  async #refund(original: SaleRecord, refund: { readonly afterMs: number; readonly minor: bigint }): Promise<void> {
-    await this.#sleep(refund.afterMs);
-    const record = this.#record(`refund-of-${original.id}`, original.terminal, "refund", refund.minor);
-    const amount = money(refund.minor, "EUR");
+  async #refund(original: SaleRecord, index: number, { afterMs, minor }: PlannedRefund): Promise<void> {
+    await this.#sleep(afterMs);
+    const id = `refund-${index}-of-${original.id}`;
+    const record = this.#record(id, original.terminal, { operation: "refund", minor, bad: false });
+    const amount = money(minor, "EUR");
     await this.#ask(record, {
       begin: (core) => core.desk.beginRefund({ id: record.id, originalId: original.id, amount }),
       present: () => undefined,
     });
   }
 
-  #record(id: string, terminal: Terminal, operation: SaleRecord["operation"], minor: bigint): SaleRecord {
-    const record: SaleRecord = { id: id as PaymentId, terminal, operation, minor, told: [], voided: false };
-    this.records.set(id, record);
+  #record(id: string, terminal: Terminal, asked: Pick<SaleRecord, "operation" | "minor" | "bad">): SaleRecord {
+    const record: SaleRecord = { ...asked, id: id as PaymentId, terminal, told: [], voided: false };
+    this.records.set(`${terminal.id}/${id}`, record);
     return record;
   }
 
@@ -128,6 +147,7 @@ export class Cashier {
       terminal.counter.clear();
       if (view) {
         const { status, mode, operation } = view;
+        if (status === "approved" && mode === "offline") this.leases.approved(terminal, record.id);
         record.told.push({ status, operation, atMs: this.#world.now, ...(mode === undefined ? {} : { mode }) });
         return view;
       }

@@ -44,6 +44,8 @@ export class Counter {
   code: string | undefined;
   /** Probabilities, drawn for each ticket. */
   printing = { paperOut: 0, lost: 0 };
+  /** How likely the answer to a command does not come back from the card, which carried it out all the same. */
+  hiccup = 0;
   readonly #chance: ChanceStream;
   readonly #waiting = new Set<() => void>();
 
@@ -82,7 +84,7 @@ export class Counter {
       awaitCard: async (signal) => {
         const card = await this.#take(signal, () => this.card);
         this.card = undefined;
-        return session(card, context);
+        return session(card, context, () => this.#chance.happens(this.hiccup));
       },
     };
   }
@@ -142,7 +144,7 @@ export class Counter {
   }
 }
 
-function session(card: CardInReader, context: NodeContext): CardSession {
+function session(card: CardInReader, context: NodeContext, isLost: () => boolean): CardSession {
   const removed = new AbortController();
   let commands = 0;
   return {
@@ -157,7 +159,9 @@ function session(card: CardInReader, context: NodeContext): CardSession {
         throw pulled;
       }
       await new Promise<void>((resolve) => context.clock.after(COMMAND_MS, resolve));
-      return card.respond(command);
+      const response = card.respond(command);
+      if (isLost()) throw new Fault("card.mute", "the card gave no answer");
+      return response;
     },
     async [Symbol.asyncDispose]() {},
   };

@@ -1,5 +1,6 @@
 /** Customers of a simulated shop: accounts at the hub, and cards whose counters outlive every crash. */
-import { fromHex } from "../../base/bytes.ts";
+import { fromHex, toHex } from "../../base/bytes.ts";
+import { INS } from "../../protocols/emv/commands.ts";
 import { EmvCard } from "../../sim/card/emv-card.ts";
 import type { CardTemper } from "../../sim/card/profile.ts";
 import { type CardProfile, cardProfile } from "../../sim/card/profiles.ts";
@@ -9,9 +10,16 @@ export const CARD_BIN = "476173";
 const NO_CODES = fromHex("0000000000");
 const TEMPERS: readonly CardTemper[] = ["standard", "standard", "standard", "online-only", "offline-only", "declining"];
 
+/** One time that a card was in a reader: what it gave, and how often it was asked the same again (RM3). */
+export interface Dialogue {
+  readonly card: EmvCard;
+  repeated: number;
+}
+
 export class Customer {
   readonly pan: string;
   readonly expiry = "3112";
+  readonly dialogues: Dialogue[] = [];
   readonly #profile: CardProfile;
   #atc = 0;
 
@@ -36,7 +44,16 @@ export class Customer {
         this.#atc = atc;
       },
     });
-    return { respond: (command) => card.respond(command), ...(pulledAfter === undefined ? {} : { pulledAfter }) };
+    const generated = new Set<string>();
+    const dialogue: Dialogue = { card, repeated: 0 };
+    this.dialogues.push(dialogue);
+    const respond = (command: Uint8Array): Uint8Array => {
+      const text = toHex(command);
+      if (command[1] === INS.generateAc && generated.has(text)) dialogue.repeated += 1;
+      generated.add(text);
+      return card.respond(command);
+    };
+    return { respond, ...(pulledAfter === undefined ? {} : { pulledAfter }) };
   }
 }
 

@@ -18,6 +18,10 @@ export interface HubNodeOptions {
   readonly onCore: (core: HubCore, database: Sqlite) => void;
   /** What a terminal sent was refused. */
   readonly onRefused: (fault: Fault) => void;
+  /** Messages of this type do not reach that node just now. */
+  readonly isLost: (to: string, type: string) => boolean;
+  /** A broker between terminal and hub takes what comes before the hub has seen it. */
+  readonly taken: "on-arrival" | "when-stored";
 }
 
 export function hubNode(options: HubNodeOptions): NodeFactory {
@@ -50,12 +54,18 @@ interface Serving {
   send(frame: Frame): void;
 }
 
-/** As the gateways do: taken when it is committed or refused, the answers after that; a hub that cannot store says nothing. */
-async function serve({ core, context, options, frame, send }: Serving): Promise<void> {
+/**
+ * As the gateways do: taken when it is committed, the answers after that; a hub that cannot store says nothing. Who is
+ * refused hears of it, unless a broker took the message before.
+ */
+async function serve({ core, context, options, from, frame, send }: Serving): Promise<void> {
+  const { number } = frame;
+  if (options.taken === "on-arrival") send({ frame: "taken", number });
   try {
     const answers = await core.receive(decodeUp(frame.text));
-    send({ frame: "taken", number: frame.number });
-    for (const answer of answers) send({ frame: "down", text: encodeEnvelope(answer) });
+    send({ frame: "taken", number });
+    for (const answer of answers)
+      if (!options.isLost(from, answer.type)) send({ frame: "down", text: encodeEnvelope(answer) });
   } catch (error) {
     if (!isFault(error)) {
       // A bug of the hub must not look like a refusal.
@@ -64,7 +74,8 @@ async function serve({ core, context, options, frame, send }: Serving): Promise<
     }
     context.log.warn("a message was refused", { code: error.code, why: reasonOf(error) });
     options.onRefused(error);
-    if (error.code !== "store.failed" && error.code !== "queue.full") send({ frame: "taken", number: frame.number });
+    if (error.code !== "store.failed" && error.code !== "queue.full")
+      send({ frame: "refused", number, code: error.code });
   }
 }
 

@@ -3,9 +3,10 @@
  * tills were told, and says in words what it finds wrong.
  */
 import type { PaymentId } from "../../base/ids.ts";
-import type { Sqlite } from "../../base/sqlite.ts";
-import type { EntryBody, EntryOf } from "../../wire/journal-entry.ts";
+import type { EntryBody } from "../../wire/journal-entry.ts";
 import type { SaleRecord } from "./cashier.ts";
+import { type Evidence, entriesOf, find, gather, keyOf } from "./evidence.ts";
+import { judgeLedger } from "./ledger-oracles.ts";
 import type { Shop, Terminal } from "./shop.ts";
 
 export interface Judged {
@@ -18,25 +19,6 @@ export interface Judged {
   readonly lostWithDisk: number;
 }
 
-interface PaymentRow {
-  readonly terminal_id: string;
-  readonly payment_id: string;
-  readonly state: string;
-  readonly operation: string | null;
-  readonly minor: bigint | null;
-}
-
-interface Evidence {
-  readonly shop: Shop;
-  readonly records: ReadonlyMap<string, SaleRecord>;
-  readonly database: Sqlite;
-  /** By terminal and payment. */
-  readonly payments: ReadonlyMap<string, PaymentRow>;
-  readonly posted: ReadonlyMap<string, bigint>;
-}
-
-const keyOf = (terminalId: string, paymentId: string): string => `${terminalId}/${paymentId}`;
-
 export function judge(shop: Shop, records: ReadonlyMap<string, SaleRecord>): Judged {
   const database = shop.hubDatabase;
   if (!database) return { violations: ["the hub is not there at the end"], accepted: 0, refused: 0, lostWithDisk: 0 };
@@ -44,36 +26,13 @@ export function judge(shop: Shop, records: ReadonlyMap<string, SaleRecord>): Jud
   const sums = { accepted: 0, refused: 0, lostWithDisk: 0 };
   const violations = [
     ...moneyConserved(evidence),
+    ...judgeLedger(evidence),
+    ...cards(shop),
     ...[...records.values()].flatMap((record) => judgeSale(evidence, record, sums)),
     ...nothingInvented(evidence),
-    ...shop.terminals.flatMap((terminal) => [...tickets(terminal), ...chain(evidence, terminal)]),
+    ...shop.terminals.flatMap((terminal) => [...tickets(terminal, shop), ...chain(evidence, terminal)]),
   ];
   return { violations, ...sums };
-}
-
-function gather(shop: Shop, records: ReadonlyMap<string, SaleRecord>, database: Sqlite): Evidence {
-  const payments = database
-    .prepare<[], PaymentRow>("SELECT terminal_id, payment_id, state, operation, minor FROM authorisation__payment")
-    .safeIntegers()
-    .all();
-  const moved = database
-    .prepare<[], { id: string; amount: bigint }>(
-      "SELECT id, amount FROM ledger__transfer WHERE kind IN ('single', 'post-pending')",
-    )
-    .safeIntegers()
-    .all();
-  const posted = new Map<string, bigint>();
-  for (const { id, amount } of moved) {
-    const key = id.split("/").slice(0, 2).join("/");
-    posted.set(key, (posted.get(key) ?? 0n) + amount);
-  }
-  return {
-    shop,
-    records,
-    database,
-    payments: new Map(payments.map((row) => [keyOf(row.terminal_id, row.payment_id), row])),
-    posted,
-  };
 }
 
 /** Debits equal credits, over all accounts and for what is pending alike, and each balance is the sum of its transfers. */
@@ -116,8 +75,8 @@ function judgeSale(evidence: Evidence, record: SaleRecord, sums: Sums): string[]
   const row = evidence.payments.get(key);
   const confirmed = row?.state === "confirmed";
   const approved = decision?.outcome === "approved";
-  if (!approved && toldApproved && terminal.restored) {
-    // The newer part of the disk is gone; what had been sent by then is at the hub.
+  if (!approved && toldApproved && (terminal.restored || terminal.renewed)) {
+    // The newer part of the disk is gone, or all of it; what had been sent by then is at the hub.
     if (confirmed) sums.accepted += 1;
     else sums.lostWithDisk += 1;
     return [];
@@ -131,7 +90,7 @@ function judgeSale(evidence: Evidence, record: SaleRecord, sums: Sums): string[]
     wrong.push(`${name}: is approved, but was told ${[...told].join()}`);
   if (record.voided && !voided) wrong.push(`${name}: was told voided, but the journal has no void`);
   if (approved && !voided) wrong.push(...judgeAccepted({ evidence, record, name, posted, confirmed, sums }));
-  if ((!approved || voided) && posted !== 0n && !terminal.twisted)
+  if ((!approved || voided) && posted !== 0n && !terminal.twisted && !terminal.renewed)
     wrong.push(`${name}: moved ${posted} without a standing approval`);
   if (decision && record.told.length === 0) wrong.push(`${name}: was decided, but its till was never told`);
   return wrong;
@@ -162,7 +121,7 @@ function judgeAccepted({ evidence, record, name, posted, confirmed, sums }: Acce
   if (queued.reason === undefined) return [`${name}: ${queued.state} without a reason`];
   sums.refused += 1;
   // Only a disk that came back from the past, or a refund that lost its original, gives the hub a reason to refuse.
-  const explained = record.terminal.twisted || evidence.shop.hubRestored || record.operation === "refund";
+  const explained = record.terminal.twisted || evidence.shop.hubRestored || record.operation === "refund" || record.bad;
   return explained
     ? []
     : [`${name}: ${queued.state} for ${queued.reason} ${queued.detail ?? ""}, which nothing explains`];
@@ -172,26 +131,29 @@ function judgeAccepted({ evidence, record, name, posted, confirmed, sums }: Acce
 function nothingInvented({ payments, records, shop }: Evidence): string[] {
   return [...payments.values()].flatMap((row) => {
     if (row.state !== "confirmed") return [];
-    const record = records.get(row.payment_id);
-    if (!record || record.terminal.id !== row.terminal_id)
-      return [`${row.terminal_id} ${row.payment_id}: posted, and no till knows it`];
+    const record = records.get(keyOf(row.terminal_id, row.payment_id));
+    if (!record) return [`${row.terminal_id} ${row.payment_id}: posted, and no till knows it`];
     if (row.minor !== record.minor) return [`${row.payment_id}: posted as ${row.minor}, sold for ${record.minor}`];
     const terminal = shop.terminals.find(({ id }) => id === row.terminal_id);
     const decision = terminal && find(entriesOf(terminal, record.id), "decision");
-    if (decision?.outcome === "approved" || record.terminal.twisted) return [];
+    if (decision?.outcome === "approved" || record.terminal.twisted || record.terminal.renewed) return [];
     return [`${row.payment_id}: posted, and the journal says ${decision?.outcome ?? "nothing"}`];
   });
 }
 
 /** RM3: at most one unmarked original, and at least one ticket of each approval; none of what was not approved. */
-function tickets(terminal: Terminal): string[] {
+function tickets(terminal: Terminal, shop: Shop): string[] {
   const originals = new Map<string, number>();
   const complete = new Map<string, number>();
-  for (const { document, complete: whole } of terminal.counter.papers) {
-    const [operation = "", id = "", marking = ""] = document.title.split(" ");
-    if (operation === "") continue;
-    if (marking === "original") originals.set(id, (originals.get(id) ?? 0) + 1);
-    if (whole) complete.set(id, (complete.get(id) ?? 0) + 1);
+  // A copied terminal has sales in its journal whose tickets came out of the other printer.
+  for (const { id: terminalId, counter } of shop.terminals) {
+    if (terminalId !== terminal.id) continue;
+    for (const { document, complete: whole } of counter.papers) {
+      const [operation = "", id = "", marking = ""] = document.title.split(" ");
+      if (operation === "") continue;
+      if (marking === "original" && counter === terminal.counter) originals.set(id, (originals.get(id) ?? 0) + 1);
+      if (whole) complete.set(id, (complete.get(id) ?? 0) + 1);
+    }
   }
   const wrong = [...originals]
     .filter(([, count]) => count > 1)
@@ -203,7 +165,7 @@ function tickets(terminal: Terminal): string[] {
     const approved = find(entries, "decision")?.outcome === "approved";
     const printed = complete.get(id) ?? 0;
     if (approved && printed === 0 && !find(entries, "void")) wrong.push(`${id}: approved, and no ticket`);
-    if (!approved && printed > 0 && !terminal.restored) wrong.push(`${id}: a ticket without an approval`);
+    if (!approved && printed > 0 && !terminal.twisted) wrong.push(`${id}: a ticket without an approval`);
   }
   return wrong;
 }
@@ -231,10 +193,14 @@ function chain({ database }: Evidence, { id, core, twisted }: Terminal): string[
   return wrong;
 }
 
-const entriesOf = (terminal: Terminal, id: PaymentId): readonly EntryBody[] =>
-  terminal.core?.journal.entriesOf(id).map(({ body }) => body) ?? [];
-const find = <K extends EntryBody["kind"]>(entries: readonly EntryBody[], kind: K): EntryOf<K> | undefined =>
-  entries.find((entry): entry is EntryOf<K> => entry.kind === kind);
+/** RM3: card commands are never repeated. */
+const cards = ({ customers }: Shop): string[] =>
+  customers.flatMap(({ pan, dialogues }) =>
+    dialogues.some(({ repeated }) => repeated > 0)
+      ? [`the card ${pan.slice(-4)} was asked for a cryptogram again`]
+      : [],
+  );
+
 const decisions = (entries: readonly EntryBody[]): number => entries.filter(({ kind }) => kind === "decision").length;
 const queueOf = (terminal: Terminal, id: PaymentId) =>
   (terminal.core?.journal.queue({ paymentId: id }) ?? []).filter(({ kind }) => kind === "decision");

@@ -26,6 +26,12 @@ export const FAULT_CLASSES = [
   "cloned-phone",
   "printer",
   "pulled-card",
+  "reader-hiccup",
+  "answers-lost",
+  "broker",
+  "revoked",
+  "bad-entry",
+  "new-disk",
 ] as const;
 export type FaultClass = (typeof FAULT_CLASSES)[number];
 
@@ -37,6 +43,7 @@ const RARE: Partial<Readonly<Record<FaultClass, number>>> = {
   "hub-old-copy": 0.05,
   "cloned-terminal": 0.05,
   "cloned-phone": 0.1,
+  "new-disk": 0.05,
 };
 
 export interface PlannedSale {
@@ -52,8 +59,27 @@ export interface PlannedSale {
   readonly pulledAfter?: number;
   /** The cashier takes it back right after it was approved. */
   readonly voided: boolean;
-  /** It is given back, in part or whole, so much later. */
-  readonly refund?: { readonly afterMs: number; readonly minor: bigint };
+  /** The cashier presses the button twice. */
+  readonly twice: boolean;
+  /** The customer wants the ticket once more. */
+  readonly reprinted: boolean;
+  /** It is given back so much later, in one part or more; together they may ask for more than it was. */
+  readonly refunds: readonly PlannedRefund[];
+  /** The hub breaks where it posts this sale's advice. */
+  readonly bad: boolean;
+}
+
+export interface PlannedRefund {
+  readonly afterMs: number;
+  readonly minor: bigint;
+}
+
+/** What each terminal may sell with no hub in reach. */
+export interface PlannedLease {
+  readonly perSaleMinor: bigint;
+  readonly sumMinor: bigint;
+  readonly countMax: number;
+  readonly hours: number;
 }
 
 export interface Plan {
@@ -63,6 +89,7 @@ export interface Plan {
   readonly openMs: number;
   readonly sales: readonly PlannedSale[];
   readonly link: LinkQuality;
+  readonly lease: PlannedLease;
 }
 
 export interface PlanOptions {
@@ -86,14 +113,21 @@ export function makePlan({ chance, sales, without, every = false, shape }: PlanO
   const classes = new Set((every ? FAULT_CLASSES : drawn).filter((name) => !without.has(name)));
   const drawnTerminals = chance.between(1, 3);
   const customers = chance.between(3, 12);
-  const drawnOpenMs = chance.between(60, 180) * MINUTE_MS;
+  const drawnOpenMs = chance.between(20, 60) * MINUTE_MS;
   const { terminals, openMs } = shape ?? { terminals: drawnTerminals, openMs: drawnOpenMs };
   const link = makeLink(chance, classes);
-  const planned = Array.from({ length: sales }, (_, index) =>
-    makeSale(chance, { index, terminals, customers, openMs, classes }),
+  const lease = chance.happens(0.5) ? TIGHT_LEASE : WIDE_LEASE;
+  /** Each terminal numbers its own sales, as real ones do: the same number at two of them is not the same sale. */
+  const numbers = new Map<number, number>();
+  const planned = Array.from({ length: sales }, () =>
+    makeSale(chance, { numbers, terminals, customers, openMs, classes }),
   );
-  return { classes, terminals, customers, openMs, link, sales: planned.sort((a, b) => a.at - b.at) };
+  return { classes, terminals, customers, openMs, link, lease, sales: planned.sort((a, b) => a.at - b.at) };
 }
+
+const WIDE_LEASE: PlannedLease = { perSaleMinor: 5_000n, sumMinor: 60_000n, countMax: 40, hours: 24 };
+/** Used up and over within any outage. */
+const TIGHT_LEASE: PlannedLease = { perSaleMinor: 5_000n, sumMinor: 12_000n, countMax: 6, hours: 0.5 };
 
 function makeLink(chance: ChanceStream, classes: ReadonlySet<FaultClass>): LinkQuality {
   const rate = (name: FaultClass, most: number) => {
@@ -104,14 +138,14 @@ function makeLink(chance: ChanceStream, classes: ReadonlySet<FaultClass>): LinkQ
     latencyMs: { least: 5, most: 40 },
     loss: rate("loss", 0.3),
     delay: { probability: rate("delay", 0.2), mostMs: 8_000 },
-    repeat: { probability: rate("repeat", 0.3), withinMs: 20_000 },
+    repeat: { probability: rate("repeat", 0.3), withinMs: chance.pick([20_000, 900_000]) },
     reorder: { probability: rate("reorder", 0.3), withinMs: 5_000 },
     corruption: rate("corruption", 0.05),
   };
 }
 
 interface SaleParts {
-  readonly index: number;
+  readonly numbers: Map<number, number>;
   readonly terminals: number;
   readonly customers: number;
   readonly openMs: number;
@@ -119,27 +153,42 @@ interface SaleParts {
 }
 
 const SALE_MINOR_MAX = 6_000;
+/** What most customers buy, again and again. */
+const COFFEE_MINOR = 250;
+/** How often a sale is given back. */
+const REFUNDS = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3] as const;
 const MEANS = ["card", "card", "card", "card", "code", "note"] as const;
 /** More than the commands of one dialogue. */
 const COMMANDS_MAX = 12;
 
 function makeSale(chance: ChanceStream, parts: SaleParts): PlannedSale {
   const at = OPENS_MS + chance.between(0, parts.openMs);
-  const minor = chance.between(1, SALE_MINOR_MAX);
+  const drawn = chance.between(1, SALE_MINOR_MAX);
+  const minor = chance.happens(0.25) ? COFFEE_MINOR : drawn;
   const means = chance.pick(MEANS);
   const pulled = chance.happens(0.1);
   const pulledAfter = chance.between(0, COMMANDS_MAX);
-  const refunded = chance.happens(0.05);
-  const refund = { afterMs: chance.between(10, 3_600) * 1_000, minor: BigInt(chance.between(1, minor)) };
+  const refunded = chance.pick(REFUNDS);
+  const refunds = Array.from({ length: refunded }, () => ({
+    afterMs: chance.between(10, 1_800) * 1_000,
+    minor: BigInt(chance.between(1, minor)),
+  }));
+  const bad = chance.happens(0.05);
+  const terminal = chance.below(parts.terminals);
+  const number = parts.numbers.get(terminal) ?? 0;
+  parts.numbers.set(terminal, number + 1);
   return {
-    id: `sale-${parts.index}`,
-    terminal: chance.below(parts.terminals),
+    id: `sale-${number}`,
+    terminal,
     customer: chance.below(parts.customers),
     at,
     minor: BigInt(minor),
     means,
     voided: chance.happens(0.05),
     ...(pulled && parts.classes.has("pulled-card") ? { pulledAfter } : {}),
-    ...(refunded ? { refund } : {}),
+    twice: chance.happens(0.1),
+    reprinted: chance.happens(0.1),
+    refunds,
+    bad: bad && parts.classes.has("bad-entry"),
   };
 }

@@ -31,9 +31,7 @@ const FREE_BYTES = 10_000_000_000;
 /** Between the end of a program and its next start by its supervisor. */
 const RESTART_MS = { least: 500, most: 30_000 };
 
-export const LEASE = { perSaleMinor: 5_000n, sumMinor: 60_000n, countMax: 40 } as const;
-
-const POLICY: HubPolicy = {
+const POLICY: Omit<HubPolicy, "leaseOf"> = {
   merchantId: "shop",
   holdMs: 7 * 24 * 3_600_000,
   riskParties: { offline: "operator", declined: "merchant" },
@@ -46,7 +44,6 @@ const POLICY: HubPolicy = {
       arpcMethod: 1,
     },
   ],
-  leaseOf: () => ({ ...LEASE, currency: EUR, hours: 24, means: ["chip", "note"], deferredAuthorisation: false }),
 };
 
 /** One terminal of the shop, through all its lives. */
@@ -60,6 +57,8 @@ export class Terminal {
   freeBytes = () => FREE_BYTES;
   /** Its disk was replaced by an older copy of itself. */
   restored = false;
+  /** Its disk was replaced by an empty one. */
+  renewed = false;
   /** There are two of its disk, and both sell. */
   forked = false;
   readonly #ended = new Set<() => void>();
@@ -99,6 +98,8 @@ export class Shop implements Disposable {
   /** The hub's disk was replaced by an older copy of itself. */
   hubRestored = false;
   readonly refused = new Map<string, number>();
+  /** Messages of one kind that do not reach a node just now. */
+  readonly lost = new Map<string, string>();
   hub: HubCore | undefined;
   hubDatabase: Sqlite | undefined;
   readonly #keys: HubKeys;
@@ -127,7 +128,12 @@ export class Shop implements Disposable {
       HUB,
       hubNode({
         keys: this.#keys,
-        policy: POLICY,
+        policy: {
+          ...POLICY,
+          leaseOf: () => ({ ...plan.lease, currency: EUR, means: ["chip", "note"], deferredAuthorisation: false }),
+        },
+        isLost: (to, type) => this.lost.get(to) === type,
+        taken: plan.classes.has("broker") ? "on-arrival" : "when-stored",
         onCore: (core, database) => {
           this.hub = core;
           this.hubDatabase = database;

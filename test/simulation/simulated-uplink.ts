@@ -2,7 +2,7 @@
 import { LinkEvents, type MessageListener, type StateListener } from "../../agent/uplink/link-events.ts";
 import type { LinkState, RunningUplink } from "../../agent/uplink/uplink.ts";
 import { abortable, type Clock } from "../../base/clock.ts";
-import { Fault } from "../../base/fault.ts";
+import { Fault, type FaultCode } from "../../base/fault.ts";
 import type { NetworkPort } from "../../sim/world/network.ts";
 import type { NodeContext } from "../../sim/world/node.ts";
 import { decodeDown, encodeEnvelope, type UpEnvelope } from "../../wire/envelope.ts";
@@ -114,6 +114,9 @@ export class SimulatedUplink implements RunningUplink {
       case "taken":
         this.#sent.get(frame.number)?.taken();
         return;
+      case "refused":
+        this.#sent.get(frame.number)?.lost(refusal(frame.code));
+        return;
       case "down":
         this.#events.deliver(decodeDown(frame.text));
         return;
@@ -128,3 +131,9 @@ export class SimulatedUplink implements RunningUplink {
     }
   }
 }
+
+/** As a gateway says it: no to this terminal, or no to this message. */
+const refusal = (code: FaultCode): Fault =>
+  code.startsWith("identity.")
+    ? new Fault("uplink.refused", `the hub refuses this terminal: ${code}`)
+    : new Fault("message.invalid", `the hub did not take a message: ${code}`);

@@ -1,30 +1,37 @@
 /** Brings the faults of a plan into its world, at drawn times, until it is told to stop; then heals everything. */
 import { assert } from "../../base/assert.ts";
+import type { TerminalId } from "../../base/ids.ts";
+import type { HubCore } from "../../hub/hub-core.ts";
 import type { ChanceStream } from "../../sim/world/chance.ts";
 import { GOOD_LINK } from "../../sim/world/network.ts";
 import type { WorldNode } from "../../sim/world/node.ts";
 import { HUB } from "./hub-node.ts";
-import type { FaultClass } from "./plan.ts";
+import type { FaultClass, PlannedSale } from "./plan.ts";
 import type { Shop, Terminal } from "./shop.ts";
 
 const MINUTE_MS = 60_000;
 
 /** How often each class strikes on average, in simulated milliseconds. */
 const EVERY_MS = {
-  cut: 15 * MINUTE_MS,
-  "half-open": 20 * MINUTE_MS,
-  "hub-power-cut": 20 * MINUTE_MS,
-  "hub-killed": 20 * MINUTE_MS,
-  "terminal-power-cut": 15 * MINUTE_MS,
-  "terminal-killed": 15 * MINUTE_MS,
-  "crash-in-call": 8 * MINUTE_MS,
-  "disk-error": 10 * MINUTE_MS,
-  "disk-full": 30 * MINUTE_MS,
-  "clock-step": 20 * MINUTE_MS,
+  cut: 5 * MINUTE_MS,
+  "half-open": 7 * MINUTE_MS,
+  "hub-power-cut": 7 * MINUTE_MS,
+  "hub-killed": 7 * MINUTE_MS,
+  "terminal-power-cut": 5 * MINUTE_MS,
+  "terminal-killed": 5 * MINUTE_MS,
+  "crash-in-call": 3 * MINUTE_MS,
+  "disk-error": 4 * MINUTE_MS,
+  "disk-full": 10 * MINUTE_MS,
+  "clock-step": 7 * MINUTE_MS,
+  "answers-lost": 5 * MINUTE_MS,
+  revoked: 15 * MINUTE_MS,
 } as const satisfies Partial<Readonly<Record<FaultClass, number>>>;
 type Striking = keyof typeof EVERY_MS;
 
-const CUT_MS_MAX = 30 * MINUTE_MS;
+const CUT_MS_MAX = 10 * MINUTE_MS;
+/** One outage in so many lasts longer than anybody thought. */
+const LONG_CUT_MS_MAX = 40 * MINUTE_MS;
+const BY = { by: "simulation", why: "a fault" } as const;
 
 export class Trouble {
   readonly #shop: Shop;
@@ -37,14 +44,17 @@ export class Trouble {
   }
 
   begin(): void {
-    const { classes, link, openMs } = this.#shop.plan;
+    const { classes, link, openMs, sales } = this.#shop.plan;
     this.#shop.world.network.setAll(link);
     for (const name of Object.keys(EVERY_MS) as Striking[]) if (classes.has(name)) this.#again(name);
+    for (const sale of sales) if (sale.bad) this.#spoil(sale);
     for (const { node, counter } of this.#shop.terminals) {
       if (classes.has("clock-drift")) node.clock.setDrift(this.#chance.between(-200, 200));
+      if (classes.has("reader-hiccup")) counter.hiccup = 0.02;
       if (classes.has("printer")) counter.printing = { paperOut: 0.15, lost: 0.1 };
     }
     if (classes.has("old-copy")) this.#oldCopy(openMs);
+    if (classes.has("new-disk")) this.#at(openMs, () => this.#newDisk());
     if (classes.has("hub-old-copy")) this.#hubOldCopy(openMs);
     if (classes.has("cloned-terminal"))
       this.#at(openMs, () => this.#shop.clone(this.#chance.pick(this.#shop.terminals)));
@@ -61,8 +71,11 @@ export class Trouble {
       node.volume.setFaults({});
       node.clock.setDrift(0);
       counter.printing = { paperOut: 0, lost: 0 };
+      counter.hiccup = 0;
     }
+    this.#shop.lost.clear();
     world.node(HUB).volume.setFaults({});
+    this.#pardonAll();
   }
 
   #again(name: Striking): void {
@@ -79,7 +92,7 @@ export class Trouble {
     const hub = world.node(HUB);
     const chance = this.#chance;
     const terminal = chance.pick(terminals);
-    const forMs = chance.between(5_000, CUT_MS_MAX);
+    const forMs = chance.between(5_000, chance.happens(0.15) ? LONG_CUT_MS_MAX : CUT_MS_MAX);
     const healLater = () => this.#later(forMs, () => world.network.heal(terminal.node.name, HUB));
     const strikes: Readonly<Record<Striking, () => void>> = {
       cut: () => {
@@ -101,8 +114,62 @@ export class Trouble {
       "clock-step": () => {
         terminal.node.clock.stepWall(chance.between(-6 * 60, 6 * 60) * MINUTE_MS);
       },
+      "answers-lost": () => {
+        this.#shop.lost.set(terminal.node.name, chance.pick(["receipt", "receipt", "lease", "authorisation.response"]));
+        world.count("terminal.answers-lost");
+        this.#later(forMs, () => this.#shop.lost.delete(terminal.node.name));
+      },
+      revoked: () => this.#revoke(terminal, forMs),
     };
     strikes[name]();
+  }
+
+  /** For a while the hub refuses whatever this terminal says. */
+  #revoke({ id }: Terminal, forMs: number): void {
+    if (!this.#operate((hub) => hub.terminals.revoke({ terminalId: id, ...BY }))) return;
+    this.#shop.world.count("terminal.revoked");
+    this.#later(forMs, () => this.#pardon(id));
+  }
+
+  #pardon(id: TerminalId): void {
+    if (this.#operate((hub) => hub.terminals.restore({ terminalId: id, ...BY }))) return;
+    this.#shop.world.timeline.after(MINUTE_MS, () => this.#pardon(id));
+  }
+
+  #pardonAll(): void {
+    if (this.#shop.plan.classes.has("revoked")) for (const { id } of this.#shop.terminals) this.#pardon(id);
+  }
+
+  /** False when the hub is not there, or its disk fails in this very moment. */
+  #operate(work: (hub: HubCore) => unknown): boolean {
+    const { hub } = this.#shop;
+    if (!hub) return false;
+    try {
+      work(hub);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** The hub breaks over this sale's advice, as over one that it was never made for; all others it can post. */
+  #spoil({ id, terminal }: PlannedSale): void {
+    const like = `till-${terminal}/${id}/advice/%`;
+    this.#shop.hubDatabase?.exec(
+      `CREATE TRIGGER "bad ${like}" BEFORE INSERT ON ledger__transfer WHEN NEW.id LIKE '${like}'
+       BEGIN SELECT RAISE(ABORT, 'the hub breaks over this entry'); END`,
+    );
+    this.#shop.world.count("hub.bad-entry");
+  }
+
+  /** The terminal's disk is gone for good, and another in its place: its journal begins anew. */
+  #newDisk(): void {
+    const terminal = this.#chance.pick(this.#shop.terminals);
+    if (terminal.forked) return;
+    terminal.renewed = true;
+    terminal.node.crash("power");
+    terminal.node.volume.wipe();
+    this.#shop.world.count("terminal.new-disk");
   }
 
   #victim(terminal: Terminal): WorldNode {
@@ -123,7 +190,7 @@ export class Trouble {
     const freeBytes = terminal.freeBytes;
     volume.setFaults({ bytesMax });
     if (told) terminal.freeBytes = () => Math.max(bytesMax - volume.stats().usedBytes, 0);
-    this.#later(this.#chance.between(1, 60) * MINUTE_MS, () => {
+    this.#later(this.#chance.between(1, 20) * MINUTE_MS, () => {
       volume.setFaults({});
       terminal.freeBytes = freeBytes;
     });

@@ -16,8 +16,9 @@ export const HUB_PLANTS: readonly Plant[] = [
       { file: ENTRIES, find: `if (payment.state === "confirmed") return DUPLICATE;`, replace: "" },
       {
         file: "hub/core/authorisation/postings.ts",
-        find: "      id: `${prefix}advice/0`,",
-        replace: "      id: `${prefix}advice/${ledger.transfersUnder(prefix, 100).length}`,",
+        find: '}advice/0`,\n      kind: "single",\n      debitAccount: customer,',
+        replace:
+          '}advice/`.concat(String(ledger.transfersUnder(prefix, 100).length)),\n      kind: "single",\n      debitAccount: customer,',
       },
     ],
     seed: "1",

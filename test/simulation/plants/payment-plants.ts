@@ -15,7 +15,8 @@ export const PAYMENT_PLANTS: readonly Plant[] = [
       {
         file: PURCHASE,
         find: "        paymentId: id,\n        attempt,",
-        replace: "        paymentId: (attempt === 1 ? id : `${id}-${attempt}`) as typeof id,\n        attempt,",
+        replace:
+          "        paymentId: (attempt === 1 ? id : id.concat(" - ", String(attempt))) as typeof id,\n        attempt,",
       },
     ],
     seed: "1",
