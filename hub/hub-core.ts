@@ -161,7 +161,14 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     metrics.count("tillway_hub_committed_messages_total", {}, works);
   });
   showGauges(metrics, commits, ingest);
-  const payers = createPayers({ database, clock, random, merchantName: policy.merchantName ?? policy.merchantId });
+  const payers = createPayers({
+    database,
+    clock,
+    random,
+    merchantName: policy.merchantName ?? policy.merchantId,
+    log: log.for("payers"),
+    denyList: terminals.denyList,
+  });
   const services = createServices(options, { ledger, payers, terminals, metrics, hubEpoch: ingest.hubEpoch });
   means = services.flatMap((service) => service.means ?? []);
   const reconciliation = reconciliationOf(options, authorisation, commits);

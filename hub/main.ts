@@ -121,7 +121,7 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
       operatorToken,
       version: TILLWAY_VERSION,
       terminalParts: parts,
-      payerParts: { ...payerParts({ config, keys, core }), clock, address: parts.address },
+      payerParts: { ...payerParts({ config, keys, core }), renewal, clock, address: parts.address },
       clock,
       log,
     }),

@@ -54,12 +54,7 @@ export function createServices(options: HubCoreOptions, needs: ServiceNeeds): re
       hubEpoch,
       metrics,
       terminalSigningKey: (terminalId) => terminals.signingKeyOf(terminalId),
-      blockPayer(deviceId, why) {
-        payers.setStatus(deviceId, "blocked");
-        const denied = terminals.denyList.add({ kind: "device", id: deviceId }, why);
-        if (!denied.ok && denied.error === "full")
-          log.error("the deny list is full: terminals are not told of a blocked phone", { deviceId, why });
-      },
+      blockPayer: (deviceId, why) => void payers.setStatus(deviceId, "blocked", why),
       merchantAccount(currency) {
         const id = `merchant:${policy.merchantId}:${currency}`;
         const [status] = ledger.createAccounts([{ id, currency, code: ACCOUNT_CODES.merchant, limit: "none" }]);

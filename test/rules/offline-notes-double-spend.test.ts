@@ -78,6 +78,20 @@ test("RM11 a blocked phone is refused at a till that has heard of it", async () 
   expect(third.sell(phone.wallet, 100n)).toMatchObject({ ok: false, error: { reason: "E_DENIED" } });
 });
 
+test("RM8 a phone that the operator blocks is refused at tills with no hub in reach, until the block is lifted", async () => {
+  const { world, phone, tills } = await setting({ tills: 1 });
+  const [till] = tills;
+  if (!till) throw new Error("one till");
+  expect(world.hub.payers.setStatus("0".repeat(16), "blocked")).toBe(false);
+  expect(world.hub.payers.setStatus(phone.deviceId, "blocked")).toBe(true);
+  await till.online();
+  expect(till.sell(phone.wallet.clone(), 100n)).toMatchObject({ ok: false, error: { reason: "E_DENIED" } });
+  expect(world.hub.payers.setStatus(phone.deviceId, "active")).toBe(true);
+  await till.online();
+  expect(till.sell(phone.wallet, 100n)).toMatchObject({ ok: true });
+  expect(world.hub.terminals.denyList.list()).toEqual([]);
+});
+
 test("RM11 a conflict is found in whichever order the notes come", async () => {
   for (const order of [
     [0, 1],

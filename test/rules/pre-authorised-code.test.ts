@@ -191,6 +191,11 @@ test("R4 each bound has its own reason, in order, and a refused code pays afterw
   at.hub.payers.setStatus(at.phone.identity.deviceId, "blocked");
   expect(await at.pay("p6", code)).toMatchObject({ reason: "E_DENIED" });
   at.hub.payers.setStatus(at.phone.identity.deviceId, "active");
+  const device = { kind: "device", id: at.phone.identity.deviceId } as const;
+  at.hub.terminals.denyList.add(device);
+  expect(await at.pay("p6b", code)).toMatchObject({ reason: "E_DENIED" });
+  expect(at.statuses()).toEqual(["ISSUED"]);
+  at.hub.terminals.denyList.remove(device);
   expect(await at.pay("p7", code, { minor: 4_000 })).toMatchObject({ outcome: "approved" });
   expect(await at.pay("p8", code, { minor: 9_999_999 })).toMatchObject({ reason: "E_USED" });
 });

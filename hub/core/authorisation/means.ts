@@ -11,6 +11,8 @@ import type { PaymentKey } from "./store.ts";
 /** Whose account pays. */
 export interface Payer {
   readonly accountId: string;
+  /** The phone that says so; one on the deny list pays nothing. */
+  readonly deviceId: string;
   /** As it may stand on a receipt. */
   readonly maskedAccount: string;
 }

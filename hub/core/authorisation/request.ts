@@ -42,8 +42,8 @@ export interface RequestParts {
   readonly holdMs: number;
   readonly countCryptogram: CountCryptogram;
   readonly means: () => readonly Means[];
-  /** Whether a card, by its token here, or an account is on the deny list; nothing is when not said. */
-  readonly denies?: (kind: "card" | "account", name: string) => boolean;
+  /** Whether a card, by its token here, a paying device or an account is on the deny list; nothing is when not said. */
+  readonly denies?: (kind: "card" | "device" | "account", name: string) => boolean;
   /** Keyed, so that a stored request tells nothing of the code that it brought. */
   codeHash(code: PreAuthorisedCode): string;
 }
@@ -232,13 +232,15 @@ function holdOf(
   input: AttemptInput,
   { payment, content, payer }: PaidByMeans & { readonly payer: Payer },
 ): Answer {
-  const { accountId, maskedAccount } = payer;
+  const { accountId, deviceId, maskedAccount } = payer;
   parts.store.setContent(payment.number, { ...content, accountId });
-  const answer = hold(parts, input, {
-    debitAccount: accountId,
-    creditAccount: parts.postings.merchantAccount(parts.merchantId, content.currency),
-    content,
-  });
+  const answer = parts.denies?.("device", deviceId)
+    ? decline(RESPONSE_CODES.doNotHonour, "E_DENIED", "this phone is on the deny list")
+    : hold(parts, input, {
+        debitAccount: accountId,
+        creditAccount: parts.postings.merchantAccount(parts.merchantId, content.currency),
+        content,
+      });
   const approved = answer.outcome === "approved";
   settleMeans(parts.means(), input.key, approved ? "approved" : "declined");
   if (approved) return { ...answer, maskedAccount };

@@ -26,6 +26,8 @@ export interface PayerRouteParts {
   readonly clock: Clock;
   readonly hubSigningKey: string;
   readonly claimHours: number;
+  /** Sends new leases to the terminals that are connected: they hear whom to refuse. */
+  readonly renewal: { all(): void };
   address(): { readonly httpsUrl: string; readonly caCertificate: string; readonly caFingerprint: string };
   /** Whether there is such an account, and a customer's. */
   isCustomer(accountId: string): boolean;
@@ -166,7 +168,8 @@ export function registerPayerRoutes(app: FastifyInstance, parts: PayerRouteParts
     "/v1/phones/status",
     {
       schema: {
-        summary: "Blocks a phone, or takes the block off; a blocked phone's codes and notes pay nothing",
+        summary:
+          "Blocks a phone, or lifts the block: its codes pay nothing, and no terminal that heard of it takes its notes",
         body: jsonSchema(BlockBody),
         response: { 200: jsonSchema(BlockBody) },
         security,
@@ -176,6 +179,7 @@ export function registerPayerRoutes(app: FastifyInstance, parts: PayerRouteParts
       const { deviceId, status } = parseInput(BlockBody, request.body);
       if (!parts.payers.setStatus(deviceId, status))
         throw new HttpRefusal(404, "E_UNKNOWN", `deviceId: there is no phone ${deviceId}`, "deviceId");
+      parts.renewal.all();
       return { deviceId, status };
     },
   );

@@ -8,6 +8,7 @@ import { toHex } from "../../../base/bytes.ts";
 import type { Clock } from "../../../base/clock.ts";
 import { Fault, isFault } from "../../../base/fault.ts";
 import type { RandomBytes } from "../../../base/ids.ts";
+import type { Log } from "../../../base/log.ts";
 import type { Money } from "../../../base/money.ts";
 import { fail, ok, type Result } from "../../../base/result.ts";
 import { type Sqlite, transaction } from "../../../base/sqlite.ts";
@@ -70,6 +71,16 @@ export interface PayersOptions {
   readonly random: RandomBytes;
   /** As customers know the shop. */
   readonly merchantName: string;
+  readonly log: Log;
+  /** What terminals are told: a blocked phone's notes are taken nowhere, with the hub in reach or not. */
+  readonly denyList: {
+    add(subject: DeniedPhone, why: string): Result<unknown, string>;
+    remove(subject: DeniedPhone): Result<unknown, string>;
+  };
+}
+interface DeniedPhone {
+  readonly kind: "device";
+  readonly id: string;
 }
 
 export type Payers = ReturnType<typeof createPayers>;
@@ -92,8 +103,17 @@ export function createPayers(options: PayersOptions) {
     hasUser: (userId: string) => store.hasUser(userId),
     /** The phones that pay from an account. */
     devicesOf: (accountId: string): readonly string[] => store.devicesOf(accountId),
-    /** False for a phone unknown here. */
-    setStatus: (deviceId: string, status: PayerDevice["status"]): boolean => store.setStatus(deviceId, status),
+    /** For the hub and, with their next lease, for its terminals. False for a phone unknown here. */
+    setStatus: (deviceId: string, status: PayerDevice["status"], why = "blocked by the operator"): boolean =>
+      transaction(database, () => {
+        const { denyList, log } = options;
+        const phone = { kind: "device", id: deviceId } as const;
+        if (!store.setStatus(deviceId, status)) return false;
+        const told = status === "blocked" ? denyList.add(phone, why) : denyList.remove(phone);
+        if (!told.ok && told.error === "full")
+          log.error("the deny list is full: terminals are not told of a blocked phone", { deviceId, why });
+        return true;
+      }),
 
     /** Only a hash of the secret stays here. */
     createClaim(input: NewClaimInput): NewPhoneClaim {

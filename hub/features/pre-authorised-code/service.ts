@@ -161,8 +161,8 @@ function resolve(
   if (payers.device(grant.deviceId)?.status !== "active")
     return declined(RESPONSE_CODES.doNotHonour, "E_DENIED", "code: the phone that registered it is blocked");
   assert(store.reserve(grant.grantId, key, amount.minor), "what is ISSUED within this transaction can be reserved");
-  const { accountId } = grant;
-  return { payer: { accountId, maskedAccount: `****${accountId.slice(-SHOWN_CHARACTERS)}` } };
+  const { accountId, deviceId } = grant;
+  return { payer: { accountId, deviceId, maskedAccount: `****${accountId.slice(-SHOWN_CHARACTERS)}` } };
 }
 
 const USED = declined(RESPONSE_CODES.doNotHonour, "E_USED", "code: it was used; a code pays once");
