@@ -161,14 +161,7 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     metrics.count("tillway_hub_committed_messages_total", {}, works);
   });
   showGauges(metrics, commits, ingest);
-  const payers = createPayers({
-    database,
-    clock,
-    random,
-    merchantName: policy.merchantName ?? policy.merchantId,
-    log: log.for("payers"),
-    denyList: terminals.denyList,
-  });
+  const payers = payersOf(options, terminals);
   const services = createServices(options, { ledger, payers, terminals, metrics, hubEpoch: ingest.hubEpoch });
   means = services.flatMap((service) => service.means ?? []);
   const reconciliation = reconciliationOf(options, authorisation, commits);
@@ -220,6 +213,11 @@ function showGauges(metrics: Metrics, commits: GroupCommit, ingest: Ingest): voi
   metrics.gauge("tillway_hub_open_findings", () => ingest.findings.countOpen());
   metrics.gauge("tillway_hub_quarantined_entries", () => ingest.quarantine.countOpen());
 }
+
+const payersOf = ({ policy, log, ...options }: HubCoreOptions, { denyList }: Terminals): Payers => {
+  const merchantName = policy.merchantName ?? policy.merchantId;
+  return createPayers({ ...options, merchantName, denyList, log: log.for("payers") });
+};
 
 const terminalsOf = (
   { database, keys, policy, clock, random }: HubCoreOptions,

@@ -22,7 +22,7 @@ import {
   type PhoneReply,
 } from "../../../wire/phone.ts";
 import { firstIssue, parseJson, readPublicKey, type Signed, signatureFits } from "../../../wire/signing.ts";
-import { createPayerStore, type DeviceRow, type NoticeRow } from "./store.ts";
+import { createPayerStore, type DeviceRow, type NoticeRow, type PayerStore } from "./store.ts";
 
 export interface PayerDevice {
   readonly deviceId: string;
@@ -105,15 +105,7 @@ export function createPayers(options: PayersOptions) {
     devicesOf: (accountId: string): readonly string[] => store.devicesOf(accountId),
     /** For the hub and, with their next lease, for its terminals. False for a phone unknown here. */
     setStatus: (deviceId: string, status: PayerDevice["status"], why = "blocked by the operator"): boolean =>
-      transaction(database, () => {
-        const { denyList, log } = options;
-        const phone = { kind: "device", id: deviceId } as const;
-        if (!store.setStatus(deviceId, status)) return false;
-        const told = status === "blocked" ? denyList.add(phone, why) : denyList.remove(phone);
-        if (!told.ok && told.error === "full")
-          log.error("the deny list is full: terminals are not told of a blocked phone", { deviceId, why });
-        return true;
-      }),
+      changeStatus(options, store, { deviceId, status, why }),
 
     /** Only a hash of the secret stays here. */
     createClaim(input: NewClaimInput): NewPhoneClaim {
@@ -193,6 +185,22 @@ export function createPayers(options: PayersOptions) {
       return { type: "notices", body: { notices, more: found.length > NOTICES_MAX } };
     },
   };
+}
+
+interface StatusChange extends Pick<PayerDevice, "deviceId" | "status"> {
+  readonly why: string;
+}
+
+function changeStatus(options: PayersOptions, store: PayerStore, { deviceId, status, why }: StatusChange): boolean {
+  const { database, denyList, log } = options;
+  const phone = { kind: "device", id: deviceId } as const;
+  return transaction(database, () => {
+    if (!store.setStatus(deviceId, status)) return false;
+    const told = status === "blocked" ? denyList.add(phone, why) : denyList.remove(phone);
+    if (!told.ok && told.error === "full")
+      log.error("the deny list is full: terminals are not told of a blocked phone", { deviceId, why });
+    return true;
+  });
 }
 
 export interface NewClaimInput {

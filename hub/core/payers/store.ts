@@ -36,6 +36,8 @@ export interface NoticeRow {
 const DEVICE_COLUMNS = `id, user_id AS userId, public_key AS publicKey, account_id AS accountId, name, status,
   created_at AS createdAt`;
 
+export type PayerStore = ReturnType<typeof createPayerStore>;
+
 export function createPayerStore(database: Sqlite) {
   const device = database.prepare<[string], DeviceRow>(`SELECT ${DEVICE_COLUMNS} FROM payers__device WHERE id = ?`);
   const devices = database.prepare<[string, number], DeviceRow>(
