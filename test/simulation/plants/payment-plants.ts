@@ -16,7 +16,7 @@ export const PAYMENT_PLANTS: readonly Plant[] = [
         file: PURCHASE,
         find: "        paymentId: id,\n        attempt,",
         replace:
-          "        paymentId: (attempt === 1 ? id : id.concat(" - ", String(attempt))) as typeof id,\n        attempt,",
+          '        paymentId: (attempt === 1 ? id : id.concat("-", String(attempt))) as typeof id,\n        attempt,',
       },
     ],
     seed: "1",
@@ -82,7 +82,7 @@ export const PAYMENT_PLANTS: readonly Plant[] = [
     shippedBy:
       "ERPNext #12971, #11000: one invoice in fifteen twice, from a button pressed while the first was on its way",
     file: "agent/payment/desk.ts",
-    find: "const known = this.#running.get(id)?.asked ?? askedBefore(this.#entries(id));\n    if (known) {",
+    find: "const known = this.#askedFirst(id);\n    if (known) {",
     replace: "const known = askedBefore(this.#entries(id));\n    if (known) {",
     seed: "1",
   },

@@ -26,16 +26,17 @@ export const STORE_PLANTS: readonly Plant[] = [
     name: "failed-commit-taken-for-nothing-stored",
     shippedBy: "MQTT.js #1457: what failed once is sent again under a new name, though it had been stored",
     file: COMMIT,
-    find: "this.#ended = failure;\n      this.#options.failed?.(failure);\n      return failure;",
-    replace: `return new Fault("journal.full", failure.message);`,
+    find: "return this.fail(",
+    replace: `if (fault) return new Fault("journal.full", fault.message);
+      return this.fail(`,
     seed: "1",
   },
   {
     name: "failed-fsync-taken-for-success",
     shippedBy: "zigbee2mqtt #3238, #13045: errors of the disk are ignored, the database is empty after a restart",
     file: COMMIT,
-    find: "this.#ended = failure;\n      this.#options.failed?.(failure);\n      return failure;",
-    replace: "return jobs.map(() => failure);",
+    find: "return this.fail(",
+    replace: "if (fault) return jobs.map(() => undefined);\n      return this.fail(",
     seed: "1",
   },
   {
