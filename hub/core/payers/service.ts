@@ -165,18 +165,7 @@ export function createPayers(options: PayersOptions) {
       return { message: parsed.data, device: deviceOf(row) };
     },
 
-    notify({ deviceId, status, txnId, grantId, amount }: NoticeInput): void {
-      const { minor, currency } = amount;
-      store.insertNotice({
-        deviceId,
-        status,
-        txnId,
-        grantId: grantId ?? null,
-        minor: Number(minor),
-        currency,
-        at: clock.now(),
-      });
-    },
+    notify: (notice: NoticeInput): void => store.insertNotice(noticeRow(notice, clock.now())),
 
     /** The answer to a poll. */
     notices(device: PayerDevice, since: number): PhoneReply {
@@ -256,6 +245,14 @@ const deviceOf = (row: DeviceRow): PayerDevice => ({
   status: row.status,
   ...(row.name === null ? {} : { name: row.name }),
   createdAt: row.createdAt,
+});
+
+const noticeRow = ({ amount, grantId, ...notice }: NoticeInput, at: number) => ({
+  ...notice,
+  grantId: grantId ?? null,
+  minor: Number(amount.minor),
+  currency: amount.currency,
+  at,
 });
 
 const noticeOf = (row: NoticeRow, merchantName: string) => ({
