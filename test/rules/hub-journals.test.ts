@@ -1,25 +1,14 @@
 /** What the hub finds wrong with terminals' journals, and what becomes of their entries: none lost, none doubled, each named. */
-import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import Fastify, { type FastifyInstance } from "fastify";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { PaymentId } from "../../base/ids.ts";
-import { silentLog } from "../../base/log.ts";
-import { transaction } from "../../base/sqlite.ts";
 import { FINDING_AFTER_MS, registerIngestRoutes } from "../../hub/core/ingest/index.ts";
-import { createHubCore, type HubCore, openHubDatabase } from "../../hub/hub-core.ts";
-import type { ForwardedEntry } from "../../wire/advice.ts";
 import { hashEntry } from "../../wire/journal-entry.ts";
-import { EUR, type HubFixture, hubFixture, only, seededRandom, TEST_POLICY } from "./hub-fixture.ts";
+import { EUR, type HubFixture, hubFixture, only } from "./hub-fixture.ts";
 
 const findingsOf = ({ hub }: Pick<HubFixture, "hub">) => hub.ingest.findings.list({ afterNumber: 0, limit: 100 });
 const asideOf = ({ hub }: Pick<HubFixture, "hub">) => hub.ingest.quarantine.list({ afterNumber: 0, limit: 100 });
 const merchantOf = ({ hub, merchant }: HubFixture) => hub.ledger.account(merchant)?.creditsPosted ?? 0n;
-const balancesOf = (hub: HubCore) =>
-  hub.ledger
-    .accounts({ limit: 100 })
-    .map(({ id, debitsPosted, creditsPosted }) => ({ id, debitsPosted, creditsPosted }));
 const PERSON = { by: "ann", why: "the box was found" };
 
 describe("a fence", () => {
@@ -211,8 +200,8 @@ test("an epoch that had been replaced and is back is named, until a person says 
 });
 
 describe("an entry that was set aside", () => {
-  const decide = ({ hub, database, clock }: HubFixture, what: "accept" | "drop", number: number) =>
-    transaction(database, () => hub.ingest.quarantine[what](number, { ...PERSON, now: clock.now() }));
+  const decide = ({ hub, clock }: HubFixture, what: "accept" | "drop", number: number) =>
+    hub.ingest.quarantine[what](number, { ...PERSON, now: clock.now() });
 
   /** A fork: sale-1 is held, other-1 lies aside under its place. */
   async function forked() {
@@ -327,73 +316,6 @@ test("the operator lists findings and entries set aside, page by page, and decid
   expect(await post("/v1/quarantine/2/drop")).toMatchObject({ closed: { ...PERSON, status: "declined" } });
   expect(await get("/v1/quarantine?only=open")).toEqual({ entries: [] });
   expect(merchantOf(fixture)).toBe(3_000n);
-});
-
-describe("RM18 a hub restored from an older backup", () => {
-  const erased = ({ sealed: _, ...entry }: ForwardedEntry): ForwardedEntry => entry;
-
-  function restored(fixture: HubFixture, path: string): HubCore {
-    const database = openHubDatabase(path);
-    onTestFinished(() => void database.close());
-    const { keys, clock } = fixture;
-    const random = seededRandom("restored");
-    return createHubCore({ database, keys, policy: TEST_POLICY, clock, random, log: silentLog });
-  }
-
-  test("shows its lower watermark, and has the ledger of before once the terminal has sent again what it holds", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "tillway-restore-"));
-    onTestFinished(() => rmSync(folder, { recursive: true }));
-    const path = join(folder, "hub.db");
-    const fixture = hubFixture({ path });
-    const { terminal } = fixture;
-    const sold = [terminal.advice("sale-1"), terminal.advice("sale-2")];
-    await terminal.tell(...sold);
-    await terminal.ask(terminal.request("online-1"));
-    fixture.database.pragma("wal_checkpoint(TRUNCATE)");
-    copyFileSync(path, join(folder, "backup.db"));
-
-    const later = [
-      terminal.advice("online-1", { mode: "online", attempts: [1] }),
-      terminal.advice("sale-3"),
-      terminal.advice("sale-4"),
-    ];
-    await terminal.tell(...later);
-    expect((await terminal.arrive()).held).toEqual({ hubEpoch: fixture.hub.hubEpoch, watermark: 5 });
-    const whole = balancesOf(fixture.hub);
-    fixture.database.close();
-
-    const hub = restored(fixture, join(folder, "backup.db"));
-    terminal.connect(hub);
-    expect((await terminal.arrive()).held).toEqual({ hubEpoch: fixture.hub.hubEpoch, watermark: 2 });
-    const results = await terminal.tell(...[...sold, ...later].map(erased));
-    expect(results.map(({ status }) => status)).toEqual([
-      "duplicate",
-      "duplicate",
-      "processed",
-      "processed",
-      "processed",
-    ]);
-    expect(results[2]).not.toHaveProperty("detail");
-    expect(results[3]?.detail).toBe("1000 minor units are exposure of operator: its card data did not come with it");
-    expect((await terminal.arrive()).held?.watermark).toBe(5);
-    expect(balancesOf(hub).find(({ id }) => id === fixture.merchant)).toEqual(
-      whole.find(({ id }) => id === fixture.merchant),
-    );
-    expect(hub.ledger.account("exposure:operator:EUR")?.debitsPosted).toBe(2_000n);
-    expect(hub.ledger.account(fixture.customer)?.debitsPosted).toBe(3_000n);
-    expect(hub.ingest.findings.countOpen()).toBe(0);
-  });
-
-  test("sets a deferred sale aside whose card it can no longer ask for: only the receipt of then knows", async () => {
-    const fixture = hubFixture();
-    fixture.deferring = true;
-    const { terminal, hub, database, clock } = fixture;
-    const entry = erased(terminal.advice("sale-1", { deferred: true }));
-    expect(await terminal.tell(entry)).toMatchObject([{ status: "quarantined", reason: "E_STATE" }]);
-    transaction(database, () => hub.ingest.quarantine.accept(1, { ...PERSON, now: clock.now() }));
-    expect(await terminal.tell(entry)).toMatchObject([{ status: "duplicate" }]);
-    expect(hub.ledger.account("exposure:operator:EUR")?.debitsPosted).toBe(1_000n);
-  });
 });
 
 test("an entry without a seal must still be what its hash says", async () => {

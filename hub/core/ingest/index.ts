@@ -1,10 +1,8 @@
 /** Ingest as the rest of the hub sees it. */
 
 export { createDayEntries, type DayEntries, type Stretch, type TakenEntry } from "./day-entries.ts";
-export type { Finding, FindingKind } from "./finding-store.ts";
 export { FINDING_AFTER_MS } from "./findings.ts";
-export type { SetAside } from "./quarantine-store.ts";
-export { type IngestRouteParts, registerIngestRoutes } from "./routes.ts";
+export { registerIngestRoutes } from "./routes.ts";
 export { ingestMigrations } from "./schema.ts";
-export { createIngest, type Imported, type Ingest } from "./service.ts";
+export { createIngest, type Ingest } from "./service.ts";
 export type { Source as JournalSource } from "./store.ts";
