@@ -43,13 +43,13 @@ describe("RM18 a hub restored from an older backup", () => {
       terminal.advice("sale-4"),
     ];
     await terminal.tell(...later);
-    expect((await terminal.arrive()).held).toEqual({ hubEpoch: fixture.hub.hubEpoch, watermark: 5 });
+    expect((await terminal.arrive()).held).toMatchObject({ hubEpoch: fixture.hub.hubEpoch, watermark: 5 });
     const whole = balancesOf(fixture.hub);
     fixture.database.close();
 
     const hub = restored(fixture, join(folder, "backup.db"));
     terminal.connect(hub);
-    expect((await terminal.arrive()).held).toEqual({ hubEpoch: fixture.hub.hubEpoch, watermark: 2 });
+    expect((await terminal.arrive()).held).toMatchObject({ hubEpoch: fixture.hub.hubEpoch, watermark: 2 });
     const results = await terminal.tell(...[...sold, ...later].map(erased));
     expect(results.map(({ status }) => status)).toEqual([
       "duplicate",
