@@ -183,7 +183,7 @@ function createPayments(
     random,
     payee: merchantName,
   });
-  rememberOpenNotes(noteDesk, journal);
+  let remembers = false;
   const lane = new ReaderLane(devices, answerFirst);
   const cardTimeoutMs = config.payment.cardTimeoutSec * 1_000;
   const cardPayments = new CardPayments({ terminalId, hub: link.cards, lane, clock, log, now, cardTimeoutMs });
@@ -198,7 +198,11 @@ function createPayments(
     // A phone counts a note as spent the moment it shows it: none is asked for where none could be taken.
     get notes() {
       const { lease } = link.leases.view() ?? {};
-      return lease?.means.includes("note") && devices.lend("code-scanner") ? noteDesk : undefined;
+      if (!lease?.means.includes("note") || !devices.lend("code-scanner")) return undefined;
+      // Not before the first one may come: to read a long queue takes as long as to open the journal.
+      if (!remembers) rememberOpenNotes(noteDesk, journal);
+      remembers = true;
+      return noteDesk;
     },
     answerFirst,
     readCard,

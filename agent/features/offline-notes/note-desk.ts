@@ -17,6 +17,7 @@ import {
   type NoteRefusal,
   openNote,
 } from "../../../wire/offline-note.ts";
+import { readBody } from "../../journal/entry-rows.ts";
 import type { Journal } from "../../journal/journal.ts";
 import type { HubClock } from "../../uplink/hub.ts";
 
@@ -60,6 +61,10 @@ export interface NoteDesk {
 const CHALLENGES_MAX = 256;
 /** Allowances whose spending is remembered until they expire: more than any lease lets a terminal take. */
 const ALLOWANCES_MAX = 100_000;
+/** Entries read together while the notes among them are looked for. */
+const ENTRIES_AT_ONCE = 1_000;
+/** Within an entry's stored text, where a quote inside a string is never bare. */
+const NOTE_KEY = '"note":{';
 
 /** The last note of an allowance that was taken here. */
 interface Spent {
@@ -124,17 +129,18 @@ export function createNoteDesk(options: NoteDeskOptions): NoteDesk {
   };
 }
 
-/** Feeds a new desk every note whose decision waits for the hub's receipt. To be called once, when the journal is open. */
-export function rememberOpenNotes(
-  desk: Pick<NoteDesk, "remember">,
-  journal: Pick<Journal, "queue" | "entriesOf">,
-): void {
-  for (const state of ["eligible", "forwarding"] as const) {
-    for (const { paymentId, kind } of journal.queue({ state, limit: ALLOWANCES_MAX })) {
-      if (kind !== "decision") continue;
-      for (const { body } of journal.entriesOf(paymentId))
-        if (body.kind === "decision" && body.note) desk.remember(body.note);
+/** Feeds a new desk every note whose decision waits for the hub's receipt. To be called once, before the first is taken. */
+export function rememberOpenNotes(desk: Pick<NoteDesk, "remember">, journal: Pick<Journal, "nextToForward">): void {
+  let after = 0;
+  for (;;) {
+    const entries = journal.nextToForward(ENTRIES_AT_ONCE, after);
+    for (const entry of entries) {
+      const body = entry.text.includes(NOTE_KEY) ? readBody(entry) : undefined;
+      if (body?.kind === "decision" && body.note) desk.remember(body.note);
     }
+    const last = entries.at(-1);
+    if (!last) return;
+    after = last.sequence;
   }
 }
 
