@@ -235,6 +235,68 @@ test("an archive that is not read back as it was written deletes nothing", async
   expect(journal.entriesOf(id("old-0"))).toHaveLength(3);
 });
 
+test.each(["chosen", "written", "named", "checked", "remembered"] as const)(
+  "RM18 what the hub lost while an archive was made (%s) stays here and is told again",
+  async (at) => {
+    let again: Promise<unknown> | undefined;
+    await using journal = open(here, {
+      onArchiveStep: (step) => {
+        if (step === at) again ??= journal.resendFrom(100);
+      },
+    });
+    await sold(journal);
+    expect(await archive(journal)).toEqual({ entries: 0 });
+    await again;
+    expect(journal.backlog().depth).toBe(2 * SALES - 100);
+    expect(journal.entriesOf(id("old-100"))).toHaveLength(3);
+    const waiting = journal.nextToForward(2 * SALES);
+    await journal.settle(waiting.map((entry) => receipt(entry)));
+    expect(journal.backlog().depth).toBe(0);
+    expect(await archive(journal)).toMatchObject({ entries: 3 * SALES });
+    expect(archived()).toHaveLength(1);
+  },
+);
+
+test("RM18 nothing is archived while the hub is told again what it lost, slice by slice", async () => {
+  const old = Array.from({ length: 600 }, (_, n) => sale(`old-${n}`, OLD)).flat();
+  await using journal = open();
+  const stored = await journal.append(old);
+  await journal.settle(stored.filter(({ forward }) => forward !== undefined).map((entry) => receipt(entry)));
+  await sold(journal);
+  await journal.resendFrom(0);
+  expect(journal.resending).toBe(500);
+  await journal.settle(journal.nextToForward(1_000).map((entry) => receipt(entry)));
+  expect(await archive(journal)).toEqual({ entries: 0 });
+});
+
+test("RM18 entries that are archived and not yet deleted are not told again", async () => {
+  let again: Promise<unknown> | undefined;
+  await using journal = open(here, {
+    onArchiveStep: (step) => {
+      if (step === "cut") again ??= journal.resendFrom(0);
+    },
+  });
+  await sold(journal);
+  expect(await archive(journal)).toMatchObject({ entries: 3 * SALES });
+  await again;
+  expect(journal.backlog().depth).toBe(SALES);
+  await journal.settle(journal.nextToForward(2 * SALES).map((entry) => receipt(entry)));
+  expect([journal.backlog().depth, journal.outstanding().count]).toEqual([0, 0]);
+});
+
+test("a payment that gets another entry while its archive is made is not torn in two", async () => {
+  let later: Promise<unknown> | undefined;
+  await using journal = open(here, {
+    onArchiveStep: (step) => {
+      if (step === "named") later ??= journal.append([{ body: printed("old-7", "2026-01-05T09:00:00.000Z") }]);
+    },
+  });
+  await sold(journal);
+  expect(await archive(journal)).toEqual({ entries: 0 });
+  await later;
+  expect(journal.entriesOf(id("old-7"))).toHaveLength(4);
+});
+
 test("a missing or changed archive is named by verification", async () => {
   {
     await using journal = open();

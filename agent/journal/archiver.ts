@@ -45,12 +45,24 @@ export interface ArchiverOptions {
 /** The journal as the archiver needs it. */
 export interface ArchiverState {
   readonly cut: Anchor;
+  /** The newest entry on disk. */
+  readonly newest: number;
+  /** The hub is being told again what it lost: any receipted entry may come to wait once more. */
+  isResending(): boolean;
   /** Is told of a new cut once it is on disk. */
   moved(cut: Anchor): void;
   /** A payment has an intent and no decision. */
   isPaying(): boolean;
   /** Payments that a restart must look at. */
   openPayments(): ReadonlySet<PaymentId>;
+}
+
+interface Choice {
+  readonly before: Anchor;
+  readonly cut: Anchor;
+  /** The newest entry when the choice was made. */
+  readonly newest: number;
+  readonly file: string;
 }
 
 export interface ArchiveOutcome {
@@ -65,6 +77,7 @@ export class Archiver {
   readonly #entryAt;
   readonly #put;
   readonly #delete;
+  readonly #needed;
   #first: number;
 
   constructor(options: ArchiverOptions) {
@@ -87,6 +100,15 @@ export class Archiver {
     this.#delete = ["journal__entry", "queue__state", "journal__checkpoint"].map((table) =>
       database.prepare<[number]>(`DELETE FROM ${table} WHERE sequence <= ?`),
     );
+    // What came between the choice and the cut: an entry that waits again, or a later one of a payment that is to go.
+    this.#needed = database
+      .prepare<[{ readonly cut: number; readonly newest: number }], number>(
+        `SELECT EXISTS (SELECT 1 FROM queue__state WHERE state IN ('eligible', 'forwarding') AND sequence <= @cut)
+           OR EXISTS (SELECT 1 FROM queue__state WHERE state = 'quarantined' AND sequence <= @cut)
+           OR EXISTS (SELECT 1 FROM journal__entry n WHERE n.sequence > @newest AND EXISTS (
+                SELECT 1 FROM journal__entry o WHERE o.payment_id = n.payment_id AND o.sequence <= @cut))`,
+      )
+      .pluck();
     const oldest = database.prepare<[], number | null>("SELECT min(sequence) FROM journal__entry").pluck().get();
     this.#first = oldest ?? options.state.cut.sequence + 1;
   }
@@ -97,7 +119,8 @@ export class Archiver {
     const pause = () => this.#pause(signal);
     // What a crash left of the last time: the rows are in an archive already.
     await this.#deleteRows(signal);
-    const before = state.cut;
+    const { cut: before, newest } = state;
+    if (state.isResending()) return { entries: 0 };
     const open = state.openPayments();
     const last = await findCut({ database, after: before.sequence, beforeMs, open, pause });
     if (last === undefined) return { entries: 0 };
@@ -107,7 +130,7 @@ export class Archiver {
     const cut: Anchor = { sequence: last, hash: row.hash, forward: row.forward ?? before.forward };
     const { file, facts } = await this.#write(before, cut, signal);
     await this.#remember(facts, signal);
-    await this.#cut(before, cut, file);
+    if (!(await this.#cut({ before, cut, newest, file }))) return { entries: 0 };
     await this.#deleteRows(signal);
     return { entries: last - before.sequence, file };
   }
@@ -191,13 +214,20 @@ export class Archiver {
     this.#step("remembered");
   }
 
-  async #cut(before: Anchor, cut: Anchor, file: string): Promise<void> {
+  /** False where something of it is needed here again: the file stays unnamed in the journal, and the next run writes it anew. */
+  async #cut({ before, cut, newest, file }: Choice): Promise<boolean> {
     const { commits, terminalId, epoch, signer, clock, state } = this.#options;
     const at = new Date(clock.now()).toISOString();
     const { text, signature } = signCheckpoint({ kind: "cut", terminalId, epoch, ...cut, at }, signer);
-    await commits.submit(1, () => this.#put.run(before.sequence + 1, cut.sequence, file, text, signature));
+    const done = await commits.submit(1, () => {
+      if (state.isResending() || this.#needed.get({ cut: cut.sequence, newest }) === 1) return false;
+      this.#put.run(before.sequence + 1, cut.sequence, file, text, signature);
+      return true;
+    });
+    if (!done) return false;
     state.moved(cut);
     this.#step("cut");
+    return true;
   }
 
   /** An entry goes in one commit with its state: alone it would count as never sent. */

@@ -131,6 +131,8 @@ function stepStatements(database: Sqlite) {
     firstQueuedFrom: database.prepare<[number], { readonly sequence: number; readonly forward: number }>(
       `SELECT e.sequence, e.forward FROM journal__entry e WHERE e.sequence >= ? AND ${IS_QUEUED} ORDER BY e.sequence LIMIT 1`,
     ),
+    /** Entries up to it are in an archive, and their rows on their way out. */
+    archivedThrough: database.prepare<[], number>("SELECT coalesce(max(last), 0) FROM journal__archive").pluck(),
     newest: database.prepare<[], { readonly sequence: number }>(
       "SELECT sequence FROM journal__entry ORDER BY sequence DESC LIMIT 1",
     ),

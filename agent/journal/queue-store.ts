@@ -214,7 +214,7 @@ export class QueueStore {
 
   /** The first entry of the queue with a higher number than `forward`: numbers rise with sequences, so by halving. */
   #firstAbove(forward: number): number {
-    let low = 1;
+    let low = (this.#sql.archivedThrough.get() ?? 0) + 1;
     let high = (this.#sql.newest.get()?.sequence ?? 0) + 1;
     while (low < high) {
       const middle = Math.floor((low + high) / 2);

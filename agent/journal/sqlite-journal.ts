@@ -126,6 +126,7 @@ class SqliteJournal implements Journal {
       open: () => this.#open.snapshot(this.#head.sequence),
       undecided: () => this.#open.undecided,
       unprinted: () => this.#open.unprinted,
+      resending: () => this.resending !== undefined,
     };
     this.#upkeep = new Upkeep(options, { file, commits: this.#commits, state });
   }

@@ -48,6 +48,8 @@ export interface UpkeepState {
   open(): string;
   undecided(): readonly PaymentId[];
   unprinted(): readonly PaymentId[];
+  /** The hub is being told again what it lost (RM18). */
+  resending(): boolean;
 }
 
 export class Upkeep implements Disposable {
@@ -170,6 +172,10 @@ export class Upkeep implements Disposable {
         get cut() {
           return upkeep.#cut;
         },
+        get newest() {
+          return state.head().sequence;
+        },
+        isResending: () => state.resending(),
         moved: (cut) => {
           this.#cut = cut;
         },
