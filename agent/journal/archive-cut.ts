@@ -39,8 +39,14 @@ export interface CutOptions {
 
 const ENDED: ReadonlySet<QueueState> = new Set<QueueState>(["processed", "declined", "expired", "voided"]);
 
-/** The newest sequence that may go; undefined when none may. */
-export async function findCut({ database, after, beforeMs, open, pause }: CutOptions): Promise<number | undefined> {
+export interface FoundCut {
+  /** The newest sequence that may go; absent when none may. */
+  readonly last?: number;
+  /** An entry that is old enough to go and has not ended: nothing after it can go either. */
+  readonly heldBy?: { readonly sequence: number; readonly state: QueueState };
+}
+
+export async function findCut({ database, after, beforeMs, open, pause }: CutOptions): Promise<FoundCut> {
   const rows = database.prepare<[number, number], Row>(
     `SELECT e.sequence, e.payment_id, e.text, e.forward, q.state
      FROM journal__entry e LEFT JOIN queue__state q ON q.sequence = e.sequence
@@ -51,11 +57,17 @@ export async function findCut({ database, after, beforeMs, open, pause }: CutOpt
     .pluck();
   const cuts: number[] = [];
   let [at, openUntil, fits] = [after, 0, true];
-  const settled = (): number | undefined => cuts.findLast((cut) => cut + CUT_MARGIN <= at);
+  const settled = (heldBy?: FoundCut["heldBy"]): FoundCut => {
+    const last = cuts.findLast((cut) => cut + CUT_MARGIN <= at);
+    return { ...(last !== undefined && { last }), ...(heldBy && { heldBy }) };
+  };
   while (at - after < ARCHIVE_ENTRIES_MAX + CUT_MARGIN) {
     const some = rows.all(at, ROWS_AT_ONCE);
     for (const row of some) {
-      if (row.forward !== null && (row.state === null || !ENDED.has(row.state))) return settled();
+      if (row.forward !== null && (row.state === null || !ENDED.has(row.state))) {
+        const isOld = Date.parse(readBody(row).at) < beforeMs;
+        return settled(isOld ? { sequence: row.sequence, state: row.state ?? "eligible" } : undefined);
+      }
       at = row.sequence;
       fits &&= at - after <= ARCHIVE_ENTRIES_MAX && !open.has(row.payment_id);
       fits &&= Date.parse(readBody(row).at) < beforeMs;

@@ -3,8 +3,9 @@ import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } fr
 import { join } from "node:path";
 import Database from "better-sqlite3";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { Fault } from "../../base/fault.ts";
 import type { PaymentId } from "../../base/ids.ts";
-import { silentLog } from "../../base/log.ts";
+import { type Fields, silentLog } from "../../base/log.ts";
 import type { EntryBody } from "../../wire/journal-entry.ts";
 import type { ArchiveStep } from "./archiver.ts";
 import { signerOf } from "./checkpoint.ts";
@@ -155,6 +156,41 @@ test.each([
   await sold(journal, (name) => name === waiting);
   expect(await archive(journal)).toMatchObject({ entries });
   expect(journal.verify().ok).toBe(true);
+});
+
+test("an old entry that was set aside and that nobody looks at is named, each day that it holds the archive up", async () => {
+  const told: unknown[] = [];
+  const log = { ...silentLog, error: (message: string, fields?: Fields) => void told.push([message, fields]) };
+  await using journal = open();
+  await sold(journal, (name) => name === "old-20");
+  const [waiting] = journal.nextToForward(1);
+  if (!waiting) throw new Error("none waits");
+  await journal.settle([receipt(waiting, "quarantined")]);
+  const { sequence } = waiting;
+  expect(await archive(journal)).toEqual({ entries: 0, heldBy: { sequence, state: "quarantined" } });
+  using _running = startRetention({ journal, days: 90, clock: here.clock, now: () => here.clock.now(), log });
+  await here.clock.advance(FIRST_RUN_MS);
+  for (let turn = 0; turn < 2_000 && told.length === 0; turn += 1) await here.clock.advance(25);
+  expect(told).toEqual([
+    [
+      expect.stringMatching(/keeps all after it/),
+      { sequence, state: "quarantined", whatToDo: `tillway queue show ${sequence}` },
+    ],
+  ]);
+});
+
+test("an archive that could not be written to its end leaves nothing on the disk", async () => {
+  const ending = new AbortController();
+  await using journal = open();
+  await sold(journal);
+  const work = journal.archive(BEFORE_MS, ending.signal);
+  work.catch(() => undefined);
+  const unfinished = () => readdirSync(here.folder).includes("archive") && archived().length > 0;
+  for (let turn = 0; turn < 2_000 && !unfinished(); turn += 1) await here.clock.advance(25);
+  expect(archived()).toEqual([expect.stringMatching(/\.new$/)]);
+  ending.abort(new Fault("aborted", "the test ends it"));
+  await expect(work).rejects.toMatchObject({ code: "aborted" });
+  expect(archived()).toEqual([]);
 });
 
 test("no payment is torn in two: a later entry keeps its older ones here", async () => {

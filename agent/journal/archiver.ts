@@ -11,7 +11,7 @@ import type { Epoch, PaymentId, TerminalId } from "../../base/ids.ts";
 import { type Sqlite, syncFolder } from "../../base/sqlite.ts";
 import { writeExport } from "../../wire/journal-export.ts";
 import { signText } from "../../wire/signing.ts";
-import { findCut } from "./archive-cut.ts";
+import { type FoundCut, findCut } from "./archive-cut.ts";
 import { archiveFolder, archiveName, checkArchive } from "./archive-files.ts";
 import { ArchivedFacts, type ArchivedPayments } from "./archived-payments.ts";
 import { type Anchor, type ChainRow, chainColumns, storedOf } from "./chain.ts";
@@ -69,6 +69,8 @@ export interface ArchiveOutcome {
   readonly entries: number;
   /** Its name in the folder `archive`. */
   readonly file?: string;
+  /** Nothing may go because this old entry has not ended; a person must see to it. */
+  readonly heldBy?: NonNullable<FoundCut["heldBy"]>;
 }
 
 export class Archiver {
@@ -122,8 +124,8 @@ export class Archiver {
     const { cut: before, newest } = state;
     if (state.isResending()) return { entries: 0 };
     const open = state.openPayments();
-    const last = await findCut({ database, after: before.sequence, beforeMs, open, pause });
-    if (last === undefined) return { entries: 0 };
+    const { last, heldBy } = await findCut({ database, after: before.sequence, beforeMs, open, pause });
+    if (last === undefined) return heldBy ? { entries: 0, heldBy } : { entries: 0 };
     this.#step("chosen");
     const row = this.#entryAt.get(last);
     assert(row !== undefined, `entry ${last} was there a moment ago`);
@@ -145,22 +147,12 @@ export class Archiver {
     syncFolder(dirname(folder));
     await removeUnfinished(folder, `${epoch}-${first}-`);
     const facts = new ArchivedFacts();
-    const handle = await open(join(folder, `${file}.new`), "wx", 0o600);
     try {
-      let text = "";
-      let lines = 0;
-      for (const line of this.#lines(before, cut, facts)) {
-        text += `${line}\n`;
-        lines += 1;
-        if (lines % SLICE_ROWS !== 0) continue;
-        await handle.appendFile(text);
-        text = "";
-        await this.#pause(signal);
-      }
-      await handle.appendFile(text);
-      await handle.sync();
-    } finally {
-      await handle.close();
+      await this.#writeLines(join(folder, `${file}.new`), this.#lines(before, cut, facts), signal);
+    } catch (error) {
+      // Where the disk is full, half an archive must not keep the rest of it until tomorrow.
+      await rm(join(folder, `${file}.new`), { force: true });
+      throw error;
     }
     this.#step("written");
     await rename(join(folder, `${file}.new`), join(folder, file));
@@ -176,6 +168,26 @@ export class Archiver {
     }
     this.#step("checked");
     return { file, facts };
+  }
+
+  async #writeLines(path: string, lines: Iterable<string>, signal: AbortSignal): Promise<void> {
+    const handle = await open(path, "wx", 0o600);
+    try {
+      let text = "";
+      let count = 0;
+      for (const line of lines) {
+        text += `${line}\n`;
+        count += 1;
+        if (count % SLICE_ROWS !== 0) continue;
+        await handle.appendFile(text);
+        text = "";
+        await this.#pause(signal);
+      }
+      await handle.appendFile(text);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
   }
 
   #lines(before: Anchor, cut: Anchor, facts: ArchivedFacts): Generator<string, void> {

@@ -6,6 +6,7 @@ import type { Journal } from "./journal.ts";
 
 /** After a start a terminal has other things to do. */
 export const FIRST_RUN_MS = 600_000;
+const HELD = "an old entry that has not ended keeps all after it from being archived, and the journal grows";
 const DAY_MS = 86_400_000;
 /** Files of one day; a first run over years takes more than one. */
 const FILES_A_DAY_MAX = 50;
@@ -35,7 +36,8 @@ export function startRetention(options: RetentionOptions): Disposable {
 
   async function archive(): Promise<void> {
     for (let files = 0; files < FILES_A_DAY_MAX; files += 1) {
-      const { entries, file } = await journal.archive(now() - days * DAY_MS, ending.signal);
+      const { entries, file, heldBy } = await journal.archive(now() - days * DAY_MS, ending.signal);
+      if (heldBy) log.error(HELD, { ...heldBy, whatToDo: `tillway queue show ${heldBy.sequence}` });
       if (entries === 0) return;
       log.info("old entries were archived", { entries, file });
     }
