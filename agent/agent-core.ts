@@ -195,7 +195,6 @@ function createPayments(
     leases: link.leases,
     lane,
     scanner: new ScannerLane(devices),
-    // A phone counts a note as spent the moment it shows it: none is asked for where none could be taken.
     get notes() {
       const { lease } = link.leases.view() ?? {};
       if (!lease?.means.includes("note") || !devices.lend("code-scanner")) return undefined;

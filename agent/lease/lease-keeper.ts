@@ -147,6 +147,12 @@ export class LeaseKeeper {
     return ok(this.#reservation(sale.paymentId, held.lease));
   }
 
+  /** Whether `reserve` would take such a sale now, of a payer who bought nothing here yet. */
+  hasRoom(sale: Pick<OfflineSale, "amount" | "means">): boolean {
+    const held = this.#held;
+    return held !== undefined && !held.withdrawn && !this.#refusalOf({ ...sale, payerToken: NOBODY }, held);
+  }
+
   /**
    * Minor units that this card, or this paying device, bought offline here and that the hub has not receipted: what it owes
    * already when a floor limit is compared (EMV Book 3, 10.6.1).
@@ -166,7 +172,7 @@ export class LeaseKeeper {
     };
   }
 
-  #refusalOf(sale: OfflineSale, { lease, denied }: HeldLease): LeaseRefusal | undefined {
+  #refusalOf(sale: Omit<OfflineSale, "paymentId">, { lease, denied }: HeldLease): LeaseRefusal | undefined {
     const { hubClock, disk } = this.#options;
     const time = hubClock.now();
     // An unproven time is still a lower bound, so an end that it has passed is certain.
@@ -267,7 +273,10 @@ function readSealingKey(text: string): KeyObject {
 
 type Used = Pick<Outstanding, "count" | "minor">;
 
-const payerOf = ({ deviceId, payerToken }: OfflineSale): string => deviceId ?? payerToken;
+/** No token is empty. */
+const NOBODY = "";
+const payerOf = ({ deviceId, payerToken }: Pick<OfflineSale, "deviceId" | "payerToken">): string =>
+  deviceId ?? payerToken;
 
 const exceeds = (used: Used, minor: bigint, limit: NonNullable<Lease["perPayer"]>): boolean =>
   used.count + 1 > limit.countMax || used.minor + minor > BigInt(limit.sumMinor);

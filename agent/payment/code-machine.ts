@@ -136,7 +136,7 @@ const NO_ANSWER = reversed(
   {
     outcome: "declined",
     reason: "E_TIMEOUT",
-    detail: "no answer from the hub; nothing is charged, the code stays good",
+    detail: "no answer from the hub; what it may have charged is taken back, and then the code is good again",
   },
   "no answer",
 );

@@ -339,9 +339,12 @@ export class PaymentDesk implements Payments {
   };
 
   #runningView(id: PaymentId, { asked, stage, startedAt }: Running): PaymentView {
-    const { notes } = this.#options;
+    const { notes, leases } = this.#options;
+    const { amount } = asked;
     const waits = asked.operation === "purchase" && (stage === "accepted" || stage === "intent-stored");
-    const challenge = notes && waits ? { challenge: notes.challenge({ paymentId: id, amount: asked.amount }) } : {};
+    // A phone counts a note as spent the moment it shows it: none is asked for that could not be taken.
+    const taken = notes && waits && leases.hasRoom({ amount, means: "note" });
+    const challenge = taken ? { challenge: notes.challenge({ paymentId: id, amount }) } : {};
     return { id, ...asked, status: "processing", stage, ticket: "none", startedAt, ...challenge };
   }
 

@@ -17,6 +17,8 @@ import type { ScannerLane } from "./scanner-lane.ts";
 export interface Leases {
   readonly sealingKey: SealingKey;
   reserve(sale: OfflineSale): Result<Reservation, LeaseRefusal>;
+  /** Whether a sale of this kind would be taken now, by a payer who bought nothing here yet. */
+  hasRoom(sale: Pick<OfflineSale, "amount" | "means">): boolean;
   /** Minor units that this card already owes here offline. */
   spentBy(payerToken: string): bigint;
 }

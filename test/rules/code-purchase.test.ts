@@ -115,6 +115,16 @@ test("RM11 a challenge shown after the sale began is answered: a note is taken a
   expect(await sold).toMatchObject({ status: "approved", payingDevice: "phone-1" });
 });
 
+test("RM11 no phone is asked for a note that the lease would not take: it would have spent the value by showing it", async () => {
+  till.leaseRefusal = "sum";
+  const sold = till.sell("p-1", 500n);
+  await till.clock.advance(0);
+  expect(till.desk.get("p-1" as PaymentId)).toMatchObject({ status: "processing" });
+  expect(till.desk.get("p-1" as PaymentId)?.challenge).toBeUndefined();
+  till.desk.cancel("p-1" as PaymentId);
+  await sold;
+});
+
 test("RM8 the lease is asked under the name by which the journal counts what the phone has bought", async () => {
   till.scanner.codes.push("OA1:good");
   await till.sell("p-1", 500n);

@@ -232,3 +232,17 @@ test("RM8 RM11 a paying device is counted by its own name, and matched with the 
   expect(leases.reserve(saleOf(1n, { ...sale, deviceId: "device-8" })).ok).toBe(true);
   expect(leases.spentBy("device-7")).toBe(500n);
 });
+
+test("RM8 RM11 room for a note is what a payer who bought nothing here yet would be given, and asking takes none of it", () => {
+  const { leases, journal, time } = world();
+  const room = (minor: bigint) => leases.hasRoom({ amount: money(minor, "EUR"), means: "note" });
+  expect(room(1n)).toBe(false);
+  leases.offer(signedLease({ perPayer: { countMax: 1, sumMinor: "4000" }, means: ["note"] }));
+  expect([room(4_000n), room(4_000n), room(4_001n)]).toEqual([true, true, false]);
+  expect(leases.hasRoom({ amount: money(1n, "EUR"), means: "chip" })).toBe(false);
+  expect(leases.view()).toMatchObject({ remainingMinor: 10_000n });
+  journal.unreceipted.push(8_000n);
+  expect([room(2_000n), room(2_001n)]).toEqual([true, false]);
+  time.proven = false;
+  expect(room(1n)).toBe(false);
+});

@@ -293,6 +293,7 @@ export class Till implements AsyncDisposable {
     return {
       sealingKey: { keyId: "k1", publicKey: createPublicKey(this.sealing.privateKey) },
       spentBy: (payer: string) => till.journal.outstandingOf(payer).minor,
+      hasRoom: () => till.leaseRefusal === undefined,
       reserve(sale: OfflineSale) {
         till.leased.push(sale);
         if (till.leaseRefusal) return fail(till.leaseRefusal);
