@@ -1,5 +1,6 @@
 /** The parent's side of a device host: starts it, watches its heartbeat, pairs calls with answers, and is rid of it for certain. */
 import { type ChildProcess, fork } from "node:child_process";
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { abortable, abortFault, type Clock } from "../../base/clock.ts";
 import { Fault, isFault, reasonOf } from "../../base/fault.ts";
@@ -63,6 +64,18 @@ interface Call {
   reject(fault: Fault): void;
 }
 
+/** Of util-linux, which every Debian has. */
+const SETPRIV = "/usr/bin/setpriv";
+
+/**
+ * How the host's process is started. Where the kernel can be asked to, it ends the host the moment its agent is gone: a host
+ * that hangs in native code hears of nothing, and would spin for ever with nobody left to end it.
+ */
+function ending(): { readonly execPath?: string; readonly execArgv: string[] } {
+  if (!existsSync(SETPRIV)) return { execArgv: [...NODE_OPTIONS] };
+  return { execPath: SETPRIV, execArgv: ["--pdeathsig", "KILL", process.execPath, ...NODE_OPTIONS] };
+}
+
 class DeviceHost implements HostedDriver {
   readonly #child: ChildProcess;
   readonly #options: HostOptions;
@@ -82,7 +95,7 @@ class DeviceHost implements HostedDriver {
     this.#child = fork(entry(), [], {
       serialization: "advanced",
       env: { ...options.environment },
-      execArgv: NODE_OPTIONS,
+      ...ending(),
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
     this.#exited = new Promise((resolve) => {

@@ -95,6 +95,8 @@ const endAtOnce = (): void => {
 // The terminal sends these to the whole group; the parent decides when its driver closes.
 process.on("SIGINT", () => undefined);
 process.on("SIGTERM", () => undefined);
-process.on("disconnect", () => void leave());
+// Nobody is left to end a host that hangs, and closing PC/SC hangs for good where its service has gone: what was open ends
+// with the process.
+process.on("disconnect", endAtOnce);
 process.on("message", (message) => receive(readHostRequest(message)));
 setInterval(() => say({ on: "alive" }), ALIVE_EVERY_MS);
