@@ -60,7 +60,8 @@ test.each<[string, Partial<HealthSources>]>([
   ["online", {}],
   ["offline until 2026-01-05 14:30, 12 sales or 340.00 EUR left", DOWN],
   ["stopped: the agent is shutting down", { draining: () => true }],
-  ["stopped: no card reader is configured; add one to devices", { devices: { list: () => [] } }],
+  ["stopped: no card reader or scanner is configured; add one to devices", { devices: { list: () => [] } }],
+  ["online", { devices: { list: () => [{ ...READER, id: "scanner", uri: "hid:0c2e:0b61", state: "ready" }] } }],
   [
     "stopped: card reader reader is absent: no reader; plug one in",
     { devices: { list: () => [{ ...READER, state: "absent", detail: "no reader; plug one in" }] } },

@@ -148,14 +148,16 @@ function offline({ lease, hubClock, timeZone }: HealthSources): string {
   return `offline until ${when(view.lease.expiresAt, timeZone)}, ${view.remainingCount} sales or ${toDecimal(left)} ${left.currency} left`;
 }
 
-const CARD_READER = /^pcsc:/;
-/** Devices say by their URI what they are until they are open; without a reader among them nothing can be sold. */
+/** What takes money: a reader of cards, or a scanner of codes. */
+const TAKES_MONEY = /^(?:pcsc|hid):/;
+/** Devices say by their URI what they are until they are open; without one of these among them nothing can be sold. */
 function readerTrouble(devices: ReturnType<Devices["list"]>): string | undefined {
-  const readers = devices.filter(({ uri }) => CARD_READER.test(uri));
-  const first = readers[0];
-  if (first === undefined) return "no card reader is configured; add one to devices";
-  if (readers.some(({ state }) => state === "ready")) return undefined;
-  return `card reader ${first.id} is ${first.state === "opening" ? "still opening" : first.state}: ${first.detail}`;
+  const takers = devices.filter(({ uri }) => TAKES_MONEY.test(uri));
+  const first = takers[0];
+  if (first === undefined) return "no card reader or scanner is configured; add one to devices";
+  if (takers.some(({ state }) => state === "ready")) return undefined;
+  const what = first.uri.startsWith("pcsc:") ? "card reader" : "scanner";
+  return `${what} ${first.id} is ${first.state === "opening" ? "still opening" : first.state}: ${first.detail}`;
 }
 
 /** "2026-01-05 14:30" on the shop's clock: swedish writes dates as ISO 8601 does. */

@@ -88,7 +88,7 @@ test("RM4 a payment that outlasts one wait is attached to again under the same i
   const words: string[] = [];
   expect((await follow(client, words)).status).toBe("approved");
   expect(posts).toEqual(['{"id":"p-1"}', '{"id":"p-1"}']);
-  expect(words[0]).toBe("present card");
+  expect(words[0]).toBe("present card or code");
   expect(words).not.toContain("going online");
 });
 

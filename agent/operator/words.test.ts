@@ -44,14 +44,15 @@ test("a payment ends in one line", () => {
 
 test("only stages that matter to the cashier have words", () => {
   expect(PAYMENT_STAGES.flatMap((stage) => stageWords(stage) ?? [])).toEqual([
-    "present card",
+    "present card or code",
     "reading the card, leave it in",
+    "checking the code",
     "going online",
     "no answer from the hub, deciding offline",
     "printing",
   ]);
   expect(stageWords("toString")).toBeUndefined();
-  expect(PAYMENT_STAGES.flatMap((stage) => refundStageWords(stage) ?? [])).not.toContain("present card");
+  expect(PAYMENT_STAGES.flatMap((stage) => refundStageWords(stage) ?? [])).not.toContain("present card or code");
   expect(refundStageWords("online-request-sent")).toBe("going online");
 });
 

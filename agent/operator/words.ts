@@ -25,8 +25,9 @@ export function table(rows: readonly (readonly string[])[]): string {
 
 /** What the cashier should know while the payment runs; most stages are not worth a word. */
 const STAGE_WORDS: Partial<Record<PaymentStage, string>> = {
-  "intent-stored": "present card",
+  "intent-stored": "present card or code",
   "card-presented": "reading the card, leave it in",
+  "code-presented": "checking the code",
   "online-request-sent": "going online",
   "online-unknown-stored": "no answer from the hub, deciding offline",
   "print-started": "printing",
@@ -51,6 +52,8 @@ export function outcomeText(payment: PaymentJson): string {
     `${what}${payment.status} ${amountText(payment.amount)}`,
     payment.deferred ? "deferred, at the merchant's risk" : payment.mode,
     payment.card && `${payment.card.label} ${payment.card.maskedPan}`,
+    payment.maskedAccount && `account ${payment.maskedAccount}`,
+    payment.payingDevice && `phone ${payment.payingDevice}`,
     payment.approvalCode && `code ${payment.approvalCode}`,
     payment.detail ?? payment.reason,
     TICKET_WORDS[payment.ticket],

@@ -11,7 +11,8 @@ import { sweepForCardNumbers } from "../tidy/pan-sweep.ts";
 /** What the hub does while the agent is killed: answers, is silent after taking the request, or is known to be away. */
 type HubIs = "answering" | "silent" | "away";
 
-const ONLINE = PAYMENT_STAGES.filter((stage) => stage !== "online-unknown-stored");
+/** Sales by card: no code is scanned. */
+const ONLINE = PAYMENT_STAGES.filter((stage) => stage !== "online-unknown-stored" && stage !== "code-presented");
 const UNKNOWN: readonly PaymentStage[] = [
   "online-request-sent",
   "online-unknown-stored",
