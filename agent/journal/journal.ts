@@ -182,6 +182,8 @@ export interface Journal extends AsyncDisposable {
    */
   resendFrom(forward: number): Promise<{ readonly moved: number }>;
   readonly resending: number | undefined;
+  /** Puts the entry with this number back among the open ones if it counts as receipted; whether it did. */
+  resendOne(forward: number): Promise<boolean>;
 
   /**
    * Called after a commit that put entries into the queue; `reopened` names those that were settled or quarantined before.

@@ -26,9 +26,11 @@ export function nextResend(
   queue: Pick<QueueStore, "resend">,
   { under, forward, head }: { readonly under: Resend | undefined; readonly forward: number; readonly head: number },
 ): { readonly next: string; readonly moved: number } {
-  // Heard of a second loss in the middle of the first, it begins anew from the lower number.
-  const upTo = under !== undefined && under.after === forward ? under.upTo : head;
-  const slice = queue.resend(forward);
+  // Heard of a second loss in the middle of the first, it begins anew from the lower number; whoever still speaks of the
+  // higher one skips nothing.
+  const after = Math.min(forward, under?.after ?? forward);
+  const upTo = under !== undefined && under.after === after ? under.upTo : head;
+  const slice = queue.resend(after);
   const goesOn = slice.more && slice.upTo < upTo;
   const next: Resend = { after: slice.upTo, upTo };
   return { next: goesOn ? JSON.stringify(next) : OVER, moved: slice.moved };

@@ -138,3 +138,20 @@ test("tells listeners of entries for the hub, after they are on disk", async () 
   await journal.append([advice("p-2")]);
   expect(heard).toEqual([1]);
 });
+
+test("RM18 a second loss heard of in the middle of the first leaves no entry out, whoever else tells again in that turn", async () => {
+  await using journal = open();
+  const stored = [];
+  for (let times = 0; times < 3; times += 1)
+    stored.push(...(await journal.append(Array.from({ length: 500 }, (_, n) => advice(`p-${times}-${n}`)))));
+  const all = stored.map((entry) => receipt(entry));
+  await journal.settle(all);
+  await journal.resendFrom(0);
+  await journal.resendFrom(500);
+  await journal.settle(all);
+  expect(journal.resending).toBe(1_000);
+  // The hub now holds 50; the drain still goes on from 1,000.
+  await Promise.all([journal.resendFrom(50), journal.resendFrom(1_000)]);
+  for (let from = journal.resending; from !== undefined; from = journal.resending) await journal.resendFrom(from);
+  expect(journal.backlog().depth).toBe(1_450);
+});

@@ -143,6 +143,11 @@ export class QueueStore {
     return { upTo: rows.at(-1)?.forward ?? forward, moved: moves.sequences.length, more: rows.length === RESEND_SLICE };
   }
 
+  resendOne(forward: number): boolean {
+    const [row] = this.#sql.rowsFrom.all(this.#firstAbove(forward - 1), 1);
+    return row?.forward === forward && this.#stepOne(row, { on: "resend" }) === "done";
+  }
+
   outstanding(): Outstanding {
     const { count, minor } = this.#counts.held;
     if (count === 0) return { count, minor };

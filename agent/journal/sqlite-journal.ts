@@ -246,13 +246,17 @@ class SqliteJournal implements Journal {
   async resendFrom(forward: number): Promise<{ readonly moved: number }> {
     return this.#commits.submit(1, () => {
       const { next, moved } = nextResend(this.#queue, {
-        under: readResend(this.recall("resend")),
+        under: readResend(this.#latest(factName("resend"))),
         forward,
         head: this.#next.forward,
       });
       this.#setMeta(factName("resend"), next);
       return { moved };
     });
+  }
+
+  resendOne(forward: number): Promise<boolean> {
+    return this.#commits.submit(1, () => this.#queue.resendOne(forward));
   }
 
   raiseFence(to: number): Promise<void> {
@@ -338,6 +342,11 @@ class SqliteJournal implements Journal {
     this.#next = { sequence, forward: forward ?? this.#next.forward, hash };
     this.#nextBodies.push(body);
     return stored;
+  }
+
+  /** Also what an earlier job of the running transaction has set. */
+  #latest(name: string): string | undefined {
+    return this.#nextFacts.findLast(([known]) => known === name)?.[1] ?? this.#facts.get(name);
   }
 
   #setMeta(name: string, value: string): void {

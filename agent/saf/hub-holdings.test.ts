@@ -3,10 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { ManualClock } from "../../base/clock.ts";
-import { type Epoch, systemRandom, type TerminalId } from "../../base/ids.ts";
+import { type Epoch, type PaymentId, systemRandom, type TerminalId } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { openJournal } from "../journal/sqlite-journal.ts";
 import { HubHoldings } from "./hub-holdings.ts";
+import { advice, processed } from "./saf-fixture.ts";
 
 let folder: string;
 beforeEach(() => {
@@ -42,4 +43,38 @@ test("a lower fence, an equal one or none changes nothing", async () => {
   const holdings = new HubHoldings({ journal, log: silentLog });
   for (const told of [{}, { fence: 0 }, { fence }]) await holdings.heard({ ...word, ...told });
   expect(journal.fence).toBe(fence);
+});
+
+test("an entry whose receipt is noted and that the hub does not hold is sent again, once nothing else waits", async () => {
+  await using journal = open();
+  const stored = await journal.append(Array.from({ length: 5 }, (_, n) => advice(`p-${n}`)));
+  const [hidden, waiting, ...rest] = stored;
+  if (!hidden || !waiting) throw new Error("nothing stored");
+  // As a flipped byte would leave it: receipted, though the hub never had it.
+  await journal.settle([hidden, ...rest].map(processed));
+  const holdings = new HubHoldings({ journal, log: silentLog });
+  const said = async (watermark: number, fresh = true) => {
+    for (let times = 0; times < 2; times += 1) await holdings.heard({ ...word, watermark, fresh });
+    return journal.nextToForward(9).map(({ sequence }) => sequence);
+  };
+  expect(await said(0)).toEqual([waiting.sequence]);
+  await journal.settle([processed(waiting)]);
+  expect(await said(0, false)).toEqual([]);
+  expect(await said(0)).toEqual([hidden.sequence]);
+  await journal.settle([processed(hidden)]);
+  expect(await said(5)).toEqual([]);
+});
+
+test("a number that was voided before it was sent is not asked for", async () => {
+  await using journal = open();
+  const [first] = await journal.append([advice("p-0"), advice("p-1")]);
+  if (!first) throw new Error("nothing stored");
+  await journal.appendVoid({
+    ...{ kind: "void", paymentId: "p-0" as PaymentId, at: "2026-01-05T09:00:00.000Z", attempts: [] },
+    ...{ voidedSequence: 1, voidedForward: 1, amount: { minor: "100", currency: "EUR" as never } },
+  });
+  await journal.settle(journal.nextToForward(9).map(processed));
+  const holdings = new HubHoldings({ journal, log: silentLog });
+  for (let times = 0; times < 2; times += 1) await holdings.heard(word);
+  expect(journal.backlog().depth).toBe(0);
 });

@@ -14,13 +14,18 @@ const KeptSchema = z.strictObject({ hubEpoch: EpochSchema, watermark: z.int().mi
 type Kept = z.infer<typeof KeptSchema>;
 
 export interface HubHoldingsOptions {
-  readonly journal: Pick<Journal, "fence" | "raiseFence" | "recall" | "keep" | "resendFrom">;
+  readonly journal: Pick<
+    Journal,
+    "fence" | "raiseFence" | "recall" | "keep" | "resendFrom" | "resendOne" | "backlog" | "head"
+  >;
   readonly log: Log;
 }
 
 export class HubHoldings {
   readonly #options: HubHoldingsOptions;
   #highest: Kept | undefined;
+  /** The watermark whose successor was looked at, so that each is looked at once. */
+  #looked = -1;
 
   constructor(options: HubHoldingsOptions) {
     this.#options = options;
@@ -35,7 +40,7 @@ export class HubHoldings {
     await this.#notShutOut(fence);
     const highest = this.#highest;
     const less = highest !== undefined && (highest.hubEpoch !== hubEpoch || watermark < highest.watermark);
-    if (watermark === highest?.watermark && !less) return;
+    if (watermark === highest?.watermark && !less) return this.#lookBehind(watermark, fresh);
     // Words come late and twice: only one that is newer than all others before can tell of a loss.
     if (less && !fresh) return;
     this.#highest = { hubEpoch, watermark };
@@ -59,6 +64,26 @@ export class HubHoldings {
       // Not stored: as if nothing had been heard, so that the hub's next word brings it about.
       this.#highest = highest;
       log.warn("what the hub holds could not be stored", { reason: reasonOf(error) });
+    }
+  }
+
+  /**
+   * With nothing left to send, the hub holds every number. One that it misses, and that counts as receipted here, was never
+   * told: the note of its receipt is no part of the chain, and damage to it alone would hide the entry for ever.
+   */
+  async #lookBehind(watermark: number, fresh: boolean): Promise<void> {
+    const { journal, log } = this.#options;
+    const nothingMissing = watermark >= journal.head.forward || journal.backlog().depth > 0;
+    if (!fresh || nothingMissing || this.#looked === watermark) return;
+    this.#looked = watermark;
+    try {
+      if (!(await journal.resendOne(watermark + 1))) return;
+      log.error("the hub does not hold an entry that counts as receipted here; it is sent again", {
+        forward: watermark + 1,
+      });
+    } catch (error) {
+      this.#looked = -1;
+      log.warn("what the hub lacks could not be looked at; its next word brings it about", { reason: reasonOf(error) });
     }
   }
 
