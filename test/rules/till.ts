@@ -43,6 +43,8 @@ import { type CardProfile, cardProfile } from "../../sim/card/profiles.ts";
 import type { AuthorisationResponse } from "../../wire/authorisation.ts";
 
 const SITE = { merchantName: "Shop", addressLines: [], timeZone: "Europe/Berlin", language: "en" } as const;
+/** Of the one terminal that every till here is, also after a restart. */
+const SIGNING_KEY = generateKeyPairSync("ed25519").privateKey;
 const time = { text: "{}", signature: "" };
 
 /** A card in a slot; `pullAfter` takes it out after so many commands. */
@@ -195,7 +197,7 @@ export class Till implements AsyncDisposable {
       clock,
       random: systemRandom,
       log: silentLog,
-      signingKey: generateKeyPairSync("ed25519").privateKey,
+      signingKey: SIGNING_KEY,
     });
     const append = this.journal.append.bind(this.journal);
     this.journal.append = (entries) => {
