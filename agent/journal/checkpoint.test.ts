@@ -147,6 +147,26 @@ test.each([
   expect(refusal()).toMatch(/^journal\.corrupt: .*entry 6 /);
 });
 
+test.each([
+  ["a state that is none", "UPDATE queue__state SET state = 'processee' WHERE sequence = 4"],
+  ["a state of what was never queued", "UPDATE queue__state SET sequence = 3 WHERE sequence = 4"],
+  ["a number of sendings that cannot be", "UPDATE queue__state SET attempts = -1 WHERE sequence = 4"],
+])("%s, which would hide an entry from the hub, is found in the background", async (_what, sql) => {
+  await sold();
+  change(sql);
+  await using _journal = open();
+  await here.clock.advance(1_000);
+  expect(told.map(({ code, message }) => [code, message])).toEqual([
+    ["journal.corrupt", expect.stringMatching(/entry [34] waits for the hub in no state that there is/)],
+  ]);
+});
+
+test("a state of an entry that is not there, which the next sale would take for its own, is refused at opening", async () => {
+  await sold();
+  change("UPDATE queue__state SET sequence = 8 WHERE sequence = 4");
+  expect(refusal()).toMatch(/^journal\.corrupt: .*entry 8 is not there, and has a state in the queue/);
+});
+
 const forged = (more: object, keys = KEYS): string => {
   const row = query((database) => database.prepare<[], { text: string }>("SELECT text FROM journal__checkpoint").get());
   const { v: _v, publicKey: _key, ...checkpoint } = JSON.parse(row?.text ?? "{}");

@@ -23,6 +23,7 @@ export class FullCheck {
   readonly #walk: ChainWalk;
   readonly #rows;
   readonly #indexed;
+  readonly #wrongState;
   readonly #checkpoints: Map<number, CheckpointRow>;
 
   constructor(options: FullCheckOptions) {
@@ -42,6 +43,7 @@ export class FullCheck {
         "SELECT 1 FROM journal__entry INDEXED BY journal__entry_payment WHERE payment_id = ? AND sequence = ?",
       )
       .pluck();
+    this.#wrongState = withoutHeld ? undefined : prepareWrongState(database);
     this.#checkpoints = new Map(options.checkpoints.map((row) => [row.sequence, row]));
   }
 
@@ -63,6 +65,9 @@ export class FullCheck {
         const error = this.#walk.take(row) ?? this.#misplaced(row);
         if (error) return error;
       }
+      const last = rows.at(-1)?.[0];
+      const wrong = last === undefined ? undefined : this.#wrongState?.get(next, last);
+      if (wrong !== undefined) return { sequence: wrong, why: "waits for the hub in no state that there is" };
       if (rows.length === count) return "more";
     } catch (error) {
       return { sequence: next, why: `or one near it cannot be read: ${reasonOf(error)}` };
@@ -93,6 +98,22 @@ export class FullCheck {
     if (isError(read)) return read;
     return read.hash === row[5] ? undefined : { sequence, why: "is not the one that its checkpoint signed" };
   }
+}
+
+/**
+ * A state that is none would hide its entry from the queue, and one that belongs to no queued entry may have been another's.
+ * Of the first release's file there is no such table.
+ */
+function prepareWrongState(database: Sqlite) {
+  return database
+    .prepare<[number, number], number>(
+      `SELECT q.sequence FROM queue__state q WHERE q.sequence BETWEEN ? AND ?
+         AND (q.state NOT IN ('eligible', 'forwarding', 'processed', 'declined', 'expired', 'quarantined', 'voided')
+           OR q.attempts < 0
+           OR NOT EXISTS (SELECT 1 FROM journal__entry e WHERE e.sequence = q.sequence AND e.forward IS NOT NULL))
+       ORDER BY q.sequence LIMIT 1`,
+    )
+    .pluck();
 }
 
 /** As many as make the cost of a query small. */

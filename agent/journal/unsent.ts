@@ -18,9 +18,20 @@ export interface UnsentOptions extends ChainOwner {
   readonly walkedFrom: number;
 }
 
-/** The first unsent entry that is not what its hash or its digest says. */
+/** The first unsent entry that is not what its hash or its digest says, or a state that the next new entry would take for its own. */
 export function checkUnsent(options: UnsentOptions): ChainError | undefined {
-  return wrongSeal(options) ?? wrongText(options);
+  return stateOfNone(options) ?? wrongSeal(options) ?? wrongText(options);
+}
+
+function stateOfNone({ database }: UnsentOptions): ChainError | undefined {
+  const sequence = database
+    .prepare<[], number>(
+      `SELECT sequence FROM queue__state WHERE sequence > coalesce((SELECT max(sequence) FROM journal__entry), 0)
+       ORDER BY sequence LIMIT 1`,
+    )
+    .pluck()
+    .get();
+  return sequence === undefined ? undefined : { sequence, why: "is not there, and has a state in the queue" };
 }
 
 function wrongSeal({ database, floor }: UnsentOptions): ChainError | undefined {
