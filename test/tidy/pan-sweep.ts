@@ -63,7 +63,7 @@ function inBase64(text: string, pan: string): readonly Place[] {
 const evenPart = (digits: string): string => digits.slice(0, digits.length - (digits.length % 2));
 
 /** The characters that depend on these bytes alone, for each of the three places in a group of three bytes. */
-function base64Needles(bytes: Buffer): readonly string[] {
+export function base64Needles(bytes: Buffer): readonly string[] {
   return [0, 1, 2].map((shift) => {
     const encoded = Buffer.concat([Buffer.alloc(shift), bytes])
       .toString("base64")
@@ -74,7 +74,7 @@ function base64Needles(bytes: Buffer): readonly string[] {
   });
 }
 
-function everywhere(text: string, needle: string): readonly number[] {
+export function everywhere(text: string, needle: string): readonly number[] {
   const places: number[] = [];
   for (let at = text.indexOf(needle); at !== -1; at = text.indexOf(needle, at + 1)) places.push(at);
   return places;
