@@ -8,6 +8,7 @@ import { openSqlite, type Sqlite, sqliteFault, transaction } from "../../base/sq
 import { signerOf } from "./checkpoint.ts";
 import { corruptFault, MEND } from "./corrupt.ts";
 import { ENTRY_COLUMNS, ENTRY_INSERT, type EntryRow } from "./entry-rows.ts";
+import { noteEpoch, refuseLost } from "./epoch-note.ts";
 import { emptyLog } from "./erasure.ts";
 import { JOURNAL_MIGRATIONS } from "./schema.ts";
 import { FACT, type Opened, verifyOpening } from "./verify-opening.ts";
@@ -66,6 +67,7 @@ export function openJournalFile(options: OpenFileOptions): JournalFile {
     database.pragma(`wal_autocheckpoint = ${LOG_PAGES_MAX}`);
     const sql = prepareJournal(database);
     const facts = transaction(database, () => readFacts(sql, options));
+    if (!facts.has("epoch")) refuseLost(path);
     const epoch = (facts.get("epoch") as Epoch | undefined) ?? newEpoch(options.random);
     const opened = verifyOpening({
       ...{ database, facts, terminalId, epoch },
@@ -74,25 +76,31 @@ export function openJournalFile(options: OpenFileOptions): JournalFile {
     if ("why" in opened) throw corruptFault(path, opened);
     // A damaged file is left as it is: nothing is written before all of this holds.
     transaction(database, () => begin(sql, facts, { ...options, epoch }));
+    noteEpoch(path, epoch);
     // A crash may have come between an erasure and the checkpoint that makes it so (RM5).
     emptyLog(database);
     return { database, sql, epoch, fence: Number(facts.get(FENCE)), facts, ...opened };
   } catch (error) {
     database.close();
-    throw withMend(sqliteFault(error, path), path);
+    throw error instanceof Fault ? error : withMend(sqliteFault(error, path));
   }
 }
 
-/** SQLite takes a file without a whole page for a new one. An empty one may be: a crash came before its first commit. */
+/**
+ * SQLite takes a file without a whole page for a new one, and removes the log beside it. An empty one may be new: a crash
+ * came before its first commit.
+ */
 function refuseRemnant(path: string): void {
-  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  const sizeOf = (file: string): number => statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  const size = sizeOf(path);
+  if (size === 0 && sizeOf(`${path}-wal`) > 0) refuseLost(path);
   if (size === 0 || size >= PAGE_BYTES_MIN) return;
   throw new Fault("journal.corrupt", `${path}: only ${size} bytes are left of it; ${MEND}`);
 }
 
 /** SQLite itself found the damage: it names no entry, we name what can be done. */
-function withMend(fault: Fault, path: string): Fault {
-  if (fault.code !== "journal.corrupt" || fault.message.startsWith(`${path}: entry`)) return fault;
+function withMend(fault: Fault): Fault {
+  if (fault.code !== "journal.corrupt") return fault;
   return new Fault("journal.corrupt", `${fault.message}; ${MEND}`, { cause: fault, details: fault.details });
 }
 

@@ -1,11 +1,12 @@
 /** The journal as its callers see it: durable, gap-free, and honest about a file that is not whole or not its own. */
 import { spawnSync } from "node:child_process";
-import { rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import Database from "better-sqlite3";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { TerminalId } from "../../base/ids.ts";
 import { type EntryBody, GENESIS_HASH, hashEntry } from "../../wire/journal-entry.ts";
+import { epochNotePath } from "./epoch-note.ts";
 import { PENDING_WRITES_MAX } from "./group-commit.ts";
 import type { Journal } from "./journal.ts";
 import { AT, advice, decision, id, intent, JournalFolder, one, TERMINAL, voiding } from "./journal-fixture.ts";
@@ -64,6 +65,7 @@ test("keeps everything over a restart under the same epoch, and a new file has a
     expect(journal.recentPayments(10)).toEqual(["p-2", "p-1"]);
   }
   rmSync(here.path);
+  rmSync(epochNotePath(here.path));
   await using other = open();
   expect(other.epoch).not.toBe(first.epoch);
 });
@@ -107,6 +109,55 @@ test.each([
   database.exec(sql);
   database.close();
   expect(() => open()).toThrow(expect.objectContaining({ code: "journal.corrupt", details: { sequence } }));
+});
+
+test.each([
+  ["cut to nothing", (path: string) => truncateSync(path, 0)],
+  ["removed", (path: string) => rmSync(path)],
+  ["emptied of its facts", (path: string) => void new Database(path).exec("DELETE FROM journal__meta").close()],
+])("a journal that was %s does not open as a new one, and one brought back does", async (_what, lose) => {
+  await using journal = open();
+  await journal.append([advice("p-1")]);
+  await journal[Symbol.asyncDispose]();
+  copyFileSync(here.path, join(here.folder, "copy"));
+  lose(here.path);
+  for (let times = 0; times < 2; times += 1)
+    expect(() => open()).toThrow(
+      expect.objectContaining({
+        code: "journal.corrupt",
+        message: expect.stringMatching(new RegExp(`journal ${journal.epoch} was here; bring it back .*remove .*epoch`)),
+      }),
+    );
+  copyFileSync(join(here.folder, "copy"), here.path);
+  await using again = open();
+  expect(again.backlog().depth).toBe(1);
+});
+
+test("the log of a journal that was cut to nothing is left as it is", async () => {
+  const kept = join(here.folder, "kept");
+  const files = [here.path, `${here.path}-wal`];
+  await using journal = open();
+  await journal.append([advice("p-1")]);
+  for (const [at, file] of files.entries()) copyFileSync(file, `${kept}-${at}`);
+  await journal[Symbol.asyncDispose]();
+  for (const [at, file] of files.entries()) copyFileSync(`${kept}-${at}`, file);
+  truncateSync(here.path, 0);
+  expect(() => open()).toThrow(expect.objectContaining({ code: "journal.corrupt" }));
+  copyFileSync(`${kept}-0`, here.path);
+  await using again = open();
+  expect(again.backlog().depth).toBe(1);
+});
+
+test("a crash before the note of a new journal, or a note of another, keeps none from opening", async () => {
+  const note = epochNotePath(here.path);
+  for (const change of [() => rmSync(note), () => writeFileSync(note, "0123456789abcdef\n")]) {
+    await using journal = open();
+    await journal[Symbol.asyncDispose]();
+    change();
+    await using again = open();
+    expect(readFileSync(note, "utf8")).toBe(`${again.epoch}\n`);
+    expect(statSync(note).mode & 0o777).toBe(0o600);
+  }
 });
 
 test("a removed end shows against what was counted before", async () => {
