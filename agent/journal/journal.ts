@@ -102,10 +102,11 @@ export interface Outstanding {
 }
 
 /**
- * Facts that outlive the process but are no entries: the last lease, the high-water of hub time, the most that the hub said
- * it holds, how far the hub was told again what it lost. Durable when the promise resolves.
+ * Facts that outlive the process but are no entries: the last lease and its deny list, the high-water of hub time, the most
+ * that the hub said it holds, how far the hub was told again what it lost, the last day that was compared with it. Durable
+ * when the promise resolves.
  */
-export type KeptFact = "lease" | "hub-time" | "hub-held" | "resend";
+export type KeptFact = "lease" | "deny-list" | "hub-time" | "hub-held" | "resend" | "day-compared";
 
 export interface Journal extends AsyncDisposable {
   readonly terminalId: TerminalId;

@@ -3,7 +3,6 @@
  * and not yet receipted, less what is being decided right now, across renewals.
  */
 import type { KeyObject } from "node:crypto";
-import { z } from "zod";
 import { assert } from "../../base/assert.ts";
 import { Fault, isFault, reasonOf } from "../../base/fault.ts";
 import type { PaymentId, TerminalId } from "../../base/ids.ts";
@@ -12,9 +11,10 @@ import type { Money } from "../../base/money.ts";
 import { fail, ok, type Result } from "../../base/result.ts";
 import type { Means } from "../../wire/common.ts";
 import { denyListHash, type Lease, LeaseSchema } from "../../wire/lease.ts";
-import { openSigned, parseJson, readPublicKey, type Signed, SignedSchema } from "../../wire/signing.ts";
+import { openSigned, readPublicKey, type Signed } from "../../wire/signing.ts";
 import type { Journal, Outstanding } from "../journal/journal.ts";
 import type { HubClock, LeaseRefusal, LeaseView } from "../uplink/hub.ts";
+import { keepLease, recallLease } from "./kept-lease.ts";
 
 export interface SealingKey {
   readonly keyId: string;
@@ -66,8 +66,6 @@ export type LeaseOfferRefusal =
 /** `taken`: in force now. `held`: this very one is in force already. */
 export type LeaseOffer = "taken" | "held" | LeaseOfferRefusal;
 
-const KeptLeaseSchema = z.strictObject({ lease: SignedSchema, withdrawn: z.literal(true).optional() });
-
 interface HeldLease {
   readonly signed: Signed;
   readonly lease: Lease;
@@ -84,8 +82,8 @@ export class LeaseKeeper {
 
   constructor(options: LeaseKeeperOptions) {
     this.#options = options;
-    const kept = readKept(options.journal.recall("lease"));
-    const held = kept && this.#open(kept.lease);
+    const kept = recallLease(options.journal);
+    const held = kept && this.#open(kept.signed);
     if (held?.ok) this.#held = { ...held.value, withdrawn: kept?.withdrawn ?? false };
     else if (held) this.#refuse(held.error);
   }
@@ -220,8 +218,7 @@ export class LeaseKeeper {
 
   #replace(held: HeldLease): void {
     this.#held = held;
-    const kept = held.withdrawn ? { lease: held.signed, withdrawn: true } : { lease: held.signed };
-    this.#options.journal.keep("lease", JSON.stringify(kept)).catch((error: unknown) => {
+    keepLease(this.#options.journal, held).catch((error: unknown) => {
       this.#options.log.warn("the lease could not be stored; it holds until a restart", { reason: reasonOf(error) });
     });
   }
@@ -282,12 +279,3 @@ const exceeds = (used: Used, minor: bigint, limit: NonNullable<Lease["perPayer"]
   used.count + 1 > limit.countMax || used.minor + minor > BigInt(limit.sumMinor);
 
 const atLeastNothing = (minor: bigint): bigint => (minor < 0n ? 0n : minor);
-
-function readKept(text: string | undefined): z.infer<typeof KeptLeaseSchema> | undefined {
-  if (text === undefined) return undefined;
-  try {
-    return KeptLeaseSchema.safeParse(parseJson(text)).data;
-  } catch {
-    return undefined;
-  }
-}
