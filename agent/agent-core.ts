@@ -28,6 +28,7 @@ import type { Site } from "./payment/receipt.ts";
 import { abortInterrupted } from "./payment/recovery.ts";
 import { ScannerLane } from "./payment/scanner-lane.ts";
 import { TicketPrinter } from "./payment/ticket-printer.ts";
+import { startDailyComparison } from "./reconciliation/daily-comparison.ts";
 import { createReconciler, type Reconciler } from "./reconciliation/reconciler.ts";
 import { type Forwarder, startForwarder } from "./saf/forwarder.ts";
 import { createHubLink, type HubLink, type HubLinkOptions } from "./uplink/hub-link.ts";
@@ -97,8 +98,11 @@ export async function startAgentCore(options: AgentCoreOptions): Promise<AgentCo
   const now = wallOf(link, clock);
   stack.use(startRetention({ journal, days: config.retention.days, clock, now, log: log.for("journal") }));
   payments.tickets.start();
-  const owned = stack.move();
   const reconciler = reconcilerOf(options, { journal, link });
+  const { timeZone } = config.site;
+  const daily = { reconciler, journal, hub: link.hub, clock, random: options.random, timeZone, now };
+  stack.use(startDailyComparison({ ...daily, log: log.for("reconciliation") }));
+  const owned = stack.move();
   return { journal, link, ...payments, forwarder, reconciler, disk, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
