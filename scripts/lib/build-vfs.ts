@@ -3,9 +3,11 @@ import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { Fault, reasonOf } from "../../base/fault.ts";
 
-const ROOT = join(import.meta.dirname, "..", "..");
+/** The checkout: two folders up from this source, one from the bundle. */
+const ROOT = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "../.." : "..", import.meta.url));
 const SOURCES = join(ROOT, "sim", "world", "vfs");
 /** SQLite's headers come with better-sqlite3, so that they are those of the SQLite that loads the extension. */
 const HEADERS = join(ROOT, "node_modules", "better-sqlite3", "deps", "sqlite3");

@@ -72,6 +72,7 @@ async function run(flags: SoakFlags): Promise<void> {
   onProgress(
     `${result.accepted} sales accepted, ${result.refused} of them refused later with a reason, ${result.lostWithDisk} gone with a disk that was replaced by an old copy; ${speed.toFixed(0)} times real time`,
   );
+  if (flags.trace) for (const line of result.tail) console.error(line);
   for (const { seed, violations, command } of result.failures) {
     console.error(`seed ${seed} fails: ${command}`);
     for (const violation of violations.slice(0, 10)) console.error(`  ${violation}`);

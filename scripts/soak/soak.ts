@@ -22,6 +22,8 @@ export interface Failure {
   readonly violations: readonly string[];
   /** The smallest that still fails. */
   readonly command: string;
+  /** The end of its trace. */
+  readonly tail: readonly string[];
 }
 
 export interface SoakResult {
@@ -34,6 +36,8 @@ export interface SoakResult {
   readonly wallMs: number;
   readonly counts: Readonly<Record<string, number>>;
   readonly failures: readonly Failure[];
+  /** The end of the last seed's trace. */
+  readonly tail: readonly string[];
 }
 
 const PROGRESS_EVERY_MS = 5_000;
@@ -46,6 +50,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   const sums = { seeds: 0, sales: 0, accepted: 0, refused: 0, lostWithDisk: 0, simulatedMs: 0 };
   const counts = new Counts();
   const failures: Failure[] = [];
+  let tail: readonly string[] = [];
   const beganMs = performance.now();
   let toldMs = beganMs;
   const one = async (seed: string, index: number): Promise<void> => {
@@ -59,6 +64,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     for (const name of ["sales", "accepted", "refused", "lostWithDisk", "simulatedMs"] as const)
       sums[name] += report[name];
     sums.seeds += 1;
+    tail = report.tail;
     counts.addAll(report.counts);
     if (report.violations.length > 0)
       failures.push(await explain(pool, { order, report }, failures.length < SHRUNK_MAX));
@@ -70,7 +76,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     );
   };
   await eachOf(seeds, workers, one);
-  return { ...sums, counts: counts.table(), failures, wallMs: performance.now() - beganMs };
+  return { ...sums, counts: counts.table(), failures, tail, wallMs: performance.now() - beganMs };
 }
 
 /** A few at a time, in order. */
@@ -122,7 +128,7 @@ async function explain(
   smaller: boolean,
 ): Promise<Failure> {
   const { order, report } = smaller ? await shrink(failing, (smallerOrder) => runOrDie(pool, smallerOrder)) : failing;
-  return { seed: order.seed, violations: report.violations, command: replayCommand(order) };
+  return { seed: order.seed, violations: report.violations, command: replayCommand(order), tail: report.tail };
 }
 
 /** The figures of a soak, by the names under which they are followed. */
