@@ -3,37 +3,62 @@ import { Fault, isFault } from "../../base/fault.ts";
 import type { FaultClass } from "../../test/simulation/plan.ts";
 import type { Plant } from "../../test/simulation/plants/plant.ts";
 import { PLANTS } from "../../test/simulation/plants/plants.ts";
+import type { Order } from "./orders.ts";
 import { Pool } from "./pool.ts";
 
+/** A world that comes to no end is a finding like any other, and hunters have others to look at. */
+const SEED_WITHIN_MS = 120_000;
+
 export interface HuntOptions {
-  /** One of them; all when absent. */
-  readonly plant?: string;
-  readonly first?: number;
-  readonly seeds: number;
+  /** The seeds to try, in this order. */
+  readonly seeds: (plant: Plant) => readonly string[];
   readonly sales: number;
   readonly without: readonly FaultClass[];
-  readonly onProgress: (text: string) => void;
+  /** How many plants are hunted at one time. */
+  readonly at: number;
+  readonly onCaught: (caught: Caught) => void;
 }
 
 export interface Caught {
   readonly plant: Plant;
   /** How many seeds it took; undefined when none caught it. */
   readonly seeds: number | undefined;
+  /** The one that caught it, and what was seen. */
+  readonly seed: string;
   readonly violation: string;
 }
 
-export async function huntPlant(plant: Plant, options: HuntOptions): Promise<Caught> {
-  await using pool = new Pool({ workers: 1, plant: plant.name });
-  const { first = 1, seeds, sales, without } = options;
-  for (let tried = 1; tried <= seeds; tried += 1) {
-    const order = { seed: String(first + tried - 1), sales, without: [...without], twice: false };
-    const violation = await firstViolation(pool, order);
-    if (violation !== undefined) return { plant, seeds: tried, violation };
-  }
-  return { plant, seeds: undefined, violation: "" };
+/** Hunts some plants at a time; the results in the order of the plants. */
+export async function huntAll(plants: readonly Plant[], options: HuntOptions): Promise<readonly Caught[]> {
+  await using control = new Pool({ workers: options.at, seedWithinMs: SEED_WITHIN_MS });
+  const results = new Map<Plant, Caught>();
+  const left = [...plants];
+  const lane = async () => {
+    for (let plant = left.shift(); plant; plant = left.shift()) {
+      const caught = await huntPlant(plant, control, options);
+      results.set(plant, caught);
+      options.onCaught(caught);
+    }
+  };
+  await Promise.all(Array.from({ length: options.at }, lane));
+  return plants.flatMap((plant) => results.get(plant) ?? []);
 }
 
-async function firstViolation(pool: Pool, order: Parameters<Pool["run"]>[0]): Promise<string | undefined> {
+async function huntPlant(plant: Plant, control: Pool, options: HuntOptions): Promise<Caught> {
+  await using pool = new Pool({ workers: 1, plant: plant.name, seedWithinMs: SEED_WITHIN_MS });
+  let seeds = 0;
+  for (const seed of options.seeds(plant)) {
+    seeds += 1;
+    const order = { seed, sales: options.sales, without: [...options.without], twice: false };
+    const violation = await firstViolation(pool, order);
+    if (violation === undefined) continue;
+    // What fails without the bug as well says nothing about it.
+    if ((await firstViolation(control, order)) === undefined) return { plant, seeds, seed, violation };
+  }
+  return { plant, seeds: undefined, seed: "", violation: "" };
+}
+
+async function firstViolation(pool: Pool, order: Order): Promise<string | undefined> {
   try {
     return (await pool.run(order)).violations[0];
   } catch (error) {
@@ -42,20 +67,40 @@ async function firstViolation(pool: Pool, order: Parameters<Pool["run"]>[0]): Pr
   }
 }
 
-/** The exit code: 0 when each was caught. */
-export async function huntPlants(options: HuntOptions): Promise<number> {
-  const plants = options.plant === undefined ? PLANTS : PLANTS.filter(({ name }) => name === options.plant);
-  if (plants.length === 0) {
-    const names = PLANTS.map(({ name }) => name).join(", ");
-    throw new Fault("config.invalid", `--plant: no bug is called "${options.plant}"; one of ${names}`);
-  }
-  let missed = 0;
-  for (const plant of plants) {
-    const { seeds, violation } = await huntPlant(plant, options);
-    if (seeds === undefined) missed += 1;
-    const how = seeds === undefined ? `NOT CAUGHT in ${options.seeds} seeds` : `caught at seed ${seeds}: ${violation}`;
-    options.onProgress(`${plant.name.padEnd(40)} ${how}`);
-  }
-  options.onProgress(`${plants.length - missed} of ${plants.length} planted bugs caught`);
-  return missed === 0 ? 0 : 1;
+export interface HuntFlags {
+  /** One of them; all when absent. */
+  readonly plant?: string;
+  readonly first?: number;
+  readonly seeds: number;
+  readonly sales: number;
+  readonly workers: number;
+  readonly without: readonly FaultClass[];
+  readonly onProgress: (text: string) => void;
 }
+
+/** Hunts them through seeds that count up, and shows the table; the exit code is 0 when each was caught. */
+export async function huntPlants({ first = 1, onProgress, ...flags }: HuntFlags): Promise<number> {
+  const seeds = Array.from({ length: flags.seeds }, (_, index) => String(first + index));
+  const caught = await huntAll(plantsNamed(flags.plant), {
+    ...flags,
+    seeds: () => seeds,
+    at: flags.workers,
+    onCaught: (one) => onProgress(lineOf(one)),
+  });
+  const missed = caught.filter((one) => one.seeds === undefined);
+  onProgress(
+    `${caught.length - missed.length} of ${caught.length} planted bugs caught within ${flags.seeds} seeds each`,
+  );
+  for (const { plant } of missed) onProgress(`NOT CAUGHT: ${plant.name} (${plant.shippedBy})`);
+  return missed.length === 0 ? 0 : 1;
+}
+
+function plantsNamed(name: string | undefined): readonly Plant[] {
+  const plants = name === undefined ? PLANTS : PLANTS.filter((plant) => plant.name === name);
+  if (plants.length > 0) return plants;
+  const names = PLANTS.map((plant) => plant.name).join(", ");
+  throw new Fault("config.invalid", `--plant: no bug is called "${name}"; one of ${names}`);
+}
+
+const lineOf = ({ plant, seeds, seed, violation }: Caught): string =>
+  `${plant.name.padEnd(40)} ${seeds === undefined ? "-" : `${String(seeds).padStart(3)} seeds (${seed})  ${violation}`}`;

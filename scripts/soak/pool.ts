@@ -4,7 +4,9 @@ import { fileURLToPath } from "node:url";
 import { Fault } from "../../base/fault.ts";
 import type { Order, WorkerReport } from "./orders.ts";
 
-const WORKER = fileURLToPath(new URL("./worker.ts", import.meta.url));
+/** The checkout: two folders up from this source, one from the bundle. Worlds run from the sources, as bugs are planted there. */
+const ROOT = new URL(import.meta.url.endsWith(".ts") ? "../../" : "../", import.meta.url);
+const WORKER = fileURLToPath(new URL("scripts/soak/worker.ts", ROOT));
 /** A seed that takes longer has come to no end. */
 const SEED_WITHIN_MS = 600_000;
 /** What the simulation allocates lives long: without room the collector runs all the time. */
@@ -14,15 +16,19 @@ export interface PoolOptions {
   readonly workers: number;
   /** A bug planted into the sources that the workers load. */
   readonly plant?: string;
+  /** 10 minutes when not said. */
+  readonly seedWithinMs?: number;
 }
 
 export class Pool implements AsyncDisposable {
   readonly #children: ChildProcess[];
   readonly #free: ChildProcess[];
+  readonly #seedWithinMs: number;
   readonly #waiting: ((child: ChildProcess) => void)[] = [];
 
-  constructor({ workers, plant }: PoolOptions) {
-    const hook = fileURLToPath(new URL("../../test/simulation/plants/hook.ts", import.meta.url));
+  constructor({ workers, plant, seedWithinMs = SEED_WITHIN_MS }: PoolOptions) {
+    this.#seedWithinMs = seedWithinMs;
+    const hook = fileURLToPath(new URL("test/simulation/plants/hook.ts", ROOT));
     this.#children = Array.from({ length: workers }, () =>
       fork(WORKER, {
         execArgv: plant === undefined ? NODE_OPTIONS : [...NODE_OPTIONS, "--import", hook],
@@ -37,7 +43,7 @@ export class Pool implements AsyncDisposable {
   async run(order: Order): Promise<WorkerReport> {
     const child = await this.#take();
     try {
-      return await answerOf(child, order);
+      return await answerOf(child, order, this.#seedWithinMs);
     } finally {
       const next = this.#waiting.shift();
       if (next) next(child);
@@ -56,7 +62,7 @@ export class Pool implements AsyncDisposable {
   }
 }
 
-function answerOf(child: ChildProcess, order: Order): Promise<WorkerReport> {
+function answerOf(child: ChildProcess, order: Order, withinMs: number): Promise<WorkerReport> {
   return new Promise((resolve, reject) => {
     const end = () => {
       clearTimeout(timer);
@@ -75,8 +81,8 @@ function answerOf(child: ChildProcess, order: Order): Promise<WorkerReport> {
     const timer = setTimeout(() => {
       end();
       child.kill("SIGKILL");
-      reject(new Fault("aborted", `seed ${order.seed}: came to no end within ${SEED_WITHIN_MS / 1_000} s`));
-    }, SEED_WITHIN_MS);
+      reject(new Fault("aborted", `seed ${order.seed}: came to no end within ${withinMs / 1_000} s`));
+    }, withinMs);
     child.on("message", onMessage);
     child.on("exit", onExit);
     if (!child.connected) return onExit(child.exitCode, child.signalCode);

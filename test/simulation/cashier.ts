@@ -70,6 +70,7 @@ export class Cashier {
     const phone = this.#shop.phones[sale.customer];
     const record = this.#record(sale.id, terminal, { operation: "purchase", minor: sale.minor, bad: sale.bad });
     const amount = money(sale.minor, "EUR");
+    if (sale.cancelledAfterMs !== undefined) void this.#cancel(record, sale.cancelledAfterMs);
     const view = await this.#ask(record, {
       begin: (core) => {
         const begun = core.desk.begin({ id: record.id, amount });
@@ -86,6 +87,12 @@ export class Cashier {
     if (sale.reprinted) await this.#reprint(record);
     if (sale.voided) return await this.#void(record);
     for (const [index, refund] of sale.refunds.entries()) await this.#refund(record, index, refund);
+  }
+
+  async #cancel({ id, terminal }: SaleRecord, afterMs: number): Promise<void> {
+    await this.#sleep(afterMs);
+    // Too late is an answer as well; the till goes on waiting either way.
+    terminal.core?.desk.cancel(id);
   }
 
   async #reprint({ id, terminal }: SaleRecord): Promise<void> {

@@ -18,6 +18,8 @@ export interface HubNodeOptions {
   readonly onCore: (core: HubCore, database: Sqlite) => void;
   /** What a terminal sent was refused. */
   readonly onRefused: (fault: Fault) => void;
+  /** All nodes that listen as the terminal that this one says it is. */
+  readonly listeners: (from: string) => readonly string[];
   /** Messages of this type do not reach that node just now. */
   readonly isLost: (to: string, type: string) => boolean;
   /** A broker between terminal and hub takes what comes before the hub has seen it. */
@@ -33,7 +35,7 @@ export function hubNode(options: HubNodeOptions): NodeFactory {
       const frame = value as Frame;
       if (frame.frame === "hello") port.send(from, { frame: "welcome", session: frame.session } satisfies Frame);
       if (frame.frame === "up")
-        void serve({ core, context, options, from, frame, send: (down) => port.send(from, down) });
+        void serve({ core, context, options, from, frame, send: (down, to = from) => port.send(to, down) });
     });
     sweep(core, context);
     return Promise.resolve({
@@ -51,7 +53,8 @@ interface Serving {
   readonly options: HubNodeOptions;
   readonly from: string;
   readonly frame: Extract<Frame, { frame: "up" }>;
-  send(frame: Frame): void;
+  /** To whom it came from, when not said. */
+  send(frame: Frame, to?: string): void;
 }
 
 /**
@@ -64,8 +67,11 @@ async function serve({ core, context, options, from, frame, send }: Serving): Pr
   try {
     const answers = await core.receive(decodeUp(frame.text));
     send({ frame: "taken", number });
-    for (const answer of answers)
-      if (!options.isLost(from, answer.type)) send({ frame: "down", text: encodeEnvelope(answer) });
+    for (const answer of answers) {
+      const down: Frame = { frame: "down", text: encodeEnvelope(answer) };
+      // A terminal's topic is its id: a copy of it hears what the other is told.
+      for (const to of options.listeners(from)) if (!options.isLost(to, answer.type)) send(down, to);
+    }
   } catch (error) {
     if (!isFault(error)) {
       // A bug of the hub must not look like a refusal.

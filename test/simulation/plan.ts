@@ -16,6 +16,7 @@ export const FAULT_CLASSES = [
   "terminal-power-cut",
   "terminal-killed",
   "crash-in-call",
+  "crash-after-send",
   "disk-error",
   "disk-full",
   "clock-step",
@@ -39,11 +40,11 @@ export type FaultClass = (typeof FAULT_CLASSES)[number];
 const CLASS_PROBABILITY = 0.35;
 /** What explains so much that it would hide other faults must not be in every third seed. */
 const RARE: Partial<Readonly<Record<FaultClass, number>>> = {
-  "old-copy": 0.05,
-  "hub-old-copy": 0.05,
-  "cloned-terminal": 0.05,
+  "old-copy": 0.07,
+  "hub-old-copy": 0.07,
+  "cloned-terminal": 0.07,
   "cloned-phone": 0.1,
-  "new-disk": 0.05,
+  "new-disk": 0.07,
 };
 
 export interface PlannedSale {
@@ -59,6 +60,8 @@ export interface PlannedSale {
   readonly pulledAfter?: number;
   /** The cashier takes it back right after it was approved. */
   readonly voided: boolean;
+  /** The cashier gives it up so long after it began, if that is still possible then. */
+  readonly cancelledAfterMs?: number;
   /** The cashier presses the button twice. */
   readonly twice: boolean;
   /** The customer wants the ticket once more. */
@@ -155,6 +158,8 @@ interface SaleParts {
 const SALE_MINOR_MAX = 6_000;
 /** What most customers buy, again and again. */
 const COFFEE_MINOR = 250;
+/** About as long as a sale takes at its longest. */
+const CANCELLED_WITHIN_MS = 7_000;
 /** How often a sale is given back. */
 const REFUNDS = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3] as const;
 const MEANS = ["card", "card", "card", "card", "code", "note"] as const;
@@ -173,6 +178,8 @@ function makeSale(chance: ChanceStream, parts: SaleParts): PlannedSale {
     afterMs: chance.between(10, 1_800) * 1_000,
     minor: BigInt(chance.between(1, minor)),
   }));
+  const cancelled = chance.happens(0.1);
+  const cancelledAfterMs = chance.between(0, CANCELLED_WITHIN_MS);
   const bad = chance.happens(0.05);
   const terminal = chance.below(parts.terminals);
   const number = parts.numbers.get(terminal) ?? 0;
@@ -185,6 +192,7 @@ function makeSale(chance: ChanceStream, parts: SaleParts): PlannedSale {
     minor: BigInt(minor),
     means,
     voided: chance.happens(0.05),
+    ...(cancelled ? { cancelledAfterMs } : {}),
     ...(pulled && parts.classes.has("pulled-card") ? { pulledAfter } : {}),
     twice: chance.happens(0.1),
     reprinted: chance.happens(0.1),

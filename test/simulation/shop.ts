@@ -18,7 +18,7 @@ import { publicKeyText, type SigningKeys } from "../../wire/signing.ts";
 import { Counter } from "./counter.ts";
 import { CARD_BIN, Customer } from "./customers.ts";
 import { sealingKey, signingKeys } from "./fixture-keys.ts";
-import { garble } from "./frames.ts";
+import { type Frame, garble } from "./frames.ts";
 import { HUB, hubNode } from "./hub-node.ts";
 import { ShopPhone } from "./phones.ts";
 import type { Plan } from "./plan.ts";
@@ -61,6 +61,8 @@ export class Terminal {
   renewed = false;
   /** There are two of its disk, and both sell. */
   forked = false;
+  /** Its machine dies in this change to its disk, counted from the next message about money that it sends; 0 for never. */
+  diesAtChange = 0;
   readonly #ended = new Set<() => void>();
 
   constructor(identity: Identity, node: WorldNode, counter: Counter) {
@@ -73,6 +75,12 @@ export class Terminal {
   /** What it says may contradict what it said, or what its double says. */
   get twisted(): boolean {
     return this.restored || this.forked;
+  }
+
+  sent(frame: Frame): void {
+    if (this.diesAtChange === 0 || frame.frame !== "up" || frame.text.includes('"type":"presence"')) return;
+    this.node.volume.setFaults({ crashAtChange: this.diesAtChange });
+    this.diesAtChange = 0;
   }
 
   over(): void {
@@ -132,6 +140,7 @@ export class Shop implements Disposable {
           ...POLICY,
           leaseOf: () => ({ ...plan.lease, currency: EUR, means: ["chip", "note"], deferredAuthorisation: false }),
         },
+        listeners: (from) => this.#listeners(from),
         isLost: (to, type) => this.lost.get(to) === type,
         taken: plan.classes.has("broker") ? "on-arrival" : "when-stored",
         onCore: (core, database) => {
@@ -145,6 +154,11 @@ export class Shop implements Disposable {
     await world.drive(() => Promise.resolve(this.#openAccounts()));
     for (let number = 0; number < plan.terminals; number += 1) await this.#enrol(number);
     await world.run(() => this.terminals.every(({ core }) => core?.link.hub.state === "up"), world.now + 60_000);
+  }
+
+  #listeners(from: string): readonly string[] {
+    const speaker = this.terminals.find(({ node }) => node.name === from);
+    return this.terminals.filter(({ id }) => id === speaker?.id).map(({ node }) => node.name);
   }
 
   #openAccounts(): void {
@@ -206,6 +220,7 @@ export class Shop implements Disposable {
         counter,
         boot: (context) => this.#bootOf(context),
         freeBytes: () => terminal.freeBytes(),
+        onSent: (frame) => terminal.sent(frame),
         onCore: (core) => {
           terminal.core = core;
         },

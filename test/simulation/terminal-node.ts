@@ -5,6 +5,7 @@ import type { Identity } from "../../agent/identity.ts";
 import type { Boot } from "../../agent/lease/hub-clock.ts";
 import type { NodeContext, NodeFactory } from "../../sim/world/node.ts";
 import type { Counter } from "./counter.ts";
+import type { Frame } from "./frames.ts";
 import { HUB } from "./hub-node.ts";
 import { SimulatedUplink } from "./simulated-uplink.ts";
 
@@ -14,6 +15,8 @@ export interface TerminalNodeOptions {
   /** Of the machine, which a killed process does not restart. */
   readonly boot: (context: NodeContext) => Boot;
   readonly freeBytes: () => number;
+  /** Told right after a frame has left. */
+  readonly onSent: (frame: Frame) => void;
   /** The core of each life once it has started. */
   readonly onCore: (core: AgentCore) => void;
   /** The program wants to end: its supervisor starts another. */
@@ -30,7 +33,7 @@ export function terminalNode(options: TerminalNodeOptions): NodeFactory {
       devices: counter.devices(context),
       boot: boot(context),
       freeBytes,
-      uplink: () => new SimulatedUplink(context, HUB),
+      uplink: () => new SimulatedUplink({ clock: context.clock, attach: overheard(context, options) }, HUB),
       onFatal: (error) => {
         if (context.isAlive()) exit(error);
       },
@@ -45,6 +48,17 @@ export function terminalNode(options: TerminalNodeOptions): NodeFactory {
     };
   };
 }
+
+const overheard =
+  ({ attach }: NodeContext, { onSent }: TerminalNodeOptions): NodeContext["attach"] =>
+  (receive) => {
+    const port = attach(receive);
+    const send = (to: string, frame: unknown) => {
+      port.send(to, frame);
+      onSent(frame as Frame);
+    };
+    return { send, detach: () => port.detach() };
+  };
 
 const configOf = ({ folder }: NodeContext): AgentConfig =>
   AgentConfigSchema.parse({

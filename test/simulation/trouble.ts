@@ -20,6 +20,7 @@ const EVERY_MS = {
   "terminal-power-cut": 5 * MINUTE_MS,
   "terminal-killed": 5 * MINUTE_MS,
   "crash-in-call": 3 * MINUTE_MS,
+  "crash-after-send": 4 * MINUTE_MS,
   "disk-error": 4 * MINUTE_MS,
   "disk-full": 10 * MINUTE_MS,
   "clock-step": 7 * MINUTE_MS,
@@ -73,6 +74,7 @@ export class Trouble {
       counter.printing = { paperOut: 0, lost: 0 };
       counter.hiccup = 0;
     }
+    for (const terminal of terminals) terminal.diesAtChange = 0;
     this.#shop.lost.clear();
     world.node(HUB).volume.setFaults({});
     this.#pardonAll();
@@ -109,6 +111,9 @@ export class Trouble {
       "terminal-power-cut": () => terminal.node.crash("power"),
       "terminal-killed": () => terminal.node.crash("process"),
       "crash-in-call": () => this.#victim(terminal).volume.setFaults({ crashAtChange: chance.between(1, 60) }),
+      "crash-after-send": () => {
+        terminal.diesAtChange = chance.between(1, 4);
+      },
       "disk-error": () => this.#diskError(this.#victim(terminal)),
       "disk-full": () => this.#diskFull(terminal),
       "clock-step": () => {

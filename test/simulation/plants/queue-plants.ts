@@ -80,9 +80,17 @@ export const QUEUE_PLANTS: readonly Plant[] = [
     find: "return rows.slice(0, limit).map(toForwardable);",
     replace: `const seen = this as unknown as { upTo?: string };
     const at = (text: string) => (parseJson(text) as { readonly at: string }).at;
-    const fresh = rows.slice(0, limit).filter((row) => after === 0 || at(row.text) > (seen.upTo ?? ""));
+    if (after === 0) seen.upTo = "";
+    const fresh = rows.slice(0, limit).filter((row) => at(row.text) > (seen.upTo ?? ""));
     for (const row of fresh) if (at(row.text) > (seen.upTo ?? "")) seen.upTo = at(row.text);
     return fresh.map(toForwardable);`,
+    also: [
+      {
+        file: "agent/agent-core.ts",
+        find: "const wallOf = (link: HubLink, clock: Clock) => (): number => wallTime(link.clock, clock);",
+        replace: "const wallOf = (_link: HubLink, clock: Clock) => (): number => clock.now();",
+      },
+    ],
     seed: "1",
   },
   {
@@ -99,6 +107,14 @@ export const QUEUE_PLANTS: readonly Plant[] = [
     file: QUEUE,
     find: "toHex(row.hash) !== receipt.hash || ",
     replace: "",
+    seed: "1",
+  },
+  {
+    name: "receipt-taken-for-all-that-is-in-flight",
+    shippedBy: "MQTT.js #343, #607: an acknowledgement matched to whatever is in flight after a reconnect",
+    file: FORWARDER,
+    find: "await journal.settle(receipt.results);",
+    replace: `await journal.settle(${ALL_DONE}.filter(({ sequence }) => this.#underway.batchOf(sequence) !== undefined));`,
     seed: "1",
   },
   {

@@ -20,6 +20,9 @@ export const STORE_PLANTS: readonly Plant[] = [
     file: SQLITE,
     find: `database.pragma("wal_checkpoint(TRUNCATE)");`,
     replace: "",
+    also: [
+      { file: "agent/journal/journal-file.ts", find: "    emptyLog(database);\n    return", replace: "    return" },
+    ],
     seed: "1",
   },
   {
@@ -36,7 +39,14 @@ export const STORE_PLANTS: readonly Plant[] = [
     shippedBy: "zigbee2mqtt #3238, #13045: errors of the disk are ignored, the database is empty after a restart",
     file: COMMIT,
     find: "return this.fail(",
-    replace: "if (fault) return jobs.map(() => undefined);\n      return this.fail(",
+    replace: "if (fault) return (this as unknown as { values: unknown[] }).values;\n      return this.fail(",
+    also: [
+      {
+        file: COMMIT,
+        find: "return jobs.map((job) => job.run());",
+        replace: "return Object.assign(this, { values: jobs.map((job) => job.run()) }).values;",
+      },
+    ],
     seed: "1",
   },
   {
