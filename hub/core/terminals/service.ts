@@ -14,6 +14,7 @@ import type { SealingRing } from "../../sealing-ring.ts";
 import { createDenyList, type DenyList } from "./deny-list.ts";
 import { type Exposure, exposureOf } from "./exposure.ts";
 import { createJournalBook, needOf } from "./journals.ts";
+import { createKeyVault, type KeyVault } from "./key-vault.ts";
 import { createLeaseBook, type LeasePolicy, type LeaseRun, leaseFrom, leaseIdOf } from "./leases.ts";
 import { type ActionRow, createTerminalStore, type TerminalRow } from "./store.ts";
 
@@ -86,6 +87,7 @@ const newSecret = (random: RandomBytes): string => Buffer.from(random(SECRET_BYT
 export function createTerminals(options: TerminalsOptions) {
   const { database, clock, random } = options;
   const store = createTerminalStore(database);
+  const vault = createKeyVault(options, store);
   const denyList = createDenyList(options);
   const keys = new Map<string, KeyObject>();
 
@@ -101,7 +103,7 @@ export function createTerminals(options: TerminalsOptions) {
   }
 
   return {
-    ...leasing(options, { store, denyList }),
+    ...leasing(options, { store, denyList, vault }),
     ...revocation(options, store),
     signingKeyOf,
     denyList,
@@ -129,7 +131,7 @@ export function createTerminals(options: TerminalsOptions) {
 
     enrol: (request: EnrolRequest): Result<Enrolled, EnrolRefusal> =>
       transaction(database, () =>
-        enrol(request, { store, now: clock.now(), random, sealingKeyId: options.sealing.keyId }),
+        enrol(request, { store, vault, now: clock.now(), random, sealingKeyId: options.sealing.keyId }),
       ),
 
     /** Compares in constant time; an unknown terminal costs the same. */
@@ -176,7 +178,7 @@ function revocation({ database, clock }: TerminalsOptions, store: Store) {
 /** Leases as they are given, and what is known of who holds them and the keys that they name. */
 function leasing(
   options: TerminalsOptions,
-  { store, denyList }: { readonly store: Store; readonly denyList: DenyList },
+  { store, denyList, vault }: { readonly store: Store; readonly denyList: DenyList; readonly vault: KeyVault },
 ) {
   const { database, clock } = options;
   const leases = createLeaseBook(database);
@@ -207,7 +209,7 @@ function leasing(
       if (counter === undefined) return undefined;
       if (policy.deferredAuthorisation) store.noteDeferring(terminalId, counter);
       const { sealing } = options;
-      const denied = denyList.forTerminal(terminalId, row.cardTokenKey);
+      const denied = denyList.forTerminal(terminalId, vault.open(row));
       const lease = leaseFrom({ terminalId, epoch, counter, policy, now: clock.now(), sealing, denyList: denied });
       leases.note(lease);
       return signText("lease", JSON.stringify(lease), options.signingKey);
@@ -248,6 +250,7 @@ function leasing(
 
 interface EnrolContext {
   readonly store: Store;
+  readonly vault: KeyVault;
   readonly now: number;
   readonly random: RandomBytes;
   readonly sealingKeyId: string;
@@ -255,7 +258,7 @@ interface EnrolContext {
 
 function enrol(
   request: EnrolRequest,
-  { store, now, random, sealingKeyId }: EnrolContext,
+  { store, vault, now, random, sealingKeyId }: EnrolContext,
 ): Result<Enrolled, EnrolRefusal> {
   const claim = store.claim(request.claimId);
   const secretFits = timingSafeEqual(digest(request.secret), claim?.secretHash ?? digest(""));
@@ -275,12 +278,12 @@ function enrol(
 
   const bearer = newSecret(random);
   // A terminal that comes again keeps its card-token key, so that the tokens in its old journal stay comparable.
-  const cardTokenKey = known?.cardTokenKey ?? random(SECRET_BYTES);
+  const cardTokenKey = known ? vault.open(known) : random(SECRET_BYTES);
   store.enrol({
     id: claim.terminalId,
     signingKey: request.signingKey,
     bearerHash: digest(bearer),
-    cardTokenKey,
+    cardTokenKey: vault.seal(claim.terminalId, cardTokenKey),
     enrolledAt: now,
     enrolledKeyId: sealingKeyId,
   });

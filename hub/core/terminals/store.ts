@@ -6,6 +6,7 @@ export interface TerminalRow {
   readonly id: TerminalId;
   readonly signingKey: string;
   readonly bearerHash: Uint8Array;
+  /** Sealed, by the vault; bare in the file of an earlier version until the vault has seen it. */
   readonly cardTokenKey: Uint8Array;
   readonly leaseCounter: number;
   readonly enrolledAt: number;
@@ -52,6 +53,7 @@ export function createTerminalStore(database: Sqlite) {
      ON CONFLICT (id) DO UPDATE SET signing_key = excluded.signing_key, bearer_hash = excluded.bearer_hash,
        enrolled_at = excluded.enrolled_at, enrolled_key_id = excluded.enrolled_key_id`,
   );
+  const setKey = database.prepare("UPDATE terminals__terminal SET card_token_key = ? WHERE id = ?");
   const seen = database.prepare("UPDATE terminals__terminal SET last_seen_at = ? WHERE id = ?");
   const presence = database.prepare("UPDATE terminals__terminal SET presence = ? WHERE id = ?");
   const health = database.prepare("UPDATE terminals__terminal SET health = ? WHERE id = ?");
@@ -77,6 +79,7 @@ export function createTerminalStore(database: Sqlite) {
     all: () => all.all(),
     enrol: (row: NewTerminal) =>
       void enrol.run(row.id, row.signingKey, row.bearerHash, row.cardTokenKey, row.enrolledAt, row.enrolledKeyId),
+    setCardTokenKey: (id: TerminalId, sealed: Uint8Array) => void setKey.run(sealed, id),
     markSeen: (id: TerminalId, at: number) => void seen.run(at, id),
     setPresence: (id: TerminalId, text: string) => void presence.run(text, id),
     setHealth: (id: TerminalId, text: string) => void health.run(text, id),
