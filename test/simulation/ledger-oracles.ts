@@ -74,10 +74,12 @@ function judgeCard(evidence: Evidence, { record, decision, name }: Judging): str
   const { shop, database } = evidence;
   const number = shop.customers.findIndex(({ pan }) => pan.slice(-4) === card.maskedPan.slice(-4));
   const atc = Number.parseInt(ATC.exec(card.iccData)?.[1] ?? "", 16);
-  const dialogue = shop.customers[number]?.dialogues.find((each) => each.card.atc === atc);
+  // A card that begins a dialogue and gets no further bears the counter of the one before.
+  const agreed = shop.customers[number]?.dialogues.some(
+    (each) => each.card.atc === atc && each.card.cryptograms.TC > 0,
+  );
   const wrong: string[] = [];
-  if (!deferred && (dialogue?.card.cryptograms.TC ?? 0) === 0)
-    wrong.push(`${name}: approved, and card ${card.maskedPan} never agreed`);
+  if (!deferred && !agreed) wrong.push(`${name}: approved, and card ${card.maskedPan} never agreed`);
   const debited = database
     .prepare<[string], string>(
       `SELECT DISTINCT debit_account FROM ledger__transfer

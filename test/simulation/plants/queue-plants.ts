@@ -137,9 +137,9 @@ export const QUEUE_PLANTS: readonly Plant[] = [
     name: "limit-counted-per-renewal",
     shippedBy: "SumUp, Adyen (75 a session, 24 hours after attestation): the count begins anew with each session",
     file: LEASES,
-    find: "this.#held = held;\n    const kept",
+    find: "this.#held = held;\n    keepLease",
     replace:
-      "this.#held = held;\n    Object.assign(this, { counted: this.#options.journal.outstanding() });\n    const kept",
+      "this.#held = held;\n    Object.assign(this, { counted: this.#options.journal.outstanding() });\n    keepLease",
     also: [
       {
         file: LEASES,

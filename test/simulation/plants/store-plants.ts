@@ -53,17 +53,21 @@ export const STORE_PLANTS: readonly Plant[] = [
     name: "store-made-anew-when-it-cannot-be-read",
     shippedBy: "zigbee2mqtt #11759, thingsboard-gateway #2124: a store that cannot be read is replaced by an empty one",
     file: "agent/journal/journal-file.ts",
-    find: "  } catch (error) {\n    database.close();\n    throw withMend",
+    find: "  } catch (error) {\n    database.close();\n    throw error",
     replace: `  } catch (error) {
+    const { again } = options as { again?: true };
     try {
-      for (const table of ["queue__state", "journal__entry", "journal__meta"]) database.exec(\`DELETE FROM \${table}\`);
+      if (again) throw error;
+      const tables = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'base%'").pluck().all();
+      for (const table of tables) database.exec("DELETE FROM " + table);
       database.close();
-      return openJournalFile(options);
+      return openJournalFile({ ...options, again: true } as OpenFileOptions);
     } catch {
       // As before.
     }
     database.close();
-    throw withMend`,
+    throw error`,
+    also: [{ file: "agent/journal/journal-file.ts", find: 'if (!facts.has("epoch")) refuseLost(path);', replace: "" }],
     seed: "1",
   },
 ];
