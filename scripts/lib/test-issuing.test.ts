@@ -17,7 +17,7 @@ test("the counter's hub takes the line, and each simulated card has its range wi
   const ranges = loadCardRanges(config);
   for (const range of ranges) expect(range.issuerMasterKey).toEqual(TEST_ISSUER_MASTER_KEY);
   expect(ranges).toContainEqual(expect.objectContaining({ bin: "476173", cryptogramVersion: 18, arpcMethod: 1 }));
-  expect(ranges).toContainEqual(expect.objectContaining({ bin: "5413330089020011", cryptogramVersion: 18 }));
+  expect(ranges).toContainEqual(expect.objectContaining({ bin: "541333008902001", cryptogramVersion: 18 }));
   expect(ranges).toContainEqual(expect.objectContaining({ cryptogramVersion: 10, arpcMethod: 1 }));
   expect(ranges).toContainEqual(expect.objectContaining({ cryptogramVersion: "common-core", arpcMethod: 2 }));
 });

@@ -68,6 +68,7 @@ test("RM5: a finding shows nothing of the secret", () => {
 });
 
 test("RM5: what is no secret is not found", () => {
+  expect(found(Buffer.from("26000000ffffffff26000000ffffffff", "hex"))).toEqual([]);
   expect(found(`476173******0119 OF1:anna ${"0".repeat(400)} ${"f".repeat(400)}`)).toEqual([]);
 });
 

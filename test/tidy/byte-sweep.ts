@@ -130,8 +130,11 @@ function pinBlock(pin: string, pan: string): Uint8Array {
   return field.map((byte, at) => byte ^ (account[at] ?? 0));
 }
 
-/** ISO 9564-1 format 2, as VERIFY carries a PIN of 4 to 8 digits to a card in clear: it shows by its shape. */
-const PLAIN_PIN = /2(?:4\d{4}f{10}|5\d{5}f{9}|6\d{6}f{8}|7\d{7}f{7}|8\d{8}f{6})/g;
+/**
+ * ISO 9564-1 format 2, as VERIFY carries a PIN of 4 to 8 digits to a card in clear: it shows by its shape. Nothing but zeros is
+ * a counter beside an empty place, as SQLite's shared index has them.
+ */
+const PLAIN_PIN = /2(?![4-8]0+f)(?:4\d{4}f{10}|5\d{5}f{9}|6\d{6}f{8}|7\d{7}f{7}|8\d{8}f{6})/g;
 
 const plainPins = (views: Views): readonly Found[] =>
   (["nibbles", "lower"] as const).flatMap((view) =>
