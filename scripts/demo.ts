@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Line, readLedger, renderTable, verdictOf } from "./lib/account.ts";
 import { Counter, type Payment } from "./lib/counter.ts";
+import type { Phone } from "./lib/phone.ts";
 import { until } from "./lib/processes.ts";
 
 interface Sold {
@@ -31,12 +32,13 @@ function options(): { keep: boolean; folder: string } {
 }
 
 /** Offline sales end at 50.00 each; the agent will die once between the decision and the ticket of D-6. */
-const LEASE = { perSaleMinor: 5_000, sumMinor: 20_000, countMax: 50 };
+const LEASE = { perSaleMinor: 5_000, sumMinor: 20_000, countMax: 50, means: ["chip", "note"] } as const;
 const KILLED = "D-6";
 
 class Day {
   readonly #counter: Counter;
   readonly sold: Sold[] = [];
+  #phone: Phone | undefined;
 
   constructor(counter: Counter) {
     this.#counter = counter;
@@ -45,13 +47,47 @@ class Day {
   async sell(sold: Sold): Promise<Payment | undefined> {
     this.sold.push(sold);
     const answer = await this.#counter.sale(sold.id, sold.minor);
-    if (answer) {
-      const { status, mode, detail } = answer.body;
-      say(
-        `  ${sold.id} ${(sold.minor / 100).toFixed(2)} EUR: ${status}${mode ? ` ${mode}` : ""}${detail ? ` (${detail})` : ""}`,
-      );
-    }
+    if (answer) tell(sold, answer.body);
     return answer?.body;
+  }
+
+  /** One sale that the customer's phone pays, by what it shows to the scanner. */
+  async sellByPhone(sold: Sold, show: string | ((payment: Payment) => Promise<string>)): Promise<void> {
+    this.sold.push(sold);
+    tell(sold, await this.#counter.scannedSale(sold.id, sold.minor, show));
+    await this.#counter.ticketOf(sold.id, "printed");
+  }
+
+  /** The customer's phone while it has a network: the last time until the end of the day. */
+  async phonePrepared(): Promise<void> {
+    say("a customer's phone registers a code, is granted an allowance, and loses its network");
+    this.#phone = await this.#counter.startPhone("anna");
+    await this.#phone.do("register", { cap: "50.00" });
+    await this.#phone.do("allowance", { amount: "40.00" });
+    await this.#phone.do("offline");
+  }
+
+  async codeShown(): Promise<void> {
+    say("its code is read by the scanner; the hub debits the account that it stands for");
+    const sold = { id: "D-C", minor: 1875, what: "phone's code", expect: "approved", mode: "online" } as const;
+    await this.sellByPhone(sold, await this.#present.shown());
+  }
+
+  async noteShown(): Promise<void> {
+    say("neither till nor phone reaches the hub: the phone answers the till's challenge with a note");
+    const sold = {
+      id: "D-N",
+      minor: 640,
+      what: "phone's note, hub away",
+      expect: "approved",
+      mode: "offline",
+    } as const;
+    await this.sellByPhone(sold, ({ challenge }) => this.#present.pay(challenge));
+  }
+
+  get #present(): Phone {
+    if (!this.#phone) throw new Error("the phone was not started");
+    return this.#phone;
   }
 
   async online(): Promise<void> {
@@ -113,6 +149,10 @@ class Day {
   }
 }
 
+function tell({ id, minor }: Sold, { status, mode, detail }: Payment): void {
+  say(`  ${id} ${(minor / 100).toFixed(2)} EUR: ${status}${mode ? ` ${mode}` : ""}${detail ? ` (${detail})` : ""}`);
+}
+
 async function account(counter: Counter, sold: readonly Sold[]): Promise<boolean> {
   const ledger = await readLedger(counter);
   const tickets = await counter.tickets();
@@ -128,13 +168,21 @@ async function account(counter: Counter, sold: readonly Sold[]): Promise<boolean
 
 async function main(): Promise<number> {
   const { keep, folder } = options();
-  const counter = new Counter({ folder, lease: LEASE, onStep: (step) => say(`starting ${step}`) });
+  const counter = new Counter({
+    folder,
+    lease: LEASE,
+    devices: ["reader", "printer", "scanner"],
+    onStep: (step) => say(`starting ${step}`),
+  });
   let accounted = false;
   try {
     await counter.start({ killAt: `decision-stored:${KILLED}` });
     const day = new Day(counter);
     await day.online();
+    await day.phonePrepared();
+    await day.codeShown();
     await day.outage();
+    await day.noteShown();
     await day.agentKilled();
     await day.cardPulled();
     await day.paperOut();
@@ -160,13 +208,18 @@ function explainKept(counter: Counter): void {
       and, while it waits for a card:
   scripts/tillway sim control ${counter.folder}/card.sock insert
   scripts/tillway sim control ${counter.folder}/card.sock pull
+      or, in the place of a card, the customer's phone and the scanner:
+  scripts/tillway sim control ${counter.folder}/anna.sock online
+  scripts/tillway sim control ${counter.folder}/anna.sock register
+  scripts/tillway sim control ${counter.folder}/anna.sock show
+  scripts/tillway sim control ${counter.folder}/scanner.sock scan text=OF1:…
   scripts/tillway queue list --config ${counter.agentConfig}
   scripts/tillway hub transactions --config ${counter.hubConfig}
   cat ${counter.folder}/tickets/ticket-0001.txt
 
 To stop it all:
 
-  kill ${["agent", "hub", "printer", "card", "pcscd"].map((name) => counter.program(name as "agent").pid).join(" ")}
+  kill ${counter.pids.join(" ")}
 `);
 }
 

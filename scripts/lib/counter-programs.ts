@@ -9,6 +9,8 @@ export type ProgramName = "pcscd" | "card" | "card-2" | "printer" | "scanner" | 
 /** Of the reader: it takes two cards. */
 export type Slot = 0 | 1;
 
+const STOPPED_IN_ORDER: readonly ProgramName[] = ["agent", "hub", "scanner", "printer", "card", "card-2", "pcscd"];
+
 export class CounterPrograms {
   /** Short, because Unix sockets live in it. */
   readonly folder: string;
@@ -114,9 +116,13 @@ export class CounterPrograms {
   }
 
   protected async stopPrograms(): Promise<void> {
-    for (const name of ["agent", "hub", "scanner", "printer", "card", "card-2", "pcscd"]) {
-      await this.#programs.get(name)?.stop();
-    }
+    for (const program of this.#running) await program.stop();
+  }
+  protected get programPids(): readonly number[] {
+    return this.#running.map(({ pid }) => pid);
+  }
+  get #running(): readonly Program[] {
+    return STOPPED_IN_ORDER.flatMap((name) => this.#programs.get(name) ?? []);
   }
 
   #socket(name: string): string {

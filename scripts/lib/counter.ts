@@ -340,6 +340,11 @@ export class Counter extends CounterPrograms implements AsyncDisposable {
     return this.#run([...args, "--config", this.agentConfig]);
   }
 
+  /** Of all that runs for it, in the order in which it should end. */
+  get pids(): readonly number[] {
+    return [...this.#phones.map((phone) => phone.pid), ...this.programPids];
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#till?.close();
     for (const phone of this.#phones) await phone[Symbol.asyncDispose]();

@@ -27,6 +27,10 @@ export class Phone implements AsyncDisposable {
     return new Phone(options, program);
   }
 
+  get pid(): number {
+    return this.#program.pid;
+  }
+
   do(command: string, fields: Readonly<Record<string, ControlValue>> = {}): Promise<ControlAnswer> {
     return control(socketOf(this.#options), { ...fields, do: command });
   }
