@@ -53,7 +53,6 @@ export type CardFacts = z.infer<typeof CardFactsSchema>;
 
 /** A sale paid with a pre-authorised code: nothing of the code itself. */
 export const CodeFactsSchema = z.strictObject({ maskedAccount: z.string().max(32) });
-export type CodeFacts = z.infer<typeof CodeFactsSchema>;
 
 /** A sale paid with both sides offline (RM11): the payer's note as it was read, and the terminal's signature under it. */
 export const NoteFactsSchema = z.strictObject({

@@ -29,7 +29,6 @@ const KEY_BYTES = 32;
 const KEY_ID_BYTES = 8;
 const SIGNATURE_BYTES = 64;
 const DIGEST_BYTES = 32;
-export const NOTE_COUNTER_MAX = 0xffff_ffff;
 /** DER of a SubjectPublicKeyInfo for Ed25519 up to the key itself (RFC 8410, 4). */
 const SPKI_HEAD = fromHex("302a300506032b6570032100");
 

@@ -149,7 +149,6 @@ export const AllowanceGrantSchema = z.strictObject({
   currency: CurrencySchema,
   expiresAt: TimeSchema,
 });
-export type AllowanceGrant = z.infer<typeof AllowanceGrantSchema>;
 
 export const AllowanceReturnedSchema = z.strictObject({
   allowanceId: AllowanceIdSchema,

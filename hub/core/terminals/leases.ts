@@ -100,8 +100,6 @@ const COLUMNS = `terminal_id AS terminalId, first_counter AS firstCounter, last_
   sum_minor AS sumMinor, payer_minor AS payerMinor, sealing_key_id AS sealingKeyId, issued_at AS issuedAt,
   expires_at AS expiresAt`;
 
-export type LeaseBook = ReturnType<typeof createLeaseBook>;
-
 /** All SQL of given leases. */
 export function createLeaseBook(database: Sqlite) {
   const extend = database.prepare(
