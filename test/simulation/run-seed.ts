@@ -19,6 +19,8 @@ export interface SeedOptions {
   readonly every?: boolean;
   /** In place of what the seed would draw. */
   readonly shape?: { readonly terminals: number; readonly openMs: number };
+  /** Looks at the shop at the end, while its disks are still there. */
+  readonly onEnd?: (shop: Shop) => void;
 }
 
 export interface SeedReport {
@@ -87,6 +89,7 @@ export async function runSeed(options: SeedOptions): Promise<SeedReport> {
   } finally {
     process.off("unhandledRejection", unhandled);
   }
+  options.onEnd?.(shop);
   return {
     seed,
     violations,
