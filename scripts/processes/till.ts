@@ -6,7 +6,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { cardProfile } from "../../sim/card/profiles.ts";
-import { Counter, type CounterOptions, type Payment, type Slot } from "../lib/counter.ts";
+import { type Answer, Counter, type CounterOptions, type Payment, type Slot } from "../lib/counter.ts";
 import { until } from "../lib/processes.ts";
 import type { Link } from "./link.ts";
 
@@ -51,6 +51,8 @@ const ATTEMPTS_MAX = 6;
 /** With a crash and a restart in it, a sale takes some seconds; one that takes this long hangs. */
 const SALE_WITHIN_MS = 90_000;
 const RETRY_MS = 60;
+const SUPERVISED_EVERY_MS = 50;
+const STARTS_IN_VAIN_MAX = 20;
 /** The amounts below it are approved by the card alone, whether or not the hub is there. */
 export const FLOOR_LIMIT_MINOR = 1_000;
 
@@ -94,9 +96,42 @@ export class Till implements AsyncDisposable {
     return turn;
   }
 
+  /** One payment, asked for once; accounted for when it was approved. A refused one that moved money is told as a stranger. */
+  once(id: string, minor: number): Promise<Answer<Payment>> {
+    const turn = this.#lane.then(async () => {
+      const slot = await this.#nextCard();
+      const answer = await this.#post(id, minor);
+      this.#change(slot);
+      if (answer.status === 200 && answer.body.status === "approved")
+        this.orders.push({ key: id, minor, attempts: [{ id, minor, told: answer.body }] });
+      return answer;
+    });
+    this.#lane = turn.catch(() => undefined);
+    return turn;
+  }
+
   /** The agent again, after it was killed. */
   async restart(): Promise<void> {
     await this.counter.startAgent();
+  }
+
+  /** Starts the agent whenever it has ended, and again when it does not start, as the system's own supervisor does. */
+  async supervise(over: AbortSignal, onStart: (outcome: "started" | "not-started") => void): Promise<void> {
+    let inVain = 0;
+    while (!over.aborted || this.counter.program("agent").hasEnded) {
+      if (this.counter.program("agent").hasEnded) {
+        try {
+          await this.restart();
+          onStart("started");
+          inVain = 0;
+        } catch (error) {
+          onStart("not-started");
+          inVain += 1;
+          if (inVain >= STARTS_IN_VAIN_MAX) throw error;
+        }
+      }
+      await delay(SUPERVISED_EVERY_MS);
+    }
   }
 
   /** Until the hub holds everything and every ticket is on paper. */
@@ -141,15 +176,12 @@ export class Till implements AsyncDisposable {
 
   /** The same payment until its end is told: a till repeats it when the agent died over it (RM4). */
   async #pay(id: string, minor: number): Promise<Payment> {
-    const slot = this.#slot;
-    this.#slot = slot === 0 ? 1 : 0;
-    await this.#cards[slot];
-    const payment = { id, amount: { minor: String(minor), currency: "EUR" } };
+    const slot = await this.#nextCard();
     let last = "nobody answered";
     const end = Date.now() + SALE_WITHIN_MS;
     while (Date.now() < end) {
       try {
-        const { status, body } = await this.counter.call<Payment>("POST", "/v1/payments", payment);
+        const { status, body } = await this.#post(id, minor);
         if (status === 200 && body.status !== "processing") {
           this.#change(slot);
           return body;
@@ -161,6 +193,18 @@ export class Till implements AsyncDisposable {
       await delay(RETRY_MS);
     }
     throw new Error(`${this.name}: payment ${id} had no end within ${SALE_WITHIN_MS} ms: ${last}`);
+  }
+
+  #post(id: string, minor: number): Promise<Answer<Payment>> {
+    const payment = { id, amount: { minor: String(minor), currency: "EUR" } };
+    return this.counter.call<Payment>("POST", "/v1/payments", payment);
+  }
+
+  async #nextCard(): Promise<Slot> {
+    const slot = this.#slot;
+    this.#slot = slot === 0 ? 1 : 0;
+    await this.#cards[slot];
+    return slot;
   }
 
   async #openAccount(profile: string): Promise<void> {
