@@ -10,6 +10,8 @@ import type { Frame } from "./frames.ts";
 
 export const HUB = "hub";
 const SWEEP_EVERY_MS = 600_000;
+/** What a broker delivers once more to a terminal that connects. */
+const REMEMBERED_MAX = 30;
 
 export interface HubNodeOptions {
   readonly keys: HubKeys;
@@ -24,6 +26,8 @@ export interface HubNodeOptions {
   readonly isLost: (to: string, type: string) => boolean;
   /** A broker between terminal and hub takes what comes before the hub has seen it. */
   readonly taken: "on-arrival" | "when-stored";
+  /** What such a broker has sent to the terminal, of which it never knows for certain that it came; else nothing. */
+  readonly remembered: (from: string) => Frame[];
 }
 
 export function hubNode(options: HubNodeOptions): NodeFactory {
@@ -33,7 +37,10 @@ export function hubNode(options: HubNodeOptions): NodeFactory {
     options.onCore(core, database);
     const port = context.attach((from, value) => {
       const frame = value as Frame;
-      if (frame.frame === "hello") port.send(from, { frame: "welcome", session: frame.session } satisfies Frame);
+      if (frame.frame === "hello") {
+        port.send(from, { frame: "welcome", session: frame.session } satisfies Frame);
+        if (frame.state === "down") for (const down of options.remembered(from)) port.send(from, down);
+      }
       if (frame.frame === "up")
         void serve({ core, context, options, from, frame, send: (down, to = from) => port.send(to, down) });
     });
@@ -71,6 +78,8 @@ async function serve({ core, context, options, from, frame, send }: Serving): Pr
       const down: Frame = { frame: "down", text: encodeEnvelope(answer) };
       // A terminal's topic is its id: a copy of it hears what the other is told.
       for (const to of options.listeners(from)) if (!options.isLost(to, answer.type)) send(down, to);
+      const remembered = options.remembered(from);
+      if (remembered.push(down) > REMEMBERED_MAX) remembered.shift();
     }
   } catch (error) {
     if (!isFault(error)) {

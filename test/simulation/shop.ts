@@ -140,6 +140,7 @@ export class Shop implements Disposable {
           ...POLICY,
           leaseOf: () => ({ ...plan.lease, currency: EUR, means: ["chip", "note"], deferredAuthorisation: false }),
         },
+        remembered: (from) => this.#remembered(from),
         listeners: (from) => this.#listeners(from),
         isLost: (to, type) => this.lost.get(to) === type,
         taken: plan.classes.has("broker") ? "on-arrival" : "when-stored",
@@ -154,6 +155,16 @@ export class Shop implements Disposable {
     await world.drive(() => Promise.resolve(this.#openAccounts()));
     for (let number = 0; number < plan.terminals; number += 1) await this.#enrol(number);
     await world.run(() => this.terminals.every(({ core }) => core?.link.hub.state === "up"), world.now + 60_000);
+  }
+
+  readonly #sessions = new Map<string, Frame[]>();
+
+  #remembered(from: string): Frame[] {
+    const id = this.terminals.find(({ node }) => node.name === from)?.id;
+    if (id === undefined || !this.plan.classes.has("broker")) return [];
+    const session = this.#sessions.get(id) ?? [];
+    this.#sessions.set(id, session);
+    return session;
   }
 
   #listeners(from: string): readonly string[] {

@@ -88,7 +88,7 @@ export class SimulatedUplink implements RunningUplink {
     this.#cancel?.();
     if (!this.#running) return;
     this.#session += 1;
-    this.#post({ frame: "hello", session: this.#session });
+    this.#post({ frame: "hello", session: this.#session, state: this.state });
     this.#cancel = this.#clock.after(WELCOME_WITHIN_MS, () => {
       this.#down("the hub does not answer");
       this.#cancel = this.#clock.after(RECONNECT_MS, () => this.#connect());
