@@ -40,12 +40,21 @@ function startProgram({ name, args, logFile, env, through = [] }: StartOptions):
   return programOf(child, name);
 }
 
+const running = new Set<ChildProcess>();
+
+/** For a program that is itself told to end: what it started does not outlive it. */
+export function endPrograms(): void {
+  for (const child of running) child.kill("SIGKILL");
+}
+
 function programOf(child: ChildProcess, name: string): Program {
   let hasEnded = false;
+  running.add(child);
   const ended = new Promise<number | string>((resolve) => {
     child.once("error", (error) => resolve(error.message));
     child.once("exit", (code, signal) => {
       hasEnded = true;
+      running.delete(child);
       resolve(signal ?? code ?? "unknown");
     });
   });

@@ -3,9 +3,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { until } from "../lib/processes.ts";
-import { countInto } from "./judge.ts";
 import { Counts, chanceOf, type LaneOptions, type LaneResult, notRun, said } from "./lane.ts";
-import { Shop } from "./shop.ts";
+import { closed, Shop } from "./shop.ts";
 import { inject, type RunningInjection, whyNoStrace } from "./strace.ts";
 import type { Till } from "./till.ts";
 
@@ -45,13 +44,20 @@ const SUPERVISED_EVERY_MS = 50;
 const FIRES_WITHIN_MS = 60_000;
 const BAD_FOR_MS = 1_500;
 
-export async function diskErrors({ cases, folder, seed, onProgress }: DiskErrorsOptions): Promise<LaneResult> {
+export async function diskErrors(options: DiskErrorsOptions): Promise<LaneResult> {
   const missing = whyNoStrace();
   if (missing !== undefined) return notRun(missing);
+  await using shop = await Shop.start({ folder: options.folder, tills: 1, onStep: options.onProgress });
+  return await closed(shop, await diskErrorsAt(shop, options));
+}
+
+export async function diskErrorsAt(
+  shop: Shop,
+  { cases, folder, seed, onProgress }: DiskErrorsOptions,
+): Promise<LaneResult> {
   const counts = new Counts();
   const failures: string[] = [];
   let passed = 0;
-  await using shop = await Shop.start({ folder, tills: 1, onStep: onProgress });
   for (let number = 1; number <= cases && failures.length === 0; number += 1) {
     const { on, fault } = CASES[(number - 1) % CASES.length] ?? { on: "agent", fault: FAULTS[0] };
     const what = fault.replace("when=N", `when=${chanceOf(seed, `case-${number}`).between(1, CALL_MAX)}`);
@@ -60,8 +66,6 @@ export async function diskErrors({ cases, folder, seed, onProgress }: DiskErrors
     if (problems.length === 0) passed += 1;
     else failures.push(`case ${number}, ${on} with ${what}, seed ${seed}: ${problems.join("; ")}`);
   }
-  if (failures.length === 0) failures.push(...(await shop.judge.close(shop.tills)));
-  countInto(counts, shop.judge);
   return { passed, failures, notRun: [], counts: counts.all };
 }
 

@@ -1,8 +1,7 @@
 /** SIGKILL at uniformly random instants, agents and hub in turn, while every till sells without a pause and queues drain. */
 import { setTimeout as delay } from "node:timers/promises";
-import { countInto } from "./judge.ts";
 import { Counts, chanceOf, type LaneOptions, type LaneResult, said } from "./lane.ts";
-import { Shop } from "./shop.ts";
+import { closed, Shop } from "./shop.ts";
 import type { Till } from "./till.ts";
 
 export interface KillsOptions extends LaneOptions {
@@ -20,11 +19,16 @@ const LINK_DOWN_MS = 1_500;
 const LINK_UP_MS = 2_500;
 
 export async function kills(options: KillsOptions): Promise<LaneResult> {
-  const { folder, onProgress, seed } = options;
+  const { folder, tills, onProgress } = options;
+  await using shop = await Shop.start({ folder, tills, onStep: onProgress });
+  return await closed(shop, await killsAt(shop, options));
+}
+
+export async function killsAt(shop: Shop, options: Omit<KillsOptions, "tills">): Promise<LaneResult> {
+  const { onProgress, seed } = options;
   const counts = new Counts();
   const failures: string[] = [];
   let passed = 0;
-  await using shop = await Shop.start({ folder, tills: options.tills, onStep: onProgress });
   const began = performance.now();
   for (let stretch = 1; passed < options.kills && failures.length === 0; stretch += 1) {
     const count = Math.min(ACCOUNT_EVERY, options.kills - passed);
@@ -34,8 +38,6 @@ export async function kills(options: KillsOptions): Promise<LaneResult> {
     const each = (performance.now() - began) / 1_000 / Math.max(1, passed);
     onProgress(`kill ${passed} of ${options.kills}, ${failures.length} failures, ${each.toFixed(1)} s a kill`);
   }
-  if (failures.length === 0) failures.push(...(await shop.judge.close(shop.tills)));
-  countInto(counts, shop.judge);
   return { passed, failures, notRun: [], counts: counts.all };
 }
 

@@ -20,7 +20,11 @@ export interface LaneResult {
 export const notRun = (why: string): LaneResult => ({ passed: 0, failures: [], notRun: [why], counts: {} });
 
 export class Counts {
-  readonly #counts = new Map<string, number>();
+  readonly #counts: Map<string, number>;
+
+  constructor(counted: Readonly<Record<string, number>> = {}) {
+    this.#counts = new Map(Object.entries(counted));
+  }
 
   add(name: string, by = 1): void {
     this.#counts.set(name, (this.#counts.get(name) ?? 0) + by);

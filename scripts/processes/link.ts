@@ -31,6 +31,8 @@ export class Link implements AsyncDisposable {
   #state: LinkState = "up";
   #lateMs = 0;
   #deafAfter: number | undefined;
+  /** Pieces that are on their way. */
+  lateNow = 0;
   /** Bytes from the hub that were lost on the way. */
   lostBytes = 0;
 
@@ -115,9 +117,11 @@ export class Link implements AsyncDisposable {
       else deliver();
     };
     const due = performance.now() + this.#lateMs;
+    this.lateNow += 1;
     pair.turn = pair.turn.then(async () => {
       const rest = due - performance.now();
       if (rest > 0) await delay(rest);
+      this.lateNow -= 1;
       now();
     });
   }

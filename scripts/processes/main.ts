@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { endPrograms } from "../lib/processes.ts";
 import { CASES, diskErrors } from "./disk-errors.ts";
 import { diskFull } from "./disk-full.ts";
 import { kills } from "./kills.ts";
@@ -13,6 +14,7 @@ import { race } from "./race.ts";
 
 const PROGRESS_EVERY_MS = 2_000;
 const EXIT_USAGE = 2;
+const EXIT_SIGNAL = 130;
 const RESULT = "result.json";
 
 interface Flags {
@@ -24,7 +26,7 @@ interface Flags {
 
 type Lane = (options: LaneOptions & Flags) => Promise<LaneResult>;
 /** These mount and cut in namespaces of their own, so this program begins again in them. */
-const INSIDE: Readonly<Record<string, (options: LaneOptions) => Promise<LaneResult>>> = {
+const INSIDE: Readonly<Record<string, Lane>> = {
   "disk-full": diskFull,
   partition,
 };
@@ -38,11 +40,22 @@ const LANES: Readonly<Record<string, Lane>> = {
 
 /** The lane in other namespaces: its result comes back in a file. */
 function inside(name: string, through: readonly string[]): Lane {
-  return async ({ folder, seed, onProgress }) => {
+  return async ({ folder, seed, cases, onProgress }) => {
     onProgress("");
     const why = whyNot([...through, "true"]);
     if (why !== undefined) return notRun(`this machine allows no namespaces: ${why}`);
-    const args = [...process.execArgv, import.meta.filename, "--inside", name, "--folder", folder, "--seed", seed];
+    const args = [
+      ...process.execArgv,
+      import.meta.filename,
+      "--inside",
+      name,
+      "--folder",
+      folder,
+      "--seed",
+      seed,
+      "--cases",
+      String(cases),
+    ];
     const code = await again(through, args);
     const file = join(folder, RESULT);
     if (!existsSync(file)) throw new Error(`the lane inside its namespaces ended with ${code} and no result`);
@@ -50,14 +63,16 @@ function inside(name: string, through: readonly string[]): Lane {
   };
 }
 
-async function runInside(name: string, folder: string, seed: string): Promise<number> {
+async function runInside({ name, folder, ...options }: Inside): Promise<number> {
   const lane = INSIDE[name] ?? usage(`no lane is called "${name}"`);
   const progress = tellProgress(name);
-  const result = await lane({ folder, seed, onProgress: progress.say });
+  const result = await lane({ ...options, folder, onProgress: progress.say });
   progress.stop();
   writeFileSync(join(folder, RESULT), JSON.stringify(result));
   return 0;
 }
+
+type Inside = Flags & { readonly name: string; readonly folder: string; readonly seed: string };
 
 function usage(problem: string): never {
   console.error(`scripts/soak-processes: ${problem}; see scripts/soak-processes --help`);
@@ -162,8 +177,13 @@ function report(name: string, { passed, failures, notRun, counts }: LaneResult, 
 }
 
 async function main(): Promise<number> {
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.once(signal, () => {
+      endPrograms();
+      process.exit(EXIT_SIGNAL);
+    });
   const { lanes, seed, keep, flags, inside: within } = parse();
-  if (within) return await runInside(within.name, within.folder, seed);
+  if (within) return await runInside({ ...within, ...flags, seed });
   const sums = { passed: 0, failed: 0, skipped: 0 };
   for (const name of lanes) {
     const { passed, failures, notRun } = await runLane(name, { ...flags, seed, keep });

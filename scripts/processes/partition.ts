@@ -19,6 +19,11 @@ const FLAPS = 8;
 const FLAP_MS = 600;
 const LOSS_PERCENT = 30;
 
+export interface PartitionOptions extends LaneOptions {
+  /** How many of its troubles; all when there are not so many. */
+  readonly cases: number;
+}
+
 interface Cable {
   readonly name: string;
   readonly breaks: () => void;
@@ -74,7 +79,7 @@ function layCable(): string | undefined {
 }
 
 /** Runs in a network and mount namespace of its own: see `namespaceOf`. */
-export async function partition({ folder, seed, onProgress }: LaneOptions): Promise<LaneResult> {
+export async function partition({ cases, folder, seed, onProgress }: PartitionOptions): Promise<LaneResult> {
   const why = layCable();
   if (why !== undefined) return notRun(`no network namespaces: ${why}`);
   const counts = new Counts();
@@ -91,15 +96,13 @@ export async function partition({ folder, seed, onProgress }: LaneOptions): Prom
   });
   await till.start();
   const judge = new Judge(till.counter);
-  for (const cable of without === undefined ? [...CABLES, LOSING] : CABLES) {
-    for (const how of ["for-long", "flapping"] as const) {
-      onProgress(`${cable.name}, ${how}`);
-      const name = `${cable.name}-${how}`;
-      const problems = await runCase({ till, judge, cable, how, chance: chanceOf(seed, name) });
-      counts.add(name);
-      if (problems.length === 0) passed += 1;
-      else failures.push(`${name}, seed ${seed}: ${problems.join("; ")}`);
-    }
+  for (const { cable, how } of troublesOf(without === undefined ? [...CABLES, LOSING] : CABLES).slice(0, cases)) {
+    const name = `${cable.name}-${how}`;
+    onProgress(name);
+    const problems = await runCase({ till, judge, cable, how, chance: chanceOf(seed, name) });
+    counts.add(name);
+    if (problems.length === 0) passed += 1;
+    else failures.push(`${name}, seed ${seed}: ${problems.join("; ")}`);
   }
   if (failures.length === 0) failures.push(...(await judge.close([till])));
   countInto(counts, judge);
@@ -107,11 +110,18 @@ export async function partition({ folder, seed, onProgress }: LaneOptions): Prom
   return { passed, failures, notRun: skipped, counts: counts.all };
 }
 
-interface Case {
-  readonly till: Till;
-  readonly judge: Judge;
+interface Trouble {
   readonly cable: Cable;
   readonly how: "for-long" | "flapping";
+}
+
+/** Each cable for long first, then each flapping. */
+const troublesOf = (cables: readonly Cable[]): readonly Trouble[] =>
+  (["for-long", "flapping"] as const).flatMap((how) => cables.map((cable) => ({ cable, how })));
+
+interface Case extends Trouble {
+  readonly till: Till;
+  readonly judge: Judge;
   readonly chance: ChanceStream;
 }
 

@@ -4,9 +4,8 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import type { ChanceStream } from "../../sim/world/chance.ts";
-import { countInto } from "./judge.ts";
 import { Counts, chanceOf, type LaneOptions, type LaneResult, pickWeighted, said, stopwatch } from "./lane.ts";
-import { Shop } from "./shop.ts";
+import { closed, Shop } from "./shop.ts";
 import { FLOOR_LIMIT_MINOR, type Till } from "./till.ts";
 
 export interface RaceOptions extends LaneOptions {
@@ -35,27 +34,29 @@ const NOTICE_MS = 200;
 const LATE_MS = { least: 50, most: 400 } as const;
 
 export async function race(options: RaceOptions): Promise<LaneResult> {
-  const { runs, folder, onProgress } = options;
+  const { runs, tills, folder, onProgress } = options;
+  await using shop = await Shop.start({ folder, tills: Math.min(tills, runs), onStep: onProgress });
+  return await closed(shop, await raceAt(shop, options));
+}
+
+export async function raceAt(shop: Shop, { runs, seed, onProgress }: Omit<RaceOptions, "tills">): Promise<LaneResult> {
   const counts = new Counts();
   const failures: string[] = [];
   let passed = 0;
-  await using shop = await Shop.start({ folder, tills: Math.min(options.tills, runs), onStep: onProgress });
   const began = performance.now();
   for (let round = 1; passed + failures.length < runs; round += 1) {
     const tills = shop.tills.slice(0, runs - passed - failures.length);
-    const wrong = await runRound({ shop, tills, round, counts, seed: options.seed });
+    const wrong = await runRound({ shop, tills, round, counts, seed });
     for (const till of tills) {
       const problems = wrong.get(till) ?? [];
       if (problems.length === 0) passed += 1;
-      else failures.push(`round ${round}, ${till.name}, seed ${options.seed}: ${problems.join("; ")}`);
+      else failures.push(`round ${round}, ${till.name}, seed ${seed}: ${problems.join("; ")}`);
     }
     const perRun = (performance.now() - began) / 1_000 / (passed + failures.length);
     onProgress(`run ${passed + failures.length} of ${runs}, ${failures.length} failed, ${perRun.toFixed(1)} s a run`);
     // What went wrong once stays in the books, and would be told of every later run.
     if (failures.length > 0) break;
   }
-  failures.push(...(failures.length > 0 ? [] : await shop.judge.close(shop.tills)));
-  countInto(counts, shop.judge);
   return { passed, failures, notRun: [], counts: counts.all };
 }
 

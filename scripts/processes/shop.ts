@@ -1,7 +1,7 @@
 /** One hub and several tills of real processes that sell at it, kept between runs. */
-import { join } from "node:path";
 import type { Counter } from "../lib/counter.ts";
-import { Judge } from "./judge.ts";
+import { countInto, Judge } from "./judge.ts";
+import { Counts, type LaneResult } from "./lane.ts";
 import { Link } from "./link.ts";
 import { CARDS, FLOOR_LIMIT_MINOR, Till, tillFolder } from "./till.ts";
 
@@ -48,11 +48,10 @@ export class Shop implements AsyncDisposable {
     // The hub goes last: agents say goodbye to it.
     stack.use(first);
     await first.start();
-    const others: Till[] = [];
-    for (let index = 2; index <= tills; index += 1) {
-      const till = stack.use(open(index, first.counter));
-      await till.start();
-      others.push(till);
+    const others = Array.from({ length: tills - 1 }, (_, index) => stack.use(open(index + 2, first.counter)));
+    // All have ended their start before any is taken down.
+    for (const started of await Promise.allSettled(others.map((till) => till.start()))) {
+      if (started.status === "rejected") throw started.reason;
     }
     const shop = new Shop([first, ...others], first.counter);
     shop.#owned = stack.move();
@@ -85,5 +84,10 @@ export class Shop implements AsyncDisposable {
   }
 }
 
-/** The folder's last words of every program, for a failure. */
-export const logsOf = (folder: string): string => join(folder, "t*/*.log");
+/** What a lane came to, with the last account of its shop, which ends the agents. */
+export async function closed(shop: Shop, result: LaneResult): Promise<LaneResult> {
+  const counts = new Counts(result.counts);
+  const last = result.failures.length === 0 ? await shop.judge.close(shop.tills) : [];
+  countInto(counts, shop.judge);
+  return { ...result, failures: [...result.failures, ...last], counts: counts.all };
+}
