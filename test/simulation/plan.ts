@@ -130,7 +130,7 @@ export function makePlan({ chance, sales, without, every = false, shape }: PlanO
 
 const WIDE_LEASE: PlannedLease = { perSaleMinor: 5_000n, sumMinor: 60_000n, countMax: 40, hours: 24 };
 /** Used up and over within any outage. */
-const TIGHT_LEASE: PlannedLease = { perSaleMinor: 5_000n, sumMinor: 12_000n, countMax: 6, hours: 0.5 };
+const TIGHT_LEASE: PlannedLease = { perSaleMinor: 5_000n, sumMinor: 12_000n, countMax: 6, hours: 0.2 };
 
 function makeLink(chance: ChanceStream, classes: ReadonlySet<FaultClass>): LinkQuality {
   const rate = (name: FaultClass, most: number) => {

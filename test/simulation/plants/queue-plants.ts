@@ -170,6 +170,13 @@ export const QUEUE_PLANTS: readonly Plant[] = [
     file: "agent/saf/hub-holdings.ts",
     find: "work.push(journal.resendFrom(watermark));",
     replace: "",
+    also: [
+      {
+        file: "agent/saf/hub-holdings.ts",
+        find: "if (!(await journal.resendOne(watermark + 1))) return;",
+        replace: "if (this.#looked === watermark) return;",
+      },
+    ],
     seed: "1",
   },
 ];
