@@ -250,6 +250,7 @@ export class Counter extends CounterPrograms implements AsyncDisposable {
     minor: number,
     text: string | ((payment: Payment) => Promise<string>),
   ): Promise<Payment> {
+    await this.#deviceReady("scanner");
     const posted = this.call<Payment>("POST", "/v1/payments", {
       id,
       amount: { minor: String(minor), currency: "EUR" },
@@ -264,6 +265,15 @@ export class Counter extends CounterPrograms implements AsyncDisposable {
       return read === true ? true : undefined;
     });
     return (await posted).body;
+  }
+
+  /** An agent that has just started is still opening its devices. */
+  async #deviceReady(id: CounterDevice): Promise<void> {
+    await until(`the ${id} to be ready`, async () => {
+      const { devices } = (await this.call<{ devices: readonly { id: string; state: string }[] }>("GET", "/v1/devices"))
+        .body;
+      return devices.some((device) => device.id === id && device.state === "ready") ? true : undefined;
+    });
   }
 
   /** A sale with the card left to the caller, its whole time, and what the agent says of where it went. */
