@@ -290,6 +290,23 @@ test("RM18 an old word of the hub, come late, makes nothing go again, nor does t
   expect(hub.batches).toHaveLength(1);
 });
 
+test("RM18 an entry whose receipt comes with the word of a loss is told again and does not stay behind", async () => {
+  await sales("abc");
+  start();
+  await drained();
+  hub.holds(3);
+  hub.answer = () => [];
+  const [late] = await journal.append([advice("p-late")]);
+  if (!late) throw new Error("nothing stored");
+  await turn();
+  hub.answer = takesAll;
+  hub.holds(1);
+  hub.receipt([processed(late)], journal.epoch);
+  await drained();
+  expect(journal.backlog().depth).toBe(0);
+  expect(hub.sequences).toEqual([[1, 2, 3], [4], [2, 3], [4]]);
+});
+
 test("RM18 a restart in the middle goes on where it was, and what the hub held is known after it", async () => {
   const count = RESEND_SLICE * 3 + 20;
   for (let at = 0; at < count; at += 500)

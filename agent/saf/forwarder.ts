@@ -124,6 +124,8 @@ class Drain implements Forwarder {
   #link = new AbortController();
   /** Made and not yet taken by the link. */
   readonly #unhanded = new Set<ForwardBatch>();
+  /** On their way and open once more by the commit that settled them: read again as soon as their batch has let go of them. */
+  readonly #reopened = new Set<number>();
   #filling = false;
   #resending = false;
   #wokenMeanwhile = false;
@@ -184,6 +186,7 @@ class Drain implements Forwarder {
   }
 
   queued(reopened: readonly number[]): void {
+    for (const sequence of reopened) if (this.#underway.batchOf(sequence)) this.#reopened.add(sequence);
     if (reopened.length > 0) this.#next.rereadFrom(Math.min(...reopened));
     this.wake();
   }
@@ -203,6 +206,7 @@ class Drain implements Forwarder {
     this.#batches.clear();
     this.#unhanded.clear();
     this.#underway.clear();
+    this.#reopened.clear();
     this.#next.rereadFrom(1);
   }
 
@@ -355,6 +359,7 @@ class Drain implements Forwarder {
     const entry = batch?.remove(sequence);
     if (!batch || !entry) return;
     this.#underway.remove(entry);
+    if (this.#reopened.delete(sequence)) this.#next.rereadFrom(sequence);
     if (batch.size > 0) return;
     batch.stopTimer();
     this.#batches.delete(batch);
