@@ -21,22 +21,16 @@ export interface PoolOptions {
 }
 
 export class Pool implements AsyncDisposable {
-  readonly #children: ChildProcess[];
+  readonly #plant: string | undefined;
+  readonly #children = new Set<ChildProcess>();
   readonly #free: ChildProcess[];
   readonly #seedWithinMs: number;
   readonly #waiting: ((child: ChildProcess) => void)[] = [];
 
   constructor({ workers, plant, seedWithinMs = SEED_WITHIN_MS }: PoolOptions) {
     this.#seedWithinMs = seedWithinMs;
-    const hook = fileURLToPath(new URL("test/simulation/plants/hook.ts", ROOT));
-    this.#children = Array.from({ length: workers }, () =>
-      fork(WORKER, {
-        execArgv: plant === undefined ? NODE_OPTIONS : [...NODE_OPTIONS, "--import", hook],
-        env: { ...process.env, ...(plant === undefined ? {} : { TILLWAY_PLANT: plant }) },
-        stdio: ["ignore", "ignore", "inherit", "ipc"],
-      }),
-    );
-    this.#free = [...this.#children];
+    this.#plant = plant;
+    this.#free = Array.from({ length: workers }, () => this.#fork());
   }
 
   /** Runs one seed on the next free worker. Throws Fault `aborted` when the worker dies of it, or never ends. */
@@ -45,10 +39,29 @@ export class Pool implements AsyncDisposable {
     try {
       return await answerOf(child, order, this.#seedWithinMs);
     } finally {
+      // Whoever died of a seed must not be given the next one.
+      const able = child.connected ? child : this.#replaced(child);
       const next = this.#waiting.shift();
-      if (next) next(child);
-      else this.#free.push(child);
+      if (next) next(able);
+      else this.#free.push(able);
     }
+  }
+
+  #replaced(child: ChildProcess): ChildProcess {
+    this.#children.delete(child);
+    return this.#fork();
+  }
+
+  #fork(): ChildProcess {
+    const plant = this.#plant;
+    const hook = fileURLToPath(new URL("test/simulation/plants/hook.ts", ROOT));
+    const child = fork(WORKER, {
+      execArgv: plant === undefined ? NODE_OPTIONS : [...NODE_OPTIONS, "--import", hook],
+      env: { ...process.env, ...(plant === undefined ? {} : { TILLWAY_PLANT: plant }) },
+      stdio: ["ignore", "ignore", "inherit", "ipc"],
+    });
+    this.#children.add(child);
+    return child;
   }
 
   #take(): Promise<ChildProcess> {
@@ -57,7 +70,11 @@ export class Pool implements AsyncDisposable {
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    for (const child of this.#children) if (child.connected) child.disconnect();
+    for (const child of this.#children) {
+      if (child.connected) child.disconnect();
+      // One in the midst of a world would not hear of it before that world's end.
+      if (!this.#free.includes(child)) child.kill("SIGKILL");
+    }
     return Promise.resolve();
   }
 }
@@ -81,6 +98,7 @@ function answerOf(child: ChildProcess, order: Order, withinMs: number): Promise<
     const timer = setTimeout(() => {
       end();
       child.kill("SIGKILL");
+      child.disconnect();
       reject(new Fault("aborted", `seed ${order.seed}: came to no end within ${withinMs / 1_000} s`));
     }, withinMs);
     child.on("message", onMessage);
