@@ -13,12 +13,11 @@ export interface RaceOptions extends LaneOptions {
   readonly tills: number;
 }
 
-export const ORDERS_OFFLINE = 8;
-export const ORDERS_DRAINING = 2;
+const ORDERS_OFFLINE = 8;
 const AMOUNT_MINOR = { least: 100, most: 4_900 } as const;
 
 /** How the hub goes away. */
-const AWAY = { "link-cut": 10, "hub-killed": 6, "link-frozen": 1, "hub-stopped": 1 } as const;
+const AWAY = { "link-cut": 8, "hub-killed": 6, "link-frozen": 2, "hub-stopped": 2 } as const;
 type Away = keyof typeof AWAY;
 /** What happens once more while the queue drains. */
 const MEANWHILE = { nothing: 6, "receipts-lost": 6, "link-late": 3, "agent-killed": 3, "hub-killed": 3 } as const;
