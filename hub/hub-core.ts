@@ -5,7 +5,7 @@
 
 import type { KeyObject } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
-import { Fault } from "../base/fault.ts";
+import { Fault, reasonOf } from "../base/fault.ts";
 import type { Epoch, RandomBytes, TerminalId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { openSqlite, type Sqlite, transaction } from "../base/sqlite.ts";
@@ -36,6 +36,7 @@ import type { SealOpenings } from "./openings.ts";
 import type { FeatureMessage, HubService, OfflineCodePolicy, OfflineNotePolicy, OperatorRoute } from "./service.ts";
 import { createServices } from "./service-core.ts";
 import { SERVICES } from "./services.ts";
+import { isStoreFailure } from "./store/failure.ts";
 import { answerRevoked, headOf, leaseUnasked } from "./terminal-messages.ts";
 
 export interface HubPolicy {
@@ -194,9 +195,9 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     get sealingKey() {
       return { keyId: keys.sealing.keyId, publicKey: keys.sealing.publicKey };
     },
-    receive: (envelope) => receive(parts, envelope),
+    receive: (envelope) => receive(parts, envelope).catch(storeFault),
     leaseUnasked: (terminalId) => leaseUnasked(parts, terminalId),
-    receivePhone: (signed) => receivePhone(parts, signed),
+    receivePhone: (signed) => receivePhone(parts, signed).catch(storeFault),
     expireHolds: () => transaction(database, () => sweep(parts)),
     get waiting() {
       return commits.waiting;
@@ -315,6 +316,12 @@ async function askFeature(parts: Parts, envelope: FeatureMessage): Promise<DownE
     },
   });
   return { ...headOf(parts, envelope), ...reply } as DownEnvelope;
+}
+
+/** What the store could not even be asked: the sender is told nothing, and sends again. */
+function storeFault(error: unknown): never {
+  if (!isStoreFailure(error)) throw error;
+  throw new Fault("store.failed", `the hub cannot read what it stores: ${reasonOf(error)}`, { cause: error });
 }
 
 /** Words of a phone: who signed them is known before anything is stored. */
