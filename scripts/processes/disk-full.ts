@@ -20,8 +20,13 @@ const LEFT_KB = [4, 8, 16, 28, 40, 60] as const;
 const FULL_FOR_MS = 1_500;
 const LEASE = { perSaleMinor: 5_000, sumMinor: 900_000, countMax: 1_000 } as const;
 
+export interface DiskFullOptions extends LaneOptions {
+  /** At how many places of a sale it is full; all when there are not so many. */
+  readonly cases: number;
+}
+
 /** Runs in a mount namespace of its own: see `namespaceOf`. */
-export async function diskFull({ folder, seed, onProgress }: LaneOptions): Promise<LaneResult> {
+export async function diskFull({ cases, folder, seed, onProgress }: DiskFullOptions): Promise<LaneResult> {
   const home = tillFolder(folder, 1);
   const disk = join(home, "disk");
   mkdirSync(disk, { recursive: true });
@@ -39,7 +44,7 @@ export async function diskFull({ folder, seed, onProgress }: LaneOptions): Promi
     });
     await till.start();
     const judge = new Judge(till.counter);
-    const failures = await fillUp({ till, disk, judge, counts, onProgress });
+    const failures = await fillUp({ till, disk, judge, counts, cases, onProgress });
     countInto(counts, judge);
     const named = failures.map((failure) => `seed ${seed}: ${failure}`);
     return { passed: STEPS - (failures.length > 0 ? 1 : 0), failures: named, notRun: [], counts: counts.all };
@@ -53,6 +58,7 @@ interface Filling {
   readonly disk: string;
   readonly judge: Judge;
   readonly counts: Counts;
+  readonly cases: number;
   readonly onProgress: (text: string) => void;
 }
 
@@ -60,7 +66,8 @@ interface Filling {
 const STEPS = 6;
 const SALES_ON_FULL_DISK_MAX = 100;
 
-async function fillUp({ till, disk, judge, counts, onProgress }: Filling): Promise<readonly string[]> {
+async function fillUp(filling: Filling): Promise<readonly string[]> {
+  const { till, disk, judge, counts, onProgress } = filling;
   const wrong: string[] = [];
   const check = (holds: boolean, problem: string): void => {
     if (!holds) wrong.push(problem);
@@ -101,7 +108,7 @@ async function fillUp({ till, disk, judge, counts, onProgress }: Filling): Promi
     rmSync(ballast);
     till.link?.set("up");
     await till.counter.online();
-    await fullInMidSale({ till, disk, judge, counts, onProgress }, ballast);
+    await fullInMidSale(filling, ballast);
     await till.order("free-online", 2_000);
     till.link?.set("cut");
     await till.order("free-offline", 600);
@@ -114,12 +121,12 @@ async function fillUp({ till, disk, judge, counts, onProgress }: Filling): Promi
 }
 
 /** Full at one write or another of a sale, which goes on when there is space; an agent that ended is started again. */
-async function fullInMidSale({ till, disk, counts, onProgress }: Filling, ballast: string): Promise<void> {
+async function fullInMidSale({ till, disk, counts, cases, onProgress }: Filling, ballast: string): Promise<void> {
   const over = new AbortController();
   const supervised = till.supervise(over.signal, (outcome) => counts.add(`agent-${outcome}-again`));
   supervised.catch(() => undefined);
   try {
-    for (const kilobytes of LEFT_KB) {
+    for (const kilobytes of LEFT_KB.slice(0, cases)) {
       onProgress(`full in mid-sale, with ${kilobytes} KiB left`);
       leave(ballast, disk, kilobytes * KB);
       const selling = till.order(`tight-${kilobytes}`, 500);

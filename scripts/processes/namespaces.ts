@@ -24,6 +24,7 @@ export function must(...command: readonly string[]): void {
 export async function again(through: readonly string[], args: readonly string[]): Promise<number> {
   const [program = "", ...rest] = [...through, process.execPath, ...args];
   const child = spawn(program, rest, { stdio: "inherit" });
+  process.once("exit", () => void child.kill("SIGTERM"));
   const [code] = (await once(child, "exit")) as [number | null];
   return code ?? 1;
 }

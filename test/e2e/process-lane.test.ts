@@ -73,7 +73,7 @@ async function laneOf(...args: readonly string[]): Promise<{ code: number; text:
 }
 
 test.concurrent.for([
-  ["a disk that fills up stops offline sales loudly before money is at risk", ["disk-full"]],
+  ["a disk that fills up stops offline sales loudly before money is at risk", ["disk-full", "--cases", "2"]],
   ["a cable that is cut between two namespaces loses and doubles nothing", ["partition", "--cases", "1"]],
 ] as const)("RM1 RM8 %s", async ([, args], { skip }) => {
   const { code, text } = await laneOf(...args);
