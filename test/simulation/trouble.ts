@@ -32,6 +32,7 @@ type Striking = keyof typeof EVERY_MS;
 const CUT_MS_MAX = 10 * MINUTE_MS;
 /** One outage in so many lasts longer than anybody thought. */
 const LONG_CUT_MS_MAX = 40 * MINUTE_MS;
+const PLUG_PULLED_WITHIN_MS = 5 * MINUTE_MS;
 const BY = { by: "simulation", why: "a fault" } as const;
 
 export class Trouble {
@@ -181,9 +182,12 @@ export class Trouble {
     return this.#chance.happens(0.4) ? this.#shop.world.node(HUB) : terminal.node;
   }
 
-  #diskError({ volume }: WorldNode): void {
+  #diskError(node: WorldNode): void {
     const kind = this.#chance.pick(["read", "write", "sync", "sync", "short"] as const);
-    volume.setFaults({ next: { [kind]: this.#chance.between(1, 30) } }, this.#chance.next());
+    node.volume.setFaults({ next: { [kind]: this.#chance.between(1, 30) } }, this.#chance.next());
+    // Who sees a machine with a failing disk pulls its plug.
+    const afterMs = this.#chance.between(10_000, PLUG_PULLED_WITHIN_MS);
+    if (kind === "sync" && this.#chance.happens(0.5)) this.#later(afterMs, () => node.crash("power"));
   }
 
   /** A disk that fills up; half of the time the agent is told so in time, else it runs into the wall. */
