@@ -1,5 +1,8 @@
 /** SIGKILL at uniformly random instants, agents and hub in turn, while every till sells without a pause and queues drain. */
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import type { ChanceStream } from "../../sim/world/chance.ts";
+import { killWhileStarting } from "./early-kill.ts";
 import { Counts, chanceOf, type LaneOptions, type LaneResult, said } from "./lane.ts";
 import { closed, Shop } from "./shop.ts";
 import type { Till } from "./till.ts";
@@ -11,6 +14,10 @@ export interface KillsOptions extends LaneOptions {
 
 /** Each kill comes at a random instant of this after the one before. */
 const WITHIN_MS = 2_000;
+/** Of the starts after a kill, this share is killed as well: further kills, which are not among those asked for. */
+const KILLED_WHILE_STARTING = 0.25;
+/** From having the data folder to being ready. */
+const START_MS = 250;
 /** After so many kills everything comes to rest and is accounted for. */
 const ACCOUNT_EVERY = 20;
 const AMOUNT_MINOR = { least: 100, most: 4_900 } as const;
@@ -76,15 +83,32 @@ async function killInTurn({ shop, first, count, seed, counts }: Stretch): Promis
     if (kill % 2 === 0) {
       counts.add("hub-killed");
       await shop.killHub();
-      await shop.hub.startHub();
+      const start = () => shop.hub.startHub();
+      await startAgain({ counts, chance, what: "hub", dataDir: join(shop.hub.folder, "hub"), start });
       continue;
     }
     const till = chance.pick(shop.tills);
     counts.add("agent-killed");
     counts.add(`agent-killed:${await whatItDid(till)}`);
     await till.counter.program("agent").stop("SIGKILL");
-    await till.restart();
+    const start = () => till.restart();
+    await startAgain({ counts, chance, what: "agent", dataDir: till.counter.agentFolder, start });
   }
+}
+
+interface Start {
+  readonly counts: Counts;
+  readonly chance: ChanceStream;
+  readonly what: "agent" | "hub";
+  readonly dataDir: string;
+  readonly start: () => Promise<void>;
+}
+
+/** Now and then it is killed once more on its way up. */
+async function startAgain({ counts, chance, what, dataDir, start }: Start): Promise<void> {
+  const afterMs = chance.below(START_MS);
+  if (!chance.happens(KILLED_WHILE_STARTING)) await start();
+  else if (await killWhileStarting({ dataDir, start, afterMs })) counts.add(`${what}-killed-while-starting`);
 }
 
 /** For the report alone: the kill follows some milliseconds later. */
