@@ -142,12 +142,14 @@ function databaseFiles(folder: string, name: string): readonly string[] {
   return [`${name}.db`, `${name}.db-wal`].map((file) => join(folder, file)).filter((file) => existsSync(file));
 }
 
+/** As `Till.supervise` does for the agent. */
 async function superviseHub({ shop, counts }: Running, over: AbortSignal): Promise<void> {
-  while (!over.aborted) {
-    if (shop.hub.program("hub").hasEnded) {
-      counts.add("hub-started-again");
-      await shop.hub.startHub();
-    }
+  for (;;) {
+    const isLast = over.aborted;
     await delay(SUPERVISED_EVERY_MS);
+    if (shop.hub.program("hub").hasEnded) {
+      await shop.hub.startHub();
+      counts.add("hub-started-again");
+    } else if (isLast) return;
   }
 }

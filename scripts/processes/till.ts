@@ -118,7 +118,10 @@ export class Till implements AsyncDisposable {
   /** Starts the agent whenever it has ended, and again when it does not start, as the system's own supervisor does. */
   async supervise(over: AbortSignal, onStart: (outcome: "started" | "not-started") => void): Promise<void> {
     let inVain = 0;
-    while (!over.aborted || this.counter.program("agent").hasEnded) {
+    for (;;) {
+      // Whoever says that it is over may have seen the agent's last word a moment before its end is known here.
+      const isLast = over.aborted;
+      await delay(SUPERVISED_EVERY_MS);
       if (this.counter.program("agent").hasEnded) {
         try {
           await this.restart();
@@ -129,8 +132,7 @@ export class Till implements AsyncDisposable {
           inVain += 1;
           if (inVain >= STARTS_IN_VAIN_MAX) throw error;
         }
-      }
-      await delay(SUPERVISED_EVERY_MS);
+      } else if (isLast) return;
     }
   }
 
