@@ -292,7 +292,13 @@ export class PaymentDesk implements Payments {
 
   /** The disk took not even the intent, and said so: no card was asked for, and the next payment may go better. */
   #neverBegan(id: PaymentId, error: unknown): boolean {
-    return isFault(error, ...NOTHING_TAKEN) && this.#entries(id).length === 0;
+    if (!isFault(error, ...NOTHING_TAKEN)) return false;
+    try {
+      return this.#entries(id).length === 0;
+    } catch {
+      // Nor can it be read: what it holds is not known.
+      return false;
+    }
   }
 
   /** What may be given back, as far as this terminal knows; the hub has the last word. */

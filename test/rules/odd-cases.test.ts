@@ -200,6 +200,20 @@ describe("a disk that is full for a while", () => {
     expect(await till.sell("P-1")).toMatchObject({ status: "approved" });
   });
 
+  test("ends the agent when it cannot be read either: whether the intent is stored is then not known", async () => {
+    await using till = new Till();
+    till.appendsRefused = 1;
+    const read = till.journal.entriesOf.bind(till.journal);
+    const sale = till.sell("P-1");
+    till.journal.entriesOf = () => {
+      throw new Fault("journal.failed", "cannot be read");
+    };
+    await expect(sale).rejects.toMatchObject({ code: "journal.full" });
+    await till.clock.advance(100);
+    till.journal.entriesOf = read;
+    expect(till.fatal).toMatchObject([{ code: "journal.full" }]);
+  });
+
   test("ends the agent when a payment is under way: what the card said cannot be kept", async () => {
     await using till: Till = new Till({
       onStage(stage) {
