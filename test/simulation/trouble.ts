@@ -121,9 +121,13 @@ export class Trouble {
         terminal.node.clock.stepWall(chance.between(-6 * 60, 6 * 60) * MINUTE_MS);
       },
       "answers-lost": () => {
-        this.#shop.lost.set(terminal.node.name, chance.pick(["receipt", "receipt", "lease", "authorisation.response"]));
+        this.#shop.lost.set(
+          terminal.node.name,
+          chance.pick(["receipt", "receipt", "receipt", "lease", "authorisation.response"]),
+        );
         world.count("terminal.answers-lost");
-        this.#later(forMs, () => this.#shop.lost.delete(terminal.node.name));
+        // Longer than an outage, so that links come and go meanwhile.
+        this.#later(2 * forMs, () => this.#shop.lost.delete(terminal.node.name));
       },
       revoked: () => this.#revoke(terminal, forMs),
     };
