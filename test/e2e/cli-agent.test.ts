@@ -55,7 +55,7 @@ test("status, devices and the queue are told in words and as JSON", async () => 
   const status = await tillway("status");
   expect(status).toMatchObject({ code: 0, err: "" });
   expect(status.out).toMatch(
-    /^selling {3}stopped: no card reader is configured; add one to devices\nterminal {2}till-1, version /,
+    /^selling {3}stopped: no card reader or scanner is configured; add one to devices\nterminal {2}till-1, version /,
   );
   StatusSchema.parse(JSON.parse((await tillway("status", "--json")).out));
   expect((await tillway("devices")).out).toMatch(/^printer {2}(?:absent|opening) {2}serial:\/dev\/tillway-none {2}/);
@@ -93,7 +93,7 @@ test("the doctor says that the hub does not know this terminal, and what the pri
   );
   expect(out).toMatch(/^ok {3}clock: agrees with the hub's$/m);
   expect(out).toMatch(/^FAIL printer: .*no such port/m);
-  expect(out).toMatch(/^FAIL agent: running, selling stopped: no card reader is configured/m);
+  expect(out).toMatch(/^FAIL agent: running, selling stopped: no card reader or scanner is configured/m);
 });
 
 test("SIGTERM drains, gives everything back and ends with 0", async () => {
