@@ -290,13 +290,14 @@ export class PaymentDesk implements Payments {
     return archived && archivedView(id, archived);
   }
 
-  /** The disk took not even the intent, and said so: no card was asked for, and the next payment may go better. */
+  /**
+   * The disk took not even the intent, and said so: no card was asked for, and the next payment may go better. Where it
+   * cannot be read either, nothing is known.
+   */
   #neverBegan(id: PaymentId, error: unknown): boolean {
-    if (!isFault(error, ...NOTHING_TAKEN)) return false;
     try {
-      return this.#entries(id).length === 0;
+      return isFault(error, ...NOTHING_TAKEN) && this.#entries(id).length === 0;
     } catch {
-      // Nor can it be read: what it holds is not known.
       return false;
     }
   }

@@ -11,7 +11,7 @@ import type { Frame } from "./frames.ts";
 export const HUB = "hub";
 const SWEEP_EVERY_MS = 600_000;
 /** What a broker delivers once more to a terminal that connects. */
-const REMEMBERED_MAX = 30;
+const REMEMBERED_MAX = 100;
 
 export interface HubNodeOptions {
   readonly keys: HubKeys;
@@ -79,7 +79,7 @@ async function serve({ core, context, options, from, frame, send }: Serving): Pr
       // A terminal's topic is its id: a copy of it hears what the other is told.
       for (const to of options.listeners(from)) if (!options.isLost(to, answer.type)) send(down, to);
       const remembered = options.remembered(from);
-      if (remembered.push(down) > REMEMBERED_MAX) remembered.shift();
+      if (answer.type !== "lease" && remembered.push(down) > REMEMBERED_MAX) remembered.shift();
     }
   } catch (error) {
     if (!isFault(error)) {

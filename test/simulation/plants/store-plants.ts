@@ -27,11 +27,12 @@ export const STORE_PLANTS: readonly Plant[] = [
   },
   {
     name: "failed-commit-taken-for-nothing-stored",
-    shippedBy: "MQTT.js #1457: what failed once is sent again under a new name, though it had been stored",
-    file: COMMIT,
-    find: "return this.fail(",
-    replace: `if (fault) return new Fault("journal.full", fault.message);
-      return this.fail(`,
+    shippedBy: "MQTT.js #1457, odoo PR #288974: what failed is told to have failed, though it is on the disk",
+    file: "agent/payment/desk.ts",
+    find: "reject(error);\n        this.#options.log.error(",
+    replace: `const failed = this.#running.get(id);
+        if (failed) resolve({ ...this.#runningView(id, failed), status: "aborted" });
+        this.#options.log.error(`,
     seed: "1",
   },
   {
