@@ -290,10 +290,7 @@ export class PaymentDesk implements Payments {
     return archived && archivedView(id, archived);
   }
 
-  /**
-   * The disk took not even the intent, and said so: no card was asked for, and the next payment may go better. Where it
-   * cannot be read either, nothing is known.
-   */
+  /** The disk took not even the intent, and said so: no card was asked for. Where it cannot be read, nothing is known. */
   #neverBegan(id: PaymentId, error: unknown): boolean {
     try {
       return isFault(error, ...NOTHING_TAKEN) && this.#entries(id).length === 0;
