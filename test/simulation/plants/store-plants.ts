@@ -30,8 +30,7 @@ export const STORE_PLANTS: readonly Plant[] = [
     shippedBy: "MQTT.js #1457, odoo PR #288974: what failed is told to have failed, though it is on the disk",
     file: "agent/payment/desk.ts",
     find: "reject(error);\n        this.#options.log.error(",
-    replace: `const failed = this.#running.get(id);
-        if (failed) resolve({ ...this.#runningView(id, failed), status: "aborted" });
+    replace: `resolve({ id, ...asked, status: "aborted", ticket: "none", startedAt: this.#at() });
         this.#options.log.error(`,
     seed: "1",
   },
