@@ -1,6 +1,6 @@
 /** How fast a simulated day passes: one terminal with its hub, journal and ledger included; and how many faults a second. */
 import { SimulatedDisk } from "../../sim/world/disk.ts";
-import { FAULT_CLASSES } from "../../test/simulation/plan.ts";
+import { FAULT_CLASSES } from "../../test/simulation/fault-classes.ts";
 import { runSeed, type SeedReport } from "../../test/simulation/run-seed.ts";
 import { buildVfs } from "../lib/build-vfs.ts";
 import { type Figure, measured } from "./figures.ts";

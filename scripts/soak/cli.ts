@@ -1,7 +1,7 @@
 /** `tillway soak`: simulated days from many seeds, each judged by every oracle; and the planted bugs that prove the eyes. */
 import { availableParallelism } from "node:os";
 import { type Command, InvalidArgumentError } from "commander";
-import { FAULT_CLASSES, type FaultClass } from "../../test/simulation/plan.ts";
+import { classHits, FAULT_CLASSES, type FaultClass } from "../../test/simulation/fault-classes.ts";
 import { printFigures } from "../bench/figures.ts";
 
 interface SoakFlags {
@@ -68,6 +68,8 @@ async function run(flags: SoakFlags): Promise<void> {
     onProgress,
   });
   printFigures(soakFigures(result), { json: flags.json ?? false });
+  const unhit = classHits(result.counts).filter(({ name, hits }) => hits === 0 && !flags.without.includes(name));
+  if (unhit.length > 0) onProgress(`NEVER HIT, so nothing is proven of: ${unhit.map(({ name }) => name).join(", ")}`);
   const speed = result.simulatedMs / result.wallMs;
   onProgress(
     `${result.accepted} sales accepted, ${result.refused} of them refused later with a reason, ${result.lostWithDisk} gone with a disk that was replaced by an old copy; ${speed.toFixed(0)} times real time`,

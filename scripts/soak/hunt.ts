@@ -1,6 +1,6 @@
 /** Runs seeds with a planted bug until an oracle sees it: a simulator that catches none of them proves nothing. */
 import { Fault, isFault } from "../../base/fault.ts";
-import type { FaultClass } from "../../test/simulation/plan.ts";
+import type { FaultClass } from "../../test/simulation/fault-classes.ts";
 import type { Plant } from "../../test/simulation/plants/plant.ts";
 import { PLANTS } from "../../test/simulation/plants/plants.ts";
 import type { Order } from "./orders.ts";

@@ -1,6 +1,6 @@
 /** What a soak's parent and its workers say to each other. */
 import { z } from "zod";
-import { FAULT_CLASSES } from "../../test/simulation/plan.ts";
+import { FAULT_CLASSES } from "../../test/simulation/fault-classes.ts";
 import type { SeedReport } from "../../test/simulation/run-seed.ts";
 
 export const OrderSchema = z.strictObject({

@@ -1,5 +1,5 @@
 /** Makes a failing seed smaller: fewer sales, then fewer kinds of faults, as long as it still fails. */
-import { FAULT_CLASSES, type FaultClass } from "../../test/simulation/plan.ts";
+import { FAULT_CLASSES, type FaultClass } from "../../test/simulation/fault-classes.ts";
 import type { Order, WorkerReport } from "./orders.ts";
 
 /** Runs that shrinking may take. */

@@ -1,7 +1,7 @@
 /** Many seeds, many worlds: runs them, adds up what happened, and stops at nothing until all are done. */
 import { isFault } from "../../base/fault.ts";
 import { Counts } from "../../sim/world/counts.ts";
-import type { FaultClass } from "../../test/simulation/plan.ts";
+import { classHits, type FaultClass } from "../../test/simulation/fault-classes.ts";
 import type { Figure } from "../bench/figures.ts";
 import type { Order, WorkerReport } from "./orders.ts";
 import { Pool } from "./pool.ts";
@@ -138,6 +138,7 @@ export function soakFigures({ seeds, sales, failures, counts }: SoakResult): Fig
     figure("soak.seeds", seeds, "seeds"),
     figure("soak.sales", sales, "sales"),
     figure("soak.violations", failures.length, "seeds"),
+    ...classHits(counts).map(({ name, hits }) => figure(`soak.class.${name}`, hits, "hits")),
     ...Object.entries(counts).map(([name, hits]) => figure(`soak.faults.${name}`, hits, "hits")),
   ];
 }

@@ -33,6 +33,8 @@ export interface Paper {
   readonly complete: boolean;
 }
 
+export type CounterFault = "printer.paper-out" | "printer.answer-lost" | "card.pulled" | "card.answer-lost";
+
 /** How long a command to a card takes, and a ticket, in simulated milliseconds. */
 const COMMAND_MS = 8;
 const TICKET_MS = 900;
@@ -47,10 +49,12 @@ export class Counter {
   /** How likely the answer to a command does not come back from the card, which carried it out all the same. */
   hiccup = 0;
   readonly #chance: ChanceStream;
+  readonly #count: (fault: CounterFault) => void;
   readonly #waiting = new Set<() => void>();
 
-  constructor(chance: ChanceStream) {
+  constructor(chance: ChanceStream, count: (fault: CounterFault) => void) {
     this.#chance = chance;
+    this.#count = count;
   }
 
   present(means: { readonly card?: CardInReader; readonly code?: string }): void {
@@ -84,7 +88,7 @@ export class Counter {
       awaitCard: async (signal) => {
         const card = await this.#take(signal, () => this.card);
         this.card = undefined;
-        return session(card, context, () => this.#chance.happens(this.hiccup));
+        return session({ card, context, count: this.#count, isLost: () => this.#chance.happens(this.hiccup) });
       },
     };
   }
@@ -128,14 +132,20 @@ export class Counter {
       status: async () => ({ online: true, paper: "ok", coverOpen: false }),
       print: async (document, { beforeFirstByte }) => {
         const chance = this.#chance;
-        if (chance.happens(this.printing.paperOut)) return fail<PrintFailure>({ why: "paper-out", printed: "nothing" });
+        if (chance.happens(this.printing.paperOut)) {
+          this.#count("printer.paper-out");
+          return fail<PrintFailure>({ why: "paper-out", printed: "nothing" });
+        }
         await beforeFirstByte();
         if (!context.isAlive()) throw new Fault("aborted", "the machine is gone");
         const lost = chance.happens(this.printing.lost);
         // From the first byte on something may be on paper, whatever becomes of the agent.
         const at = this.papers.push({ document, complete: false }) - 1;
         await busy(TICKET_MS / 2);
-        if (lost) return fail<PrintFailure>({ why: "lost", printed: "unknown" });
+        if (lost) {
+          this.#count("printer.answer-lost");
+          return fail<PrintFailure>({ why: "lost", printed: "unknown" });
+        }
         await busy(TICKET_MS / 2);
         this.papers[at] = { document, complete: true };
         return ok(undefined);
@@ -144,7 +154,14 @@ export class Counter {
   }
 }
 
-function session(card: CardInReader, context: NodeContext, isLost: () => boolean): CardSession {
+interface Dialogue {
+  readonly card: CardInReader;
+  readonly context: NodeContext;
+  readonly count: (fault: CounterFault) => void;
+  readonly isLost: () => boolean;
+}
+
+function session({ card, context, count, isLost }: Dialogue): CardSession {
   const removed = new AbortController();
   let commands = 0;
   return {
@@ -154,14 +171,16 @@ function session(card: CardInReader, context: NodeContext, isLost: () => boolean
       if (signal.aborted) throw abortFault(signal);
       commands += 1;
       if (commands > (card.pulledAfter ?? Number.POSITIVE_INFINITY)) {
+        if (!removed.signal.aborted) count("card.pulled");
         const pulled = new Fault("card.removed", "the card was pulled");
         removed.abort(pulled);
         throw pulled;
       }
       await new Promise<void>((resolve) => context.clock.after(COMMAND_MS, resolve));
       const response = card.respond(command);
-      if (isLost()) throw new Fault("card.mute", "the card gave no answer");
-      return response;
+      if (!isLost()) return response;
+      count("card.answer-lost");
+      throw new Fault("card.mute", "the card gave no answer");
     },
     async [Symbol.asyncDispose]() {},
   };

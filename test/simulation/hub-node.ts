@@ -20,6 +20,8 @@ export interface HubNodeOptions {
   readonly onCore: (core: HubCore, database: Sqlite) => void;
   /** What a terminal sent was refused. */
   readonly onRefused: (fault: Fault) => void;
+  /** A broker had acknowledged what the hub then did not take. */
+  readonly onUnseen: () => void;
   /** All nodes that listen as the terminal that this one says it is. */
   readonly listeners: (from: string) => readonly string[];
   /** Messages of this type do not reach that node just now. */
@@ -82,6 +84,7 @@ async function serve({ core, context, options, from, frame, send }: Serving): Pr
       if (answer.type !== "lease" && remembered.push(down) > REMEMBERED_MAX) remembered.shift();
     }
   } catch (error) {
+    if (options.taken === "on-arrival") options.onUnseen();
     if (!isFault(error)) {
       // A bug of the hub must not look like a refusal.
       if (context.isAlive()) throw error;

@@ -1,40 +1,7 @@
 /** What a seed does to its world: which faults may come, how often, and what the customers want. All drawn at the start. */
 import type { ChanceStream } from "../../sim/world/chance.ts";
 import type { LinkQuality } from "../../sim/world/network.ts";
-
-/** Whatever may go wrong, by name; a seed has some of them. */
-export const FAULT_CLASSES = [
-  "loss",
-  "delay",
-  "repeat",
-  "reorder",
-  "corruption",
-  "cut",
-  "half-open",
-  "hub-power-cut",
-  "hub-killed",
-  "terminal-power-cut",
-  "terminal-killed",
-  "crash-in-call",
-  "crash-after-send",
-  "disk-error",
-  "disk-full",
-  "clock-step",
-  "clock-drift",
-  "old-copy",
-  "hub-old-copy",
-  "cloned-terminal",
-  "cloned-phone",
-  "printer",
-  "pulled-card",
-  "reader-hiccup",
-  "answers-lost",
-  "broker",
-  "revoked",
-  "bad-entry",
-  "new-disk",
-] as const;
-export type FaultClass = (typeof FAULT_CLASSES)[number];
+import { FAULT_CLASSES, type FaultClass } from "./fault-classes.ts";
 
 /** So likely each class is part of a seed: few enough that what one does alone is seen, many enough that they meet. */
 const CLASS_PROBABILITY = 0.35;

@@ -3,9 +3,10 @@ import { reasonOf } from "../../base/fault.ts";
 import type { CountsTable } from "../../sim/world/counts.ts";
 import type { SimulatedDisk } from "../../sim/world/disk.ts";
 import { Cashier } from "./cashier.ts";
+import type { FaultClass } from "./fault-classes.ts";
 import { LaneWatch } from "./lane-watch.ts";
 import { judge } from "./oracles.ts";
-import { type FaultClass, makePlan } from "./plan.ts";
+import { makePlan } from "./plan.ts";
 import { Shop } from "./shop.ts";
 import { Trouble } from "./trouble.ts";
 

@@ -77,10 +77,12 @@ export class Terminal {
     return this.restored || this.forked;
   }
 
-  sent(frame: Frame): void {
-    if (this.diesAtChange === 0 || frame.frame !== "up" || frame.text.includes('"type":"presence"')) return;
+  /** True when its machine will die of what it does next. */
+  sent(frame: Frame): boolean {
+    if (this.diesAtChange === 0 || frame.frame !== "up" || frame.text.includes('"type":"presence"')) return false;
     this.node.volume.setFaults({ crashAtChange: this.diesAtChange });
     this.diesAtChange = 0;
+    return true;
   }
 
   over(): void {
@@ -148,6 +150,7 @@ export class Shop implements Disposable {
           this.hub = core;
           this.hubDatabase = database;
         },
+        onUnseen: () => world.count("broker.acknowledged-unseen"),
         onRefused: ({ code }) => this.refused.set(code, (this.refused.get(code) ?? 0) + 1),
       }),
     );
@@ -223,7 +226,7 @@ export class Shop implements Disposable {
 
   #spawn(identity: Identity, name: string): Terminal {
     const { world } = this;
-    const counter = new Counter(world.chance.stream(`counter of ${name}`));
+    const counter = new Counter(world.chance.stream(`counter of ${name}`), (fault) => world.count(fault));
     const node = world.spawn(
       name,
       terminalNode({
@@ -231,7 +234,9 @@ export class Shop implements Disposable {
         counter,
         boot: (context) => this.#bootOf(context),
         freeBytes: () => terminal.freeBytes(),
-        onSent: (frame) => terminal.sent(frame),
+        onSent: (frame) => {
+          if (terminal.sent(frame)) world.count("terminal.crash-after-send");
+        },
         onCore: (core) => {
           terminal.core = core;
         },

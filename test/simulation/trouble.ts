@@ -3,10 +3,12 @@ import { assert } from "../../base/assert.ts";
 import type { TerminalId } from "../../base/ids.ts";
 import type { HubCore } from "../../hub/hub-core.ts";
 import type { ChanceStream } from "../../sim/world/chance.ts";
+import type { CrashKind } from "../../sim/world/disk.ts";
 import { GOOD_LINK } from "../../sim/world/network.ts";
 import type { WorldNode } from "../../sim/world/node.ts";
+import type { FaultClass } from "./fault-classes.ts";
 import { HUB } from "./hub-node.ts";
-import type { FaultClass, PlannedSale } from "./plan.ts";
+import type { PlannedSale } from "./plan.ts";
 import type { Shop, Terminal } from "./shop.ts";
 
 const MINUTE_MS = 60_000;
@@ -107,10 +109,10 @@ export class Trouble {
         world.network.halfOpen(from, to);
         healLater();
       },
-      "hub-power-cut": () => hub.crash("power"),
-      "hub-killed": () => hub.crash("process"),
-      "terminal-power-cut": () => terminal.node.crash("power"),
-      "terminal-killed": () => terminal.node.crash("process"),
+      "hub-power-cut": () => this.#crash(hub, "power", "hub.power-cut"),
+      "hub-killed": () => this.#crash(hub, "process", "hub.killed"),
+      "terminal-power-cut": () => this.#crash(terminal.node, "power", "terminal.power-cut"),
+      "terminal-killed": () => this.#crash(terminal.node, "process", "terminal.killed"),
       "crash-in-call": () => this.#victim(terminal).volume.setFaults({ crashAtChange: chance.between(1, 60) }),
       "crash-after-send": () => {
         terminal.diesAtChange = chance.between(1, 4);
@@ -132,6 +134,11 @@ export class Trouble {
       revoked: () => this.#revoke(terminal, forMs),
     };
     strikes[name]();
+  }
+
+  #crash(node: WorldNode, kind: CrashKind, counted: string): void {
+    if (node.state === "running" || node.state === "starting") this.#shop.world.count(counted);
+    node.crash(kind);
   }
 
   /** For a while the hub refuses whatever this terminal says. */
@@ -219,6 +226,7 @@ export class Trouble {
     world.timeline.after(restoredAt, () => {
       if (this.#over) return;
       terminal.restored = true;
+      world.count("terminal.old-copy");
       terminal.node.crash("power");
       terminal.node.volume.restore("morning");
     });
@@ -233,6 +241,7 @@ export class Trouble {
     world.timeline.after(copiedAt + this.#chance.between(0, openMs / 2), () => {
       if (this.#over) return;
       this.#shop.hubRestored = true;
+      world.count("hub.old-copy");
       hub.crash("power");
       hub.volume.restore("backup");
     });
