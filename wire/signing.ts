@@ -86,7 +86,19 @@ export const newSigningKeys = (): SigningKeys => generateKeyPairSync("ed25519");
 /** Keys as text: SPKI and PKCS#8 DER in base64. */
 export const publicKeyText = (key: KeyObject): string => toBase64(key.export({ type: "spki", format: "der" }));
 export const privateKeyText = (key: KeyObject): string => toBase64(key.export({ type: "pkcs8", format: "der" }));
-export const readPublicKey = (text: string): KeyObject =>
-  createPublicKey({ key: Buffer.from(fromBase64(text)), type: "spki", format: "der" });
+/** The keys of those who speak are read anew with each of their messages, which costs as much as checking a signature. */
+const KEYS_REMEMBERED_MAX = 1_024;
+const remembered = new Map<string, KeyObject>();
+
+/** A public key from its text; the last ones that were asked for are remembered. */
+export function readPublicKey(text: string): KeyObject {
+  const known = remembered.get(text);
+  if (known) return known;
+  const key = createPublicKey({ key: Buffer.from(fromBase64(text)), type: "spki", format: "der" });
+  const [oldest] = remembered.keys();
+  if (oldest !== undefined && remembered.size >= KEYS_REMEMBERED_MAX) remembered.delete(oldest);
+  remembered.set(text, key);
+  return key;
+}
 export const readPrivateKey = (text: string): KeyObject =>
   createPrivateKey({ key: Buffer.from(fromBase64(text)), type: "pkcs8", format: "der" });

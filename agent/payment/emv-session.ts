@@ -2,7 +2,7 @@
  * A sale's card, from the first command to the last: the EMV kernel's phases in the order in which the purchase asks for
  * them, and what the sale keeps of them. What the kernel decides is its own; this file performs and collects.
  */
-import { createHmac } from "node:crypto";
+import { createHmac, createSecretKey } from "node:crypto";
 import { assert } from "../../base/assert.ts";
 import { fromHex, toHex } from "../../base/bytes.ts";
 import type { RandomBytes } from "../../base/ids.ts";
@@ -254,7 +254,7 @@ const failedCheck = (online: OnlineResult, tvr: Uint8Array): RefusedBy | undefin
 
 /** Tells cards apart, tells nothing else. */
 export const cardTokenOf = (pan: string, key: Uint8Array): string =>
-  createHmac("sha256", key).update(pan).digest("hex");
+  createHmac("sha256", createSecretKey(key)).update(pan).digest("hex");
 
 function cardDataOf(values: ReadonlyMap<Tag, Uint8Array>): CardData {
   const [pan, expiry] = [values.get(0x5a), values.get(0x5f24)];

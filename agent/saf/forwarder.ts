@@ -187,6 +187,7 @@ class Drain implements Forwarder {
 
   queued(reopened: readonly number[]): void {
     for (const sequence of reopened) if (this.#underway.batchOf(sequence)) this.#reopened.add(sequence);
+    this.#next.grown();
     if (reopened.length > 0) this.#next.rereadFrom(Math.min(...reopened));
     this.wake();
   }

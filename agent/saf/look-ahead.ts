@@ -23,14 +23,22 @@ export class LookAhead {
   #entries: ForwardableEntry[] = [];
   /** Everything up to this sequence was read. */
   #cursor = 0;
+  /** There was nothing behind the cursor when it was last read. */
+  #atEnd = false;
 
   constructor(read: ReadQueue, underway: Underway) {
     this.#read = read;
     this.#underway = underway;
   }
 
+  /** The queue has new entries behind all others. */
+  grown(): void {
+    this.#atEnd = false;
+  }
+
   /** Reads again from this sequence on: it, or one after it, came to wait anew. */
   rereadFrom(sequence: number): void {
+    this.#atEnd = false;
     if (sequence > this.#cursor) return;
     this.#cursor = sequence - 1;
     this.#entries = this.#entries.filter((entry) => entry.sequence < sequence);
@@ -67,8 +75,10 @@ export class LookAhead {
     const known = this.#entries.length;
     if (known >= LOOK_AHEAD_MAX) return false;
     while (this.#entries.length === known) {
+      if (this.#atEnd) return false;
       const next = this.#read(READ_ENTRIES, this.#cursor);
       const last = next.at(-1);
+      this.#atEnd = next.length < READ_ENTRIES;
       if (last === undefined) return false;
       this.#cursor = last.sequence;
       for (const entry of next) if (this.#underway.batchOf(entry.sequence) === undefined) this.#entries.push(entry);

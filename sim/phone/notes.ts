@@ -8,7 +8,14 @@ import { toHex } from "../../base/bytes.ts";
 import { Fault } from "../../base/fault.ts";
 import type { RandomBytes } from "../../base/ids.ts";
 import { type Money, toDecimal } from "../../base/money.ts";
-import { type Challenge, decodeChallenge, openAllowance, type Spending, signNote } from "../../wire/offline-note.ts";
+import {
+  type Allowance,
+  type Challenge,
+  decodeChallenge,
+  openAllowance,
+  type Spending,
+  signNote,
+} from "../../wire/offline-note.ts";
 import {
   AllowanceIdSchema,
   type AllowanceRequest,
@@ -89,7 +96,11 @@ export function createNoteWallet(options: NoteWalletOptions): NoteWallet {
   const { payerKey, hubSigningKey, store } = options;
   const stateOf = (): WalletState => WalletStateSchema.parse(JSON.parse(store.load() ?? "{}"));
   const save = (state: WalletState) => store.save(JSON.stringify(state));
-  const allowanceOf = (held: Held) => openAllowance(held.allowance, hubSigningKey).allowance;
+  let opened: { readonly text: string; readonly allowance: Allowance } | undefined;
+  const allowanceOf = ({ allowance: text }: Held): Allowance => {
+    if (opened?.text !== text) opened = { text, allowance: openAllowance(text, hubSigningKey).allowance };
+    return opened.allowance;
+  };
   return {
     ask(amount, random) {
       const state = stateOf();

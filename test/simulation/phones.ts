@@ -15,6 +15,8 @@ const ALLOWANCE = money(4_000n, "EUR");
 const CODE_CAP = "6000";
 /** A phone looks for its hub as often as this. */
 const PREPARE_EVERY_MS = 300_000;
+/** And at every so manieth look it asks what was paid and taken back. */
+const NOTICES_EVERY = 3;
 const ANSWER_WITHIN_MS = 10_000;
 
 export interface ShopPhoneOptions {
@@ -33,6 +35,7 @@ export class ShopPhone {
   /** What the phone pays notes from; after a theft there are two of it. */
   readonly wallets: NoteWallet[];
   readonly #options: ShopPhoneOptions;
+  #looks = 0;
 
   /** Enrols at a hub that runs. */
   constructor(options: ShopPhoneOptions, hub: HubCore, accountId: string) {
@@ -90,7 +93,8 @@ export class ShopPhone {
   async #prepare(): Promise<void> {
     try {
       await this.phone.settle();
-      await this.phone.fetchNotices();
+      this.#looks += 1;
+      if (this.#looks % NOTICES_EVERY === 0) await this.phone.fetchNotices();
       if (!this.code()) await this.phone.register({ capMinor: CODE_CAP, currency: EUR });
       await this.#askAllowance();
     } catch (error) {
