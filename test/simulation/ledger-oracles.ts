@@ -1,4 +1,6 @@
 /** What the hub's books must say once all is at rest, beside each sale's own posting: whose money moved, and none is held. */
+import { fromHex, toHex } from "../../base/bytes.ts";
+import { decodeTlv } from "../../protocols/emv/ber-tlv.ts";
 import type { EntryOf } from "../../wire/journal-entry.ts";
 import type { SaleRecord } from "./cashier.ts";
 import { type Evidence, entriesOf, find, keyOf } from "./evidence.ts";
@@ -73,7 +75,7 @@ function judgeCard(evidence: Evidence, { record, decision, name }: Judging): str
   if (!card) return code || note ? [] : [`${name}: approved, and paid with nothing`];
   const { shop, database } = evidence;
   const number = shop.customers.findIndex(({ pan }) => pan.slice(-4) === card.maskedPan.slice(-4));
-  const atc = Number.parseInt(ATC.exec(card.iccData)?.[1] ?? "", 16);
+  const atc = counterIn(card.iccData);
   // A card that begins a dialogue and gets no further bears the counter of the one before.
   const agreed = shop.customers[number]?.dialogues.some(
     (each) => each.card.atc === atc && each.card.cryptograms.TC > 0,
@@ -91,5 +93,8 @@ function judgeCard(evidence: Evidence, { record, decision, name }: Judging): str
   return [...wrong, ...others.map((account) => `${name}: paid by card ${card.maskedPan}, and ${account} was debited`)];
 }
 
-/** Tag 9F36, two bytes. */
-const ATC = /9F3602([0-9A-F]{4})/i;
+/** The card's application transaction counter. */
+function counterIn(iccData: string): number | undefined {
+  const counter = decodeTlv(fromHex(iccData)).find(({ tag }) => tag === 0x9f36);
+  return counter && "value" in counter ? Number.parseInt(toHex(counter.value), 16) : undefined;
+}
