@@ -14,9 +14,9 @@ const CLAIM_VALID_MS = 3_600_000;
 const ALLOWANCE = money(4_000n, "EUR");
 const CODE_CAP = "6000";
 /** A phone looks for its hub as often as this. */
-const PREPARE_EVERY_MS = 300_000;
+const PREPARE_EVERY_MS = 480_000;
 /** And at every so manieth look it asks what was paid and taken back. */
-const NOTICES_EVERY = 3;
+const NOTICES_EVERY = 2;
 const ANSWER_WITHIN_MS = 10_000;
 
 export interface ShopPhoneOptions {

@@ -142,7 +142,7 @@ function makeSale(chance: ChanceStream, parts: SaleParts): PlannedSale {
   const pulledAfter = chance.between(0, COMMANDS_MAX);
   const refunded = chance.pick(REFUNDS);
   const refunds = Array.from({ length: refunded }, () => ({
-    afterMs: chance.between(10, 1_800) * 1_000,
+    afterMs: chance.between(10, 600) * 1_000,
     minor: BigInt(chance.between(1, minor)),
   }));
   const cancelled = chance.happens(0.1);
