@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { abortable, deadline, ManualClock, sleep } from "./clock.ts";
+import { abortable, deadline, eitherOf, ManualClock, sleep } from "./clock.ts";
 import { Fault } from "./fault.ts";
 
 describe("a clock that tests advance", () => {
@@ -60,5 +60,31 @@ describe("a deadline", () => {
     await clock.advance(200);
     expect(first.signal.reason).toMatchObject({ code: "card.removed" });
     expect(second.signal.aborted).toBe(false);
+  });
+});
+
+describe("either of some signals", () => {
+  const faultOf = (text: string) => new Fault("aborted", text);
+
+  test("aborts with the first that does, for its reason", () => {
+    const [one, two] = [new AbortController(), new AbortController()];
+    using either = eitherOf(one.signal, two.signal);
+    expect(either.signal.aborted).toBe(false);
+    two.abort(faultOf("two"));
+    one.abort(faultOf("one"));
+    expect(either.signal.reason).toMatchObject({ message: "two" });
+  });
+
+  test("is aborted already when one of them is", () => {
+    using either = eitherOf(new AbortController().signal, AbortSignal.abort(faultOf("before")));
+    expect(either.signal.reason).toMatchObject({ message: "before" });
+  });
+
+  test("has let go of them once it is disposed of", () => {
+    const one = new AbortController();
+    const either = eitherOf(one.signal);
+    either[Symbol.dispose]();
+    one.abort(faultOf("late"));
+    expect(either.signal.aborted).toBe(false);
   });
 });

@@ -110,6 +110,26 @@ export function deadline(clock: Clock, delayMs: number, parent?: AbortSignal): {
   };
 }
 
+/**
+ * A signal that aborts with the first of these, until it is disposed of. In place of AbortSignal.any, which Node keeps for
+ * as long as somebody listens, even when nobody can abort it any more.
+ */
+export function eitherOf(...parents: readonly AbortSignal[]): { readonly signal: AbortSignal } & Disposable {
+  const controller = new AbortController();
+  const stops = parents.map((parent) => {
+    const onAbort = () => controller.abort(parent.reason);
+    if (parent.aborted) onAbort();
+    parent.addEventListener("abort", onAbort, { once: true });
+    return () => parent.removeEventListener("abort", onAbort);
+  });
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]() {
+      for (const stop of stops) stop();
+    },
+  };
+}
+
 /** Races a promise that cannot be cancelled against a signal; the loser's rejection is swallowed. */
 export function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {

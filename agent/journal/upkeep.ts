@@ -3,7 +3,7 @@
  * entries into archives. A sale's commit pays for none of it.
  */
 import type { KeyObject } from "node:crypto";
-import type { Clock } from "../../base/clock.ts";
+import { type Clock, eitherOf } from "../../base/clock.ts";
 import { Fault, reasonOf } from "../../base/fault.ts";
 import type { PaymentId, TerminalId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
@@ -124,7 +124,8 @@ export class Upkeep implements Disposable {
     if (!this.#archiver || !this.#checked || this.#archiving) return { entries: 0 };
     this.#archiving = true;
     try {
-      return await this.#archiver.run(beforeMs, AbortSignal.any([signal, this.#ending.signal]));
+      using until = eitherOf(signal, this.#ending.signal);
+      return await this.#archiver.run(beforeMs, until.signal);
     } finally {
       this.#archiving = false;
     }

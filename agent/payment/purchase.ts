@@ -1,7 +1,7 @@
 /** The shell of one purchase: carries out what the machine decides, and hands back what came of it. */
 import { assert, present, unreachable } from "../../base/assert.ts";
 import { fromHex } from "../../base/bytes.ts";
-import { deadline } from "../../base/clock.ts";
+import { deadline, eitherOf } from "../../base/clock.ts";
 import { Fault, isFault } from "../../base/fault.ts";
 import type { CardSession, Scan } from "../../drivers/capability.ts";
 import type { OnlineResult } from "../../protocols/emv/kernel/kernel.ts";
@@ -83,7 +83,8 @@ class PurchaseRun {
     const asked = this.#deps.clock.monotonic();
     using limit = deadline(this.#deps.clock, this.#deps.cardTimeoutMs, this.#cancel);
     const other = new AbortController();
-    const waiting = AbortSignal.any([limit.signal, other.signal]);
+    using either = eitherOf(limit.signal, other.signal);
+    const waiting = either.signal;
     let presented: "card" | "code" | undefined;
     const byCode = this.#scanned(waiting, async (scan) => {
       if (presented) return;

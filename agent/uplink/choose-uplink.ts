@@ -1,5 +1,5 @@
 /** Two ways to the hub that look like one: the preferred while it is up, the other while it is not. */
-import { type Clock, deadline } from "../../base/clock.ts";
+import { type Clock, deadline, eitherOf } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
 import type { Log } from "../../base/log.ts";
 import type { UpEnvelope } from "../../wire/envelope.ts";
@@ -64,8 +64,8 @@ export class PreferringUplink implements RunningUplink {
       if (!(await this.#downForLong(signal))) continue;
       log.info("trying the other way to the hub", { way: fallback.name });
       const back = new AbortController();
-      const stop = AbortSignal.any([signal, back.signal]);
-      const ended = fallback.run(stop);
+      using stop = eitherOf(signal, back.signal);
+      const ended = fallback.run(stop.signal);
       await untilState(preferred, "up", signal).catch(() => undefined);
       back.abort(new Fault("aborted", `${preferred.name} is back`));
       await ended;

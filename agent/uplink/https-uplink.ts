@@ -4,7 +4,7 @@
  */
 import { Agent, request as httpsRequest } from "node:https";
 import { z } from "zod";
-import { abortFault, type Clock, deadline, sleep } from "../../base/clock.ts";
+import { abortFault, type Clock, deadline, eitherOf, sleep } from "../../base/clock.ts";
 import { Fault, isFault, reasonOf } from "../../base/fault.ts";
 import type { Log } from "../../base/log.ts";
 import { RECONNECT_POLICY, retrySchedule } from "../../base/retry-schedule.ts";
@@ -127,7 +127,8 @@ export class HttpsUplink implements RunningUplink {
   async #rest(delayMs: number, signal: AbortSignal): Promise<void> {
     const woken = new AbortController();
     const stop = this.onState(() => woken.abort());
-    await sleep(this.#options.clock, delayMs, AbortSignal.any([signal, woken.signal])).catch(() => undefined);
+    using until = eitherOf(signal, woken.signal);
+    await sleep(this.#options.clock, delayMs, until.signal).catch(() => undefined);
     stop();
   }
 

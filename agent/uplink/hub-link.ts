@@ -1,6 +1,5 @@
 /** Puts the hub side of the agent together: uplinks, session, hub clock and lease, ready for the composition root. */
-import type { Clock } from "../../base/clock.ts";
-import { sleep } from "../../base/clock.ts";
+import { type Clock, eitherOf, sleep } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
 import type { RandomBytes } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
@@ -102,7 +101,8 @@ export function createHubLink(parts: HubLinkOptions): HubLink {
     clock: hubClock,
     leases,
     async start(signal) {
-      const until = AbortSignal.any([signal, ending.signal]);
+      using either = eitherOf(signal, ending.signal);
+      const until = either.signal;
       running = Promise.all([uplink.run(until), hub.run(until), keepHighWater(hubClock, clock, until)]);
       await running;
     },

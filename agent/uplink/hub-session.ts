@@ -4,7 +4,7 @@
  */
 import type { KeyObject } from "node:crypto";
 import { assert } from "../../base/assert.ts";
-import { abortable, abortFault, type Clock, deadline, sleep } from "../../base/clock.ts";
+import { abortable, abortFault, type Clock, deadline, eitherOf, sleep } from "../../base/clock.ts";
 import { Fault, isFault } from "../../base/fault.ts";
 import type { Epoch, TerminalId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
@@ -152,7 +152,8 @@ export class HubSession implements Hub, AsyncDisposable {
       this.#renew = new AbortController();
       const taken = await this.#present("online", PRESENCE_LIMIT_MS, signal);
       const restMs = taken ? this.#renewalMs() : RENEW_MIN_MS;
-      await sleep(clock, restMs, AbortSignal.any([signal, this.#renew.signal])).catch(() => undefined);
+      using until = eitherOf(signal, this.#renew.signal);
+      await sleep(clock, restMs, until.signal).catch(() => undefined);
     }
   }
 

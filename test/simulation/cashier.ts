@@ -34,7 +34,6 @@ export interface SaleRecord {
 const ASK_AGAIN_MS = 7_000;
 /** How long a customer takes to present a card. */
 const PRESENT_MS = { least: 500, most: 4_000 };
-const NEVER = new AbortController().signal;
 
 export class Cashier {
   /** By terminal and payment. */
@@ -42,6 +41,8 @@ export class Cashier {
   readonly leases: LeaseWatch;
   readonly #shop: Shop;
   readonly #world: World;
+  /** Of this shop alone: what waits on it for ever is gone with the shop. */
+  readonly #never = new AbortController().signal;
   #open = 0;
 
   constructor(shop: Shop) {
@@ -182,7 +183,7 @@ export class Cashier {
     }
     // The customer presents a card once; who comes back to a till that was dead has put it away.
     if (tries === 0) this.#world.timeline.after(this.#draw(PRESENT_MS), sale.present);
-    return await Promise.race([core.desk.ended(record.id, NEVER).catch(() => undefined), ended]);
+    return await Promise.race([core.desk.ended(record.id, this.#never).catch(() => undefined), ended]);
   }
 
   #sleep(ms: number): Promise<void> {
