@@ -12,9 +12,9 @@ import { Fault, isFault } from "../../base/fault.ts";
 import type { RandomBytes } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import { fail, ok, type Result } from "../../base/result.ts";
-import type { EntryReceipt } from "../../wire/advice.ts";
+
 import type { ForwardableEntry, Journal, SettledEntry } from "../journal/journal.ts";
-import type { Hub } from "../uplink/hub.ts";
+import type { HeardReceipt, Hub } from "../uplink/hub.ts";
 import { ForwardBatch } from "./forward-batch.ts";
 import { HubHoldings } from "./hub-holdings.ts";
 import { LookAhead } from "./look-ahead.ts";
@@ -96,11 +96,15 @@ export interface Forwarder {
 export function startForwarder(options: ForwarderOptions): Forwarder {
   const drain = new Drain(options);
   const holdings = new HubHoldings(options);
-  const { hub, journal, signal } = options;
+  const { hub, journal, log, signal } = options;
   const stops = [
     hub.onState((state) => (state === "up" ? drain.wake() : drain.linkLost())),
     hub.onHeld((held) => void holdings.heard(held)),
-    hub.onReceipt((receipt) => void drain.receipted(receipt)),
+    hub.onReceipt((receipt) => {
+      if (holdings.isOutdated(receipt))
+        log.warn("a receipt from before the hub was restored came late and was dropped");
+      else void drain.receipted(receipt);
+    }),
     journal.onQueued((reopened) => drain.queued(reopened)),
   ];
   const stop = () => {
@@ -211,7 +215,7 @@ class Drain implements Forwarder {
     this.#next.rereadFrom(1);
   }
 
-  async receipted(receipt: { readonly epoch: string; readonly results: readonly EntryReceipt[] }): Promise<void> {
+  async receipted(receipt: HeardReceipt): Promise<void> {
     const { journal, clock, log } = this.#options;
     this.#progressMs = clock.monotonic();
     if (receipt.epoch !== journal.epoch) {

@@ -23,7 +23,7 @@ const open = () =>
     random: systemRandom,
     log: silentLog,
   });
-const word = { hubEpoch: "0123456789abcdef" as Epoch, watermark: 0, fresh: true };
+const word = { hubEpoch: "0123456789abcdef" as Epoch, watermark: 0, fresh: true, saidAt: 1_000 };
 
 test("a terminal that a copy of its disk has shut out raises its fence, also for its next opening", async () => {
   let raised: number;

@@ -10,7 +10,12 @@ import { parseJson } from "../../wire/signing.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { HubHolding } from "../uplink/hub.ts";
 
-const KeptSchema = z.strictObject({ hubEpoch: EpochSchema, watermark: z.int().min(0) });
+const KeptSchema = z.strictObject({
+  hubEpoch: EpochSchema,
+  watermark: z.int().min(0),
+  /** Hub time when it told of its last loss. */
+  lossAt: z.number().optional(),
+});
 type Kept = z.infer<typeof KeptSchema>;
 
 export interface HubHoldingsOptions {
@@ -33,17 +38,26 @@ export class HubHoldings {
   }
 
   /**
+   * A receipt that was given before the hub lost what it holds, and came late, says nothing of what it holds now: the entry
+   * is told again, and only the receipt for that counts.
+   */
+  isOutdated({ saidAt }: { readonly saidAt: number }): boolean {
+    return saidAt < (this.#highest?.lossAt ?? Number.NEGATIVE_INFINITY);
+  }
+
+  /**
    * Hears of a holding. What it brings about is on disk with whatever else this turn of the event loop stores: the most that
    * was heard with the receipt that said it, and the loss with the first slice of what is told again.
    */
-  async heard({ hubEpoch, watermark, fence, fresh }: HubHolding): Promise<void> {
+  async heard({ hubEpoch, watermark, fence, fresh, saidAt }: HubHolding): Promise<void> {
     await this.#notShutOut(fence);
     const highest = this.#highest;
     const less = highest !== undefined && (highest.hubEpoch !== hubEpoch || watermark < highest.watermark);
     if (watermark === highest?.watermark && !less) return this.#lookBehind(watermark, fresh);
     // Words come late and twice: only one that is newer than all others before can tell of a loss.
     if (less && !fresh) return;
-    this.#highest = { hubEpoch, watermark };
+    const lossAt = less ? saidAt : highest?.lossAt;
+    this.#highest = { hubEpoch, watermark, ...(lossAt === undefined ? {} : { lossAt }) };
     const { journal, log } = this.#options;
     const work: Promise<unknown>[] = [journal.keep("hub-held", JSON.stringify(this.#highest))];
     if (less) {

@@ -23,6 +23,8 @@ export class SmallHub {
   via = "mqtt";
   answer: Answer = takesAll;
   fault: Fault | undefined;
+  /** Hub time, milliseconds. */
+  time = 1_000;
   readonly batches: Sent[] = [];
   readonly receipts = new Set<Parameters<Hub["onReceipt"]>[0]>();
   readonly holdings = new Set<Parameters<Hub["onHeld"]>[0]>();
@@ -46,11 +48,11 @@ export class SmallHub {
     return () => this.states.delete(listener);
   };
   receipt(results: readonly EntryReceipt[], epoch: string): void {
-    for (const listener of this.receipts) listener({ epoch, results });
+    for (const listener of this.receipts) listener({ epoch, results, saidAt: this.time });
   }
   /** What it durably holds, said later than all before unless told otherwise. */
   holds(watermark: number, more: { readonly hubEpoch?: Epoch; readonly fresh?: false } = {}): void {
-    const held = { hubEpoch: HUB_EPOCH, watermark, ...more, fresh: more.fresh ?? true };
+    const held = { hubEpoch: HUB_EPOCH, watermark, ...more, fresh: more.fresh ?? true, saidAt: this.time };
     for (const listener of this.holdings) listener(held);
   }
   link(state: LinkState): void {

@@ -381,8 +381,24 @@ test("RM18 what the hub says it holds is told with whether it is news; of anothe
   const receipt = { epoch: EPOCH, results: [], hubEpoch: OTHER_EPOCH, watermark: 8, time: signedTime(NINE + 12_000) };
   uplink.deliver({ ...head(), type: "receipt", body: receipt });
   expect(heard).toEqual([
-    { hubEpoch: OTHER_EPOCH, watermark: 7, fresh: true },
-    { hubEpoch: OTHER_EPOCH, watermark: 5, fresh: false },
-    { hubEpoch: OTHER_EPOCH, watermark: 8, fresh: true },
+    { hubEpoch: OTHER_EPOCH, watermark: 7, fresh: true, saidAt: NINE + 10_000 },
+    { hubEpoch: OTHER_EPOCH, watermark: 5, fresh: false, saidAt: NINE + 9_000 },
+    { hubEpoch: OTHER_EPOCH, watermark: 8, fresh: true, saidAt: NINE + 12_000 },
   ]);
+});
+
+test("a receipt whose time the hub did not sign for this terminal is dropped, one that comes late is told with its time", () => {
+  const { hub, uplink } = world();
+  const heard: unknown[] = [];
+  hub.onReceipt((receipt) => heard.push(receipt));
+  const receipt = (time: Signed): DownEnvelope => ({
+    ...head(),
+    type: "receipt",
+    body: { epoch: EPOCH, results: [], hubEpoch: OTHER_EPOCH, watermark: 8, time },
+  });
+  uplink.deliver(receipt(signedTime(NINE + 12_000)));
+  uplink.deliver(receipt(signedTime(NINE + 11_000)));
+  uplink.deliver(receipt({ ...signedTime(NINE + 13_000), text: signedTime(NINE + 14_000).text }));
+  expect(heard).toEqual([NINE + 12_000, NINE + 11_000].map((saidAt) => ({ epoch: EPOCH, results: [], saidAt })));
+  expect(hub.strangeMessages).toBe(1);
 });

@@ -8,7 +8,7 @@ import { abortable, abortFault, type Clock, deadline, eitherOf, sleep } from "..
 import { Fault, isFault } from "../../base/fault.ts";
 import type { Epoch, TerminalId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
-import { type AdviceBatch, batchText, type EntryReceipt } from "../../wire/advice.ts";
+import { type AdviceBatch, batchText } from "../../wire/advice.ts";
 import type { AuthorisationResponse } from "../../wire/authorisation.ts";
 import type { DownEnvelope, DownOf } from "../../wire/envelope.ts";
 import { HubTimeSchema } from "../../wire/lease.ts";
@@ -17,7 +17,7 @@ import type { Presence } from "../../wire/terminal.ts";
 import type { Hearing, SignedHubClock } from "../lease/hub-clock.ts";
 import type { LeaseKeeper } from "../lease/lease-keeper.ts";
 import type { EnvelopeMaker } from "./envelopes.ts";
-import type { Hub, HubHolding, OnlineRequest } from "./hub.ts";
+import type { HeardReceipt, Hub, HubHolding, OnlineRequest } from "./hub.ts";
 import { untilState } from "./link-events.ts";
 import type { LinkState, Uplink } from "./uplink.ts";
 
@@ -39,7 +39,7 @@ const FAREWELL_LIMIT_MS = 500;
 const RENEW_MAX_MS = 60_000;
 const RENEW_MIN_MS = 5_000;
 
-type ReceiptListener = (receipt: { readonly epoch: string; readonly results: readonly EntryReceipt[] }) => void;
+type ReceiptListener = (receipt: HeardReceipt) => void;
 
 export interface HubSessionOptions {
   readonly terminalId: TerminalId;
@@ -273,21 +273,27 @@ export class HubSession implements Hub, AsyncDisposable {
 
   #receipted({ body }: DownOf<"receipt">): void {
     const hearing = this.#hear(body.time);
-    this.#held(body.epoch, body, hearing);
-    for (const listener of [...this.#receipts]) listener({ epoch: body.epoch, results: body.results });
+    if (hearing === "invalid") {
+      this.#strange("a receipt without the hub's signed time was dropped", { epoch: body.epoch });
+      return;
+    }
+    const saidAt = signedAtMs(body.time);
+    this.#held(body.epoch, { ...body, fresh: hearing === "heard", saidAt });
+    for (const listener of [...this.#receipts]) listener({ epoch: body.epoch, results: body.results, saidAt });
   }
 
   #leased({ epoch, body }: DownOf<"lease">): void {
     const hearing = this.#hear(body.time);
-    if (body.held) this.#held(epoch, body.held, hearing);
+    if (body.held && hearing !== "invalid")
+      this.#held(epoch, { ...body.held, fresh: hearing === "heard", saidAt: signedAtMs(body.time) });
     if (body.lease) this.#options.leases.offer(body.lease);
     // Only a fresh word takes a lease away: an old message overtaken by a new lease must not.
     else if (hearing === "heard") this.#options.leases.withdraw();
   }
 
-  #held(epoch: Epoch, { hubEpoch, watermark, fence }: Omit<HubHolding, "fresh">, hearing: Hearing): void {
+  #held(epoch: Epoch, { hubEpoch, watermark, fence, fresh, saidAt }: HubHolding): void {
     if (epoch !== this.#options.envelopes.epoch) return;
-    for (const listener of [...this.#holdings]) listener({ hubEpoch, watermark, fence, fresh: hearing === "heard" });
+    for (const listener of [...this.#holdings]) listener({ hubEpoch, watermark, fence, fresh, saidAt });
   }
 
   #hear(time: Signed): Hearing {

@@ -18,6 +18,15 @@ export interface HubHolding {
   readonly fence?: number | undefined;
   /** Said later than all that was heard before: an older word, come late, proves no loss. */
   readonly fresh: boolean;
+  /** Hub time when it was said, milliseconds since 1970. */
+  readonly saidAt: number;
+}
+
+export interface HeardReceipt {
+  readonly epoch: string;
+  readonly results: readonly EntryReceipt[];
+  /** Hub time when it was given, milliseconds since 1970. */
+  readonly saidAt: number;
 }
 
 export interface Hub {
@@ -30,9 +39,7 @@ export interface Hub {
   authorise(request: OnlineRequest, sequence: number, signal: AbortSignal): Promise<AuthorisationResponse>;
   /** Sends a batch; its receipt comes to `onReceipt`. */
   forward(batch: Omit<AdviceBatch, "signature">, signal: AbortSignal): Promise<void>;
-  onReceipt(
-    listener: (receipt: { readonly epoch: string; readonly results: readonly EntryReceipt[] }) => void,
-  ): () => void;
+  onReceipt(listener: (receipt: HeardReceipt) => void): () => void;
   /** Called before the receipt that says so, if one does. */
   onHeld(listener: (held: HubHolding) => void): () => void;
   onState(listener: (state: LinkState) => void): () => void;
