@@ -25,7 +25,7 @@ export interface Boot {
 const KEEP_EVERY_MS = 30_000;
 /** An oscillator may run this much faster than the hub's: by so much of the elapsed time the hub may correct us downwards. */
 const DRIFT_SHARE_MAX = 0.000_3;
-/** After a reboot a signed time this far under the high-water still counts as present, and not as an old one replayed. */
+/** After a restart a signed time this far under the high-water still counts as present, and not as an old one replayed. */
 const HIGH_WATER_SLACK_MS = 10_000;
 
 const KeptTimeSchema = z.strictObject({ at: z.number(), bootId: z.string(), uptimeMs: z.number().min(0) });
@@ -48,7 +48,7 @@ export class SignedHubClock implements HubClock {
   #anchor: { readonly at: number; readonly uptimeMs: number } | undefined;
   /** The latest time ever shown; what is shown never goes back. */
   #highWater = 0;
-  /** The newest time that the hub signed. */
+  /** The newest time that the hub signed; after a restart what it was at least, so that an old one proves nothing. */
   #newestSigned = 0;
   #kept: KeptTime | undefined;
   /** Signed times that were not believed: forged, another terminal's, or older than one heard before. */
@@ -60,6 +60,7 @@ export class SignedHubClock implements HubClock {
     if (!kept) return;
     const uptimeMs = options.boot.uptimeMs();
     this.#kept = kept;
+    this.#newestSigned = kept.at - HIGH_WATER_SLACK_MS;
     if (kept.bootId === options.boot.id && uptimeMs >= kept.uptimeMs) {
       this.#anchor = { at: kept.at, uptimeMs: kept.uptimeMs };
       this.#highWater = kept.at;
@@ -77,7 +78,7 @@ export class SignedHubClock implements HubClock {
   /** Takes a signed time from the hub. Never throws for what came from outside. */
   hear(signed: Signed): Hearing {
     const at = this.#open(signed);
-    if (at === undefined || at <= this.#newestSigned || this.#isReplay(at)) {
+    if (at === undefined || at <= this.#newestSigned) {
       this.ignored += 1;
       return at === undefined ? "invalid" : "old";
     }
@@ -111,11 +112,6 @@ export class SignedHubClock implements HubClock {
   #derived(): number | undefined {
     if (!this.#anchor) return undefined;
     return this.#anchor.at + Math.max(0, this.#options.boot.uptimeMs() - this.#anchor.uptimeMs);
-  }
-
-  /** Before this boot's first proof, a time under the high-water is an old one: it must prove nothing. */
-  #isReplay(at: number): boolean {
-    return !this.#anchor && at < (this.#kept?.at ?? 0) - HIGH_WATER_SLACK_MS;
   }
 
   #open(signed: Signed): number | undefined {

@@ -78,3 +78,14 @@ test("a number that was voided before it was sent is not asked for", async () =>
   for (let times = 0; times < 2; times += 1) await holdings.heard(word);
   expect(journal.backlog().depth).toBe(0);
 });
+
+test("RM18 what came before a loss stays outdated when an older word tells of another loss, and after a restart", async () => {
+  await using journal = open();
+  const holdings = new HubHoldings({ journal, log: silentLog });
+  expect(holdings.isOutdated({ saidAt: 0 })).toBe(false);
+  await holdings.heard({ ...word, watermark: 5, saidAt: 1_000 });
+  await holdings.heard({ ...word, watermark: 3, saidAt: 2_000 });
+  await holdings.heard({ ...word, watermark: 1, saidAt: 1_500 });
+  for (const each of [holdings, new HubHoldings({ journal, log: silentLog })])
+    expect([1_999, 2_000].map((saidAt) => each.isOutdated({ saidAt }))).toEqual([true, false]);
+});

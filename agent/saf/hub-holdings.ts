@@ -56,7 +56,7 @@ export class HubHoldings {
     if (watermark === highest?.watermark && !less) return this.#lookBehind(watermark, fresh);
     // Words come late and twice: only one that is newer than all others before can tell of a loss.
     if (less && !fresh) return;
-    const lossAt = less ? saidAt : highest?.lossAt;
+    const lossAt = less ? Math.max(saidAt, highest.lossAt ?? 0) : highest?.lossAt;
     this.#highest = { hubEpoch, watermark, ...(lossAt === undefined ? {} : { lossAt }) };
     const { journal, log } = this.#options;
     const work: Promise<unknown>[] = [journal.keep("hub-held", JSON.stringify(this.#highest))];

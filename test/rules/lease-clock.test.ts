@@ -73,6 +73,17 @@ test("RM8 an old signed time replayed in the same boot changes nothing", () => {
   expect(clock.now().at).toBeGreaterThan(NINE + 2 * HOUR - 5_000);
 });
 
+test("RM8 an old signed time replayed after a restart in the same boot is no news", () => {
+  const journal = new MemoryJournal();
+  const boot = new HandBoot();
+  clockOver(journal, boot).hear(signedTime(NINE));
+  boot.uptime += 1_000;
+  const clock = clockOver(journal, boot);
+  expect(clock.hear(signedTime(NINE - 60_000))).toBe("old");
+  expect(clock.now()).toEqual({ at: NINE + 1_000, proven: true });
+  expect(clock.hear(signedTime(NINE + 1_000))).toBe("heard");
+});
+
 test("RM8 times of another terminal, of another key or of no form are ignored", () => {
   const clock = clockOver(new MemoryJournal(), new HandBoot());
   expect(clock.hear(signedTime(NINE, "till-2" as TerminalId))).toBe("invalid");

@@ -107,7 +107,9 @@ export async function runSeed(options: SeedOptions): Promise<SeedReport> {
 
 /** Shops in which nothing can be sold are safe, and prove nothing. */
 function nothingSold({ plan }: Shop, { records }: Cashier, accepted: number): string[] {
-  const few = plan.sales.length < SALES_THAT_TELL || accepted * SOLD_SHARE_MIN > records.size;
+  // A disk may be full for as long as a short day lasts.
+  const least = plan.classes.has("disk-full") ? 1 : records.size / SOLD_SHARE_MIN;
+  const few = plan.sales.length < SALES_THAT_TELL || accepted >= least;
   return few ? [] : [`of ${records.size} sales and refunds only ${accepted} were accepted`];
 }
 
