@@ -89,3 +89,16 @@ test("RM18 what came before a loss stays outdated when an older word tells of an
   for (const each of [holdings, new HubHoldings({ journal, log: silentLog })])
     expect([1_999, 2_000].map((saidAt) => each.isOutdated({ saidAt }))).toEqual([true, false]);
 });
+
+test("RM18 a journal of which there is a copy is told again from its beginning: what the hub holds may be the copy's", async () => {
+  await using journal = open();
+  const stored = await journal.append(Array.from({ length: 4 }, (_, n) => advice(`p-${n}`)));
+  await journal.settle(stored.map(processed));
+  const waiting = () => journal.nextToForward(9).map(({ sequence }) => sequence);
+  const holdings = () => new HubHoldings({ journal, log: silentLog });
+  await holdings().heard({ ...word, watermark: 4 });
+  await holdings().heard({ ...word, watermark: 4, fence: journal.fence + 1 });
+  expect(waiting()).toEqual([]);
+  await holdings().heard({ ...word, watermark: 3, saidAt: 2_000 });
+  expect(waiting()).toEqual([1, 2, 3, 4]);
+});

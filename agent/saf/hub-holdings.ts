@@ -15,6 +15,8 @@ const KeptSchema = z.strictObject({
   watermark: z.int().min(0),
   /** Hub time when it told of its last loss. */
   lossAt: z.number().optional(),
+  /** A copy of this journal speaks to the hub as well. */
+  copied: z.literal(true).optional(),
 });
 type Kept = z.infer<typeof KeptSchema>;
 
@@ -29,12 +31,14 @@ export interface HubHoldingsOptions {
 export class HubHoldings {
   readonly #options: HubHoldingsOptions;
   #highest: Kept | undefined;
+  #copied: boolean;
   /** The watermark whose successor was looked at, so that each is looked at once. */
   #looked = -1;
 
   constructor(options: HubHoldingsOptions) {
     this.#options = options;
     this.#highest = readKept(options.journal.recall("hub-held"));
+    this.#copied = this.#highest?.copied ?? false;
   }
 
   /**
@@ -57,7 +61,11 @@ export class HubHoldings {
     // Words come late and twice: only one that is newer than all others before can tell of a loss.
     if (less && !fresh) return;
     const lossAt = less ? Math.max(saidAt, highest.lossAt ?? 0) : highest?.lossAt;
-    this.#highest = { hubEpoch, watermark, ...(lossAt === undefined ? {} : { lossAt }) };
+    this.#highest = {
+      ...{ hubEpoch, watermark },
+      ...(lossAt === undefined ? {} : { lossAt }),
+      ...(this.#copied ? { copied: true } : {}),
+    };
     const { journal, log } = this.#options;
     const work: Promise<unknown>[] = [journal.keep("hub-held", JSON.stringify(this.#highest))];
     if (less) {
@@ -70,7 +78,8 @@ export class HubHoldings {
           otherDatabase: highest.hubEpoch !== hubEpoch,
         },
       );
-      work.push(journal.resendFrom(watermark));
+      // The numbers that it holds may be those of the copy.
+      work.push(journal.resendFrom(this.#copied ? 0 : watermark));
     }
     try {
       await Promise.all(work);
@@ -108,9 +117,12 @@ export class HubHoldings {
   async #notShutOut(fence: number | undefined): Promise<void> {
     const { journal, log } = this.#options;
     if (fence === undefined || fence <= journal.fence) return;
+    this.#copied = true;
     log.error("a copy of this terminal's journal speaks to the hub", { fence: journal.fence, copysFence: fence });
+    const kept: Kept | undefined = this.#highest && { ...this.#highest, copied: true };
+    this.#highest = kept;
     try {
-      await journal.raiseFence(fence);
+      await Promise.all([journal.raiseFence(fence), kept && journal.keep("hub-held", JSON.stringify(kept))]);
     } catch (error) {
       log.warn("the fence could not be raised; the hub's next word brings it about", { reason: reasonOf(error) });
     }
