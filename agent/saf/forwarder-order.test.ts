@@ -290,30 +290,6 @@ test("RM18 an old word of the hub, come late, makes nothing go again, nor does t
   expect(hub.batches).toHaveLength(1);
 });
 
-test("RM18 a receipt from before the loss, come late, ends no entry that is told again, not after a restart either", async () => {
-  await sales("ab");
-  start();
-  await drained();
-  hub.holds(2);
-  hub.time += 1;
-  hub.answer = () => [];
-  hub.holds(0);
-  await here.clock.advance(10);
-  const late = (hub.batches[0]?.entries ?? []).map(processed);
-  const states = () => journal.queue().map(({ state }) => state);
-  const says = async (at: number) => {
-    hub.time = at;
-    hub.receipt(late, journal.epoch);
-    await here.clock.advance(10);
-    return states();
-  };
-  const [lossAt] = [hub.time];
-  expect(await says(lossAt - 1)).toEqual(["forwarding", "forwarding"]);
-  start();
-  expect(await says(lossAt - 1)).toEqual(["forwarding", "forwarding"]);
-  expect(await says(lossAt)).toEqual(["processed", "processed"]);
-});
-
 test("RM18 an entry whose receipt comes with the word of a loss is told again and does not stay behind", async () => {
   await sales("abc");
   start();

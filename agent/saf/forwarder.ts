@@ -12,7 +12,6 @@ import { Fault, isFault } from "../../base/fault.ts";
 import type { RandomBytes } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import { fail, ok, type Result } from "../../base/result.ts";
-
 import type { ForwardableEntry, Journal, SettledEntry } from "../journal/journal.ts";
 import type { HeardReceipt, Hub } from "../uplink/hub.ts";
 import { ForwardBatch } from "./forward-batch.ts";

@@ -6,8 +6,9 @@ import { ManualClock } from "../../base/clock.ts";
 import { type Epoch, type PaymentId, systemRandom, type TerminalId } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { openJournal } from "../journal/sqlite-journal.ts";
+import { startForwarder } from "./forwarder.ts";
 import { HubHoldings } from "./hub-holdings.ts";
-import { advice, processed } from "./saf-fixture.ts";
+import { advice, processed, SmallHub } from "./saf-fixture.ts";
 
 let folder: string;
 beforeEach(() => {
@@ -101,4 +102,31 @@ test("RM18 a journal of which there is a copy is told again from its beginning: 
   expect(waiting()).toEqual([]);
   await holdings().heard({ ...word, watermark: 3, saidAt: 2_000 });
   expect(waiting()).toEqual([1, 2, 3, 4]);
+});
+
+test("RM18 a receipt from before the loss, come late, ends no entry that is told again", async () => {
+  await using journal = open();
+  const clock = new ManualClock();
+  const hub = new SmallHub();
+  await journal.append([advice("p-0"), advice("p-1")]);
+  const stop = new AbortController();
+  const random = () => Uint8Array.of(0, 0);
+  startForwarder({ journal, hub, clock, random, log: silentLog, signal: stop.signal });
+  await clock.advance(10);
+  hub.holds(2);
+  hub.time += 1;
+  hub.answer = () => [];
+  hub.holds(0);
+  await clock.advance(10);
+  const late = (hub.batches[0]?.entries ?? []).map(processed);
+  const says = async (at: number) => {
+    hub.time = at;
+    hub.receipt(late, journal.epoch);
+    await clock.advance(10);
+    return journal.queue().map(({ state }) => state);
+  };
+  const lossAt = hub.time;
+  expect(await says(lossAt - 1)).toEqual(["forwarding", "forwarding"]);
+  expect(await says(lossAt)).toEqual(["processed", "processed"]);
+  stop.abort();
 });

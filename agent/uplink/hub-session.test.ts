@@ -20,7 +20,7 @@ import {
 import { batchText } from "../../wire/advice.ts";
 import type { AuthorisationResponse } from "../../wire/authorisation.ts";
 import { toWireMoney } from "../../wire/common.ts";
-import type { DownEnvelope, UpEnvelope, UpOf } from "../../wire/envelope.ts";
+import type { DownEnvelope } from "../../wire/envelope.ts";
 import { GENESIS_HASH } from "../../wire/journal-entry.ts";
 import { newSigningKeys, openSigned, type Signed } from "../../wire/signing.ts";
 import { SignedHubClock } from "../lease/hub-clock.ts";
@@ -28,28 +28,7 @@ import { LeaseKeeper } from "../lease/lease-keeper.ts";
 import { EnvelopeMaker } from "./envelopes.ts";
 import type { OnlineRequest } from "./hub.ts";
 import { HubSession } from "./hub-session.ts";
-import { LinkEvents } from "./link-events.ts";
-import type { Uplink } from "./uplink.ts";
-
-/** Keeps what was sent; `reply` plays the hub. */
-class HandUplink extends LinkEvents implements Uplink {
-  readonly name = "hand";
-  readonly sent: UpEnvelope[] = [];
-  reply: (envelope: UpEnvelope) => void = () => undefined;
-  fault: Fault | undefined;
-  send(envelope: UpEnvelope): Promise<void> {
-    if (this.fault) return Promise.reject(this.fault);
-    this.sent.push(envelope);
-    this.reply(envelope);
-    return Promise.resolve();
-  }
-  requests(): UpOf<"authorisation.request">[] {
-    return this.sent.filter((envelope) => envelope.type === "authorisation.request");
-  }
-  [Symbol.asyncDispose](): Promise<void> {
-    return Promise.resolve();
-  }
-}
+import { HandUplink } from "./hub-session-fixture.ts";
 
 const own = newSigningKeys();
 const OTHER_EPOCH = "ffffffffffffffff" as Epoch;
