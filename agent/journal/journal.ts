@@ -161,9 +161,13 @@ export interface Journal extends AsyncDisposable {
    * the sequences that may leave: one that was voided or receipted meanwhile is not among them.
    */
   markForwarding(sequences: readonly number[]): Promise<readonly number[]>;
-  /** Applies the hub's receipt and erases the sealed card data of what it ends. Unknown sequences or other hashes are counted, not believed. */
+  /**
+   * Applies the hub's receipt and erases the sealed card data of what it ends. Unknown sequences or other hashes are counted,
+   * not believed. What an earlier receipt ended is moved by a `fresh` one only; not fresh when not said.
+   */
   settle(
     results: readonly EntryReceipt[],
+    word?: { readonly fresh: boolean },
   ): Promise<{ readonly settled: readonly SettledEntry[]; readonly unknown: number }>;
   /**
    * Appends the void if its target is still eligible, else says which state forbids it. With a person's `cancel`, which is

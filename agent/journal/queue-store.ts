@@ -111,7 +111,10 @@ export class QueueStore {
     return row.state === "eligible" || row.state === "forwarding" ? "done" : row.state;
   }
 
-  settle(results: readonly EntryReceipt[]): { readonly settled: readonly SettledEntry[]; readonly unknown: number } {
+  settle(
+    results: readonly EntryReceipt[],
+    fresh: boolean,
+  ): { readonly settled: readonly SettledEntry[]; readonly unknown: number } {
     const found = this.#sql.rows.all(JSON.stringify(results.map((receipt) => receipt.sequence)));
     const rows = new Map(found.map((row) => [row.sequence, row]));
     const moves = new Moves();
@@ -123,7 +126,7 @@ export class QueueStore {
         unknown += 1;
         continue;
       }
-      const state = this.#step(row, { on: "receipt", status: receipt.status }, moves, receipt);
+      const state = this.#step(row, { on: "receipt", status: receipt.status, fresh }, moves, receipt);
       if (state === undefined) continue;
       // The same entry once more in one receipt finds it settled.
       rows.set(row.sequence, { ...row, state });

@@ -208,8 +208,9 @@ class SqliteJournal implements Journal {
 
   async settle(
     results: readonly EntryReceipt[],
+    { fresh }: { readonly fresh: boolean } = { fresh: false },
   ): Promise<{ readonly settled: readonly SettledEntry[]; readonly unknown: number }> {
-    const outcome = await this.#commits.submit(1, () => this.#queue.settle(results));
+    const outcome = await this.#commits.submit(1, () => this.#queue.settle(results, fresh));
     if (outcome.unknown > 0) this.#log.warn("receipts name entries that are not here", { unknown: outcome.unknown });
     return outcome;
   }

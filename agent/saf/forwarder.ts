@@ -222,7 +222,7 @@ class Drain implements Forwarder {
       return;
     }
     try {
-      const { settled } = await journal.settle(receipt.results);
+      const { settled } = await journal.settle(receipt.results, receipt);
       if (settled.length > 0) this.#lastError = undefined;
       this.#rate.count(settled.length, clock.monotonic());
       for (const entry of settled) this.#settled(entry);

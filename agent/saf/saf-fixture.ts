@@ -48,7 +48,7 @@ export class SmallHub {
     return () => this.states.delete(listener);
   };
   receipt(results: readonly EntryReceipt[], epoch: string): void {
-    for (const listener of this.receipts) listener({ epoch, results, saidAt: this.time });
+    for (const listener of this.receipts) listener({ epoch, results, fresh: true, saidAt: this.time });
   }
   /** What it durably holds, said later than all before unless told otherwise. */
   holds(watermark: number, more: { readonly hubEpoch?: Epoch; readonly fresh?: false } = {}): void {

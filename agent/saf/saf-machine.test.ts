@@ -3,9 +3,9 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { type SafEvent, type SafState, safStep } from "./saf-machine.ts";
 
-const received: fc.Arbitrary<SafEvent> = fc
-  .constantFrom("processed", "declined", "expired", "duplicate", "quarantined")
-  .map((status): SafEvent => ({ on: "receipt", status: status as "processed" }));
+const statuses = fc.constantFrom("processed", "declined", "expired", "duplicate", "quarantined");
+/** Late, or of a hub that never contradicts itself. */
+const received: fc.Arbitrary<SafEvent> = statuses.map((status) => ({ on: "receipt", status, fresh: false }));
 const event: fc.Arbitrary<SafEvent> = fc.oneof(
   received,
   fc.constantFrom("send", "void", "retry", "cancel").map((on): SafEvent => ({ on: on as "send" })),
@@ -93,5 +93,19 @@ test("RM18 what the hub lost of what it receipted is told again, as an entry tha
 
 test("a duplicate at the hub is as good as processed", () => {
   const state: SafState = { at: "forwarding", attempts: 2 };
-  expect(safStep(state, { on: "receipt", status: "duplicate" }).state).toEqual({ at: "processed", attempts: 2 });
+  const step = safStep(state, { on: "receipt", status: "duplicate", fresh: false });
+  expect(step.state).toEqual({ at: "processed", attempts: 2 });
+});
+
+test("RM18 of two receipts that contradict each other the newest holds, whichever ended the entry; a void stays", () => {
+  fc.assert(
+    fc.property(events, statuses, (all, status) => {
+      const state = walk(all).at(-1) ?? NEW;
+      const { state: next, effects } = safStep(state, { on: "receipt", status, fresh: true });
+      const at = status === "duplicate" ? "processed" : status;
+      if (state.at === "voided" || state.at === "quarantined") expect(next).toBe(state);
+      else expect(next).toEqual({ at, attempts: state.attempts });
+      if (ENDED.includes(state.at)) expect(effects).toEqual([]);
+    }),
+  );
 });

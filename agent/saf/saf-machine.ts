@@ -19,7 +19,12 @@ export type SafState =
 
 export type SafEvent =
   | { readonly on: "send" }
-  | { readonly on: "receipt"; readonly status: "processed" | "declined" | "expired" | "duplicate" | "quarantined" }
+  | {
+      readonly on: "receipt";
+      readonly status: "processed" | "declined" | "expired" | "duplicate" | "quarantined";
+      /** Given later than all that was heard before. */
+      readonly fresh: boolean;
+    }
   /** The till takes its own sale back. */
   | { readonly on: "void" }
   /** A person asks the hub once more about an entry that it set aside. */
@@ -45,8 +50,7 @@ export function safStep(state: SafState, event: SafEvent): SafStep {
     case "processed":
     case "declined":
     case "expired":
-      // It may be at the hub, which is what `forwarding` says: so it is not voided while it is told again.
-      return event.on === "resend" ? moved(state, "forwarding") : stay(state);
+      return endedStep(state, event);
     case "voided":
       return stay(state);
     default:
@@ -63,14 +67,27 @@ function openStep(state: SafState, event: SafEvent): SafStep {
       return state.at === "eligible" ? ended(state, "voided") : stay(state);
     case "receipt":
       // What a person may yet send again keeps its card data, which the hub needs to judge it anew.
-      if (event.status === "quarantined") return moved(state, "quarantined");
-      return ended(state, event.status === "duplicate" ? "processed" : event.status);
+      return receipted(state, event.status);
     case "retry":
     case "resend":
       return stay(state);
     default:
       return unreachable(event);
   }
+}
+
+function endedStep(state: SafState, event: SafEvent): SafStep {
+  // It may be at the hub, which is what `forwarding` says: so it is not voided while it is told again.
+  if (event.on === "resend") return moved(state, "forwarding");
+  // A hub that was restored judged it anew, and the receipt from before came in between: its newest word holds.
+  if (event.on !== "receipt" || !event.fresh) return stay(state);
+  const { at } = receipted(state, event.status).state;
+  return at === state.at ? stay(state) : moved(state, at);
+}
+
+function receipted(state: SafState, status: Extract<SafEvent, { on: "receipt" }>["status"]): SafStep {
+  if (status === "quarantined") return moved(state, "quarantined");
+  return ended(state, status === "duplicate" ? "processed" : status);
 }
 
 function quarantinedStep(state: SafState, event: SafEvent): SafStep {

@@ -378,6 +378,9 @@ test("a receipt whose time the hub did not sign for this terminal is dropped, on
   uplink.deliver(receipt(signedTime(NINE + 12_000)));
   uplink.deliver(receipt(signedTime(NINE + 11_000)));
   uplink.deliver(receipt({ ...signedTime(NINE + 13_000), text: signedTime(NINE + 14_000).text }));
-  expect(heard).toEqual([NINE + 12_000, NINE + 11_000].map((saidAt) => ({ epoch: EPOCH, results: [], saidAt })));
+  expect(heard).toEqual([
+    { epoch: EPOCH, results: [], fresh: true, saidAt: NINE + 12_000 },
+    { epoch: EPOCH, results: [], fresh: false, saidAt: NINE + 11_000 },
+  ]);
   expect(hub.strangeMessages).toBe(1);
 });

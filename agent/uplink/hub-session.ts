@@ -278,8 +278,9 @@ export class HubSession implements Hub, AsyncDisposable {
       return;
     }
     const saidAt = signedAtMs(body.time);
-    this.#held(body.epoch, { ...body, fresh: hearing === "heard", saidAt });
-    for (const listener of [...this.#receipts]) listener({ epoch: body.epoch, results: body.results, saidAt });
+    const [fresh, { epoch, results }] = [hearing === "heard", body];
+    this.#held(epoch, { ...body, fresh, saidAt });
+    for (const listener of [...this.#receipts]) listener({ epoch, results, fresh, saidAt });
   }
 
   #leased({ epoch, body }: DownOf<"lease">): void {

@@ -25,6 +25,8 @@ export interface HubHolding {
 export interface HeardReceipt {
   readonly epoch: string;
   readonly results: readonly EntryReceipt[];
+  /** Given later than all that was heard before. */
+  readonly fresh: boolean;
   /** Hub time when it was given, milliseconds since 1970. */
   readonly saidAt: number;
 }

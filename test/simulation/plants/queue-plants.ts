@@ -22,7 +22,7 @@ export const QUEUE_PLANTS: readonly Plant[] = [
     shippedBy:
       "stripe-terminal-android #747, thingsboard-gateway #2098: the queue is read again after the drain and cleared",
     file: FORWARDER,
-    find: "await journal.settle(receipt.results);",
+    find: "await journal.settle(receipt.results, receipt);",
     replace: `await journal.settle([...receipt.results, ...${ALL_DONE}]);`,
     seed: "1",
   },
@@ -61,7 +61,7 @@ export const QUEUE_PLANTS: readonly Plant[] = [
     name: "one-bad-entry-blocks-all",
     shippedBy: "ERPNext #13388, #10278: one stuck invoice blocks all behind it",
     file: FORWARDER,
-    find: "const { settled } = await journal.settle(receipt.results);",
+    find: "const { settled } = await journal.settle(receipt.results, receipt);",
     replace: `if (receipt.results.some(({ status }) => status === "quarantined")) return;
       const { settled } = await journal.settle(receipt.results);`,
     also: [
@@ -113,7 +113,7 @@ export const QUEUE_PLANTS: readonly Plant[] = [
     name: "receipt-taken-for-all-that-is-in-flight",
     shippedBy: "MQTT.js #343, #607: an acknowledgement matched to whatever is in flight after a reconnect",
     file: FORWARDER,
-    find: "await journal.settle(receipt.results);",
+    find: "await journal.settle(receipt.results, receipt);",
     replace: `await journal.settle(${ALL_DONE}.filter(({ sequence }) => this.#underway.batchOf(sequence) !== undefined));`,
     seed: "1",
   },
@@ -168,7 +168,7 @@ export const QUEUE_PLANTS: readonly Plant[] = [
     name: "restored-hub-not-noticed",
     shippedBy: "greengrass shadow-manager #208: what one side lost the other never sends again",
     file: "agent/saf/hub-holdings.ts",
-    find: "work.push(journal.resendFrom(watermark));",
+    find: "work.push(journal.resendFrom(this.#copied ? 0 : watermark));",
     replace: "",
     also: [
       {
