@@ -134,7 +134,7 @@ function collectBetweenSales(desk: PaymentDesk, clock: Clock): () => void {
   if (!gc) return () => {};
   let cancel: (() => void) | undefined;
   const unsubscribe = desk.onEvent((event) => {
-    if (event.type === "payment.stage") return;
+    if (event.type === "payment.stage" || event.type === "payment.hint") return;
     cancel?.();
     cancel = clock.after(REST_MS, () => {
       if (desk.running === 0) void gc({ type: "minor", execution: "sync" });

@@ -132,9 +132,14 @@ export const QueueEntrySchema = z.strictObject({
   detail: z.string().optional(),
 });
 export function paymentEventJson(event: PaymentEvent): Record<string, unknown> {
-  return event.type === "payment.stage"
-    ? { id: event.id, stage: event.stage }
-    : { payment: paymentJson(event.payment) };
+  switch (event.type) {
+    case "payment.stage":
+      return { id: event.id, stage: event.stage };
+    case "payment.hint":
+      return { id: event.id, detail: event.detail };
+    default:
+      return { payment: paymentJson(event.payment) };
+  }
 }
 
 export const ErrorSchema = z.strictObject({

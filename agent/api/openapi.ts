@@ -182,7 +182,7 @@ function lookPaths(): Json {
   return {
     "/v1/status": get("How the terminal is.", json(ref("Status"))),
     "/v1/devices": get("The configured devices.", json({ type: "object" })),
-    "/v1/events": get("payment.stage, payment.ended, payment.ticket, device.changed, hub.state", {
+    "/v1/events": get("payment.stage, payment.hint, payment.ended, payment.ticket, device.changed, hub.state", {
       "text/event-stream": { schema: { type: "string" } },
     }),
     "/v1/health": get("The process answers.", json({ type: "object" })),

@@ -75,9 +75,11 @@ function watchStages(
   const ended = (async () => {
     try {
       for await (const event of await stream) {
-        const { id: of, stage } = event.data as { id?: string; stage?: string };
-        const told = event.type === "payment.stage" && of === id && stage !== undefined ? words(stage) : undefined;
-        if (told !== undefined) onStage(told);
+        const { id: of, stage, detail } = event.data as { id?: string; stage?: string; detail?: string };
+        if (of !== id) continue;
+        const told = event.type === "payment.stage" && stage !== undefined ? words(stage) : undefined;
+        const line = event.type === "payment.hint" ? detail : told;
+        if (line !== undefined) onStage(line);
       }
     } catch (error) {
       if (!isFault(error)) throw error;

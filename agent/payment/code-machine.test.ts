@@ -77,7 +77,6 @@ test("RM1 whatever comes in whatever order: one decision, which never changes, a
     { on: "pre-authorised-code", hub: "up" },
     { on: "pre-authorised-code", hub: "down" },
     { on: "note" },
-    { on: "no-route", refusal },
     { on: "request-stored" },
     { on: "hub-approved", answer },
     { on: "hub-declined", answer },

@@ -26,8 +26,6 @@ export type CodeState =
 export type CodeEvent =
   | { readonly on: "pre-authorised-code"; readonly hub: "up" | "down" }
   | { readonly on: "note" }
-  /** A code that is damaged, or of a family that nothing here takes. */
-  | { readonly on: "no-route"; readonly refusal: Refusal }
   | { readonly on: "request-stored" }
   | { readonly on: "hub-approved"; readonly answer: HubAnswer }
   | { readonly on: "hub-declined"; readonly answer: HubAnswer }
@@ -84,8 +82,6 @@ function presented(state: CodeState, event: CodeEvent): CodeStep {
       return go({ at: "storing-request" }, { do: "store-request", attempt: ONLINE_ATTEMPT });
     case "note":
       return go({ at: "checking-note" }, { do: "check-note" });
-    case "no-route":
-      return decide(declinedHere(event.refusal));
     default:
       return stay(state);
   }

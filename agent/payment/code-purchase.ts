@@ -4,15 +4,13 @@ import { deadline } from "../../base/clock.ts";
 import { isFault } from "../../base/fault.ts";
 import type { Money } from "../../base/money.ts";
 import type { Result } from "../../base/result.ts";
-import type { Scan } from "../../drivers/capability.ts";
-import { type RecognisedCode, recogniseCode } from "../../protocols/codes/recognise.ts";
-import type { PreAuthorisedCode } from "../../wire/authorisation.ts";
 import { toWireMoney } from "../../wire/common.ts";
 import type { EntryBody, NoteFacts } from "../../wire/journal-entry.ts";
 import type { NewEntry } from "../journal/journal.ts";
 import type { Reservation } from "../lease/lease-keeper.ts";
 import { untilState } from "../uplink/link-events.ts";
 import { type CodeEffect, type CodeEvent, type CodeStep, codeMachine } from "./code-machine.ts";
+import type { PresentedCode } from "./presented-code.ts";
 import type { PurchaseDeps } from "./purchase-deps.ts";
 import { answerOf, type PurchaseDecision, type Refusal } from "./purchase-machine.ts";
 import { LEASE_REFUSALS } from "./purchase-refusals.ts";
@@ -38,7 +36,7 @@ export interface AcceptedNote {
 export interface CodePurchaseParts {
   readonly deps: PurchaseDeps;
   readonly steps: PurchaseSteps;
-  readonly scan: Scan;
+  readonly presented: PresentedCode;
   readonly cancel: AbortSignal;
 }
 
@@ -52,8 +50,6 @@ export function runCodePurchase(parts: CodePurchaseParts): Promise<void> {
 
 class CodePurchase {
   readonly #parts: CodePurchaseParts;
-  #code: PreAuthorisedCode | undefined;
-  #notes: NoteDesk | undefined;
   #note: AcceptedNote | undefined;
   #maskedAccount: string | undefined;
   #reservation: Reservation | undefined;
@@ -63,9 +59,8 @@ class CodePurchase {
   }
 
   async run(): Promise<void> {
-    const { steps, scan } = this.#parts;
-    steps.stage("code-presented");
-    let step: CodeStep = codeMachine({ at: "new" }, this.#presented(recogniseCode(scan.text, scan.aim)));
+    this.#parts.steps.stage("code-presented");
+    let step: CodeStep = codeMachine({ at: "new" }, this.#presented());
     try {
       while (step.state.at !== "ended") {
         const effect = step.effects[0];
@@ -77,26 +72,9 @@ class CodePurchase {
     }
   }
 
-  #presented(code: RecognisedCode): CodeEvent {
-    const { hub, notes } = this.#parts.deps;
-    switch (code.family) {
-      case "pre-authorised":
-        this.#code = { userId: code.userId, secureCode: code.secureCode };
-        return { on: "pre-authorised-code", hub: hub.state };
-      case "offline-note":
-        this.#notes = notes;
-        return notes ? { on: "note" } : { on: "no-route", refusal: NO_NOTES };
-      case "refused":
-        return {
-          on: "no-route",
-          refusal: { reason: "E_FORMAT", detail: `${article(code.name)}: ${code.detail}; scan it again` },
-        };
-      default:
-        return {
-          on: "no-route",
-          refusal: { reason: "E_UNKNOWN", detail: `${article(code.name)} is not a way to pay here` },
-        };
-    }
+  #presented(): CodeEvent {
+    const { deps, presented } = this.#parts;
+    return presented.pay === "note" ? { on: "note" } : { on: "pre-authorised-code", hub: deps.hub.state };
   }
 
   async #perform(effect: CodeEffect): Promise<CodeEvent> {
@@ -122,9 +100,10 @@ class CodePurchase {
   }
 
   async #askHub(attempt: number): Promise<CodeEvent> {
-    const { deps, steps, cancel } = this.#parts;
+    const { deps, steps, cancel, presented } = this.#parts;
     const { id, amount } = steps.request;
-    const code = present(this.#code, "the code that was scanned");
+    assert(presented.pay === "code", "the hub is asked about codes");
+    const { code } = presented;
     const request = { paymentId: id, attempt, kind: "purchase" as const, amount: toWireMoney(amount), code };
     await this.#untilLinked();
     const asking = deps.hub.authorise(request, deps.journal.head.sequence, cancel);
@@ -151,9 +130,10 @@ class CodePurchase {
   }
 
   #checkNote(): CodeEvent {
-    const { steps, scan } = this.#parts;
+    const { steps, presented } = this.#parts;
     const { id, amount } = steps.request;
-    const accepted = present(this.#notes, "a desk for notes").accept(scan.text, { paymentId: id, amount });
+    assert(presented.pay === "note", "notes are checked");
+    const accepted = presented.notes.accept(presented.text, { paymentId: id, amount });
     if (!accepted.ok) return { on: "refused", refusal: accepted.error };
     this.#note = accepted.value;
     return { on: "note-accepted" };
@@ -205,7 +185,3 @@ class CodePurchase {
     return { on: "decision-stored" };
   }
 }
-
-const NO_NOTES: Refusal = { reason: "E_UNAVAILABLE", detail: "this terminal takes no notes of staged value" };
-
-const article = (name: string): string => `${/^[aeiou]/i.test(name) ? "an" : "a"} ${name}`;

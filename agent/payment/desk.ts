@@ -6,8 +6,8 @@ import { Fault, isFault, reasonOf } from "../../base/fault.ts";
 import type { PaymentId } from "../../base/ids.ts";
 import type { Money } from "../../base/money.ts";
 import { fail, ok, type Result } from "../../base/result.ts";
-import type { EntryBody, EntryOf } from "../../wire/journal-entry.ts";
-import { type JournalEntry, NOTHING_TAKEN, type QueueState } from "../journal/journal.ts";
+import type { EntryBody } from "../../wire/journal-entry.ts";
+import { type JournalEntry, NOTHING_TAKEN } from "../journal/journal.ts";
 import { type Asked, archivedView, askedBefore, askedOf, differingField } from "./asked.ts";
 import { viewOf } from "./payment-view.ts";
 import type {
@@ -30,6 +30,7 @@ import type { AnswerFirst } from "./reader-lane.ts";
 import { runRefund } from "./refund.ts";
 import { type SignatureCheck, Signatures } from "./signature.ts";
 import type { TicketPrinter } from "./ticket-printer.ts";
+import { isForwardedApproval, voidRefusal } from "./voiding.ts";
 
 /** Tills beside one terminal; more waiting customers than this are turned away. */
 const RUNNING_MAX = 16;
@@ -38,7 +39,7 @@ const AFTER_CARD_MS = 120_000;
 /** For whom the timings of a sale are kept: who asks right after it. */
 const TIMINGS_MAX = 64;
 
-export interface DeskOptions extends Omit<PurchaseDeps, "onStage" | "onTimings"> {
+export interface DeskOptions extends Omit<PurchaseDeps, "onStage" | "onHint" | "onTimings"> {
   readonly tickets: TicketPrinter;
   readonly answerFirst: AnswerFirst;
   /** Sees every stage before anything later happens. */
@@ -53,6 +54,8 @@ interface Running {
   readonly cancel: AbortController;
   readonly done: Promise<PaymentView>;
   stage: PaymentStage;
+  /** Of this stage. */
+  hint?: string | undefined;
   /** On the monotonic clock: when it reached its stage. */
   movedMs: number;
 }
@@ -110,6 +113,7 @@ export class PaymentDesk implements Payments {
           return options.notes;
         },
         onStage: this.#onStage,
+        onHint: this.#onHint,
         onTimings: this.#onTimings,
       };
       return viewOfStored(await runPurchase(deps, request, cancel));
@@ -330,10 +334,17 @@ export class PaymentDesk implements Payments {
     const running = this.#running.get(id);
     if (running) {
       running.stage = stage;
+      running.hint = undefined;
       running.movedMs = this.#options.clock.monotonic();
     }
     this.#options.onStage(id, stage);
     this.#emit({ type: "payment.stage", id, stage });
+  };
+
+  readonly #onHint = (id: PaymentId, detail: string): void => {
+    const running = this.#running.get(id);
+    if (running) running.hint = detail;
+    this.#emit({ type: "payment.hint", id, detail });
   };
 
   readonly #onTimings = (id: PaymentId, timings: SaleTimings): void => {
@@ -342,14 +353,15 @@ export class PaymentDesk implements Payments {
     if (this.#timings.size > TIMINGS_MAX && oldest !== undefined) this.#timings.delete(oldest);
   };
 
-  #runningView(id: PaymentId, { asked, stage, startedAt }: Running): PaymentView {
+  #runningView(id: PaymentId, { asked, stage, startedAt, hint }: Running): PaymentView {
     const { notes, leases } = this.#options;
     const { amount } = asked;
     const waits = asked.operation === "purchase" && (stage === "accepted" || stage === "intent-stored");
     // A phone counts a note as spent the moment it shows it: none is asked for that could not be taken.
     const taken = notes && waits && leases.hasRoom({ amount, means: "note" });
     const challenge = taken ? { challenge: notes.challenge({ paymentId: id, amount }) } : {};
-    return { id, ...asked, status: "processing", stage, ticket: "none", startedAt, ...challenge };
+    const detail = hint === undefined ? {} : { detail: hint };
+    return { id, ...asked, status: "processing", stage, ticket: "none", startedAt, ...challenge, ...detail };
   }
 
   #viewed(id: PaymentId): Result<PaymentView, never> {
@@ -385,14 +397,3 @@ function viewOfStored(stored: readonly EntryBody[]): PaymentView {
 const NO_PRINTER: ReprintRefusal = { why: "no-printer", detail: "the printer is not ready; run `tillway doctor`" };
 
 const bodies = (entries: readonly JournalEntry[]) => entries.map((entry) => entry.body);
-
-type ForwardedApproval = JournalEntry & { readonly forward: number; readonly body: EntryOf<"decision"> };
-const isForwardedApproval = (entry: JournalEntry): entry is ForwardedApproval =>
-  entry.forward !== undefined && entry.body.kind === "decision" && entry.body.outcome === "approved";
-
-function voidRefusal(state: QueueState | "not-found"): VoidRefusal {
-  if (state === "forwarding")
-    return { why: "forwarding", detail: "it is on its way to the hub; wait for its receipt, then refund it" };
-  if (state === "not-found") return { why: "not-found", detail: "its entry is not in the queue" };
-  return { why: "already-processed", detail: `the hub has it already (${state}); refund it instead` };
-}

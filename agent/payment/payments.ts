@@ -59,7 +59,7 @@ export interface PaymentView {
   /** Sold at the merchant's risk; the hub authorises or refuses it when it is back (RM9). */
   readonly deferred?: true;
   readonly reason?: ReasonCode;
-  /** One sentence for the cashier. */
+  /** One sentence for the cashier; while processing, why what was presented last is no way to pay. */
   readonly detail?: string;
   readonly responseCode?: string;
   readonly approvalCode?: string;
@@ -99,6 +99,8 @@ export type ReprintRefusal = { readonly why: "not-found" | "nothing-to-print" | 
 
 export type PaymentEvent =
   | { readonly type: "payment.stage"; readonly id: PaymentId; readonly stage: PaymentStage }
+  /** What was presented is no way to pay; the payment goes on waiting. */
+  | { readonly type: "payment.hint"; readonly id: PaymentId; readonly detail: string }
   | { readonly type: "payment.ended"; readonly payment: PaymentView }
   | { readonly type: "payment.ticket"; readonly payment: PaymentView };
 

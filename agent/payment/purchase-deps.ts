@@ -45,6 +45,8 @@ export interface PurchaseDeps {
   readonly cardTimeoutMs: number;
   readonly businessDate: (atMs: number) => string;
   readonly onStage: (id: PaymentId, stage: PaymentStage) => void;
+  /** What a cashier should know while the payment goes on, in one sentence. */
+  readonly onHint: (id: PaymentId, detail: string) => void;
   /** Where the time of a sale went, once it is decided. */
   readonly onTimings: (id: PaymentId, timings: SaleTimings) => void;
 }

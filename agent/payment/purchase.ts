@@ -15,6 +15,7 @@ import { newRecord } from "./card-dialogue.ts";
 import { runCodePurchase } from "./code-purchase.ts";
 import type { EmvCard } from "./emv-session.ts";
 import type { PurchaseRequest } from "./payments.ts";
+import { type PresentedCode, presentedCode } from "./presented-code.ts";
 import type { PurchaseDeps } from "./purchase-deps.ts";
 import {
   answerOf,
@@ -86,11 +87,11 @@ class PurchaseRun {
     using either = eitherOf(limit.signal, other.signal);
     const waiting = either.signal;
     let presented: "card" | "code" | undefined;
-    const byCode = this.#scanned(waiting, async (scan) => {
+    const byCode = this.#scanned(waiting, async (code) => {
       if (presented) return;
       presented = "code";
       other.abort(new Fault("aborted", "a code was scanned"));
-      await runCodePurchase({ deps: this.#deps, steps: this.#steps, scan, cancel: this.#cancel });
+      await runCodePurchase({ deps: this.#deps, steps: this.#steps, presented: code, cancel: this.#cancel });
     });
     const dialogue = async (session: CardSession): Promise<void> => {
       if (presented) return;
@@ -118,16 +119,22 @@ class PurchaseRun {
     this.#readerSeen = true;
   };
 
-  /** Hands the next code to `work`; ends quietly when the wait ends first. */
-  async #scanned(waiting: AbortSignal, work: (scan: Scan) => Promise<void>): Promise<void> {
-    let scan: Scan;
+  /** Hands the next code that can pay to `work`; ends quietly when the wait ends first. */
+  async #scanned(waiting: AbortSignal, work: (code: PresentedCode) => Promise<void>): Promise<void> {
+    const use = (scan: Scan): PresentedCode | undefined => {
+      const code = presentedCode(scan, this.#deps.notes);
+      if (code.ok) return code.value;
+      this.#deps.onHint(this.#request.id, code.error);
+      return undefined;
+    };
+    let code: PresentedCode;
     try {
-      scan = await this.#deps.scanner.next(waiting, this.#seen);
+      code = await this.#deps.scanner.next(waiting, { seen: this.#seen, use });
     } catch (error) {
       if (isFault(error)) return;
       throw error;
     }
-    await work(scan);
+    await work(code);
   }
 
   async #run(first: ReturnType<typeof purchaseMachine>): Promise<void> {

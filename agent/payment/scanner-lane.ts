@@ -5,6 +5,11 @@ import type { CodeScanner, Scan } from "../../drivers/capability.ts";
 import { deviceChange } from "../devices/device-change.ts";
 import type { Devices } from "../devices/devices.ts";
 
+export interface ScanUse<T> {
+  seen(): void;
+  use(scan: Scan): T | undefined;
+}
+
 export class ScannerLane {
   readonly #devices: Devices;
   #lane: Promise<unknown> = Promise.resolve();
@@ -14,17 +19,20 @@ export class ScannerLane {
   }
 
   /**
-   * The next code scanned. A scanner that is absent or lost is waited for; `seen` is called when there is one. Throws the
-   * signal's Fault when it aborts first, also while others wait before.
+   * What `use` makes of the next code scanned; where that is undefined the next code is waited for, before all others. A
+   * scanner that is absent or lost is waited for; `seen` is called when there is one. Throws the signal's Fault when it
+   * aborts first, also while others wait before.
    */
-  next(signal: AbortSignal, seen: () => void): Promise<Scan> {
-    const result = Promise.withResolvers<Scan>();
+  next<T>(signal: AbortSignal, { seen, use }: ScanUse<T>): Promise<T> {
+    const result = Promise.withResolvers<T>();
     if (signal.aborted) return Promise.reject(abortFault(signal));
     const onAbort = () => result.reject(abortFault(signal));
     signal.addEventListener("abort", onAbort, { once: true });
     const turn = async (): Promise<void> => {
       if (signal.aborted) return;
-      result.resolve(await this.#await(signal, seen));
+      let used: T | undefined;
+      while (used === undefined) used = use(await this.#await(signal, seen));
+      result.resolve(used);
     };
     this.#lane = this.#lane.then(turn).catch(result.reject);
     return result.promise.finally(() => signal.removeEventListener("abort", onAbort));
