@@ -4,8 +4,8 @@ import { expect, test } from "vitest";
 import { soak } from "../../scripts/soak/soak.ts";
 
 /** As many as fit into two minutes on two cores that do nothing else. */
-const SEEDS = 60;
-const SALES = 60;
+const SEEDS = 200;
+const SALES = 40;
 const WITHIN_MS = 600_000;
 
 test("no fresh seed loses or doubles a sale, nor leaves one unexplained", { timeout: WITHIN_MS }, async () => {
