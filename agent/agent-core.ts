@@ -124,8 +124,14 @@ function beginForwarding(stack: AsyncDisposableStack, options: AgentCoreOptions,
   return forwarder;
 }
 
-const reconcilerOf = ({ config, clock, random }: AgentCoreOptions, { journal, link }: Opened): Reconciler =>
-  createReconciler({ journal, hub: link.days, random, timeZone: config.site.timeZone, now: wallOf(link, clock) });
+const reconcilerOf = ({ config, clock, random, log }: AgentCoreOptions, { journal, link }: Opened): Reconciler =>
+  createReconciler({
+    ...{ journal, random },
+    hub: link.days,
+    timeZone: config.site.timeZone,
+    now: wallOf(link, clock),
+    log: log.for("reconciliation"),
+  });
 
 function linkToHub(
   { config, identity, clock, random, log, boot, uplink }: AgentCoreOptions,

@@ -37,7 +37,7 @@ import type { FeatureMessage, HubService, OfflineCodePolicy, OfflineNotePolicy, 
 import { createServices } from "./service-core.ts";
 import { SERVICES } from "./services.ts";
 import { isStoreFailure } from "./store/failure.ts";
-import { answerRevoked, headOf, leaseUnasked } from "./terminal-messages.ts";
+import { answerRevoked, headOf, leaseUnasked, presence, REVOKED_ANSWER } from "./terminal-messages.ts";
 
 export interface HubPolicy {
   readonly merchantId: string;
@@ -276,7 +276,8 @@ async function receive(parts: Parts, envelope: UpEnvelope): Promise<readonly Dow
   const signingKey = parts.terminals.signingKeyOf(envelope.terminalId);
   if (!signingKey) throw new Fault("identity.invalid", `no terminal ${envelope.terminalId} is enrolled here`);
   parts.metrics.count("tillway_hub_messages_total", { type: envelope.type });
-  if (parts.terminals.isRevoked(envelope.terminalId)) return answerRevoked(parts, envelope);
+  const isRequest = envelope.type === "authorisation.request";
+  if (!isRequest && parts.terminals.isRevoked(envelope.terminalId)) return answerRevoked(parts, envelope);
   switch (envelope.type) {
     case "authorisation.request":
       return [await authorise(parts, envelope)];
@@ -354,7 +355,9 @@ async function authorise(
     apply() {
       parts.terminals.markSeen(terminalId);
       const key = { terminalId, paymentId: request.paymentId };
-      const decided = parts.authorisation.request({ key, request, card, receivedAt, now: parts.clock.now() });
+      const refusal = parts.terminals.isRevoked(terminalId) ? { refusal: REVOKED_ANSWER } : {};
+      const input = { key, request, card, receivedAt, now: parts.clock.now(), ...refusal };
+      const decided = parts.authorisation.request(input);
       fresh = decided.fresh;
       return decided.answer;
     },
@@ -369,28 +372,4 @@ async function authorise(
     time: parts.terminals.signedTime(terminalId),
   };
   return { ...headOf(parts, envelope), type: "authorisation.response", body };
-}
-
-/** A terminal that says `online` is given hub time and its lease; one that leaves is only noted. */
-async function presence(parts: Parts, envelope: UpOf<"presence">): Promise<readonly DownEnvelope[]> {
-  const { terminalId, epoch, body } = envelope;
-  let held: DownOf<"lease">["body"]["held"];
-  const lease = await parts.commits.submit({
-    lane: "person",
-    apply() {
-      parts.terminals.markSeen(terminalId);
-      parts.terminals.setPresence(terminalId, epoch, body);
-      if (body.status !== "online") return undefined;
-      // Not of a Last Will, which speaks of the time when the connection was made.
-      parts.ingest.checkHead({ terminalId, epoch }, body.head, parts.clock.now());
-      const { hubEpoch } = parts.ingest;
-      const source = { terminalId, epoch };
-      held = { hubEpoch, watermark: parts.ingest.watermark(source), fence: parts.ingest.fence(source) };
-      return parts.terminals.grantLease(terminalId, epoch);
-    },
-  });
-  if (body.status !== "online") return [];
-  const time = parts.terminals.signedTime(terminalId);
-  const given = { ...(lease === undefined ? {} : { lease }), ...(held === undefined ? {} : { held }) };
-  return [{ ...headOf(parts, envelope), type: "lease", body: { time, ...given } }];
 }

@@ -3,7 +3,9 @@ import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import { newMessageId, type RandomBytes, type TerminalId } from "../base/ids.ts";
 import { RESPONSE_CODES } from "../wire/authorisation.ts";
-import type { DownEnvelope, DownOf, UpEnvelope } from "../wire/envelope.ts";
+import type { DownEnvelope, DownOf, UpEnvelope, UpOf } from "../wire/envelope.ts";
+import type { Answer } from "./core/authorisation/index.ts";
+import type { Ingest } from "./core/ingest/index.ts";
 import type { Terminals } from "./core/terminals/index.ts";
 import type { GroupCommit } from "./group-commit.ts";
 
@@ -27,6 +29,33 @@ export const headOf = (
   sentAt: new Date(parts.clock.now()).toISOString(),
 });
 
+/** A terminal that says `online` is given hub time and its lease; one that leaves is only noted. */
+export async function presence(
+  parts: MessageParts & { readonly ingest: Ingest },
+  envelope: UpOf<"presence">,
+): Promise<readonly DownEnvelope[]> {
+  const { terminalId, epoch, body } = envelope;
+  let held: DownOf<"lease">["body"]["held"];
+  const lease = await parts.commits.submit({
+    lane: "person",
+    apply() {
+      parts.terminals.markSeen(terminalId);
+      parts.terminals.setPresence(terminalId, epoch, body);
+      if (body.status !== "online") return undefined;
+      // Not of a Last Will, which speaks of the time when the connection was made.
+      parts.ingest.checkHead({ terminalId, epoch }, body.head, parts.clock.now());
+      const { hubEpoch } = parts.ingest;
+      const source = { terminalId, epoch };
+      held = { hubEpoch, watermark: parts.ingest.watermark(source), fence: parts.ingest.fence(source) };
+      return parts.terminals.grantLease(terminalId, epoch);
+    },
+  });
+  if (body.status !== "online") return [];
+  const time = parts.terminals.signedTime(terminalId);
+  const given = { ...(lease === undefined ? {} : { lease }), ...(held === undefined ? {} : { held }) };
+  return [{ ...headOf(parts, envelope), type: "lease", body: { time, ...given } }];
+}
+
 /** A fresh lease for a terminal that did not ask, or the word that it has none any more; undefined for one never heard. */
 export async function leaseUnasked(parts: MessageParts, terminalId: TerminalId): Promise<DownEnvelope | undefined> {
   const { terminals, commits } = parts;
@@ -38,9 +67,17 @@ export async function leaseUnasked(parts: MessageParts, terminalId: TerminalId):
   return { ...head, type: "lease", body: { time, ...(lease === undefined ? {} : { lease }) } };
 }
 
+/** Its requests are declined, and kept as declined: a repeat after it was restored must not be told otherwise. */
+export const REVOKED_ANSWER: Answer = {
+  outcome: "declined",
+  responseCode: RESPONSE_CODES.doNotHonour,
+  reason: "E_DENIED",
+  detail: "this terminal is revoked",
+};
+
 /**
- * A revoked terminal is told so where it can hear it: its request is declined, and it gets no lease. Throws Fault
- * `identity.revoked` for all else: what its journal holds comes in by a person's hand alone.
+ * A revoked terminal gets no lease. Throws Fault `identity.revoked` for all else that is not a request: what its journal
+ * holds comes in by a person's hand alone.
  */
 export async function answerRevoked(parts: MessageParts, envelope: UpEnvelope): Promise<readonly DownEnvelope[]> {
   const { terminals, commits } = parts;
@@ -51,19 +88,6 @@ export async function answerRevoked(parts: MessageParts, envelope: UpEnvelope): 
   switch (envelope.type) {
     case "presence":
       return envelope.body.status === "online" ? [{ ...head, type: "lease", body: { time } }] : [];
-    case "authorisation.request": {
-      const { paymentId, attempt } = envelope.body;
-      const body: DownOf<"authorisation.response">["body"] = {
-        paymentId,
-        attempt,
-        outcome: "declined",
-        responseCode: RESPONSE_CODES.doNotHonour,
-        reason: "E_DENIED",
-        detail: "this terminal is revoked",
-        time,
-      };
-      return [{ ...head, type: "authorisation.response", body }];
-    }
     default:
       throw new Fault("identity.revoked", `the terminal ${terminalId} is revoked; restore it, or import its journal`);
   }

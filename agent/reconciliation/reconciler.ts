@@ -1,11 +1,15 @@
-/** Agrees with the hub on a day, entry by entry: lists what the queue held, and brings back every difference. */
-
+/**
+ * Agrees with the hub on a day, entry by entry: lists what the queue held, brings back every difference, and sends again what
+ * counts as receipted here and is not at the hub.
+ */
 import { Fault } from "../../base/fault.ts";
 import { newMessageId, type RandomBytes } from "../../base/ids.ts";
+import type { Log } from "../../base/log.ts";
 import { toWireMoney } from "../../wire/common.ts";
 import {
   type DayReport,
   type DaySummary,
+  type Difference,
   SUMMARY_ENTRIES_MAX,
   SUMMARY_PARTS_MAX,
   type SummaryEntry,
@@ -16,12 +20,13 @@ import type { DayHub } from "./day-hub.ts";
 import { dayRange } from "./day-range.ts";
 
 export interface ReconcilerOptions {
-  readonly journal: Pick<Journal, "epoch" | "head" | "queuedBetween" | "oldestSequence">;
+  readonly journal: Pick<Journal, "epoch" | "head" | "queuedBetween" | "oldestSequence" | "resendOne">;
   readonly hub: DayHub;
   readonly random: RandomBytes;
   readonly timeZone: string;
   /** Milliseconds since 1970. */
   readonly now: () => number;
+  readonly log: Log;
 }
 
 export interface Reconciler {
@@ -36,7 +41,7 @@ export interface Reconciler {
 const SLICE = 500;
 
 export function createReconciler(options: ReconcilerOptions): Reconciler {
-  const { journal, hub, random, timeZone, now } = options;
+  const { journal, hub, random, timeZone, now, log } = options;
 
   async function list(day: string, through: number): Promise<readonly DayEntry[]> {
     const range = dayRange(day, timeZone);
@@ -46,6 +51,17 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       await new Promise<void>((resolve) => setImmediate(resolve));
     }
     return found;
+  }
+
+  /** As when a hub was restored while two copies of a disk were in use: it holds the other's entries under these numbers. */
+  async function tellAgain(differences: readonly Difference[], entries: readonly SummaryEntry[]): Promise<void> {
+    const missing = new Set(differences.flatMap(({ what, sequence }) => (what === "missing-at-hub" ? [sequence] : [])));
+    for (const { sequence, forward, paymentId } of entries) {
+      if (missing.has(sequence) && (await journal.resendOne(forward)))
+        log.error("the hub does not hold an entry that counts as receipted here; it is sent again", {
+          ...{ sequence, forward, paymentId },
+        });
+    }
   }
 
   return {
@@ -70,7 +86,9 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
         const own = entries.slice(index * SUMMARY_ENTRIES_MAX, (index + 1) * SUMMARY_ENTRIES_MAX);
         return { ...whole, part: index + 1, entries: own };
       });
-      return hub.compare(summaries, sequence, signal);
+      const report = await hub.compare(summaries, sequence, signal);
+      await tellAgain(report.differences, entries);
+      return report;
     },
   };
 }

@@ -88,6 +88,21 @@ test("RM8 a revoked terminal gets no lease, its requests and its journal are ref
   ]);
 });
 
+test("RM4 an attempt keeps its first answer whether its terminal is revoked or restored between two of its requests", async () => {
+  const fixture = hubFixture();
+  const { hub, terminal } = fixture;
+  const { terminalId } = terminal;
+  const approved = terminal.request("sale-1");
+  expect(await terminal.ask(approved)).toMatchObject({ outcome: "approved" });
+  hub.terminals.revoke({ terminalId, ...PERSON });
+  expect(await terminal.ask(approved)).toMatchObject({ outcome: "approved" });
+  const refused = terminal.request("sale-2");
+  expect(await terminal.ask(refused)).toMatchObject({ outcome: "declined", detail: "this terminal is revoked" });
+  hub.terminals.restore({ terminalId, ...PERSON });
+  expect(await terminal.ask(refused)).toMatchObject({ outcome: "declined", detail: "this terminal is revoked" });
+  expect(await terminal.ask(terminal.request("sale-3"))).toMatchObject({ outcome: "approved" });
+});
+
 test("a revoked terminal cannot enrol again, even with a claim that it got before", () => {
   const { hub, terminal } = hubFixture();
   const { terminalId } = terminal;

@@ -8,6 +8,7 @@ import { EnvelopeMaker } from "../../agent/uplink/envelopes.ts";
 import { LinkEvents } from "../../agent/uplink/link-events.ts";
 import { systemClock } from "../../base/clock.ts";
 import { systemRandom, type TerminalId } from "../../base/ids.ts";
+import { silentLog } from "../../base/log.ts";
 import { batchText, type ForwardedEntry } from "../../wire/advice.ts";
 import type { UpEnvelope } from "../../wire/envelope.ts";
 import type { EntryOf } from "../../wire/journal-entry.ts";
@@ -56,7 +57,14 @@ function world() {
   };
   const days = new UplinkDayHub({ uplink, envelopes, clock: systemClock });
   const now = () => Date.parse(NOON);
-  const reconciler = createReconciler({ journal, hub: days, random: systemRandom, timeZone: "Europe/Berlin", now });
+  const reconciler = createReconciler({
+    journal,
+    hub: days,
+    random: systemRandom,
+    timeZone: "Europe/Berlin",
+    now,
+    log: silentLog,
+  });
   const reconcile = (day?: string) => reconciler.reconcile(day, new AbortController().signal);
 
   /** Sends entries as they lie in the journal; the journal hears their receipts, or not. */
@@ -119,6 +127,8 @@ test("what waits, what was not heard of, what was set aside and what is missing 
     ["quarantined", "twice"],
     ["not-sent", "waiting"],
   ]);
+  // What is not there though it was receipted goes again by itself.
+  expect(journal.nextToForward(9).map(({ paymentId }) => paymentId)).toContain("lost");
   // The hub keeps the list, and compares it anew when it is asked.
   await forward([unheard, lost]);
   const view = await hub.reconciliation.look(T9, "2026-01-05");

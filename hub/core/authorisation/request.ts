@@ -54,7 +54,7 @@ export interface AttemptInput {
   readonly request: Omit<AuthorisationRequest, "answerBy" | "card" | "paymentId">;
   readonly card: Presented;
   readonly now: number;
-  /** The answer to a purchase that must not be approved, whatever its card and account are good for. */
+  /** The answer to what must not be approved, whatever its card and account are good for. */
   readonly refusal?: Answer;
 }
 
@@ -186,6 +186,10 @@ function decideFresh(parts: RequestParts, input: AttemptInput, known: Known): An
   const amount = fromWireMoney(input.request.amount);
   const content: PaymentContent = { operation: input.request.kind, currency: amount.currency, minor: amount.minor };
   if (amount.minor === 0n) return decline(RESPONSE_CODES.invalidAmount, "E_FORMAT", "the amount is zero");
+  if (input.refusal) {
+    store.setContent(known.payment.number, content);
+    return input.refusal;
+  }
   return input.request.kind === "purchase"
     ? purchase(parts, input, { ...known, content })
     : refund(parts, input, { ...known, content });
@@ -196,7 +200,6 @@ type Deciding = Known & { readonly content: PaymentContent };
 function purchase(parts: RequestParts, input: AttemptInput, { payment, content }: Deciding): Answer {
   const { card } = input;
   parts.store.setContent(payment.number, content);
-  if (input.refusal) return input.refusal;
   if (input.request.code !== undefined) return purchaseByCode(parts, input, { payment, content });
   if (card === undefined) return decline(RESPONSE_CODES.formatError, "E_FORMAT", "card: a purchase needs card data");
   if (typeof card === "string")
