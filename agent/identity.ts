@@ -1,22 +1,13 @@
 /** Who this terminal is: what enrolment gave it, in one file that nobody else may read. */
 
 import type { KeyObject } from "node:crypto";
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { fromBase64 } from "../base/bytes.ts";
 import { Fault, reasonOf } from "../base/fault.ts";
 import type { TerminalId } from "../base/ids.ts";
+import { requirePrivate } from "../base/private-file.ts";
 import { syncFolder } from "../base/sqlite.ts";
 import { Base64Schema, TerminalIdSchema } from "../wire/common.ts";
 import { firstIssue, parseJson, readPrivateKey, readPublicKey } from "../wire/signing.ts";
@@ -54,7 +45,6 @@ export interface Identity {
   readonly signingKey: KeyObject;
 }
 
-const OTHERS_MASK = 0o077;
 const CARD_TOKEN_KEY_BYTES = 32;
 
 export const identityPath = (dataDir: string): string => join(dataDir, "identity.json");
@@ -66,13 +56,7 @@ export function loadIdentity(dataDir: string): Identity {
   if (!existsSync(path)) {
     throw new Fault("identity.missing", `not enrolled: run tillway agent enrol CLAIM (there is no ${path})`);
   }
-  const mode = statSync(path).mode & 0o777;
-  if ((mode & OTHERS_MASK) !== 0) {
-    throw new Fault(
-      "identity.invalid",
-      `${path} has mode ${mode.toString(8)}, so that others may read this terminal's keys; run: chmod 600 ${path}`,
-    );
-  }
+  requirePrivate(path, "this terminal's keys");
   return readIdentity(readFileSync(path, "utf8"), path);
 }
 

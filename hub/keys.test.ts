@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -29,6 +29,13 @@ test.each(["signing.key", "sealing.key", "token.key"])("an emptied %s is refused
   expect(load).toThrow(expect.objectContaining({ code: "identity.invalid", message: expect.stringContaining(name) }));
 });
 
+test.each(["signing.key", "sealing.key", "token.key"])("a %s that others can read is refused with its mend", (name) => {
+  load();
+  chmodSync(join(folder, name), 0o644);
+  const mend = `run: chmod 600 ${join(folder, name)}`;
+  expect(load).toThrow(expect.objectContaining({ code: "identity.invalid", message: expect.stringContaining(mend) }));
+});
+
 test("a key of another kind is refused", () => {
   load();
   writeFileSync(join(folder, "signing.key"), "bm90IGEga2V5");
@@ -37,7 +44,7 @@ test("a key of another kind is refused", () => {
 
 test("an emptied operator's token is refused instead of locking everybody out", () => {
   const path = join(folder, "operator-token");
-  writeFileSync(path, "\n");
+  writeFileSync(path, "\n", { mode: 0o600 });
   expect(() => loadOperatorToken(path, systemRandom)).toThrow(expect.objectContaining({ code: "identity.invalid" }));
 });
 

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { fromBase64, toBase64 } from "../base/bytes.ts";
 import { Fault, reasonOf } from "../base/fault.ts";
 import type { RandomBytes } from "../base/ids.ts";
+import { requirePrivate } from "../base/private-file.ts";
 import { syncFolder } from "../base/sqlite.ts";
 import { newSigningKeys, privateKeyText, readPrivateKey, type SigningKeys } from "../wire/signing.ts";
 import { newSealingKeys, SealingRing, type SealingStore, sealingGeneration, sealingKeysOf } from "./sealing-ring.ts";
@@ -29,7 +30,7 @@ export const newHubKeys = (random: RandomBytes): HubKeys => ({
 
 /**
  * Reads the keys under `folder`, or makes them at the first start; files are readable by their owner alone. Throws Fault
- * `identity.invalid` for one that is not such a key: an empty token key would make tokens that anybody can compute.
+ * `identity.invalid` for one that others can read, or that is not such a key: an empty token key would make tokens that anybody can compute.
  */
 export function loadHubKeys(folder: string, random: RandomBytes): HubKeys {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -145,8 +146,10 @@ function keyFile<Key>({ path, make, read }: KeyFile<Key>): Key {
   let text: string;
   try {
     if (!existsSync(path)) writeKey(path, make());
+    requirePrivate(path, "the hub's keys");
     text = readFileSync(path, "utf8").trim();
   } catch (error) {
+    if (error instanceof Fault) throw error;
     throw new Fault(
       "identity.invalid",
       `${path}: ${reasonOf(error)}; give it to the user that runs the hub, mode 0600`,

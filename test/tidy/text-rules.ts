@@ -11,6 +11,7 @@ export const BASE_FILES: Readonly<Record<string, string>> = {
   fault: "the closed list of operating errors",
   ids: "identifiers cross every boundary",
   "lock-file": "agent and hub each run once per data folder",
+  "private-file": "agent and hub each refuse keys that others can read",
   log: "the one logger",
   machine: "the form of every machine that decides",
   money: "amounts cross every boundary",
