@@ -173,7 +173,7 @@ const terminalParts = ({ config, keys, core, mqtt, renewal, address }: PartsInpu
   sealing: keys.sealing,
   renewal,
   address,
-  watermarkOf: (terminalId, epoch) => core.ingest.watermark({ terminalId, epoch }),
+  takenOf: (terminalId, epoch) => core.ingest.taken({ terminalId, epoch }),
   factsOf: (terminalId) => ({
     connected: mqtt.isConnected(terminalId),
     epochs: core.ingest.epochs(terminalId),

@@ -52,6 +52,8 @@ export interface Ingest {
   checkHead(source: Source, head: Head | undefined, now: number): void;
   /** Every number up to it is held. */
   watermark(source: Source): number;
+  /** The same, and whether some of these wait for a person. */
+  taken(source: Source): { readonly watermark: number; readonly setAside: boolean };
   /** The highest that came with a batch of this journal; 0 before the first. */
   fence(source: Source): number;
   epochs(terminalId: string): readonly EpochView[];
@@ -78,6 +80,7 @@ export function createIngest(options: IngestOptions): Ingest {
     },
     checkHead: (source, head, now) => findings.head(source, head, now),
     watermark: (source) => store.watermark(source),
+    taken: (source) => ({ watermark: store.watermark(source), setAside: quarantine.anyOpen(source) }),
     fence: (source) => store.epoch(source)?.fence ?? 0,
     epochs: (terminalId) => store.epochs(terminalId),
     findings,

@@ -60,8 +60,15 @@ export interface NeedInput {
   readonly book: JournalBook;
   /** Whether this key is newer than the one that is asked about. */
   isNewer(keyId: string): boolean;
-  /** Below and at this number, the hub holds every entry of the journal. */
-  watermarkOf(terminalId: TerminalId, epoch: Epoch): number;
+  takenOf(terminalId: TerminalId, epoch: Epoch): Taken;
+}
+
+/** What the hub has of a journal. */
+export interface Taken {
+  /** Below and at this number, it holds every entry. */
+  readonly watermark: number;
+  /** Some of these wait for a person, after whom the terminal may send them once more. */
+  readonly setAside: boolean;
 }
 
 /** Why a terminal may still need an older key; undefined when it certainly does not. */
@@ -79,13 +86,15 @@ export function needOf(input: NeedInput): string | undefined {
   return undefined;
 }
 
-function journalNeed({ book, isNewer, watermarkOf }: NeedInput, journal: JournalView): string | undefined {
+function journalNeed({ book, isNewer, takenOf }: NeedInput, journal: JournalView): string | undefined {
   const newer = book.keysOf(journal).filter(({ keyId }) => isNewer(keyId));
   if (newer.length === 0) return "it has not told that it holds a lease with a newer key";
   const settledAt = Math.min(...newer.map(({ since }) => since)) + SALES_END_MS;
   if (journal.heardAt < settledAt)
     return `it took the newer key only now; ask again after ${new Date(settledAt).toISOString()}`;
   if (journal.headForward === undefined) return "it does not tell how many entries it has written";
-  const missing = journal.headForward - watermarkOf(journal.terminalId, journal.epoch);
-  return missing > 0 ? `${missing} of its entries are not here yet` : undefined;
+  const { watermark, setAside } = takenOf(journal.terminalId, journal.epoch);
+  const missing = journal.headForward - watermark;
+  if (missing > 0) return `${missing} of its entries are not here yet`;
+  return setAside ? "entries of it are set aside; decide on them first: tillway hub quarantine" : undefined;
 }

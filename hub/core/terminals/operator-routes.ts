@@ -203,7 +203,7 @@ function denyRoutes(app: FastifyInstance, { terminals, renewal }: TerminalRouteP
 
 function keyRoutes(app: FastifyInstance, parts: TerminalRouteParts): void {
   const { terminals, sealing, renewal } = parts;
-  const needsOf = (keyId: string) => terminals.needsOfKey(keyId, parts.watermarkOf);
+  const needsOf = (keyId: string) => terminals.needsOfKey(keyId, parts.takenOf);
   const listed = (): z.output<typeof KeysShape> => ({
     sealing: sealing.all.map(({ keyId, generation, madeAt }) => {
       const needs = keyId === sealing.keyId ? [] : needsOf(keyId);

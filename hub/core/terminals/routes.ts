@@ -8,6 +8,7 @@ import { claimText, EnrolRequestSchema, type EnrolResponse, EnrolResponseSchema 
 import { ENROL_PATH } from "../../../wire/topics.ts";
 import { HttpRefusal, isoTime, jsonSchema, LimitSchema, parseInput } from "../../http.ts";
 import type { SealingRing } from "../../sealing-ring.ts";
+import type { Taken } from "./journals.ts";
 import type { LeaseRun } from "./leases.ts";
 import type { Terminals, TerminalView } from "./service.ts";
 
@@ -39,7 +40,7 @@ export interface TerminalRouteParts {
   readonly sealing: Pick<SealingRing, "all" | "keyId" | "remove">;
   /** Tells terminals of leases that say something new. */
   readonly renewal: { one(terminalId: TerminalView["id"]): void; all(): void };
-  watermarkOf(terminalId: TerminalView["id"], epoch: Epoch): number;
+  takenOf(terminalId: TerminalView["id"], epoch: Epoch): Taken;
   address(): HubAddress;
   factsOf(terminalId: TerminalView["id"]): TerminalFacts;
 }

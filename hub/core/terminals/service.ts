@@ -151,7 +151,7 @@ export function createTerminals(options: TerminalsOptions) {
   };
 }
 
-type WatermarkOf = Parameters<typeof needOf>[0]["watermarkOf"];
+type TakenOf = Parameters<typeof needOf>[0]["takenOf"];
 type Store = ReturnType<typeof createTerminalStore>;
 
 function revocation({ database, clock }: TerminalsOptions, store: Store) {
@@ -223,12 +223,12 @@ function leasing(
     /** New leases name the new key. */
     rotateSealing: () => options.sealing.rotate(clock.now()),
     /** Which terminals may still need a sealing key that is not the present one. */
-    needsOfKey(keyId: string, watermarkOf: WatermarkOf): readonly KeyNeed[] {
+    needsOfKey(keyId: string, takenOf: TakenOf): readonly KeyNeed[] {
       const generation = options.sealing.find(keyId)?.generation ?? 0;
       const isNewer = (other: string) => (options.sealing.find(other)?.generation ?? 0) > generation;
       return store.all().flatMap(({ id, enrolledAt, enrolledKeyId }) => {
         const terminal = { id, enrolledAt, ...(enrolledKeyId === null ? {} : { enrolledKeyId }) };
-        const why = needOf({ terminal, book: journals, isNewer, watermarkOf });
+        const why = needOf({ terminal, book: journals, isNewer, takenOf });
         return why === undefined ? [] : [{ terminalId: id, why }];
       });
     },
