@@ -1,4 +1,5 @@
 /** The store-and-forward queue beside the journal: what waits, what may be voided, what a receipt ends. */
+import Database from "better-sqlite3";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { digestOfSealed } from "../../wire/card-data.ts";
 import type { Journal } from "./journal.ts";
@@ -154,4 +155,31 @@ test("RM18 a second loss heard of in the middle of the first leaves no entry out
   await Promise.all([journal.resendFrom(50), journal.resendFrom(1_000)]);
   for (let from = journal.resending; from !== undefined; from = journal.resending) await journal.resendFrom(from);
   expect(journal.backlog().depth).toBe(1_450);
+});
+
+test("a new opening reads the queue from its first open entry on, however much lies before it", async () => {
+  const floor = (): number => {
+    const database = new Database(here.path, { readonly: true });
+    const text = database.prepare("SELECT value FROM journal__meta WHERE name = 'queue-floor'").pluck().get();
+    database.close();
+    return Number(text);
+  };
+  const floorAfter = async (work: (journal: Journal) => Promise<unknown>): Promise<number> => {
+    {
+      await using journal = open();
+      await work(journal);
+    }
+    return floor();
+  };
+  const others = (from: number) => Array.from({ length: 5 }, (_, at) => ({ body: intent(`p-${from + at}`) }));
+  expect(await floorAfter((journal) => journal.append([...others(0), advice("p-5"), advice("p-6")]))).toBe(6);
+  expect(await floorAfter(async (journal) => journal.append([...others(10), advice("p-15")]))).toBe(6);
+  const settled = async (journal: Journal) => {
+    const waiting = journal.nextToForward(9);
+    await journal.markForwarding(waiting.map(({ sequence }) => sequence));
+    await journal.settle(waiting.map((entry) => receipt(entry)));
+    await journal.append([...others(20), advice("p-25")]);
+    expect(journal.nextToForward(9).map(({ paymentId }) => paymentId)).toEqual(["p-25"]);
+  };
+  expect(await floorAfter(settled)).toBe(19);
 });

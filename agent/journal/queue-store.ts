@@ -41,13 +41,15 @@ export const RESEND_SLICE = 500;
 /** What a transaction changes; it counts only when it is on disk. */
 interface Pending {
   readonly counted: (readonly [Counted, 1 | -1])[];
+  /** By so many more entries are open than before. */
+  opened: number;
   readonly reopened: number[];
   queued: boolean;
   erased: boolean;
   floor: number;
 }
 
-const nothing = (): Pending => ({ counted: [], reopened: [], queued: false, erased: false, floor: 0 });
+const nothing = (): Pending => ({ counted: [], opened: 0, reopened: [], queued: false, erased: false, floor: 0 });
 
 export class QueueStore {
   readonly #sql: QueueStatements;
@@ -80,7 +82,9 @@ export class QueueStore {
   }
 
   /** An entry was added that the hub is to be told; `held`: minor units that it holds against the lease (RM8). */
-  added(entry: { readonly held: number | undefined; readonly payer: string | undefined }): void {
+  added(sequence: number, entry: { readonly held: number | undefined; readonly payer: string | undefined }): void {
+    // With nothing open before it, all that lies below is settled: no opening needs to read it again.
+    if (this.#counts.depth + this.#pending.opened === 0) this.#pending.floor = sequence;
     this.#count({ held: entry.held ?? null, payer: entry.payer }, 1);
   }
 
@@ -270,6 +274,7 @@ export class QueueStore {
 
   #count(entry: Counted, entries: 1 | -1): void {
     this.#pending.counted.push([entry, entries]);
+    this.#pending.opened += entries;
     this.#pending.queued ||= entries > 0;
   }
 }

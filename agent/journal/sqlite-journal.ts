@@ -339,7 +339,7 @@ class SqliteJournal implements Journal {
     const hash = hashEntry({ terminalId: this.terminalId, epoch: this.epoch, ...place });
     const stored: StoredEntry = { ...place, hash };
     this.#sql.insert.run(...toColumns(stored, body, sealed?.text));
-    if (forward !== undefined) this.#queue.added({ held: heldBy(body), payer: payerOf(body) });
+    if (forward !== undefined) this.#queue.added(sequence, { held: heldBy(body), payer: payerOf(body) });
     this.#next = { sequence, forward: forward ?? this.#next.forward, hash };
     this.#nextBodies.push(body);
     return stored;
