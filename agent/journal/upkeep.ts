@@ -36,6 +36,8 @@ export interface UpkeepOptions {
   readonly signingKey?: KeyObject;
   /** Told once when the background finds an entry that is not as it was written: from then nothing is appended. */
   readonly onCorrupt?: (fault: Fault) => void;
+  /** The background has read everything, and all of it fits. */
+  readonly onChecked?: () => void;
   /** Sees every step of an archiving; tests stop there. */
   readonly onArchiveStep?: (step: ArchiveStep) => void;
 }
@@ -89,6 +91,7 @@ export class Upkeep implements Disposable {
       clock: options.clock,
       onDone: () => {
         this.#checked = true;
+        options.onChecked?.();
       },
       onError: (error) => this.#corrupt(error),
     });
