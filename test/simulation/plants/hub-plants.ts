@@ -30,7 +30,7 @@ export const HUB_PLANTS: readonly Plant[] = [
     find: "if (isStoreFailure(error)) throw error;\n        outcomes.set(item, { error });\n      }",
     replace:
       "if (isStoreFailure(error)) throw error;\n        outcomes.set(item, { error });\n      }\n      settle(item, outcomes.get(item) ?? { error: undefined });",
-    seed: "1",
+    seed: "14",
   },
   {
     name: "reversal-leaves-no-tombstone",
@@ -38,7 +38,7 @@ export const HUB_PLANTS: readonly Plant[] = [
     file: ENTRIES,
     find: `store.insertAttempt(payment.number, { attempt: body.attempt, state: "tombstone", at: now });`,
     replace: "",
-    seed: "1",
+    seed: "11",
   },
   {
     name: "hold-never-released",
@@ -46,7 +46,7 @@ export const HUB_PLANTS: readonly Plant[] = [
     file: ENTRIES,
     find: `postings.release(key, body.attempt, "reversal");`,
     replace: "",
-    seed: "1",
+    seed: "2",
   },
   {
     name: "advice-posted-beside-the-hold",
@@ -71,7 +71,7 @@ export const HUB_PLANTS: readonly Plant[] = [
     file: "hub/core/authorisation/store.ts",
     find: `"SELECT * FROM authorisation__payment WHERE terminal_id = ? AND payment_id = ?",`,
     replace: `"SELECT * FROM authorisation__payment WHERE (terminal_id = ? OR 1) AND payment_id = ?",`,
-    seed: "1",
+    seed: "2",
   },
   {
     name: "second-sale-to-a-customer-dropped",
@@ -93,7 +93,7 @@ export const HUB_PLANTS: readonly Plant[] = [
     find: "const source: Source = { terminalId, epoch: batch.epoch };",
     replace:
       "const source: Source = { terminalId, epoch: (store.epochs(terminalId)[0]?.epoch ?? batch.epoch) as Epoch };",
-    seed: "1",
+    seed: "27",
   },
   {
     name: "half-of-a-transfer",
@@ -101,6 +101,6 @@ export const HUB_PLANTS: readonly Plant[] = [
     file: "hub/core/ledger/service.ts",
     find: "debitsPending: -held.amount, debitsPosted: posted });",
     replace: 'debitsPending: -held.amount, debitsPosted: posted });\n  if (posted > 5_500n) return "created";',
-    seed: "1",
+    seed: "2",
   },
 ];

@@ -19,7 +19,7 @@ export const PAYMENT_PLANTS: readonly Plant[] = [
           '        paymentId: (attempt === 1 ? id : id.concat("-", String(attempt))) as typeof id,\n        attempt,',
       },
     ],
-    seed: "1",
+    seed: "7",
   },
   {
     name: "no-answer-taken-for-approval",
@@ -27,7 +27,7 @@ export const PAYMENT_PLANTS: readonly Plant[] = [
     file: PURCHASE,
     find: NO_ANSWER,
     replace: NO_ANSWER.replace(`"hub-unknown"`, `"hub-approved", answer: { responseCode: "00" }`),
-    seed: "1",
+    seed: "5",
   },
   {
     name: "no-reversal-after-a-timeout",
@@ -35,7 +35,7 @@ export const PAYMENT_PLANTS: readonly Plant[] = [
     file: "agent/payment/purchase-machine.ts",
     find: "withReversal(\n          { ...declinedOffline(why)",
     replace: "((undone: object, _why: string) => undone as PurchaseDecision)(\n          { ...declinedOffline(why)",
-    seed: "1",
+    seed: "2",
   },
   {
     name: "request-leaves-before-it-is-stored",
@@ -43,7 +43,7 @@ export const PAYMENT_PLANTS: readonly Plant[] = [
     file: PURCHASE,
     find: "await this.#steps.storeRequest(attempt);",
     replace: "void this.#steps.storeRequest(attempt).catch(() => undefined);",
-    seed: "1",
+    seed: "4",
   },
   {
     name: "interrupted-payment-resumed",
@@ -67,7 +67,7 @@ export const PAYMENT_PLANTS: readonly Plant[] = [
     file: PURCHASE,
     find: `this.#steps.timed("cardMs", () => session.transceive(command, signal)),`,
     replace: `this.#steps.timed("cardMs", () => session.transceive(command, signal).catch(() => session.transceive(command, signal))),`,
-    seed: "1",
+    seed: "2",
   },
   {
     name: "success-told-before-the-commit",
@@ -75,7 +75,7 @@ export const PAYMENT_PLANTS: readonly Plant[] = [
     file: "agent/payment/purchase-steps.ts",
     find: `await this.timed("journalMs", () => this.#deps.journal.append(entries));`,
     replace: `void this.timed("journalMs", () => this.#deps.journal.append(entries)).catch(() => undefined);`,
-    seed: "1",
+    seed: "2",
   },
   {
     name: "second-tap-starts-a-second-payment",
@@ -101,7 +101,7 @@ export const PAYMENT_PLANTS: readonly Plant[] = [
     find: `return { begun, result: onPaper(printed.error), why: printed.error.why };`,
     replace: `if (printed.error.why !== "paper-out") return await this.#send(printer, document, async () => undefined);
       return { begun, result: onPaper(printed.error), why: printed.error.why };`,
-    seed: "1",
+    seed: "2",
   },
   {
     name: "possible-copy-unmarked",

@@ -15,7 +15,7 @@ export const QUEUE_PLANTS: readonly Plant[] = [
     replace: `await hub.forward(content, this.#link.signal);
       const taken = content.entries.map(({ sequence, hash }) => ({ sequence, hash, status: "processed" as const }));
       await this.receipted({ epoch, results: taken });`,
-    seed: "1",
+    seed: "7",
   },
   {
     name: "drain-races-a-new-sale",
@@ -24,7 +24,7 @@ export const QUEUE_PLANTS: readonly Plant[] = [
     file: FORWARDER,
     find: "await journal.settle(receipt.results, receipt);",
     replace: `await journal.settle([...receipt.results, ...${ALL_DONE}]);`,
-    seed: "1",
+    seed: "7",
   },
   {
     name: "queue-destroyed-on-reconnect",
@@ -55,7 +55,7 @@ export const QUEUE_PLANTS: readonly Plant[] = [
         return this.receipted({ epoch, results: gone });
       }
       if (batch.sends === sends && !batch.resting) this.#unreceipted(batch, error);`,
-    seed: "1",
+    seed: "5",
   },
   {
     name: "one-bad-entry-blocks-all",
@@ -71,7 +71,7 @@ export const QUEUE_PLANTS: readonly Plant[] = [
         replace: "{\n      for (const sequence of this.#batches.keys()) {",
       },
     ],
-    seed: "1",
+    seed: "3",
   },
   {
     name: "queue-read-by-timestamp",
@@ -91,7 +91,7 @@ export const QUEUE_PLANTS: readonly Plant[] = [
         replace: "const wallOf = (_link: HubLink, clock: Clock) => (): number => clock.now();",
       },
     ],
-    seed: "1",
+    seed: "2",
   },
   {
     name: "full-queue-drops-the-oldest",
@@ -99,7 +99,7 @@ export const QUEUE_PLANTS: readonly Plant[] = [
     file: QUEUE,
     find: "return rows.slice(0, limit).map(toForwardable);",
     replace: "return rows.slice(0, limit).slice(-5).map(toForwardable);",
-    seed: "1",
+    seed: "31",
   },
   {
     name: "receipt-believed-by-number",
@@ -107,7 +107,7 @@ export const QUEUE_PLANTS: readonly Plant[] = [
     file: QUEUE,
     find: "toHex(row.hash) !== receipt.hash || ",
     replace: "",
-    seed: "1",
+    seed: "198",
   },
   {
     name: "receipt-taken-for-all-that-is-in-flight",
@@ -115,7 +115,7 @@ export const QUEUE_PLANTS: readonly Plant[] = [
     file: FORWARDER,
     find: "await journal.settle(receipt.results, receipt);",
     replace: `await journal.settle(${ALL_DONE}.filter(({ sequence }) => this.#underway.batchOf(sequence) !== undefined));`,
-    seed: "1",
+    seed: "3",
   },
   {
     name: "counters-not-rebuilt-at-restart",
@@ -131,7 +131,7 @@ export const QUEUE_PLANTS: readonly Plant[] = [
           "for (const _ of this.#sql.openUntouched.iterate(this.#floor)) this.#counts.add({ held: null, payer: undefined }, 1);",
       },
     ],
-    seed: "1",
+    seed: "3",
   },
   {
     name: "limit-counted-per-renewal",
@@ -154,7 +154,7 @@ export const QUEUE_PLANTS: readonly Plant[] = [
         replace: "count: Math.max(0, outstanding.count - (counted?.count ?? 0)) + this.#reserved.size };",
       },
     ],
-    seed: "1",
+    seed: "5",
   },
   {
     name: "lease-expires-by-the-wall-clock",
@@ -162,7 +162,7 @@ export const QUEUE_PLANTS: readonly Plant[] = [
     file: "agent/uplink/hub-link.ts",
     find: "    hubClock,\n    log,\n    disk: options.disk,",
     replace: "    hubClock: { now: () => ({ at: clock.now(), proven: true }) },\n    log,\n    disk: options.disk,",
-    seed: "1",
+    seed: "12",
   },
   {
     name: "restored-hub-not-noticed",
@@ -177,6 +177,6 @@ export const QUEUE_PLANTS: readonly Plant[] = [
         replace: "if (this.#looked === watermark) return;",
       },
     ],
-    seed: "1",
+    seed: "20",
   },
 ];

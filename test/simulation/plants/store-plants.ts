@@ -23,7 +23,7 @@ export const STORE_PLANTS: readonly Plant[] = [
     also: [
       { file: "agent/journal/journal-file.ts", find: "    emptyLog(database);\n    return", replace: "    return" },
     ],
-    seed: "1",
+    seed: "46",
   },
   {
     name: "failed-commit-taken-for-nothing-stored",
@@ -32,7 +32,7 @@ export const STORE_PLANTS: readonly Plant[] = [
     find: "reject(error);\n        this.#options.log.error(",
     replace: `resolve({ id, ...asked, status: "aborted", ticket: "none", startedAt: this.#at() });
         this.#options.log.error(`,
-    seed: "1",
+    seed: "14",
   },
   {
     name: "failed-fsync-taken-for-success",
@@ -68,6 +68,6 @@ export const STORE_PLANTS: readonly Plant[] = [
     database.close();
     throw error`,
     also: [{ file: "agent/journal/journal-file.ts", find: 'if (!facts.has("epoch")) refuseLost(path);', replace: "" }],
-    seed: "1",
+    seed: "35",
   },
 ];
