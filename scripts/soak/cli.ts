@@ -20,6 +20,8 @@ interface SoakFlags {
 const SEEDS_DEFAULT = 100;
 const SALES_DEFAULT = 100;
 const EXIT_VIOLATION = 1;
+/** 128 and SIGINT, as shells say it. */
+const EXIT_INTERRUPTED = 130;
 
 const EXAMPLES = `
 Examples:
@@ -60,8 +62,15 @@ async function run(flags: SoakFlags): Promise<void> {
   onProgress(
     seeds.length === 1 ? `seed ${seeds[0]}` : `seeds ${seeds[0]} to ${seeds.at(-1)}, ${flags.workers} processes`,
   );
+  const ending = new AbortController();
+  const end = (): void => {
+    onProgress("ending after the seeds that are under way");
+    ending.abort();
+  };
+  for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, end);
   const result = await soak({
     ...flags,
+    signal: ending.signal,
     seeds,
     workers: Math.min(flags.workers, seeds.length),
     twiceEvery: 20,
@@ -70,6 +79,10 @@ async function run(flags: SoakFlags): Promise<void> {
   printFigures(soakFigures(result), { json: flags.json ?? false });
   const unhit = classHits(result.counts).filter(({ name, hits }) => hits === 0 && !flags.without.includes(name));
   if (unhit.length > 0) onProgress(`NEVER HIT, so nothing is proven of: ${unhit.map(({ name }) => name).join(", ")}`);
+  if (result.seeds < seeds.length) {
+    onProgress(`ended early: ${result.seeds} of ${seeds.length} seeds`);
+    process.exitCode = EXIT_INTERRUPTED;
+  }
   const speed = result.simulatedMs / result.wallMs;
   onProgress(
     `${result.accepted} sales accepted, ${result.refused} of them refused later with a reason, ${result.lostWithDisk} gone with a disk that was replaced by an old copy; ${speed.toFixed(0)} times real time`,

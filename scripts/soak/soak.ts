@@ -14,6 +14,8 @@ export interface SoakOptions {
   readonly without: readonly FaultClass[];
   /** Every so manieth seed is run twice and its traces compared. */
   readonly twiceEvery: number;
+  /** Ends the soak after the seeds that are under way. */
+  readonly signal?: AbortSignal;
   readonly onProgress: (text: string) => void;
 }
 
@@ -79,19 +81,22 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
       `${sums.seeds} of ${seeds.length} seeds, ${sums.sales} sales (${rate.toFixed(0)}/s), ${failures.length} failing`,
     );
   };
-  await eachOf(seeds, workers, one);
+  await eachOf({ seeds, at: workers, work: one, signal: options.signal });
   return { ...sums, counts: counts.table(), failures, tail, wallMs: performance.now() - beganMs };
 }
 
+interface Each {
+  readonly seeds: readonly string[];
+  readonly at: number;
+  readonly signal: AbortSignal | undefined;
+  work(seed: string, index: number): Promise<void>;
+}
+
 /** A few at a time, in order. */
-async function eachOf(
-  seeds: readonly string[],
-  at: number,
-  work: (seed: string, index: number) => Promise<void>,
-): Promise<void> {
+async function eachOf({ seeds, at, work, signal }: Each): Promise<void> {
   let next = 0;
   const lane = async () => {
-    for (;;) {
+    while (!signal?.aborted) {
       const index = next;
       next += 1;
       const seed = seeds[index];

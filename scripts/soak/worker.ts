@@ -8,6 +8,8 @@ const disk = SimulatedDisk.load(buildVfs());
 
 process.on("message", (message: unknown) => void work(OrderSchema.parse(message)));
 process.on("disconnect", () => process.exit(0));
+// Ctrl-C reaches the whole group: the parent ends the soak in good order, after the seeds that are under way.
+process.on("SIGINT", () => undefined);
 
 async function work({ seed, sales, without, twice }: Order): Promise<void> {
   const options = { seed, sales, disk, without: new Set(without) };
