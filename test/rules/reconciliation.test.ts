@@ -192,3 +192,15 @@ test("without the terminal's list the hub shows what it took, and compares nothi
   expect(view.compared).toBeUndefined();
   expect(view.entries).toMatchObject([{ paymentId: "sale-1", state: "processed", decidedMinor: 1_000n }]);
 });
+
+test("what was compared more than a year ago is forgotten with a newer comparison", async () => {
+  const { hub, database, clock, reconcile } = world();
+  const days = () => database.prepare("SELECT business_date FROM reconciliation__report").pluck().all();
+  await reconcile("2026-01-04");
+  await reconcile("2026-01-05");
+  expect(days()).toEqual(["2026-01-04", "2026-01-05"]);
+  clock.setWall(clock.now() + 400 * 24 * 3_600_000);
+  await reconcile("2026-01-06");
+  expect(days()).toEqual(["2026-01-05", "2026-01-06"]);
+  expect((await hub.reconciliation.look(T9, "2026-01-04")).compared).toBeUndefined();
+});

@@ -38,6 +38,10 @@ const DEVICE_COLUMNS = `id, user_id AS userId, public_key AS publicKey, account_
 
 export type PayerStore = ReturnType<typeof createPayerStore>;
 
+/** A phone that was off for longer learns of older payments from its account alone. */
+export const NOTICES_KEPT_MS = 90 * 24 * 3_600_000;
+const FORGOTTEN_AT_ONCE = 10;
+
 export function createPayerStore(database: Sqlite) {
   const device = database.prepare<[string], DeviceRow>(`SELECT ${DEVICE_COLUMNS} FROM payers__device WHERE id = ?`);
   const devices = database.prepare<[string, number], DeviceRow>(
@@ -65,6 +69,11 @@ export function createPayerStore(database: Sqlite) {
     `INSERT INTO payers__notice (device_id, status, txn_id, grant_id, minor, currency, at)
      VALUES (@deviceId, @status, @txnId, @grantId, @minor, @currency, @at)`,
   );
+  const forgetNotices = database.prepare<[string, string, number, number]>(
+    `DELETE FROM payers__notice WHERE device_id = ? AND number IN (
+       SELECT number FROM payers__notice WHERE device_id = ? ORDER BY number LIMIT ?
+     ) AND at < ?`,
+  );
   const notices = database.prepare<[string, number, number], NoticeRow>(
     `SELECT number, device_id AS deviceId, status, txn_id AS txnId, grant_id AS grantId, minor, currency, at FROM payers__notice
      WHERE device_id = ? AND number > ? ORDER BY number LIMIT ?`,
@@ -80,7 +89,12 @@ export function createPayerStore(database: Sqlite) {
     insertClaim: (row: Omit<ClaimRow, "usedAt"> & { readonly createdAt: number }) => void insertClaim.run(row),
     /** True for the one caller that used it. */
     useClaim: (id: string, at: number) => useClaim.run(at, id).changes === 1,
-    insertNotice: (row: Omit<NoticeRow, "number">) => void insertNotice.run(row),
+    /** Forgets at the same time some of what its device has had long enough to ask for. */
+    insertNotice(row: Omit<NoticeRow, "number">): void {
+      insertNotice.run(row);
+      // Afterwards: the number of the newest row must not be given again.
+      forgetNotices.run(row.deviceId, row.deviceId, FORGOTTEN_AT_ONCE, row.at - NOTICES_KEPT_MS);
+    },
     notices: (deviceId: string, since: number, limit: number) => notices.all(deviceId, since, limit),
   };
 }

@@ -215,11 +215,17 @@ interface Kept {
   readonly report: DayReport;
 }
 
+/** A year of books, and the time to close them. */
+const REPORTS_KEPT_MS = 400 * 24 * 3_600_000;
+
 function createReportStore(database: Sqlite) {
   const put = database.prepare(
     `INSERT INTO reconciliation__report (terminal_id, business_date, at, summary, report) VALUES (?, ?, ?, ?, ?)
      ON CONFLICT (terminal_id, business_date) DO UPDATE
      SET at = excluded.at, summary = excluded.summary, report = excluded.report`,
+  );
+  const forget = database.prepare<[string, string]>(
+    "DELETE FROM reconciliation__report WHERE terminal_id = ? AND business_date < ?",
   );
   const get = database
     .prepare<[string, string], string>(
@@ -227,14 +233,12 @@ function createReportStore(database: Sqlite) {
     )
     .pluck();
   return {
-    put: ({ terminalId, businessDate, at, summary, report }: Kept) =>
-      void put.run(
-        terminalId,
-        businessDate,
-        at,
-        JSON.stringify(summary),
-        JSON.stringify(DayReportSchema.parse(report)),
-      ),
+    /** Forgets at the same time what this terminal compared more than a year ago. */
+    put({ terminalId, businessDate, at, summary, report }: Kept): void {
+      const [summaryText, reportText] = [JSON.stringify(summary), JSON.stringify(DayReportSchema.parse(report))];
+      put.run(terminalId, businessDate, at, summaryText, reportText);
+      forget.run(terminalId, new Date(at - REPORTS_KEPT_MS).toISOString().slice(0, 10));
+    },
     get(terminalId: string, businessDate: string): Summary | undefined {
       const text = get.get(terminalId, businessDate);
       return text === undefined ? undefined : SummarySchema.parse(JSON.parse(text));
