@@ -22,9 +22,9 @@ test("RM4 a sale of long ago is known by its id: the same again gives its outcom
   void journal.archive(till.clock.now() + DAY_MS, new AbortController().signal).then((outcome) => {
     archived = outcome;
   });
-  // It works in slices, between the sales.
-  for (let turn = 0; turn < 2_000 && !archived; turn += 1) await till.clock.advance(100);
-  expect(archived?.entries).toBeGreaterThan(0);
+  // It works in slices, between the sales, and waits for real files: as many turns as a busy machine takes.
+  while (!archived) await till.clock.advance(100);
+  expect(archived.entries).toBeGreaterThan(0);
   expect(journal.entriesOf("p-old" as PaymentId)).toEqual([]);
   const id = "p-old" as PaymentId;
   expect(till.desk.get(id)).toMatchObject({ status: "approved", amount: money(500n, "EUR") });

@@ -47,6 +47,8 @@ const HOUR_MS = 3_600_000;
 const SALES_THAT_TELL = 40;
 /** One sale in so many is accepted even on the worst of days. */
 const SOLD_SHARE_MIN = 20;
+/** After healing every terminal has heard the hub within this: it connects again, and renews its lease each minute. */
+const HEARD_WITHIN_MS = 180_000;
 /** After healing, everything must have come to rest within this. */
 const REST_WITHIN_MS = 12 * HOUR_MS;
 
@@ -76,6 +78,8 @@ export async function runSeed(options: SeedOptions): Promise<SeedReport> {
     lanes.begin();
     await world.run(world.now + shop.plan.openMs);
     trouble.heal();
+    // Who waits for nothing hears by its next lease at the latest that the hub was restored and lacks what it had.
+    await world.run(world.now + HEARD_WITHIN_MS);
     await world.run(() => cashier.idle && atRest(shop), world.now + REST_WITHIN_MS);
     const { violations: found, ...sums } = judge(shop, cashier.records);
     judged = sums;
