@@ -61,6 +61,13 @@ test("keys survive as text", () => {
   expect(readPublicKey(publicKeyText(publicKey)).asymmetricKeyType).toBe("x25519");
 });
 
+test("a key is the same however many others were read since", () => {
+  const texts = Array.from({ length: 1_100 }, () => publicKeyText(newSigningKeys().publicKey));
+  const read = () => texts.map((each) => publicKeyText(readPublicKey(each)));
+  expect(read()).toEqual(texts);
+  expect(read()).toEqual(texts);
+});
+
 test("RM5 what is not JSON is refused without a quotation from it", () => {
   for (const text of ["9999990000000015x", '{"pan":9999990000000015x}', '{"pan":"9999990000000015']) {
     expect(() => parseJson(text)).toThrow(/^not JSON(?:: wrong at position \d+)?$/);

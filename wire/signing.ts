@@ -86,11 +86,11 @@ export const newSigningKeys = (): SigningKeys => generateKeyPairSync("ed25519");
 /** Keys as text: SPKI and PKCS#8 DER in base64. */
 export const publicKeyText = (key: KeyObject): string => toBase64(key.export({ type: "spki", format: "der" }));
 export const privateKeyText = (key: KeyObject): string => toBase64(key.export({ type: "pkcs8", format: "der" }));
-/** The keys of those who speak are read anew with each of their messages, which costs as much as checking a signature. */
+/** With each message the key of who speaks is asked for again, and parsing it costs as much as checking a signature. */
 const KEYS_REMEMBERED_MAX = 1_024;
 const remembered = new Map<string, KeyObject>();
 
-/** A public key from its text; the last ones that were asked for are remembered. */
+/** A public key from its text; the last ones that were parsed are remembered. Throws for a text that is none. */
 export function readPublicKey(text: string): KeyObject {
   const known = remembered.get(text);
   if (known) return known;

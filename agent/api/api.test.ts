@@ -346,8 +346,10 @@ test("events come as they happen", async () => {
     });
   });
   await call("POST", "/v1/payments?wait=0", PAYMENT);
+  payments.emit({ type: "payment.hint", id: "p-1" as PaymentId, detail: "a product code" });
   payments.end("p-1", { status: "approved" });
   await complete;
+  expect(text).toContain('event: payment.hint\ndata: {"id":"p-1","detail":"a product code"}\n\n');
   expect(response.headers["content-type"]).toBe("text/event-stream");
   expect(text).toContain('event: payment.stage\ndata: {"id":"p-1","stage":"accepted"}\n\n');
   expect(text).toContain('"amount":{"minor":"1234","currency":"EUR"}');

@@ -54,6 +54,8 @@ async function api(answers: Answer[], cancel?: Answer) {
       streams[0]?.write(
         'ge":"intent-stored"}\n\nevent: payment.stage\ndata: {"id":"other","stage":"online-request-sent"}\n\n',
       );
+      streams[0]?.write('event: payment.hint\ndata: {"id":"p-1","detail":"a product code"}\n\n');
+      streams[0]?.write('event: payment.hint\ndata: {"id":"other","detail":"not ours"}\n\n');
       begun.resolve();
       const answer = answers.shift();
       void cancelled.promise.then(() => response.writeHead(answer?.status ?? 500).end(JSON.stringify(answer?.body)));
@@ -90,6 +92,8 @@ test("RM4 a payment that outlasts one wait is attached to again under the same i
   expect(posts).toEqual(['{"id":"p-1"}', '{"id":"p-1"}']);
   expect(words[0]).toBe("present card or code");
   expect(words).not.toContain("going online");
+  expect(words).toContain("a product code");
+  expect(words).not.toContain("not ours");
 });
 
 test("a refusal is one line with the field", async () => {

@@ -106,6 +106,9 @@ test("events are one line each", () => {
   expect(eventText({ type: "payment.stage", data: { id: "p-1", stage: "accepted" } })).toBe(
     "payment.stage  p-1  accepted",
   );
+  expect(eventText({ type: "payment.hint", data: { id: "p-1", detail: "a product code" } })).toBe(
+    "payment.hint  p-1  a product code",
+  );
   expect(eventText({ type: "hub.state", data: { state: "down" } })).toBe("hub.state  down");
   expect(eventText({ type: "payment.ended", data: { payment: PAYMENT } })).toMatch(
     /^payment\.ended {2}approved 12\.34 EUR/,

@@ -2,7 +2,7 @@
  * Agrees with the hub on a day, entry by entry: lists what the queue held, brings back every difference, and sends again what
  * counts as receipted here and is not at the hub.
  */
-import { Fault } from "../../base/fault.ts";
+import { Fault, isFault, reasonOf } from "../../base/fault.ts";
 import { newMessageId, type RandomBytes } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import { toWireMoney } from "../../wire/common.ts";
@@ -53,14 +53,22 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     return found;
   }
 
-  /** As when a hub was restored while two copies of a disk were in use: it holds the other's entries under these numbers. */
+  /**
+   * As when a hub was restored while two copies of a disk were in use: it holds the other's entries under these numbers. The
+   * report is told all the same when this cannot be stored: the next comparison finds them again.
+   */
   async function tellAgain(differences: readonly Difference[], entries: readonly SummaryEntry[]): Promise<void> {
     const missing = new Set(differences.flatMap(({ what, sequence }) => (what === "missing-at-hub" ? [sequence] : [])));
-    for (const { sequence, forward, paymentId } of entries) {
-      if (missing.has(sequence) && (await journal.resendOne(forward)))
-        log.error("the hub does not hold an entry that counts as receipted here; it is sent again", {
-          ...{ sequence, forward, paymentId },
-        });
+    try {
+      for (const { sequence, forward, paymentId } of entries) {
+        if (missing.has(sequence) && (await journal.resendOne(forward)))
+          log.error("the hub does not hold an entry that counts as receipted here; it is sent again", {
+            ...{ sequence, forward, paymentId },
+          });
+      }
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      log.warn("what the hub lacks could not be put back into the queue", { reason: reasonOf(error) });
     }
   }
 

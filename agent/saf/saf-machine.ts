@@ -66,7 +66,6 @@ function openStep(state: SafState, event: SafEvent): SafStep {
     case "cancel":
       return state.at === "eligible" ? ended(state, "voided") : stay(state);
     case "receipt":
-      // What a person may yet send again keeps its card data, which the hub needs to judge it anew.
       return receipted(state, event.status);
     case "retry":
     case "resend":
@@ -86,6 +85,7 @@ function endedStep(state: SafState, event: SafEvent): SafStep {
 }
 
 function receipted(state: SafState, status: Extract<SafEvent, { on: "receipt" }>["status"]): SafStep {
+  // What a person may yet send again keeps its card data, which the hub needs to judge it anew.
   if (status === "quarantined") return moved(state, "quarantined");
   return ended(state, status === "duplicate" ? "processed" : status);
 }

@@ -9,7 +9,10 @@ const ROOT = new URL(import.meta.url.endsWith(".ts") ? "../../" : "../", import.
 const WORKER = fileURLToPath(new URL("scripts/soak/worker.ts", ROOT));
 /** A seed that takes longer has come to no end. */
 const SEED_WITHIN_MS = 600_000;
-/** What the simulation allocates lives long: without room the collector runs all the time. A process lives for few seeds: code is compiled at once. */
+/**
+ * What the simulation allocates lives long: without room the collector runs all the time. Most of the product runs too
+ * seldom in one world to get warm, so all of it is compiled at its first call.
+ */
 const NODE_OPTIONS = ["--max-semi-space-size=32", "--always-sparkplug"];
 
 export interface PoolOptions {

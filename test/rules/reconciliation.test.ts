@@ -7,6 +7,7 @@ import { createReconciler } from "../../agent/reconciliation/reconciler.ts";
 import { EnvelopeMaker } from "../../agent/uplink/envelopes.ts";
 import { LinkEvents } from "../../agent/uplink/link-events.ts";
 import { systemClock } from "../../base/clock.ts";
+import { Fault } from "../../base/fault.ts";
 import { systemRandom, type TerminalId } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { batchText, type ForwardedEntry } from "../../wire/advice.ts";
@@ -203,4 +204,18 @@ test("what was compared more than a year ago is forgotten with a newer compariso
   await reconcile("2026-01-06");
   expect(days()).toEqual(["2026-01-05", "2026-01-06"]);
   expect((await hub.reconciliation.look(T9, "2026-01-04")).compared).toBeUndefined();
+});
+
+test("a report is told although what the hub lacks cannot be put back into the queue", async () => {
+  const { journal, database, reconcile, forward, entryOf } = world();
+  await forward(await append(journal, entryOf("lost")));
+  database.exec("DELETE FROM ingest__entry");
+  const { resendOne } = journal;
+  journal.resendOne = () => Promise.reject(new Fault("journal.full", "no space left"));
+  const missing = { differences: [{ what: "missing-at-hub", paymentId: "lost" }] };
+  expect(await reconcile()).toMatchObject(missing);
+  expect(journal.backlog().depth).toBe(0);
+  journal.resendOne = resendOne;
+  expect(await reconcile()).toMatchObject(missing);
+  expect(journal.backlog().depth).toBe(1);
 });

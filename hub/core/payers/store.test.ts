@@ -46,3 +46,12 @@ test("a number that a phone has heard is never given again, even when all before
   expect(heard("a")).toEqual([[3, "newer"]]);
   expect(heard("a", 2)).toEqual([[3, "newer"]]);
 });
+
+test("however much is old, a notice forgets little of it at a time", () => {
+  for (let sale = 0; sale < 25; sale += 1) note("a", `old-${sale}`, NOON);
+  const left = [1, 2, 3].map((number) => {
+    note("a", `new-${number}`, NOON + 2 * NOTICES_KEPT_MS);
+    return heard("a").length;
+  });
+  expect(left).toEqual([16, 7, 3]);
+});
