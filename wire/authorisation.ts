@@ -35,6 +35,7 @@ export type AuthorisationRequest = z.infer<typeof AuthorisationRequestSchema>;
 /** ISO 8583 DE 39 values that this hub gives. */
 export const RESPONSE_CODES = {
   approved: "00",
+  referToIssuer: "01",
   doNotHonour: "05",
   invalidAmount: "13",
   invalidCard: "14",
@@ -42,7 +43,11 @@ export const RESPONSE_CODES = {
   formatError: "30",
   insufficientFunds: "51",
   expiredCard: "54",
+  notPermittedToCard: "57",
+  notPermittedToTerminal: "58",
   exceedsLimit: "61",
+  exceedsCount: "65",
+  issuerUnavailable: "91",
   duplicate: "94",
   systemMalfunction: "96",
 } as const;

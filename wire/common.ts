@@ -59,6 +59,7 @@ export type ReasonCode = z.infer<typeof ReasonCodeSchema>;
 
 /** How the card was read: ISO 8583 DE 22 in words. */
 export const EntryModeSchema = z.enum(["chip", "contactless"]);
+export type EntryMode = z.infer<typeof EntryModeSchema>;
 
 /** How a sale may be paid with no hub in reach: by a card, or by a note of staged value that a phone signed (RM11). */
 export const MeansSchema = z.enum(["chip", "contactless", "note"]);

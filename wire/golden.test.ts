@@ -18,6 +18,7 @@ import {
   PhoneEnrolResponseSchema,
   PhoneMessageSchema,
 } from "./phone.ts";
+import { StandInParametersSchema } from "./stand-in.ts";
 import { ClaimSchema, EnrolRequestSchema, EnrolResponseSchema } from "./terminal.ts";
 
 const FOLDER = new URL("../test/vectors/wire/", import.meta.url);
@@ -35,6 +36,7 @@ const SINGLE: Readonly<Record<string, z.ZodType>> = {
   "phone-claim.json": PhoneClaimSchema,
   "phone-enrol.request.json": PhoneEnrolRequestSchema,
   "phone-enrol.response.json": PhoneEnrolResponseSchema,
+  "stand-in.signed.json": StandInParametersSchema,
   "time.signed.json": HubTimeSchema,
 };
 const UNIONS: readonly { readonly key: string; readonly prefix: string; readonly schemas: readonly z.ZodType[] }[] = [

@@ -16,7 +16,8 @@ export type SigningDomain =
   | "allowance"
   | "phone"
   | "note"
-  | "note-taken";
+  | "note-taken"
+  | "stand-in";
 
 /** The longest is a lease with a full deny list: 335,000 characters. */
 const SIGNED_TEXT_MAX = 524_288;
