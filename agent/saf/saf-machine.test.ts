@@ -97,15 +97,28 @@ test("a duplicate at the hub is as good as processed", () => {
   expect(step.state).toEqual({ at: "processed", attempts: 2 });
 });
 
+test("RM1 what was set aside at its first coming and taken at its second is processed, in whichever order the receipts come", () => {
+  const sentTwice = walk([{ on: "send" }, { on: "send" }]).at(-1) ?? NEW;
+  const [setAside, taken] = [
+    { on: "receipt", status: "quarantined", fresh: true },
+    { on: "receipt", status: "processed", fresh: true },
+  ] as const;
+  const inOrder = safStep(safStep(sentTwice, setAside).state, taken);
+  expect(inOrder).toEqual({ state: { at: "processed", attempts: 2 }, effects: [{ do: "erase-sealed" }] });
+  const overtaken = safStep(safStep(sentTwice, taken).state, { ...setAside, fresh: false });
+  expect(overtaken).toEqual({ state: { at: "processed", attempts: 2 }, effects: [] });
+});
+
 test("RM18 of two receipts that contradict each other the newest holds, whichever ended the entry; a void stays", () => {
   fc.assert(
     fc.property(events, statuses, (all, status) => {
       const state = walk(all).at(-1) ?? NEW;
       const { state: next, effects } = safStep(state, { on: "receipt", status, fresh: true });
       const at = status === "duplicate" ? "processed" : status;
-      if (state.at === "voided" || state.at === "quarantined") expect(next).toBe(state);
+      if (state.at === "voided" || state.at === at) expect(next).toBe(state);
       else expect(next).toEqual({ at, attempts: state.attempts });
-      if (ENDED.includes(state.at)) expect(effects).toEqual([]);
+      const endsNow = !ENDED.includes(state.at) && ENDED.includes(next.at);
+      expect(effects).toEqual(endsNow ? [{ do: "erase-sealed" }] : []);
     }),
   );
 });

@@ -1,7 +1,7 @@
 /**
  * The life of one store-and-forward entry: eligible -> forwarding -> processed | declined | expired | quarantined. Before it
- * was ever sent it may be voided (RM12); out of quarantine a person takes it back (`retry`) or ends it (`cancel`). The journal
- * asks this machine before every change of a queue row; resending is the forwarder's affair.
+ * was ever sent it may be voided (RM12); out of quarantine a person takes it back (`retry`) or ends it (`cancel`), or the hub's
+ * newest word does. The journal asks this machine before every change of a queue row; resending is the forwarder's affair.
  */
 import { unreachable } from "../../base/assert.ts";
 import type { Step } from "../../base/machine.ts";
@@ -86,7 +86,7 @@ function endedStep(state: SafState, event: SafEvent): SafStep {
 
 function receipted(state: SafState, status: Extract<SafEvent, { on: "receipt" }>["status"]): SafStep {
   // What a person may yet send again keeps its card data, which the hub needs to judge it anew.
-  if (status === "quarantined") return moved(state, "quarantined");
+  if (status === "quarantined") return state.at === "quarantined" ? stay(state) : moved(state, "quarantined");
   return ended(state, status === "duplicate" ? "processed" : status);
 }
 
@@ -94,6 +94,8 @@ function quarantinedStep(state: SafState, event: SafEvent): SafStep {
   if (event.on === "retry") return moved(state, "eligible");
   // What was set aside there is forgotten there as well, and nobody at the hub would look at it.
   if (event.on === "resend") return moved(state, "forwarding");
+  // It was sent twice, and the hub could judge the second: that word came after the one that set it aside.
+  if (event.on === "receipt" && event.fresh) return receipted(state, event.status);
   return event.on === "cancel" ? ended(state, "voided") : stay(state);
 }
 
