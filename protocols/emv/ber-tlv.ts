@@ -86,7 +86,9 @@ function decodeLevel(objects: Tlv[], cursor: Cursor, { end, depth }: { readonly 
     const valueEnd = cursor.at + length;
     if (valueEnd > end) {
       const reason = `tag ${tagName(tag)} wants ${length} bytes, has ${end - cursor.at}`;
-      const fault = tlvFault("codec.truncated", cursor.at, reason);
+      const fault = new Fault("codec.truncated", `${reason}, at byte ${cursor.at}`, {
+        details: { offset: cursor.at, tag: tagName(tag) },
+      });
       if (constructed && cursor.cutTemplates === "rest") decodeRest(objects, cursor, { tag, end, depth });
       throw fault;
     }

@@ -1,0 +1,75 @@
+/** The data elements of ISO 8583:1993. What it took over from 1987 unchanged is not repeated. */
+import { type DataElement, fixed, lllvar, llvar, reserved, reservedFrom } from "./data-element.ts";
+import { DATA_ELEMENTS_1987 } from "./data-elements-1987.ts";
+
+const UNCHANGED = [
+  2, 3, 4, 6, 7, 8, 10, 11, 14, 16, 17, 18, 19, 20, 21, 23, 32, 33, 34, 35, 36, 37, 38, 41, 42, 45, 49, 51, 52, 54, 64,
+  67, 68, 73, 74, 75, 76, 77, 78, 79, 80, 81, 86, 87, 88, 89, 97, 98, 100, 101, 102, 103, 104, 128,
+];
+
+const from1987 = (de: number): readonly (readonly [number, DataElement])[] => {
+  const element = DATA_ELEMENTS_1987[de];
+  return element ? [[de, element]] : [];
+};
+
+export const DATA_ELEMENTS_1993: Readonly<Record<number, DataElement>> = {
+  ...Object.fromEntries(UNCHANGED.flatMap(from1987)),
+  5: fixed("AmountReconciliation", "n", 12),
+  9: fixed("ConversionRateReconciliation", "n", 8),
+  12: fixed("LocalDateTime", "n", 12),
+  13: fixed("EffectiveDate", "n", 4),
+  15: fixed("SettlementDate", "n", 6),
+  22: fixed("PosDataCode", "an", 12),
+  24: fixed("FunctionCode", "n", 3),
+  25: fixed("MessageReasonCode", "n", 4),
+  26: fixed("MerchantBusinessCode", "n", 4),
+  27: fixed("ApprovalCodeLength", "n", 1),
+  28: fixed("ReconciliationDate", "n", 6),
+  29: fixed("ReconciliationIndicator", "n", 3),
+  30: fixed("AmountsOriginal", "n", 24),
+  31: llvar("AcquirerReferenceData", "ans", 99),
+  39: fixed("ActionCode", "n", 3),
+  40: fixed("ServiceCode", "n", 3),
+  43: llvar("MerchantNameLocation", "ans", 99),
+  44: llvar("AdditionalResponseData", "ans", 99, { sensitive: "hidden" }),
+  46: lllvar("AmountsFees", "ans", 204),
+  47: lllvar("AdditionalDataNational", "ans", 999, { sensitive: "hidden" }),
+  48: lllvar("AdditionalDataPrivate", "ans", 999, { sensitive: "hidden" }),
+  50: fixed("CurrencyReconciliation", "an", 3),
+  53: llvar("SecurityControlInformation", "b", 48, { sensitive: "hidden" }),
+  55: lllvar("IccData", "b", 255, { content: { kind: "ber-tlv" } }),
+  56: llvar("OriginalDataElements", "n", 35),
+  57: fixed("AuthorisationLifeCycleCode", "n", 3),
+  58: llvar("AuthorisingAgent", "n", 11),
+  59: lllvar("TransportData", "ans", 999, { sensitive: "hidden" }),
+  60: reserved("National", 60),
+  61: reserved("National", 61),
+  62: reserved("Private", 62),
+  63: reserved("Private", 63),
+  66: lllvar("AmountsOriginalFees", "ans", 204),
+  69: fixed("SettlementInstitutionCountry", "n", 3),
+  70: fixed("AuthorisingAgentCountry", "n", 3),
+  71: fixed("MessageNumber", "n", 8),
+  72: lllvar("DataRecord", "ans", 999, { sensitive: "hidden" }),
+  82: fixed("InquiriesReversalNumber", "n", 10),
+  83: fixed("PaymentsNumber", "n", 10),
+  84: fixed("PaymentsReversalNumber", "n", 10),
+  85: fixed("FeeCollectionsNumber", "n", 10),
+  90: fixed("AuthorisationsReversalNumber", "n", 10),
+  91: fixed("DestinationCountry", "n", 3),
+  92: fixed("OriginatorCountry", "n", 3),
+  93: llvar("Destination", "n", 11),
+  94: llvar("Originator", "n", 11),
+  95: llvar("IssuerReferenceData", "ans", 99, { sensitive: "hidden" }),
+  96: lllvar("KeyManagementData", "b", 999, { sensitive: "hidden" }),
+  99: llvar("SettlementInstitution", "an", 11),
+  105: fixed("CreditsChargebackAmount", "n", 16),
+  106: fixed("DebitsChargebackAmount", "n", 16),
+  107: fixed("CreditsChargebackNumber", "n", 10),
+  108: fixed("DebitsChargebackNumber", "n", 10),
+  109: llvar("CreditsFeeAmounts", "ans", 84),
+  110: llvar("DebitsFeeAmounts", "ans", 84),
+  ...reservedFrom(111, 115, "Iso"),
+  ...reservedFrom(116, 122, "National"),
+  ...reservedFrom(123, 127, "Private"),
+};
