@@ -20,6 +20,7 @@ const PARTS: Readonly<Record<string, Register>> = {
   hub: async (program) => (await import("../hub/cli.ts")).registerHub(program),
   sim: async (program) => (await import("../sim/cli.ts")).registerSim(program),
   emv: async (program) => (await import("../protocols/emv/cli.ts")).registerEmv(program),
+  iso8583: async (program) => (await import("../protocols/iso8583/cli.ts")).registerIso8583(program),
   journal: async (program) => (await import("../agent/journal/cli.ts")).registerJournal(program),
   soak: async (program) => (await import("./soak/cli.ts")).registerSoak(program),
   bench: async (program) => (await import("./bench/cli.ts")).registerBench(program),

@@ -8,7 +8,8 @@ import { MESSAGE_BYTES_MAX } from "./cursor.ts";
 import type { Iso8583Message } from "./message.ts";
 import { SPEC_1987_ASCII, SPEC_1987_BCD, SPEC_1987_BINARY, SPEC_1987_NESTED, SPEC_1993_ASCII, SPECS } from "./specs.ts";
 
-const RUNS = { numRuns: 60 };
+/** Messages of many fields take minutes to shrink, and the seed alone tells enough. */
+const RUNS = { numRuns: 60, endOnFailure: true };
 const ascii = createIso8583Codec(SPEC_1987_ASCII);
 const bcd = createIso8583Codec(SPEC_1987_BCD);
 const binary = createIso8583Codec(SPEC_1987_BINARY);
@@ -62,7 +63,7 @@ describe.each(SPECS)("$name", (spec) => {
           expect(faultOf(() => codec.unpack(bytes.subarray(0, length))).code).toBe("codec.truncated");
         }
       }),
-      { numRuns: 5 },
+      { numRuns: 5, endOnFailure: true },
     );
   });
 
@@ -71,11 +72,14 @@ describe.each(SPECS)("$name", (spec) => {
       fc.property(arbitraryMessage(spec), fc.nat(), (given, at) => {
         const bytes = new Uint8Array(codec.pack(given));
         const index = Math.floor(at / 8) % bytes.length;
-        bytes[index] = (bytes[index] ?? 0) ^ (1 << (at % 8));
+        const before = bytes[index] ?? 0;
+        bytes[index] = before ^ (1 << (at % 8));
+        // Hexadecimal characters are read in either case.
+        if (isHexLetter(before) && at % 8 === 5) return;
         const other = orFault(() => codec.unpack(bytes));
         if (other) expect(other).not.toEqual(given);
       }),
-      { numRuns: 200 },
+      { numRuns: 200, endOnFailure: true },
     );
   });
 
@@ -87,6 +91,8 @@ describe.each(SPECS)("$name", (spec) => {
     });
   });
 });
+
+const isHexLetter = (byte: number): boolean => /[A-Fa-f]/.test(String.fromCharCode(byte));
 
 /** Undefined for a Fault; anything else that is thrown fails the test. */
 function orFault<T>(work: () => T): T | undefined {

@@ -1,5 +1,6 @@
 /** `tillway bench NAME`: measures, prints, and never judges. */
 import { type Command, InvalidArgumentError } from "commander";
+import { guarded } from "../../base/daemon.ts";
 import { TRANSACTIONS_DEFAULT } from "./emv.ts";
 import { type Figure, printFigures } from "./figures.ts";
 import { FOOTPRINT_RUNS } from "./footprint.ts";
@@ -77,6 +78,16 @@ export function registerBench(program: Command): void {
       const { benchSimulate } = await import("./simulate.ts");
       await print(flags, () => benchSimulate({ sales: flags.sales, onProgress }));
     });
+  bench
+    .command("iso8583")
+    .description("ISO 8583 messages packed and unpacked, beside a package that does it (ten seconds)")
+    .option("--json", "one JSON object per figure")
+    .action(
+      guarded(async (flags: BenchFlags) => {
+        const { benchIso8583 } = await import("./iso8583.ts");
+        await print(flags, () => benchIso8583({ onProgress }));
+      }),
+    );
 }
 
 async function print(flags: BenchFlags, measure: () => Promise<Figure[]>): Promise<void> {
