@@ -10,11 +10,17 @@ export const BITMAP_BYTES = 8;
 /** What a bitmap takes. */
 export const bitmapSize = (encoding: BitmapEncoding): number => (encoding === "hex" ? BITMAP_BYTES * 2 : BITMAP_BYTES);
 
-export function readBitmap(source: Source, encoding: BitmapEncoding, place: Place): Uint8Array {
+/** Eight bytes, where they stand. */
+export interface Bits {
+  readonly bytes: Uint8Array;
+  readonly at: number;
+}
+
+export function readBitmap(source: Source, encoding: BitmapEncoding, place: Place): Bits {
   const size = bitmapSize(encoding);
   source.want(size, place);
-  const { at } = source;
-  const bits = encoding === "hex" ? readHex(source, BITMAP_BYTES, place) : source.bytes.subarray(at, at + size);
+  const { at, bytes } = source;
+  const bits = encoding === "hex" ? { bytes: readHex(source, BITMAP_BYTES, place), at: 0 } : { bytes, at };
   source.at = at + size;
   return bits;
 }
@@ -30,8 +36,8 @@ export function writeBitmap(
 }
 
 /** `bit` counts from 1. */
-export const hasBit = (bits: Uint8Array, bit: number): boolean =>
-  ((bits[(bit - 1) >> 3] ?? 0) & (0x80 >> ((bit - 1) & 7))) !== 0;
+export const hasBit = ({ bytes, at }: Bits, bit: number): boolean =>
+  ((bytes[at + ((bit - 1) >> 3)] ?? 0) & (0x80 >> ((bit - 1) & 7))) !== 0;
 
 export function setBit(bits: Uint8Array, bit: number): void {
   const index = (bit - 1) >> 3;
@@ -39,7 +45,11 @@ export function setBit(bits: Uint8Array, bit: number): void {
 }
 
 /** The highest bit that is set; 0 when there is none. */
-export function lastBit(bits: Uint8Array): number {
-  for (let bit = BITMAP_FIELDS; bit > 0; bit -= 1) if (hasBit(bits, bit)) return bit;
+export function lastBit({ bytes, at }: Bits): number {
+  for (let index = BITMAP_BYTES - 1; index >= 0; index -= 1) {
+    const byte = bytes[at + index] ?? 0;
+    // The lowest bit of a byte is its eighth.
+    if (byte !== 0) return index * 8 + 8 - (31 - Math.clz32(byte & -byte));
+  }
   return 0;
 }

@@ -1,13 +1,14 @@
 /** Fields of format b: bytes as they are, or as two hexadecimal characters each. */
 import { byteName, type Place, readFault, type Source, type Target } from "./cursor.ts";
 import type { FieldSpec } from "./spec.ts";
-import { checkByteCount, type ValueCodec, wantBytes } from "./value-codec.ts";
+import { checkByteCount, fixedUnits, type ValueCodec, wantBytes } from "./value-codec.ts";
 
 export function binaryCodec(spec: FieldSpec, place: Place): ValueCodec {
+  const fixed = fixedUnits(spec);
   return {
-    bytesOf: (units) => units,
-    read: (source, units) => {
-      const value = source.bytes.subarray(source.at, source.at + units);
+    read: (source, units = fixed) => {
+      source.want(units, place);
+      const value = source.view(units);
       source.at += units;
       return value;
     },
@@ -23,9 +24,10 @@ export function binaryCodec(spec: FieldSpec, place: Place): ValueCodec {
 }
 
 export function hexCodec(spec: FieldSpec, place: Place): ValueCodec {
+  const fixed = fixedUnits(spec);
   return {
-    bytesOf: (units) => units * 2,
-    read: (source, units) => {
+    read: (source, units = fixed) => {
+      source.want(units * 2, place);
       const value = readHex(source, units, place);
       source.at += units * 2;
       return value;

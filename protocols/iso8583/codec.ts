@@ -1,9 +1,20 @@
 /** Packs and unpacks whole ISO 8583 messages by a table, which is compiled once. */
 import { assert } from "../../base/assert.ts";
-import { BITMAP_BYTES, BITMAP_FIELDS, bitmapSize, hasBit, lastBit, readBitmap, setBit, writeBitmap } from "./bitmap.ts";
+import {
+  BITMAP_BYTES,
+  BITMAP_FIELDS,
+  type Bits,
+  bitmapSize,
+  hasBit,
+  lastBit,
+  readBitmap,
+  setBit,
+  writeBitmap,
+} from "./bitmap.ts";
 import { MESSAGE_BYTES_MAX, type Place, readFault, refuseRest, Source, Target, writeFault } from "./cursor.ts";
 import { fieldCodec } from "./field-codec.ts";
 import type { FieldValue, Iso8583Codec, Iso8583Message } from "./message.ts";
+import { type PlainText, plainText, readPlainText } from "./plain-text.ts";
 import type { FieldSpec, MessageSpec } from "./spec.ts";
 import type { FieldCodec } from "./value-codec.ts";
 
@@ -48,18 +59,22 @@ interface Layout {
   readonly mti: FieldCodec;
   /** By number of the data element. */
   readonly fields: readonly (FieldCodec | undefined)[];
+  /** Of those that are plain texts. */
+  readonly plain: readonly (PlainText | undefined)[];
   readonly hasThird: boolean;
 }
 
 function layoutOf(spec: MessageSpec): Layout {
   const fields: (FieldCodec | undefined)[] = Array.from({ length: THIRD_MAX + 1 }, () => undefined);
+  const plain: (PlainText | undefined)[] = Array.from({ length: THIRD_MAX + 1 }, () => undefined);
   const hasThird = Object.keys(spec.fields).some((de) => Number(de) > SECOND_MAX);
   for (const [de, field] of Object.entries(spec.fields)) {
     const inRange = Number.isInteger(Number(de)) && Number(de) > SECOND && Number(de) <= THIRD_MAX;
     assert(inRange && !(hasThird && Number(de) === THIRD), `table ${spec.name} has no place for DE ${de}`);
+    plain[Number(de)] = plainText(field);
     fields[Number(de)] = fieldCodec(field, { path: de, name: field.name });
   }
-  return { spec, mti: fieldCodec(mtiField(spec), { path: "mti", name: "MTI" }), fields, hasThird };
+  return { spec, mti: fieldCodec(mtiField(spec), { path: "mti", name: "MTI" }), fields, plain, hasThird };
 }
 
 const mtiField = ({ mti }: MessageSpec): FieldSpec => ({ name: "MTI", format: "n", length: 4, encoding: mti });
@@ -84,7 +99,7 @@ function readMessage(source: Source, layout: Layout): Iso8583Message {
 }
 
 /** The highest number of a field, bitmaps left out, that the first two bitmaps announce; 1 or less when there is none. */
-function lastField(first: Uint8Array, second: Uint8Array | undefined, { hasThird }: Layout): number {
+function lastField(first: Bits, second: Bits | undefined, { hasThird }: Layout): number {
   const last = second === undefined ? 0 : lastBit(second);
   return last > (hasThird ? 1 : 0) ? BITMAP_FIELDS + last : lastBit(first);
 }
@@ -101,7 +116,7 @@ function readMti(source: Source, { mti, spec }: Layout): string {
 }
 
 interface ReadBits {
-  readonly bits: Uint8Array;
+  readonly bits: Bits;
   /** The field of the first bit. */
   readonly from: number;
   readonly fields: Record<number, FieldValue>;
@@ -109,7 +124,7 @@ interface ReadBits {
 
 function readFields(source: Source, layout: Layout, { bits, from, fields }: ReadBits): void {
   for (let index = 0; index < BITMAP_BYTES; index += 1) {
-    let rest = bits[index] ?? 0;
+    let rest = bits.bytes[bits.at + index] ?? 0;
     while (rest !== 0) {
       // The highest bit that is left; a byte stands in the lowest eight of 32 bits.
       const bit = Math.clz32(rest) - 24;
@@ -118,7 +133,8 @@ function readFields(source: Source, layout: Layout, { bits, from, fields }: Read
       if (de === SECOND || (de === THIRD && layout.hasThird)) continue;
       const codec = layout.fields[de];
       if (!codec) throw readFault("codec.invalid", { place: unknown(de, layout), source, at: source.at }, NOT_IN_TABLE);
-      fields[de] = codec.read(source);
+      const plain = layout.plain[de];
+      fields[de] = (plain && readPlainText(source, plain)) ?? codec.read(source);
     }
   }
 }

@@ -35,13 +35,16 @@ export class Source {
   #hex: string | undefined;
 
   constructor(bytes: Uint8Array, origin: Origin = WHOLE_MESSAGE) {
-    const { buffer, byteOffset, length } = bytes;
-    const isBuffer = bytes instanceof Buffer;
-    this.#buffer = isBuffer ? bytes : Buffer.from(buffer, byteOffset, length);
-    this.bytes = isBuffer ? new Uint8Array(buffer, byteOffset, length) : bytes;
-    this.end = length;
+    this.bytes = bytes;
+    this.end = bytes.length;
+    this.#buffer = bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     this.latin1 = this.#buffer.toString("latin1");
     this.#origin = origin;
+  }
+
+  /** The next bytes. Never a Buffer, whatever was given. */
+  view(length: number): Uint8Array {
+    return new Uint8Array(this.bytes.buffer, this.bytes.byteOffset + this.at, length);
   }
 
   /** Two characters for each byte, in lower case. */

@@ -5,7 +5,7 @@ import { contentCodec } from "./content-codec.ts";
 import { byteName, type Place, placeName, readFault, refuseRest, Source, type Target, writeFault } from "./cursor.ts";
 import type { FieldSpec, VariableLength } from "./spec.ts";
 import { asciiCodec, bcdCodec } from "./text-codec.ts";
-import { type ContentCodec, checkByteCount, type FieldCodec, type ValueCodec } from "./value-codec.ts";
+import { type ContentCodec, checkByteCount, type FieldCodec, fixedUnits, type ValueCodec } from "./value-codec.ts";
 
 export function fieldCodec(spec: FieldSpec, place: Place): FieldCodec {
   checkSpec(spec, place);
@@ -13,17 +13,7 @@ export function fieldCodec(spec: FieldSpec, place: Place): FieldCodec {
   const value = valueCodec(spec, place);
   const { length } = spec;
   if (typeof length !== "number") return { id, ...variableField(value, length, place) };
-  const bytes = value.bytesOf(length);
-  return {
-    id,
-    read: (source) => {
-      source.want(bytes, place);
-      return value.read(source, length);
-    },
-    write: (target, given) => {
-      value.write(target, given);
-    },
-  };
+  return { id, read: value.read, write: value.write };
 }
 
 /** A table that contradicts itself is a mistake of its author, found when the codec is made. */
@@ -63,9 +53,10 @@ function valueCodec(spec: FieldSpec, place: Place): ValueCodec {
 /** What is in a field is read where it stands; only from hexadecimal characters bytes are made first. */
 function contentValue(spec: FieldSpec, place: Place, content: ContentCodec): ValueCodec {
   const scale = spec.encoding === "hex" ? 2 : 1;
+  const fixed = fixedUnits(spec);
   return {
-    bytesOf: (units) => units * scale,
-    read: (source, units) => {
+    read: (source, units = fixed) => {
+      source.want(units * scale, place);
       const stop = source.at + units * scale;
       if (scale === 2) {
         const origin = { offset: source.offsetOf(source.at), scale };
@@ -100,11 +91,7 @@ function contentValue(spec: FieldSpec, place: Place, content: ContentCodec): Val
 function variableField(value: ValueCodec, length: VariableLength, place: Place): Pick<FieldCodec, "read" | "write"> {
   const prefix = prefixCodec(length, place);
   return {
-    read: (source) => {
-      const units = prefix.read(source);
-      source.want(value.bytesOf(units), place);
-      return value.read(source, units);
-    },
+    read: (source) => value.read(source, prefix.read(source)),
     write: (target, given) => {
       target.want(prefix.bytes, place);
       const { at } = target;
@@ -124,10 +111,6 @@ interface PrefixCodec {
 function prefixCodec({ max, digits, encoding }: VariableLength, place: Place): PrefixCodec {
   const bytes = encoding === "ascii" ? digits : (digits + 1) >> 1;
   const base = encoding === "ascii" ? 10 : encoding === "bcd" ? 100 : 256;
-  const digitOf = { ascii: asciiDigit, bcd: packedDigit, binary: (byte: number) => byte }[encoding];
-  const byteOf = { ascii: (digit: number) => digit + 0x30, bcd: packedByte, binary: (digit: number) => digit }[
-    encoding
-  ];
   return {
     bytes,
     read: (source) => {
@@ -136,7 +119,7 @@ function prefixCodec({ max, digits, encoding }: VariableLength, place: Place): P
       let units = 0;
       for (let index = at; index < at + bytes; index += 1) {
         const byte = source.bytes[index] ?? 0;
-        const digit = digitOf(byte);
+        const digit = base === 10 ? asciiDigit(byte) : base === 100 ? packedDigit(byte) : byte;
         if (digit < 0) {
           throw readFault("codec.invalid", { place, source, at: index }, `${byteName(byte)} where its length belongs`);
         }
@@ -151,7 +134,8 @@ function prefixCodec({ max, digits, encoding }: VariableLength, place: Place): P
     write: (target, at, units) => {
       let rest = units;
       for (let index = at + bytes - 1; index >= at; index -= 1) {
-        target.bytes[index] = byteOf(rest % base);
+        const digit = rest % base;
+        target.bytes[index] = base === 10 ? digit + 0x30 : base === 100 ? packedByte(digit) : digit;
         rest = Math.floor(rest / base);
       }
       if (rest > 0) throw writeFault("codec.too-long", place, `${units} does not fit its length`);

@@ -95,13 +95,7 @@ function readField(source: Source, { place, spec, codec }: TaggedField, lengthDi
   const fits = typeof spec.length === "number" ? length === spec.length : length <= spec.length.max;
   if (!fits) throw readFault("codec.invalid", { place, source, at }, `${length} bytes do not suit it`);
   source.at = at + lengthDigits;
-  source.want(length, place);
-  const { end } = source;
-  const stop = source.at + length;
-  source.end = stop;
-  const value = codec.read(source, length);
-  source.end = end;
-  return value;
+  return codec.read(source, length);
 }
 
 function writeTag(target: Target, tag: string, place: Place): void {

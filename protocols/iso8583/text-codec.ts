@@ -2,18 +2,19 @@
 import { CHARACTER_CLASS, FORMAT_CLASSES, SEPARATOR_LETTER, SPACE, UNIT_NAMES } from "./characters.ts";
 import { byteName, type Place, readFault, type Source, writeFault } from "./cursor.ts";
 import type { FieldSpec, OddNibble } from "./spec.ts";
-import { textUnits, type ValueCodec, wantText } from "./value-codec.ts";
+import { fixedUnits, textUnits, type ValueCodec, wantText } from "./value-codec.ts";
 
 export function asciiCodec(spec: FieldSpec, place: Place): ValueCodec {
   const classes = FORMAT_CLASSES[spec.format];
   const unitsOf = textUnits(spec, place);
+  const fixed = fixedUnits(spec);
   const trims = typeof spec.length === "number" && spec.padding === "right-space";
   const zeros = spec.padding === "left-zero";
   const signed = spec.format === "xn" ? 1 : 0;
   const wrong = `where ${UNIT_NAMES[spec.format]} belong`;
   return {
-    bytesOf: (units) => units,
-    read: (source, units) => {
+    read: (source, units = fixed) => {
+      source.want(units, place);
       const { bytes, at } = source;
       const end = at + units;
       let stop = end;
@@ -67,9 +68,7 @@ function checkSignOf(text: string, place: Place): void {
 
 /** Digits two in a byte. The sign of x+n stays a character in front of them. */
 export function bcdCodec(spec: FieldSpec, place: Place): ValueCodec {
-  const signed = spec.format === "xn" ? 1 : 0;
-  const bytesOf = (units: number): number => signed + ((units - signed + 1) >> 1);
-  return { bytesOf, read: bcdReader(spec, place), write: bcdWriter(spec, place) };
+  return { read: bcdReader(spec, place), write: bcdWriter(spec, place) };
 }
 
 const PAD_NIBBLE: Readonly<Record<OddNibble, number>> = { "left-zero": 0, "right-zero": 0, "right-f": 0xf };
@@ -80,10 +79,12 @@ function bcdReader(spec: FieldSpec, place: Place): ValueCodec["read"] {
   const isTrack = format === "z";
   const signed = format === "xn" ? 1 : 0;
   const left = oddNibble === "left-zero" ? 1 : 0;
-  return (source, units) => {
+  const fixed = fixedUnits(spec);
+  return (source, units = fixed) => {
+    const digits = units - signed;
+    source.want(signed + ((digits + 1) >> 1), place);
     const { at, bytes } = source;
     if (signed === 1) checkSign(source, place);
-    const digits = units - signed;
     const first = (at + signed) * 2;
     const odd = digits & 1;
     const start = first + (odd & left);

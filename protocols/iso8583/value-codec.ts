@@ -4,12 +4,10 @@ import { type Place, type Source, type Target, writeFault } from "./cursor.ts";
 import { type FieldValue, isSubFields, type SubFields } from "./message.ts";
 import type { FieldSpec } from "./spec.ts";
 
-/** The units of a value are known before it is read: from the table, or from the prefix in front. */
+/** Of a fixed field the table knows how many units there are, of a variable one the prefix in front says so. */
 export interface ValueCodec {
-  /** What so many units take. */
-  bytesOf(units: number): number;
-  /** The source has the bytes. */
-  read(source: Source, units: number): FieldValue;
+  /** As many units as the table says, unless they are given. */
+  read(source: Source, units?: number): FieldValue;
   /** Units written; of a fixed field the table's, with what padding adds. */
   write(target: Target, value: FieldValue): number;
 }
@@ -18,7 +16,7 @@ export interface ValueCodec {
 export interface FieldCodec {
   readonly id: string;
   read(source: Source): FieldValue;
-  write(target: Target, value: FieldValue): void;
+  write(target: Target, value: FieldValue): unknown;
 }
 
 /** Reads until the end of the source, and leaves nothing. */
@@ -74,3 +72,6 @@ export function checkByteCount(count: number, { length }: FieldSpec, place: Plac
       : (["codec.too-long", `at most ${length.max}`] as const);
   throw writeFault(code, place, `${count} bytes where ${belong} belong`);
 }
+
+/** Of a variable field there is no such number, and it is read with that of its prefix. */
+export const fixedUnits = ({ length }: FieldSpec): number => (typeof length === "number" ? length : 0);

@@ -51,7 +51,7 @@ test("RM6 a card number is masked unless it is asked for, and JSON of it can be 
 });
 
 test("a comparison ends with 1 when there are differences", async () => {
-  const other = SALE.replace("5000", "5100").replace("000000005000", "000000005100");
+  const other = SALE.replace("000000005000", "000000005100");
   expect(await iso8583(["diff", ...BCD, SALE, SALE])).toEqual({ code: 0, out: "", err: "" });
   expect(await iso8583(["diff", ...BCD, SALE, other])).toEqual({
     code: 1,
