@@ -21,6 +21,11 @@ const COUNTERS = {
   tillway_hub_committed_messages_total: "Messages in those commits: divided, the size of a group commit.",
   tillway_hub_holds_expired_total: "Authorisations that were never confirmed.",
   tillway_hub_connections_total: "MQTT connections by what became of them.",
+  tillway_hub_issuer_requests_total: "Requests to issuers by issuer and how they ended.",
+  tillway_hub_issuer_exchanges_total: "Sign-ons, sign-offs and echoes by issuer and how they ended.",
+  tillway_hub_issuer_dropped_total: "What issuers sent and was dropped, by issuer and reason.",
+  tillway_hub_issuer_connections_total: "Connections to issuers that ended, by issuer and how.",
+  tillway_hub_issuer_links_total: "Changes of the links to issuers, by issuer and what they became.",
 } as const;
 export type CounterName = keyof typeof COUNTERS;
 
