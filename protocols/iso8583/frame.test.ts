@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { concat } from "../../base/bytes.ts";
 import { isFault } from "../../base/fault.ts";
-import { encodeFrame, FrameDecoder, type Framed, MESSAGE_BYTES_MAX } from "./frame.ts";
+import { encodeFrame, FRAME_BYTES_MAX, FrameDecoder, type Framed } from "./frame.ts";
 
 const bytesOf = (framed: readonly Framed[]) =>
   framed.flatMap((one) => (one.what === "message" ? [[...one.bytes]] : []));
@@ -27,8 +27,8 @@ describe("frames of two length bytes", () => {
   });
 
   test("a message over the limit is not written", () => {
-    expect(() => encodeFrame(new Uint8Array(MESSAGE_BYTES_MAX + 1))).toThrow(/has up to 8192 bytes/);
-    expect(encodeFrame(new Uint8Array(MESSAGE_BYTES_MAX)).length).toBe(MESSAGE_BYTES_MAX + 2);
+    expect(() => encodeFrame(new Uint8Array(FRAME_BYTES_MAX + 1))).toThrow(/has up to 8192 bytes/);
+    expect(encodeFrame(new Uint8Array(FRAME_BYTES_MAX)).length).toBe(FRAME_BYTES_MAX + 2);
   });
 
   test("messages come out whole and in order, however TCP takes them apart", () => {
@@ -113,7 +113,7 @@ describe("frames of two length bytes", () => {
 
   test("the fault of a long message is the codec's", () => {
     try {
-      encodeFrame(new Uint8Array(MESSAGE_BYTES_MAX + 1));
+      encodeFrame(new Uint8Array(FRAME_BYTES_MAX + 1));
       expect.unreachable();
     } catch (error) {
       expect(isFault(error, "codec.too-long")).toBe(true);

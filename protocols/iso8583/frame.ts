@@ -4,7 +4,7 @@ import { Fault } from "../../base/fault.ts";
 
 export const FRAME_LENGTH_BYTES = 2;
 /** The longest message that a link takes, many times what cards and their issuers have to say to each other. */
-export const MESSAGE_BYTES_MAX = 8_192;
+export const FRAME_BYTES_MAX = 8_192;
 
 /**
  * `empty`: a length of zero, by which some hosts show that they live. `too-long`: a message over the limit, passed over to its
@@ -19,8 +19,8 @@ export type Framed =
 
 /** Throws Fault `codec.too-long` for a message over the limit. */
 export function encodeFrame(message: Uint8Array): Uint8Array<ArrayBuffer> {
-  if (message.length > MESSAGE_BYTES_MAX)
-    throw new Fault("codec.too-long", `a message has up to ${MESSAGE_BYTES_MAX} bytes, not ${message.length}`);
+  if (message.length > FRAME_BYTES_MAX)
+    throw new Fault("codec.too-long", `a message has up to ${FRAME_BYTES_MAX} bytes, not ${message.length}`);
   return concat(Uint8Array.of(message.length >> 8, message.length & 0xff), message);
 }
 
@@ -36,7 +36,7 @@ export class FrameDecoder {
   #lost = false;
   readonly #bytesMax: number;
 
-  constructor({ bytesMax = MESSAGE_BYTES_MAX }: { readonly bytesMax?: number } = {}) {
+  constructor({ bytesMax = FRAME_BYTES_MAX }: { readonly bytesMax?: number } = {}) {
     this.#bytesMax = bytesMax;
     this.#kept = new Uint8Array(FRAME_LENGTH_BYTES + Math.max(bytesMax, MTI_BYTES));
   }
