@@ -1,6 +1,7 @@
 /** What an issuer's answer means. An answer that does not fit its request is taken for none: what the issuer did is not known. */
+
+import { responseCodeOf } from "../../../protocols/iso8583/editions.ts";
 import { DE, type Iso8583Message, textOf, tlvOf } from "../../../protocols/iso8583/message.ts";
-import { responseCodeOf } from "./dialect.ts";
 import { type ForTheCard, forTheCard } from "./icc-data.ts";
 
 /**

@@ -8,22 +8,16 @@ import { isFault, reasonOf } from "../../../base/fault.ts";
 import type { RandomBytes } from "../../../base/ids.ts";
 import type { Log } from "../../../base/log.ts";
 import { RECONNECT_POLICY, type RetryPolicy, retrySchedule } from "../../../base/retry-schedule.ts";
+import { type NetworkRequest, networkRequestOf, responseCodeOf } from "../../../protocols/iso8583/editions.ts";
+import { answerTo, isNetwork, isResponse, wantsAnswer } from "../../../protocols/iso8583/exchange.ts";
 import type { Framed } from "../../../protocols/iso8583/frame.ts";
 import type { Iso8583Codec, Iso8583Message } from "../../../protocols/iso8583/message.ts";
 import type { MtiVersion } from "../../../protocols/iso8583/spec.ts";
 import type { Metrics } from "../../metrics.ts";
 import { type Connection, type ConnectionEnd, type IssuerAddress, openConnection } from "./connection.ts";
-import { networkRequestOf, responseCodeOf } from "./dialect.ts";
 import { InFlight, matchKey, type Unanswered, type Waiting } from "./in-flight.ts";
-import {
-  type ExchangeResult,
-  type LinkEffect,
-  type LinkEvent,
-  type LinkState,
-  linkMachine,
-  type NetworkRequest,
-} from "./link-machine.ts";
-import { answerTo, isNetwork, isResponse, networkMessage, type Trace, wantsAnswer } from "./network.ts";
+import { type ExchangeResult, type LinkEffect, type LinkEvent, type LinkState, linkMachine } from "./link-machine.ts";
+import { networkMessage, type Trace } from "./network.ts";
 import { randomStan, StanCounter } from "./stan.ts";
 
 /** How a request ended. Only after `answered` and `unanswered` can the issuer have done anything. */

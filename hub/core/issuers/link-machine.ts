@@ -1,8 +1,7 @@
 /** The life of a link to an issuer: connected, signed on, watched by echoes, signed off, and back again. It decides; it does nothing. */
 import type { Step } from "../../../base/machine.ts";
+import type { NetworkRequest } from "../../../protocols/iso8583/editions.ts";
 
-/** What the two ends say to each other about the link itself (DE 70). */
-export type NetworkRequest = "sign-on" | "sign-off" | "echo";
 /** `refused`: answered, with a response code that is not an approval. */
 export type ExchangeResult = "accepted" | "refused" | "unanswered";
 

@@ -3,13 +3,14 @@ import { assert } from "../../../base/assert.ts";
 import { fromHex } from "../../../base/bytes.ts";
 import { type Currency, type Money, numericCodeOf } from "../../../base/money.ts";
 import { decodeTrack2 } from "../../../protocols/emv/numeric.ts";
+import { writtenCode } from "../../../protocols/iso8583/editions.ts";
+import { transmissionDateTime } from "../../../protocols/iso8583/exchange.ts";
 import { DE, type FieldValue, type Iso8583Message } from "../../../protocols/iso8583/message.ts";
 import { type PaymentReference, referenceFields } from "../../../protocols/iso8583/payment-reference.ts";
 import type { MtiVersion } from "../../../protocols/iso8583/spec.ts";
 import type { CardData } from "../../../wire/card-data.ts";
-import { writtenCode } from "./dialect.ts";
 import { issuerObjects } from "./icc-data.ts";
-import { type Trace, transmissionDateTime } from "./network.ts";
+import type { Trace } from "./network.ts";
 
 /** What every message about one payment says of it. */
 export interface IssuerPayment {
@@ -29,6 +30,8 @@ export interface IssuerPayment {
   readonly rrn: string;
   /** DE 55 in hex, as the terminal sent it. */
   readonly iccData?: string;
+  /** YYYY-MM-DD: the day with whose totals this is reconciled. */
+  readonly settlementDate?: string;
 }
 
 /** `authorisation` reserves the amount, `financial` moves it: classes 1 and 2. */
@@ -80,16 +83,19 @@ export interface AdviceMessage extends AboutPayment {
   readonly of: MessageClass;
   readonly decision: MadeDecision;
   readonly reason: AdviceReason;
+  /** The one that was decided here: a reversal of it takes the advice back. Absent for what a terminal decided. */
+  readonly attempt?: number;
   /** The request that had no answer, or the pre-authorisation that is completed. */
   readonly original?: Original;
   /** It was sent before, and not answered. */
   readonly repeat: boolean;
 }
 
-/** 0120 or 0220, and 0121 or 0221 when repeated. It names the payment, whatever attempts there were (RM1). */
+/** 0120 or 0220, and 0121 or 0221 when repeated. It is about the payment, whatever attempts there were (RM1). */
 export function adviceMessage(advice: AdviceMessage): Iso8583Message {
-  const { version, payment, trace, of, decision, reason, original, repeat } = advice;
-  const reference = { terminalId: payment.terminalId, paymentId: payment.paymentId, reason };
+  const { version, payment, trace, of, decision, reason, attempt, original, repeat } = advice;
+  const { terminalId, paymentId } = payment;
+  const reference = { terminalId, paymentId, ...(attempt !== undefined && { attempt }), reason };
   const responseCode = decision.approved ? "00" : decision.responseCode;
   return {
     mti: `${version}${CLASS[of]}2${repeat ? 1 : 0}`,
@@ -154,7 +160,7 @@ function common({ version, payment, trace, reference, functionCode }: Common): R
     [DE.pan]: card.pan,
     [DE.processingCode]: PROCESSING[payment.operation],
     [DE.amountTransaction]: amountText(amount),
-    [DE.transmissionDateTime]: transmissionDateTime(trace),
+    [DE.transmissionDateTime]: transmissionDateTime(trace.transmittedAt),
     [DE.stan]: trace.stan,
     ...localTime(version, payment.localTime),
     [DE.posEntryMode]: ENTRY_MODES[version][payment.entryMode],
@@ -167,7 +173,14 @@ function common({ version, payment, trace, reference, functionCode }: Common): R
     [DE.merchant]: acceptor.merchant,
     [DE.privateData]: referenceFields(reference),
     [DE.currencyTransaction]: currencyText(amount.currency),
+    ...(payment.settlementDate !== undefined && { [DE.settlementDate]: dateText(version, payment.settlementDate) }),
   };
+}
+
+/** DE 15 of a YYYY-MM-DD: month and day in 1987, the year's two digits in front of them in 1993. */
+export function dateText(version: MtiVersion, date: string): string {
+  const digits = date.replaceAll("-", "");
+  return version === "0" ? digits.slice(4) : digits.slice(2);
 }
 
 const MERCHANT_BUSINESS_CODE_1993 = 26;
@@ -219,7 +232,7 @@ function originalData({ version, payment, original: { of, trace } }: OriginalDat
   if (version === "0") {
     const acquirer = acquirerId.padStart(ACQUIRER_DIGITS, "0");
     const forwarder = "0".repeat(ACQUIRER_DIGITS);
-    return { [DE.originalDataElements]: `${head}${transmissionDateTime(trace)}${acquirer}${forwarder}` };
+    return { [DE.originalDataElements]: `${head}${transmissionDateTime(trace.transmittedAt)}${acquirer}${forwarder}` };
   }
   const { [DE.localTime]: time = "" } = localTime(version, payment.localTime);
   const length = String(acquirerId.length).padStart(2, "0");

@@ -1,8 +1,8 @@
-/** Messages about the link itself, and the answers to what an issuer asks of us: class 8, and refusals of every other class. */
-import { DE, type FieldValue, type Iso8583Message } from "../../../protocols/iso8583/message.ts";
+/** What the hub says to an issuer about the link itself: class 8. */
+import { type NetworkRequest, networkFields } from "../../../protocols/iso8583/editions.ts";
+import { transmissionDateTime } from "../../../protocols/iso8583/exchange.ts";
+import { DE, type Iso8583Message } from "../../../protocols/iso8583/message.ts";
 import type { MtiVersion } from "../../../protocols/iso8583/spec.ts";
-import { networkFields, writtenCode } from "./dialect.ts";
-import type { NetworkRequest } from "./link-machine.ts";
 
 /** What makes one message unlike any other of its sender. */
 export interface Trace {
@@ -11,10 +11,6 @@ export interface Trace {
   /** DE 7, in milliseconds since 1970. */
   readonly transmittedAt: number;
 }
-
-/** `MMDDhhmmss` in UTC. */
-export const transmissionDateTime = ({ transmittedAt }: Trace): string =>
-  new Date(transmittedAt).toISOString().replace(/^\d{4}-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d).*$/, "$1$2$3$4$5");
 
 export interface NetworkMessage {
   readonly version: MtiVersion;
@@ -28,51 +24,9 @@ export interface NetworkMessage {
 export const networkMessage = ({ version, what, trace, acquirerId }: NetworkMessage): Iso8583Message => ({
   mti: `${version}800`,
   fields: {
-    [DE.transmissionDateTime]: transmissionDateTime(trace),
+    [DE.transmissionDateTime]: transmissionDateTime(trace.transmittedAt),
     [DE.stan]: trace.stan,
     [DE.acquirer]: acquirerId,
     ...networkFields(version, what),
   },
 });
-
-/** The third digit of an MTI: odd for who answers, even for who asks or tells. */
-export const isResponse = ({ mti }: Iso8583Message): boolean => Number(mti[2]) % 2 === 1;
-/** A request or an advice; nobody answers a notification. */
-export const wantsAnswer = ({ mti }: Iso8583Message): boolean => mti[2] === "0" || mti[2] === "2";
-export const isNetwork = ({ mti }: Iso8583Message): boolean => mti[1] === "8";
-
-/** What an answer gives back as it came. */
-const GIVEN_BACK: readonly number[] = [
-  DE.processingCode,
-  DE.amountTransaction,
-  DE.transmissionDateTime,
-  DE.stan,
-  DE.localTime,
-  DE.localDate,
-  DE.functionCode,
-  DE.acquirer,
-  DE.rrn,
-  DE.terminal,
-  DE.merchant,
-  DE.currencyTransaction,
-  DE.networkManagementCode,
-];
-
-/** 0810 to 0800, 0430 to 0420 and to its repeat 0421, and so on for each class. */
-export function answerTo(request: Iso8583Message, version: MtiVersion, responseCode: string): Iso8583Message {
-  const { mti, fields } = request;
-  const back = GIVEN_BACK.flatMap((de): [number, FieldValue][] => {
-    const value = fields[de];
-    return value === undefined ? [] : [[de, value]];
-  });
-  return {
-    mti: answerMti(mti),
-    fields: { ...Object.fromEntries(back), [DE.responseCode]: writtenCode(version, responseCode) },
-  };
-}
-
-/** A function one higher, and the origin without the mark of a repeat. */
-function answerMti(mti: string): string {
-  const origin = Number(mti[3]);
-  return `${mti.slice(0, 2)}${Number(mti[2]) + 1}${origin - (origin % 2)}`;
-}

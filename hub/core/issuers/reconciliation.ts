@@ -1,10 +1,11 @@
 /** Totals agreed with an issuer: 0500 and its advice 0520 (RM14), over what was posted and not what was reserved. */
 import type { Currency } from "../../../base/money.ts";
+import { responseCodeOf } from "../../../protocols/iso8583/editions.ts";
+import { transmissionDateTime } from "../../../protocols/iso8583/exchange.ts";
 import { DE, type FieldValue, type Iso8583Message, textOf } from "../../../protocols/iso8583/message.ts";
 import type { MtiVersion } from "../../../protocols/iso8583/spec.ts";
-import { responseCodeOf } from "./dialect.ts";
-import { currencyText } from "./messages.ts";
-import { type Trace, transmissionDateTime } from "./network.ts";
+import { currencyText, dateText } from "./messages.ts";
+import type { Trace } from "./network.ts";
 
 export interface Total {
   readonly count: number;
@@ -50,13 +51,12 @@ const AMOUNT_DIGITS = 16;
 
 export function reconciliationMessage(message: ReconciliationMessage): Iso8583Message {
   const { version, trace, acquirerId, settlementDate, currency, totals, as } = message;
-  const day = settlementDate.replaceAll("-", "");
   return {
     mti: `${version}5${as === "request" ? "0" : "2"}0`,
     fields: {
-      [DE.transmissionDateTime]: transmissionDateTime(trace),
+      [DE.transmissionDateTime]: transmissionDateTime(trace.transmittedAt),
       [DE.stan]: trace.stan,
-      [DE.settlementDate]: version === "0" ? day.slice(4) : day.slice(2),
+      [DE.settlementDate]: dateText(version, settlementDate),
       ...(version === "1" && { [DE.functionCode]: FINAL_RECONCILIATION }),
       [DE.acquirer]: acquirerId,
       [CURRENCY_SETTLEMENT]: currencyText(currency),

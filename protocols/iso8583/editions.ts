@@ -1,10 +1,9 @@
 /** Where ISO 8583:1987 and 1993 say the same in other numbers: response codes and network management. */
-import { present } from "../../../base/assert.ts";
-import { DE, type Iso8583Message, textOf } from "../../../protocols/iso8583/message.ts";
-import type { MtiVersion } from "../../../protocols/iso8583/spec.ts";
-import type { NetworkRequest } from "./link-machine.ts";
+import { present } from "../../base/assert.ts";
+import { DE, type Iso8583Message, textOf } from "./message.ts";
+import type { MtiVersion } from "./spec.ts";
 
-/** Action codes of 1993 as the response codes of 1987, which the rest of the hub speaks. The first of equals is the one sent. */
+/** Action codes of 1993 as the response codes of 1987, in which everybody else thinks. The first of equals is the one sent. */
 const ACTION_CODES: readonly (readonly [action: string, response: string])[] = [
   ["000", "00"],
   ["001", "08"],
@@ -68,6 +67,9 @@ export function responseCodeOf(message: Iso8583Message): string | undefined {
 /** DE 39 as this version writes it. */
 export const writtenCode = (version: MtiVersion, responseCode: string): string =>
   version === "0" ? responseCode : (ACTION_OF.get(responseCode) ?? present(ACTION_OF.get(DO_NOT_HONOUR), "a refusal"));
+
+/** What two ends say to each other about the link between them. */
+export type NetworkRequest = "sign-on" | "sign-off" | "echo";
 
 /** DE 70 of 1987, DE 24 of 1993. */
 const NETWORK_CODES: Readonly<Record<MtiVersion, Readonly<Record<NetworkRequest, string>>>> = {
