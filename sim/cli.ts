@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError } from "commander";
 import { registerCardSim } from "./card/cli.ts";
 import { registerMint } from "./card/mint/cli.ts";
 import { type ControlValue, control } from "./control.ts";
+import { registerIssuerSim } from "./issuer/cli.ts";
 import { registerPhoneSim } from "./phone/cli.ts";
 import { registerPrinterSim } from "./printer/cli.ts";
 import { registerPcscdSim } from "./reader/cli.ts";
@@ -11,6 +12,7 @@ import { registerScannerSim } from "./scanner/cli.ts";
 export function registerSim(program: Command): void {
   const sim = program.command("sim").description("simulated hardware behind the real interfaces of the system");
   registerCardSim(sim);
+  registerIssuerSim(sim);
   registerMint(sim);
   registerPhoneSim(sim);
   registerPrinterSim(sim);

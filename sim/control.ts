@@ -25,7 +25,10 @@ export async function serveControl(path: string, handlers: ControlHandlers): Pro
       });
     });
   });
-  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(path, resolve));
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error) => reject(new Fault("transport.failed", `no control socket: ${reasonOf(error)}`)));
+    server.listen(path, resolve);
+  });
   chmodSync(path, 0o600);
   return {
     async [Symbol.asyncDispose]() {

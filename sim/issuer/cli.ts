@@ -2,8 +2,7 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { guarded } from "../../base/daemon.ts";
 import { reasonOf } from "../../base/fault.ts";
-import type { MessageSpec } from "../../protocols/iso8583/spec.ts";
-import { SPECS } from "../../protocols/iso8583/specs.ts";
+import { SPECS, specNamed } from "../../protocols/iso8583/specs.ts";
 import { startIssuerSim } from "./issuer-sim.ts";
 import { accountOf, type NewAccount } from "./new-account.ts";
 
@@ -11,13 +10,13 @@ interface IssuerCommandOptions {
   readonly port: number;
   readonly host: string;
   readonly control: string;
-  readonly spec: MessageSpec;
+  readonly spec: string;
   readonly books?: string;
-  readonly account: readonly NewAccount[];
+  readonly account?: readonly NewAccount[];
   readonly open?: bigint;
 }
 
-const DEFAULT_SPEC = "1987-ascii";
+const SPEC_NAMES: readonly string[] = SPECS.map(({ name }) => name);
 
 export function registerIssuerSim(sim: Command): void {
   sim
@@ -29,14 +28,9 @@ export function registerIssuerSim(sim: Command): void {
       "Unix socket for down, mute, lose, slow, late, double, garbage, decline, refuse-advices, partial, sign-off, sign-on, clear, account, books, status",
     )
     .option("--host <address>", "the address that it listens on", "127.0.0.1")
-    .option(
-      "--spec <name>",
-      `how messages are packed: ${SPECS.map(({ name }) => name).join(", ")}`,
-      specOption,
-      specOption(DEFAULT_SPEC),
-    )
+    .option("--spec <name>", `how messages are packed: ${SPEC_NAMES.join(", ")}`, specOption, "1987-ascii")
     .option("--books <file>", "keeps the books; what is there from earlier is used")
-    .option("--account <account>", "opens PAN:YYMM:MINOR:CURRENCY; may be given again", accountOption, [])
+    .option("--account <account>", "opens PAN:YYMM:MINOR:CURRENCY; may be given again", accountOption)
     .option("--open <minor>", "opens an account with so much for each card that it does not know", minorOption)
     .action(guarded(runIssuer));
 }
@@ -49,12 +43,12 @@ async function runIssuer(options: IssuerCommandOptions): Promise<void> {
     port,
     host,
     control,
-    spec,
-    accounts,
+    spec: specNamed(spec),
+    ...(accounts && { accounts }),
     ...(books !== undefined && { booksFile: books }),
     ...(openMinor !== undefined && { openMinor }),
   });
-  console.log(JSON.stringify({ ready: true, sim: "issuer", host, port: sim.port, spec: spec.name, control }));
+  console.log(JSON.stringify({ ready: true, sim: "issuer", host, port: sim.port, spec, control }));
   await new Promise<void>((resolve) => stop.signal.addEventListener("abort", () => resolve(), { once: true }));
 }
 
@@ -66,13 +60,12 @@ function portOption(text: string): number {
   throw new InvalidArgumentError(`give a TCP port from 0 to ${PORT_MAX}`);
 }
 
-function specOption(text: string): MessageSpec {
-  const spec = SPECS.find(({ name }) => name === text);
-  if (!spec) throw new InvalidArgumentError(`one of ${SPECS.map(({ name }) => name).join(", ")}`);
-  return spec;
+function specOption(text: string): string {
+  if (SPEC_NAMES.includes(text)) return text;
+  throw new InvalidArgumentError(`one of ${SPEC_NAMES.join(", ")}`);
 }
 
-function accountOption(text: string, earlier: readonly NewAccount[]): readonly NewAccount[] {
+function accountOption(text: string, earlier: readonly NewAccount[] = []): readonly NewAccount[] {
   try {
     return [...earlier, accountOf(text)];
   } catch (error) {
