@@ -161,6 +161,13 @@ describe("an issuer's decisions", () => {
     expect(host.reversal()).toEqual({ responseCode: CODE.noAction, did: "nothing" });
   });
 
+  test("RM1 a request that comes after the advice of its payment is refused", () => {
+    const host = issuer();
+    host.advice(standIn);
+    expect(host.request()).toEqual({ responseCode: CODE.duplicate, did: "nothing" });
+    expect(host.posted()).toBe(AMOUNT);
+  });
+
   test("RM1 a reversal of one attempt leaves another's approval", () => {
     const host = issuer();
     host.request();

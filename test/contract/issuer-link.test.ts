@@ -4,10 +4,15 @@ import { connect } from "node:net";
 import { describe, expect, test } from "vitest";
 import { deadline, systemClock } from "../../base/clock.ts";
 import { currencyOf } from "../../base/money.ts";
-import { decisionOf } from "../../hub/core/issuers/answers.ts";
+import {
+  acknowledgementOf,
+  adviceMessage,
+  decisionOf,
+  reconciliationAnswer,
+  reconciliationMessage,
+  reversalMessage,
+} from "../../hub/core/issuers/index.ts";
 import { MISSED_MAX } from "../../hub/core/issuers/link-machine.ts";
-import { adviceMessage, reversalMessage } from "../../hub/core/issuers/messages.ts";
-import { reconciliationAnswer, reconciliationMessage } from "../../hub/core/issuers/reconciliation.ts";
 import { createIso8583Codec } from "../../protocols/iso8583/codec.ts";
 import { encodeFrame } from "../../protocols/iso8583/frame.ts";
 import type { Iso8583Message } from "../../protocols/iso8583/message.ts";
@@ -35,33 +40,30 @@ describe.each([SPEC_1987_ASCII, SPEC_1987_BINARY, SPEC_1987_BCD, SPEC_1993_ASCII
     await stand[Symbol.asyncDispose]();
   });
 
-  test("RM1 advice and reversal are answered, and what they leave is what was posted", async () => {
+  test("RM1 advice and reversal are taken, and what they leave is what was posted", async () => {
     await using stand = await startStand({ spec });
-    const { version } = spec;
-    const about = { version, trace: stand.link.newTrace(), repeat: false } as const;
-    const advice = await stand.link.request(
-      adviceMessage({
-        ...about,
-        payment: stand.payment("p-stood-in"),
-        of: "financial",
-        decision: { approved: true, approvalCode: "S00001" },
-        reason: "stand-in-timeout",
-        attempt: 1,
-      }),
-      waiting,
-    );
-    const reversal = await stand.link.request(
-      reversalMessage({
-        ...about,
-        trace: stand.link.newTrace(),
-        payment: stand.payment("p-never-came"),
-        attempt: 1,
-        original: { of: "financial", trace: about.trace },
-        reason: "timeout",
-      }),
-      waiting,
-    );
-    expect([advice, reversal].map(({ what }) => what)).toEqual(["answered", "answered"]);
+    const about = { version: spec.version, attempt: 1, repeat: false } as const;
+    const { link } = stand;
+    const advice = adviceMessage({
+      ...about,
+      trace: link.newTrace(),
+      payment: stand.payment("p-stood-in"),
+      of: "financial",
+      decision: { approved: true, approvalCode: "S00001" },
+      reason: "stand-in-timeout",
+    });
+    const reversal = reversalMessage({
+      ...about,
+      trace: link.newTrace(),
+      payment: stand.payment("p-never-came"),
+      original: { of: "financial", trace: link.newTrace() },
+      reason: "timeout",
+    });
+    for (const message of [advice, reversal]) {
+      const answer = await link.request(message, waiting);
+      if (answer.what !== "answered") expect.unreachable(answer.what);
+      expect(acknowledgementOf(message, answer.message)).toEqual({ what: "taken" });
+    }
     expect(booksView(stand.sim.books).payments).toMatchObject([
       { paymentId: "p-stood-in", postedMinor: "100", advised: "stand-in-timeout" },
       { paymentId: "p-never-came", postedMinor: "0", attempts: { 1: "tombstone" } },

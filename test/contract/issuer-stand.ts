@@ -3,8 +3,14 @@ import { deadline, systemClock } from "../../base/clock.ts";
 import { systemRandom } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { money } from "../../base/money.ts";
-import { IssuerLink, type IssuerLinkOptions, type LinkAnswer } from "../../hub/core/issuers/issuer-link.ts";
-import { type IssuerPayment, requestMessage, rrnOf } from "../../hub/core/issuers/messages.ts";
+import {
+  IssuerLink,
+  type IssuerLinkOptions,
+  type IssuerPayment,
+  type LinkAnswer,
+  requestMessage,
+  rrnOf,
+} from "../../hub/core/issuers/index.ts";
 import { createIso8583Codec } from "../../protocols/iso8583/codec.ts";
 import type { Iso8583Message } from "../../protocols/iso8583/message.ts";
 import { withPaymentReference } from "../../protocols/iso8583/payment-reference.ts";
