@@ -1,9 +1,11 @@
 /** The link to an issuer against the simulated one, over TCP. */
 import { once } from "node:events";
-import { connect } from "node:net";
+import { connect, createServer } from "node:net";
 import { describe, expect, test } from "vitest";
-import { deadline, systemClock } from "../../base/clock.ts";
+import { concat } from "../../base/bytes.ts";
+import { deadline, ManualClock, systemClock } from "../../base/clock.ts";
 import { currencyOf } from "../../base/money.ts";
+import { MESSAGE_WITHIN_MS } from "../../hub/core/issuers/connection.ts";
 import {
   acknowledgementOf,
   adviceMessage,
@@ -14,6 +16,7 @@ import {
 } from "../../hub/core/issuers/index.ts";
 import { MISSED_MAX } from "../../hub/core/issuers/link-machine.ts";
 import { createIso8583Codec } from "../../protocols/iso8583/codec.ts";
+import { answerTo } from "../../protocols/iso8583/exchange.ts";
 import { encodeFrame } from "../../protocols/iso8583/frame.ts";
 import type { Iso8583Message } from "../../protocols/iso8583/message.ts";
 import { withPaymentReference } from "../../protocols/iso8583/payment-reference.ts";
@@ -166,6 +169,19 @@ describe("a link", () => {
     expect((await Promise.all(held))[0]).toEqual({ what: "unanswered", why: "timeout" });
   });
 
+  test("a slow bank slows only itself", async () => {
+    await using slow = await startStand({ name: "slow" });
+    await using other = await startStand({ name: "other" });
+    await slow.sim.break({ slowMs: 100 });
+    const ids = ["p-1", "p-2", "p-3"];
+    const slowly = ids.map((paymentId) => slow.buy({ paymentId }));
+    const quickly = await Promise.all(ids.map((paymentId) => other.buy({ paymentId })));
+    expect(quickly.map(({ what }) => what)).toEqual(["answered", "answered", "answered"]);
+    const times = (await Promise.all(slowly)).map((answer) => (answer.what === "answered" ? answer.afterMs : 0));
+    for (const [index, ms] of times.entries()) expect(ms).toBeGreaterThan((index + 1) * 95);
+    expect(slow.counts.of("connections")).toBe(0);
+  });
+
   test("a connection whose echoes nobody answers is given up, though TCP says nothing", async () => {
     await using stand = await startStand({ link: { echoEveryMs: 20, exchangeTimeoutMs: 50 } });
     await stand.counts.reach("exchanges", { what: "echo", result: "accepted" });
@@ -268,6 +284,32 @@ describe("a link", () => {
     expect(stand.sim.status().connections).toBe(0);
     await stand.sim[Symbol.asyncDispose]();
   });
+});
+
+test("a message that is begun and never ended ends the connection", async () => {
+  const clock = new ManualClock();
+  const codec = createIso8583Codec(withPaymentReference(SPEC_1987_ASCII));
+  const server = createServer((socket) => {
+    socket.on("error", () => socket.destroy());
+    socket.on("data", (chunk) => {
+      const answer = answerTo(codec.unpack(new Uint8Array(chunk.subarray(2))), "0", "00");
+      // Its answer, a frame of nothing, and the first byte of a length.
+      socket.write(concat(encodeFrame(codec.pack(answer)), Uint8Array.of(0, 0, 0)));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  {
+    await using stand = await startStand({ link: { clock, address: { host: "127.0.0.1", port } } });
+    await stand.counts.reach("dropped", { reason: "empty" });
+    await clock.advance(MESSAGE_WITHIN_MS - 1);
+    expect(stand.counts.of("connections")).toBe(0);
+    await clock.advance(1);
+    expect(stand.counts.of("connections", { end: "stalled" })).toBe(1);
+    expect(stand.link.status).toBe("down");
+  }
+  await new Promise<void>((resolve) => server.close(() => resolve()));
 });
 
 test("the host does not serve who has not signed on", async () => {
