@@ -4,6 +4,7 @@ import { inLayers, isTest, lineOf, type SourceFile, scan, type Violation } from 
 /** Owners outside the hub's service folders. */
 const FOLDER_PREFIXES: Readonly<Record<string, readonly string[]>> = {
   "base/": ["base"],
+  "hub/store/": ["store"],
   "agent/journal/": ["journal", "queue"],
   "agent/dialogues/": ["dialogue"],
 };
