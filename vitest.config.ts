@@ -1,5 +1,20 @@
 import { defineConfig } from "vitest/config";
 
+/** Rules of money that must hold whatever the hub keeps its books in. */
+const POSTGRES_TOO = [
+  "hub-rules",
+  "hub-orders",
+  "hub-terminals",
+  "hub-issuing",
+  "hub-deferred",
+  "hub-journals",
+  "hub-import",
+  "reconciliation",
+  "card-verification",
+  "pre-authorised-code",
+  "offline-notes",
+];
+
 /** Lanes: `unit` runs anywhere; `stack` needs pcscd, ptys and child processes, and runs one file at a time. */
 export default defineConfig({
   test: {
@@ -14,6 +29,16 @@ export default defineConfig({
             "test/simulation/plants/*.test.ts",
           ],
           testTimeout: 20_000,
+        },
+      },
+      {
+        test: {
+          name: "postgres",
+          include: POSTGRES_TOO.map((name) => `test/rules/${name}.test.ts`),
+          globalSetup: ["test/rules/postgres-setup.ts"],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          fileParallelism: false,
         },
       },
       {

@@ -33,10 +33,10 @@ export async function takeBatch(
     lane: "queue",
     weight: batch.entries.length,
     ...(ready === undefined ? {} : { ready }),
-    apply() {
+    async apply(within) {
       // The rest is checked here and not on arrival, so that a burst of batches keeps no person waiting.
-      terminals.markSeen(terminalId);
-      return ingest.take({ terminalId, batch, signingKey }, clock.now());
+      await terminals.markSeen(within, terminalId);
+      return await ingest.take(within, { terminalId, batch, signingKey }, clock.now());
     },
   });
   // What the refusal found is committed before it is told.

@@ -56,9 +56,25 @@ const IssuingSchema = z
     error: "must be B for the common-core version",
   });
 
+const STORE_URLS_MAX = 8;
+/** Without its password, which has no place in a configuration: PGPASSFILE or PGPASSWORD name it. */
+const StoreUrlSchema = z
+  .string()
+  .refine(
+    (text) => URL.canParse(text) && /^postgres(?:ql)?:$/.test(new URL(text).protocol),
+    "postgres://user@host:port/database",
+  )
+  .refine((text) => !URL.canParse(text) || new URL(text).password === "", "no password here: PGPASSFILE names it");
+/** `sqlite`: a file in the data folder. `postgres`: of several servers the one that can be written to is used. */
+const StoreSchema = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("sqlite") }),
+  z.strictObject({ kind: z.literal("postgres"), urls: z.array(StoreUrlSchema).min(1).max(STORE_URLS_MAX) }),
+]);
+
 export const HubConfigSchema = z.strictObject({
   dataDir: z.string().min(1).default("/var/lib/tillway/hub"),
   logLevel: z.enum(LOG_LEVELS).default("info"),
+  store: StoreSchema.prefault({ kind: "sqlite" }),
   listen: z
     .strictObject({
       host: NameSchema.default("127.0.0.1"),

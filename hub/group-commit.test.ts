@@ -1,118 +1,165 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { openSqlite, type Sqlite } from "../base/sqlite.ts";
+import { openSqlite } from "../base/sqlite.ts";
 import { createGroupCommit, type Work } from "./group-commit.ts";
+import { sqliteStore } from "./store/sqlite-store.ts";
+import { sql } from "./store/store.ts";
+
+const MIGRATIONS = [
+  { id: "t", sql: "CREATE TABLE base__seen (number INTEGER PRIMARY KEY, word TEXT NOT NULL UNIQUE) STRICT" },
+];
+const PUT = sql<[string]>("INSERT INTO base__seen (word) VALUES (?)");
+const WORDS = sql<[], { word: string }>("SELECT word FROM base__seen ORDER BY number");
 
 function world() {
-  const database = openSqlite(":memory:", {
-    migrations: [{ id: "t", sql: "CREATE TABLE base__seen (word TEXT NOT NULL UNIQUE) STRICT" }],
-  });
+  const database = openSqlite(":memory:", { migrations: MIGRATIONS });
+  const store = sqliteStore(database);
   const commits: number[] = [];
-  return { database, commits, group: createGroupCommit(database, (works) => commits.push(works)) };
+  const group = createGroupCommit(store, (works) => commits.push(works));
+  const words = async () => (await store.read((reading) => reading.all(WORDS, []))).map(({ word }) => word);
+  return { database, commits, group, words };
 }
-const words = (database: Sqlite) => database.prepare("SELECT word FROM base__seen ORDER BY rowid").pluck().all();
-const put = (database: Sqlite, word: string, more: Partial<Work<string>> = {}): Work<string> => ({
+const put = (word: string, more: Partial<Work<string>> = {}): Work<string> => ({
   lane: "person",
-  apply() {
-    database.prepare("INSERT INTO base__seen (word) VALUES (?)").run(word);
+  async apply(within) {
+    await within.run(PUT, [word]);
     return `stored ${word}`;
   },
   ...more,
 });
 
+/** A work whose commit is under way from `begun` on, until it is let go. */
+function held(word: string, more: Partial<Work<string>> = {}) {
+  const begun = Promise.withResolvers<void>();
+  const release = Promise.withResolvers<void>();
+  const work = put(word, {
+    async apply(within) {
+      await within.run(PUT, [word]);
+      begun.resolve();
+      await release.promise;
+      return `stored ${word}`;
+    },
+    ...more,
+  });
+  return { work, begun: begun.promise, letGo: () => release.resolve() };
+}
+
 test("everything submitted in one turn shares one commit, and is answered after it", async () => {
   const { database, commits, group } = world();
-  const answers = Promise.all([1, 2, 3].map((n) => group.submit(put(database, `w${n}`))));
+  const answers = Promise.all([1, 2, 3].map((n) => group.submit(put(`w${n}`))));
   expect(commits).toEqual([]);
   expect(await answers).toEqual(["stored w1", "stored w2", "stored w3"]);
   expect(commits).toEqual([3]);
   expect(database.inTransaction).toBe(false);
 });
 
+test("what is submitted while a commit is under way shares the next one", async () => {
+  const { commits, group, words } = world();
+  const first = held("first");
+  const answers = [group.submit(first.work)];
+  await first.begun;
+  for (const word of ["second", "third"]) {
+    answers.push(group.submit(put(word)));
+    await nextTurn();
+  }
+  expect([commits, group.waiting]).toEqual([[], 3]);
+  first.letGo();
+  expect(await Promise.all(answers)).toEqual(["stored first", "stored second", "stored third"]);
+  expect(commits).toEqual([1, 2]);
+  expect(await words()).toEqual(["first", "second", "third"]);
+});
+
 test("a person's message is committed before the queue that came first", async () => {
-  const { database, group } = world();
-  const queued = Array.from({ length: 40 }, (_, n) => group.submit(put(database, `q${n}`, { lane: "queue" })));
-  const person = group.submit(put(database, "person"));
+  const { group, words } = world();
+  const queued = Array.from({ length: 40 }, (_, n) => group.submit(put(`q${n}`, { lane: "queue" })));
+  const person = group.submit(put("person"));
   await Promise.all([...queued, person]);
-  expect(words(database)[0]).toBe("person");
-  expect(words(database)).toHaveLength(41);
+  const stored = await words();
+  expect(stored[0]).toBe("person");
+  expect(stored).toHaveLength(41);
+});
+
+test("a person who comes while a queue's commit is under way goes first in the next", async () => {
+  const { commits, group, words } = world();
+  const first = held("q0", { lane: "queue", weight: 400 });
+  const answers = [group.submit(first.work), group.submit(put("q1", { lane: "queue" }))];
+  await first.begun;
+  answers.push(group.submit(put("q2", { lane: "queue" })), group.submit(put("person")));
+  await nextTurn();
+  first.letGo();
+  await Promise.all(answers);
+  expect(await words()).toEqual(["q0", "person", "q1", "q2"]);
+  expect(commits).toEqual([1, 1, 2]);
 });
 
 test("a queue is committed in parts of limited weight, between which a person who comes meanwhile is served", async () => {
-  const { database, commits, group } = world();
-  const first = group.submit(put(database, "q0", { lane: "queue", weight: 500 }));
-  const others = Array.from({ length: 5 }, (_, n) =>
-    group.submit(put(database, `q${n + 1}`, { lane: "queue", weight: 100 })),
-  );
+  const { commits, group, words } = world();
+  const first = group.submit(put("q0", { lane: "queue", weight: 500 }));
+  const others = Array.from({ length: 5 }, (_, n) => group.submit(put(`q${n + 1}`, { lane: "queue", weight: 100 })));
   await first;
-  const person = group.submit(put(database, "person"));
+  const person = group.submit(put("person"));
   await Promise.all([...others, person]);
   expect(commits).toEqual([1, 1, 4, 1]);
-  expect(words(database).slice(0, 2)).toEqual(["q0", "person"]);
+  expect((await words()).slice(0, 2)).toEqual(["q0", "person"]);
 });
 
 test("a work that throws is undone alone", async () => {
-  const { database, group } = world();
-  const bad = put(database, "bad", {
-    apply() {
-      database.prepare("INSERT INTO base__seen (word) VALUES ('half')").run();
+  const { group, words } = world();
+  const bad = put("bad", {
+    async apply(within) {
+      await within.run(PUT, ["half"]);
       throw new Error("no");
     },
   });
-  const results = await Promise.allSettled([
-    group.submit(put(database, "a")),
-    group.submit(bad),
-    group.submit(put(database, "b")),
-  ]);
+  const results = await Promise.allSettled([group.submit(put("a")), group.submit(bad), group.submit(put("b"))]);
   expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
-  expect(words(database)).toEqual(["a", "b"]);
+  expect(await words()).toEqual(["a", "b"]);
 });
 
 test("a work that is too late at the commit is taken back with its own answer, the others are stored", async () => {
-  const { database, group } = world();
-  const late = put(database, "late", { tooLate: () => true, whenTooLate: () => "too late" });
-  expect(await Promise.all([group.submit(put(database, "a")), group.submit(late)])).toEqual(["stored a", "too late"]);
-  expect(words(database)).toEqual(["a"]);
+  const { group, words } = world();
+  const late = put("late", { tooLate: () => true, whenTooLate: () => "too late" });
+  expect(await Promise.all([group.submit(put("a")), group.submit(late)])).toEqual(["stored a", "too late"]);
+  expect(await words()).toEqual(["a"]);
 });
 
 test("a store that fails rejects all of its commit as store.failed, and the next commit is tried", async () => {
-  const { database, group } = world();
+  const { database, group, words } = world();
   database.pragma("max_page_count = 1");
   const big = "x".repeat(20_000);
-  const results = await Promise.allSettled([group.submit(put(database, big)), group.submit(put(database, "small"))]);
+  const results = await Promise.allSettled([group.submit(put(big)), group.submit(put("small"))]);
   expect(results.map((result) => result.status === "rejected" && result.reason.code)).toEqual([
     "store.failed",
     "store.failed",
   ]);
   database.pragma("max_page_count = 1000");
-  expect(await group.submit(put(database, "later"))).toBe("stored later");
+  expect(await group.submit(put("later"))).toBe("stored later");
   await group.idle();
-  expect(words(database)).toEqual(["later"]);
+  expect(await words()).toEqual(["later"]);
 });
 
 test("at its limit a message is refused, and those before it are still taken", async () => {
   const { group } = world();
-  const taken = Array.from({ length: 10_000 }, () => group.submit({ lane: "queue", apply: () => 1 }));
-  await expect(group.submit({ lane: "queue", apply: () => 1 })).rejects.toMatchObject({ code: "queue.full" });
+  const one: Work<number> = { lane: "queue", apply: () => Promise.resolve(1) };
+  const taken = Array.from({ length: 10_000 }, () => group.submit(one));
+  await expect(group.submit(one)).rejects.toMatchObject({ code: "queue.full" });
   expect((await Promise.all(taken)).length).toBe(10_000);
 });
 
 test("a queue waits for what is not ready, keeps its order, and lets a person pass meanwhile", async () => {
-  const { database, group } = world();
-  let release = () => {};
-  const ready = new Promise<void>((resolve) => {
-    release = resolve;
-  });
+  const { group, words } = world();
+  const { promise: ready, resolve: release } = Promise.withResolvers<void>();
   const queued = [
-    group.submit(put(database, "q1", { lane: "queue" })),
-    group.submit(put(database, "q2", { lane: "queue", ready })),
-    group.submit(put(database, "q3", { lane: "queue" })),
+    group.submit(put("q1", { lane: "queue" })),
+    group.submit(put("q2", { lane: "queue", ready })),
+    group.submit(put("q3", { lane: "queue" })),
   ];
   await queued[0];
-  await group.submit(put(database, "person"));
-  expect(words(database)).toEqual(["q1", "person"]);
+  await group.submit(put("person"));
+  expect(await words()).toEqual(["q1", "person"]);
   expect(group.waiting).toBe(2);
   release();
   await group.idle();
   await Promise.all(queued);
-  expect(words(database).slice(-2)).toEqual(["q2", "q3"]);
+  expect((await words()).slice(-2)).toEqual(["q2", "q3"]);
 });

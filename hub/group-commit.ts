@@ -3,8 +3,8 @@
  * commit; people who wait go before queues that drain.
  */
 import { Fault, reasonOf } from "../base/fault.ts";
-import { type Sqlite, transaction } from "../base/sqlite.ts";
 import { isStoreFailure } from "./store/failure.ts";
+import type { HubStore, Within } from "./store/store.ts";
 
 /** `person`: somebody stands at the counter. `queue`: store-and-forward. */
 export type Lane = "person" | "queue";
@@ -16,7 +16,7 @@ export interface Work<Result> {
   /** In the queue: nothing of it, nor what came after it, is applied before this resolves; it never rejects. */
   readonly ready?: Promise<unknown>;
   /** Within the transaction; a throw undoes this work alone. */
-  apply(): Result;
+  apply(within: Within): Promise<Result>;
   /** Asked just before the commit: true takes the work back (RM2). */
   tooLate?(): boolean;
   /** The answer of a work that was too late; nothing of it is stored. */
@@ -51,42 +51,50 @@ class TooLate extends Error {
   }
 }
 
-export function createGroupCommit(database: Sqlite, onCommit: (works: number) => void): GroupCommit {
+export function createGroupCommit(store: HubStore, onCommit: (works: number) => void): GroupCommit {
   const lanes: Record<Lane, Item[]> = { person: [], queue: [] };
   let scheduled = false;
+  let running = 0;
   const idlers: (() => void)[] = [];
-  const waiting = () => lanes.person.length + lanes.queue.length;
+  const waiting = () => lanes.person.length + lanes.queue.length + running;
 
+  /** While one commit is under way, what comes gathers for the next. */
   function schedule(): void {
     if (scheduled) return;
     scheduled = true;
-    setImmediate(flush);
+    setImmediate(() => void flush());
   }
 
-  function flush(): void {
+  async function flush(): Promise<void> {
+    await commit(lanes.person.splice(0));
+    // Those who came meanwhile go first as well, once, so that the queue moves on under any number of them.
+    await commit(lanes.person.splice(0));
+    await commit(lanes.queue.splice(0, fitting(lanes.queue)));
     scheduled = false;
-    commit(lanes.person.splice(0));
-    commit(lanes.queue.splice(0, fitting(lanes.queue)));
     if (lanes.person.length > 0 || lanes.queue[0]?.ready) schedule();
     if (waiting() === 0) for (const wake of idlers.splice(0)) wake();
   }
 
-  function commit(items: readonly Item[]): void {
-    let left = items;
-    while (left.length > 0) {
-      try {
-        const outcomes = applyAll(database, left);
-        onCommit(left.length);
-        for (const [item, outcome] of outcomes) settle(item, outcome);
-        return;
-      } catch (error) {
-        if (!(error instanceof TooLate)) {
-          for (const item of left) item.reject(commitFault(error));
-          return;
-        }
-        for (const item of error.items) item.resolve(item.work.whenTooLate?.());
-        left = left.filter((item) => !error.items.has(item));
+  async function commit(items: readonly Item[]): Promise<void> {
+    running = items.length;
+    for (let left = items; left.length > 0; ) left = await attempt(left);
+    running = 0;
+  }
+
+  /** Never rejects, as each work hears of its own end. Returns those that are to be done again without the late ones. */
+  async function attempt(items: readonly Item[]): Promise<readonly Item[]> {
+    try {
+      const outcomes = await applyAll(store, items);
+      onCommit(items.length);
+      for (const [item, outcome] of outcomes) settle(item, outcome);
+      return [];
+    } catch (error) {
+      if (!(error instanceof TooLate)) {
+        for (const item of items) item.reject(commitFault(error));
+        return [];
       }
+      for (const item of error.items) item.resolve(item.work.whenTooLate?.());
+      return items.filter((item) => !error.items.has(item));
     }
   }
 
@@ -122,12 +130,12 @@ function fitting(items: readonly Item[]): number {
 }
 
 /** Throws TooLate, undoing all, when the time of some is over before the commit; the rest is then done again. */
-function applyAll(database: Sqlite, items: readonly Item[]): ReadonlyMap<Item, Outcome> {
-  return transaction(database, () => {
+function applyAll(store: HubStore, items: readonly Item[]): Promise<ReadonlyMap<Item, Outcome>> {
+  return store.transaction(async (within) => {
     const outcomes = new Map<Item, Outcome>();
     for (const item of items) {
       try {
-        outcomes.set(item, { value: transaction(database, () => item.work.apply()) });
+        outcomes.set(item, { value: await within.savepoint(() => item.work.apply(within)) });
       } catch (error) {
         if (isStoreFailure(error)) throw error;
         outcomes.set(item, { error });

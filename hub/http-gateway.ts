@@ -8,6 +8,7 @@ import Fastify, { type FastifyInstance } from "fastify";
 import { z } from "zod";
 import type { Clock } from "../base/clock.ts";
 import { Fault, isFault, reasonOf } from "../base/fault.ts";
+import type { TerminalId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { type DownEnvelope, MESSAGE_BYTES_MAX, type UpEnvelope, UpEnvelopeSchema } from "../wire/envelope.ts";
 import { UPLINK_PATH } from "../wire/topics.ts";
@@ -26,6 +27,7 @@ import type { HubCore } from "./hub-core.ts";
 import { registerImportRoutes } from "./import-routes.ts";
 import type { ServerTls } from "./mqtt-gateway.ts";
 import { createRefusals, type Refusals, refusalOf } from "./refusals.ts";
+import type { RouteRequest } from "./service.ts";
 
 export interface HttpGatewayOptions {
   readonly hub: HubCore;
@@ -95,10 +97,10 @@ export async function openHttpGateway(options: HttpGatewayOptions): Promise<Http
       const known = bearer !== undefined && sameSecret(bearer, options.operatorToken);
       next(known ? undefined : new HttpRefusal(401, "E_DENIED", "the operator's token is missing or wrong"));
     });
-    registerAuthorisationRoutes(scope, options.hub.authorisation);
+    registerAuthorisationRoutes(scope, options.hub);
     registerReconciliationRoutes(scope, options.hub.reconciliation);
     registerImportRoutes(scope, options.hub.imports);
-    registerIngestRoutes(scope, { ingest: options.hub.ingest, clock: options.clock });
+    registerIngestRoutes(scope, { ...options.hub, clock: options.clock });
     registerTerminalRoutes(scope, options.terminalParts);
     registerTerminalOperatorRoutes(scope, options.terminalParts);
     registerPayerRoutes(scope, payerParts);
@@ -156,15 +158,23 @@ function registerOpenRoutes(app: FastifyInstance, { hub, version, terminalParts 
     { schema: { summary: "Whether the hub serves", response: { 200: jsonSchema(HealthShape) } } },
     () => ({ status: "ok", version, hubEpoch: hub.hubEpoch, waiting: hub.waiting }),
   );
-  app.get("/metrics", { schema: { summary: "Counters for Prometheus" } }, (_request, reply) =>
-    reply.type("text/plain; version=0.0.4").serializer(String).send(hub.metrics.text()),
+  app.get("/metrics", { schema: { summary: "Counters for Prometheus" } }, async (_request, reply) =>
+    reply
+      .type("text/plain; version=0.0.4")
+      .serializer(String)
+      .send(await hub.metrics.text()),
   );
 }
 
-function registerFeatureRoutes(app: FastifyInstance, { featureRoutes }: HubCore): void {
-  for (const { method, path, summary, body, query, answer, status, handle } of featureRoutes) {
+function registerFeatureRoutes(app: FastifyInstance, { store, featureRoutes }: HubCore): void {
+  for (const route of featureRoutes) {
+    const { path, summary, body, query, answer, status } = route;
+    const run = (request: RouteRequest): Promise<unknown> =>
+      route.method === "GET"
+        ? store.read((reading) => route.handle(request, reading))
+        : store.transaction((within) => route.handle(request, within));
     app.route({
-      method,
+      method: route.method,
       url: path,
       schema: {
         summary,
@@ -173,10 +183,14 @@ function registerFeatureRoutes(app: FastifyInstance, { featureRoutes }: HubCore)
         response: { [status]: jsonSchema(answer) },
         security: [{ operator: [] }],
       },
-      handler: (request, reply) => reply.code(status).send(handle({ body: request.body, query: request.query })),
+      handler: async (request, reply) =>
+        reply.code(status).send(await run({ body: request.body, query: request.query })),
     });
   }
 }
+
+const isTerminal = ({ store, terminals }: HubCore, terminalId: TerminalId, bearer: string): Promise<boolean> =>
+  store.read((reading) => terminals.authenticate(reading, terminalId, bearer));
 
 /** An envelope in, its answers out, after the commit. */
 function registerUplink(app: FastifyInstance, { hub }: HttpGatewayOptions, refusals: Refusals): void {
@@ -199,7 +213,7 @@ function registerUplink(app: FastifyInstance, { hub }: HttpGatewayOptions, refus
         refusals.note(request.ip, "malformed", { why: reasonOf(error) });
         throw error;
       }
-      if (bearer === undefined || !hub.terminals.authenticate(envelope.terminalId, bearer)) {
+      if (bearer === undefined || !(await isTerminal(hub, envelope.terminalId, bearer))) {
         refusals.note(request.ip, "identity", { terminalId: envelope.terminalId });
         throw new HttpRefusal(401, "E_DENIED", "unknown terminal or wrong secret; enrol it again");
       }

@@ -8,7 +8,7 @@ import type { Clock } from "../base/clock.ts";
 import { Fault, reasonOf } from "../base/fault.ts";
 import type { Epoch, RandomBytes, TerminalId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
-import { openSqlite, type Sqlite, transaction } from "../base/sqlite.ts";
+import { type Migration, openSqlite, type Sqlite } from "../base/sqlite.ts";
 import type { DownEnvelope, DownOf, UpEnvelope, UpOf } from "../wire/envelope.ts";
 import type { PhoneAnswer, PhoneReply } from "../wire/phone.ts";
 import type { Signed } from "../wire/signing.ts";
@@ -23,7 +23,7 @@ import {
   type Means,
   STALE_ANSWER,
 } from "./core/authorisation/index.ts";
-import { createDayEntries, createIngest, type Ingest, ingestMigrations } from "./core/ingest/index.ts";
+import { createIngest, type Ingest, ingestMigrations } from "./core/ingest/index.ts";
 import { createLedger, type Ledger, ledgerMigrations } from "./core/ledger/index.ts";
 import { createPayers, type Payers, payerMigrations } from "./core/payers/index.ts";
 import { createReconciliation, type Reconciliation, reconciliationMigrations } from "./core/reconciliation/index.ts";
@@ -37,6 +37,7 @@ import type { FeatureMessage, HubService, OfflineCodePolicy, OfflineNotePolicy, 
 import { createServices } from "./service-core.ts";
 import { SERVICES } from "./services.ts";
 import { isStoreFailure } from "./store/failure.ts";
+import type { HubStore, Reading, Within } from "./store/store.ts";
 import { answerRevoked, headOf, leaseUnasked, presence, REVOKED_ANSWER } from "./terminal-messages.ts";
 
 export interface HubPolicy {
@@ -61,7 +62,7 @@ export interface HubPolicy {
 }
 
 export interface HubCoreOptions {
-  readonly database: Sqlite;
+  readonly store: HubStore;
   readonly keys: HubKeys;
   readonly policy: HubPolicy;
   readonly clock: Clock;
@@ -73,6 +74,7 @@ export interface HubCoreOptions {
 }
 
 export interface HubCore {
+  readonly store: HubStore;
   readonly hubEpoch: Epoch;
   readonly ledger: Ledger;
   readonly terminals: Terminals;
@@ -104,7 +106,7 @@ export interface HubCore {
    */
   receivePhone(signed: Signed): Promise<PhoneAnswer>;
   /** Returns holds that were never confirmed in time, and lets the features do what is due. */
-  expireHolds(): number;
+  expireHolds(): Promise<number>;
   /** Messages that wait for a commit. */
   readonly waiting: number;
   /** `clock.monotonic()` at the last commit, or at the start. */
@@ -113,83 +115,70 @@ export interface HubCore {
   idle(): Promise<void>;
 }
 
+/** The whole schema, in the order in which it grew. */
+export const HUB_MIGRATIONS: readonly Migration[] = [
+  ...ledgerMigrations,
+  ...terminalMigrations,
+  ...authorisationMigrations,
+  ...ingestMigrations,
+  ...payerMigrations,
+  ...reconciliationMigrations,
+  ...SERVICES.flatMap(({ migrations }) => migrations),
+];
+
 /** Opens the hub's database, or makes it; `:memory:` for tests. */
-export const openHubDatabase = (path: string): Sqlite =>
-  openSqlite(path, {
-    migrations: [
-      ...ledgerMigrations,
-      ...terminalMigrations,
-      ...authorisationMigrations,
-      ...ingestMigrations,
-      ...payerMigrations,
-      ...reconciliationMigrations,
-      ...SERVICES.flatMap(({ migrations }) => migrations),
-    ],
-  });
+export const openHubDatabase = (path: string): Sqlite => openSqlite(path, { migrations: HUB_MIGRATIONS });
 
 const EXPIRED_PER_SWEEP_MAX = 1_000;
 
-export function createHubCore(options: HubCoreOptions): HubCore {
-  const { database, keys, policy, clock, random, log } = options;
+export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
+  const { store, keys, policy, clock, random, log } = options;
   const metrics = options.metrics ?? createMetrics();
-  const ledger = createLedger(database, clock);
-  const terminals = terminalsOf(options, (accountId) => payers.devicesOf(accountId));
+  const ledger = createLedger(clock);
+  const terminals = terminalsOf(options, (reading, accountId) => payers.devicesOf(reading, accountId));
   let means: readonly Means[] = [];
   const authorisation = createAuthorisation({
     ...policy,
-    database,
     clock,
     random,
     ledger,
     tokenKey: keys.tokenKey,
-    permitsDeferred: (terminalId, leaseId) => terminals.permitsDeferred(terminalId, leaseId),
+    permitsDeferred: (reading, terminalId, leaseId) => terminals.permitsDeferred(reading, terminalId, leaseId),
     means: () => means,
-    denies: (kind, name) => terminals.denyList.denies(kind, name),
+    denies: (reading, kind, name) => terminals.denyList.denies(reading, kind, name),
     countCryptogram: (type, result) => metrics.count("tillway_hub_cryptograms_total", { type, result }),
   });
   const openCard = cardOpener(keys.sealing, authorisation, options.openings);
-  const ingest = createIngest({
-    database,
-    random,
-    authorisation,
-    log: log.for("ingest"),
-    openCard: ({ sealed }, paymentId, terminalId) => openCard(sealed, paymentId, terminalId),
+  const ingest = await store.transaction(async (within) => {
+    await terminals.prepare(within);
+    return await createIngest(within, {
+      random,
+      authorisation,
+      log: log.for("ingest"),
+      openCard: ({ sealed }, paymentId, terminalId) => openCard(sealed, paymentId, terminalId),
+    });
   });
   let lastCommitMs = clock.monotonic();
-  const commits = createGroupCommit(database, (works) => {
+  const commits = createGroupCommit(store, (works) => {
     lastCommitMs = clock.monotonic();
     metrics.count("tillway_hub_commits_total");
     metrics.count("tillway_hub_committed_messages_total", {}, works);
   });
-  showGauges(metrics, commits, ingest);
+  showGauges({ store, metrics, commits, ingest });
   const payers = payersOf(options, terminals);
   const services = createServices(options, { ledger, payers, terminals, metrics, hubEpoch: ingest.hubEpoch });
   means = services.flatMap((service) => service.means ?? []);
   const reconciliation = reconciliationOf(options, authorisation, commits);
   const parts: Parts = {
-    reconciliation,
-    clock,
-    random,
-    terminals,
-    authorisation,
-    ingest,
-    payers,
-    commits,
-    metrics,
+    ...{ store, reconciliation, clock, random, terminals, authorisation, ingest, payers, commits, metrics },
     openCard,
     openings: options.openings,
     services,
   };
   return {
+    ...{ store, ledger, terminals, authorisation, ingest, payers, reconciliation, metrics },
     hubEpoch: ingest.hubEpoch,
-    ledger,
-    terminals,
-    authorisation,
-    ingest,
-    imports: createImports({ commits, ingest, terminals, clock, random, log: log.for("import") }),
-    payers,
-    reconciliation,
-    metrics,
+    imports: createImports({ store, commits, ingest, terminals, clock, random, log: log.for("import") }),
     featureRoutes: services.flatMap(({ routes }) => routes),
     signingKey: keys.signing.publicKey,
     get sealingKey() {
@@ -198,7 +187,7 @@ export function createHubCore(options: HubCoreOptions): HubCore {
     receive: (envelope) => receive(parts, envelope).catch(storeFault),
     leaseUnasked: (terminalId) => leaseUnasked(parts, terminalId),
     receivePhone: (signed) => receivePhone(parts, signed).catch(storeFault),
-    expireHolds: () => transaction(database, () => sweep(parts)),
+    expireHolds: () => store.transaction((within) => sweep(parts, within)),
     get waiting() {
       return commits.waiting;
     },
@@ -209,10 +198,11 @@ export function createHubCore(options: HubCoreOptions): HubCore {
   };
 }
 
-function showGauges(metrics: Metrics, commits: GroupCommit, ingest: Ingest): void {
+type Shown = Pick<Parts, "store" | "metrics" | "commits" | "ingest">;
+function showGauges({ store, metrics, commits, ingest: { findings, quarantine } }: Shown): void {
   metrics.gauge("tillway_hub_waiting_messages", () => commits.waiting);
-  metrics.gauge("tillway_hub_open_findings", () => ingest.findings.countOpen());
-  metrics.gauge("tillway_hub_quarantined_entries", () => ingest.quarantine.countOpen());
+  metrics.gauge("tillway_hub_open_findings", () => store.read((reading) => findings.countOpen(reading)));
+  metrics.gauge("tillway_hub_quarantined_entries", () => store.read((reading) => quarantine.countOpen(reading)));
 }
 
 const payersOf = ({ policy, log, ...options }: HubCoreOptions, { denyList }: Terminals): Payers => {
@@ -221,11 +211,10 @@ const payersOf = ({ policy, log, ...options }: HubCoreOptions, { denyList }: Ter
 };
 
 const terminalsOf = (
-  { database, keys, policy, clock, random }: HubCoreOptions,
-  devicesOf: (accountId: string) => readonly string[],
+  { keys, policy, clock, random }: HubCoreOptions,
+  devicesOf: (reading: Reading, accountId: string) => Promise<readonly string[]>,
 ): Terminals =>
   createTerminals({
-    database,
     clock,
     random,
     signingKey: keys.signing.privateKey,
@@ -236,28 +225,30 @@ const terminalsOf = (
   });
 
 const reconciliationOf = (
-  { database, clock, log }: HubCoreOptions,
+  { store, clock, log }: HubCoreOptions,
   authorisation: Authorisation,
   commits: GroupCommit,
 ): Reconciliation =>
   createReconciliation({
-    database,
+    store,
     clock,
     log: log.for("reconciliation"),
-    entries: createDayEntries(database),
-    postedMinor: (terminalId, paymentId) => authorisation.posted({ terminalId, paymentId })?.postedMinor,
+    postedMinor: async (reading, terminalId, paymentId) =>
+      (await authorisation.posted(reading, { terminalId, paymentId }))?.postedMinor,
     commit: (apply) => commits.submit({ lane: "queue", apply }),
   });
 
-function sweep({ authorisation, ingest, clock, metrics, services }: Parts): number {
-  const expired = authorisation.expireHolds(EXPIRED_PER_SWEEP_MAX);
+async function sweep(parts: Parts, within: Within): Promise<number> {
+  const { authorisation, ingest, clock, metrics, services } = parts;
+  const expired = await authorisation.expireHolds(within, EXPIRED_PER_SWEEP_MAX);
   if (expired > 0) metrics.count("tillway_hub_holds_expired_total", {}, expired);
-  for (const service of services) service.sweep?.();
-  ingest.findings.gaps(clock.now());
+  for (const service of services) await service.sweep?.(within);
+  await ingest.findings.gaps(within, clock.now());
   return expired;
 }
 
 interface Parts {
+  readonly store: HubStore;
   readonly reconciliation: Reconciliation;
   readonly clock: Clock;
   readonly random: RandomBytes;
@@ -273,24 +264,28 @@ interface Parts {
 }
 
 async function receive(parts: Parts, envelope: UpEnvelope): Promise<readonly DownEnvelope[]> {
-  const signingKey = parts.terminals.signingKeyOf(envelope.terminalId);
+  // Before anything that can wait: what was late on arrival is late, whatever the clock says afterwards (RM2).
+  const receivedAt = parts.clock.now();
+  const { signingKey, isRevoked } = await parts.store.read(async (reading) => ({
+    signingKey: await parts.terminals.signingKeyOf(reading, envelope.terminalId),
+    isRevoked: await parts.terminals.isRevoked(reading, envelope.terminalId),
+  }));
   if (!signingKey) throw new Fault("identity.invalid", `no terminal ${envelope.terminalId} is enrolled here`);
   parts.metrics.count("tillway_hub_messages_total", { type: envelope.type });
-  const isRequest = envelope.type === "authorisation.request";
-  if (!isRequest && parts.terminals.isRevoked(envelope.terminalId)) return answerRevoked(parts, envelope);
+  if (isRevoked && envelope.type !== "authorisation.request") return await answerRevoked(parts, envelope);
   switch (envelope.type) {
     case "authorisation.request":
-      return [await authorise(parts, envelope)];
+      return [await authorise(parts, envelope, receivedAt)];
     case "advice.batch":
       return [await takeBatch(parts, envelope, signingKey)];
     case "presence":
-      return presence(parts, envelope);
+      return await presence(parts, envelope);
     case "health":
       await parts.commits.submit({
         lane: "queue",
-        apply() {
-          parts.terminals.markSeen(envelope.terminalId);
-          parts.terminals.setHealth(envelope.terminalId, envelope.body);
+        async apply(within) {
+          await parts.terminals.markSeen(within, envelope.terminalId);
+          await parts.terminals.setHealth(within, envelope.terminalId, envelope.body);
         },
       });
       return [];
@@ -307,10 +302,10 @@ async function receive(parts: Parts, envelope: UpEnvelope): Promise<readonly Dow
 async function askFeature(parts: Parts, envelope: FeatureMessage): Promise<DownEnvelope> {
   const reply = await parts.commits.submit({
     lane: "person",
-    apply() {
-      parts.terminals.markSeen(envelope.terminalId);
+    async apply(within) {
+      await parts.terminals.markSeen(within, envelope.terminalId);
       for (const service of parts.services) {
-        const answer = service.answer(envelope);
+        const answer = await service.answer(within, envelope);
         if (answer) return answer;
       }
       throw new Fault("message.invalid", `no feature of this hub takes a ${envelope.type}`);
@@ -327,16 +322,16 @@ function storeFault(error: unknown): never {
 
 /** Words of a phone: who signed them is known before anything is stored. */
 async function receivePhone(parts: Parts, signed: Signed): Promise<PhoneAnswer> {
-  const { payers, services, commits, metrics } = parts;
-  const { message, device } = payers.open(signed);
+  const { store, payers, services, commits, metrics } = parts;
+  const { message, device } = await store.read((reading) => payers.open(reading, signed));
   metrics.count("tillway_hub_phone_messages_total", { type: message.type });
   const reply = await commits.submit<PhoneReply>({
     lane: "person",
-    apply() {
-      if (message.type === "notices") return payers.notices(device, message.body.since);
+    async apply(within) {
+      if (message.type === "notices") return await payers.notices(within, device, message.body.since);
       const desk = services.find(({ phone }) => phone?.types.includes(message.type))?.phone;
       if (!desk) throw new Fault("message.invalid", `no feature of this hub takes a ${message.type}`);
-      return desk.answer(message, device);
+      return await desk.answer(within, message, device);
     },
   });
   return { v: 1, replyTo: message.id, ...reply };
@@ -345,19 +340,19 @@ async function receivePhone(parts: Parts, signed: Signed): Promise<PhoneAnswer> 
 async function authorise(
   parts: Parts,
   envelope: UpOf<"authorisation.request">,
+  receivedAt: number,
 ): Promise<DownOf<"authorisation.response">> {
   const { terminalId, body: request } = envelope;
-  const receivedAt = parts.clock.now();
   const card = parts.openCard(request.card, request.paymentId, terminalId);
   let fresh = false;
   const answer = await parts.commits.submit<Answer>({
     lane: "person",
-    apply() {
-      parts.terminals.markSeen(terminalId);
+    async apply(within) {
+      await parts.terminals.markSeen(within, terminalId);
       const key = { terminalId, paymentId: request.paymentId };
-      const refusal = parts.terminals.isRevoked(terminalId) ? { refusal: REVOKED_ANSWER } : {};
+      const refusal = (await parts.terminals.isRevoked(within, terminalId)) ? { refusal: REVOKED_ANSWER } : {};
       const input = { key, request, card, receivedAt, now: parts.clock.now(), ...refusal };
-      const decided = parts.authorisation.request(input);
+      const decided = await parts.authorisation.request(within, input);
       fresh = decided.fresh;
       return decided.answer;
     },

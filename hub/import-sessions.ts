@@ -16,6 +16,7 @@ import { parseJson, publicKeyText } from "../wire/signing.ts";
 import type { Ingest, JournalSource } from "./core/ingest/index.ts";
 import type { Terminals } from "./core/terminals/index.ts";
 import type { GroupCommit } from "./group-commit.ts";
+import type { HubStore } from "./store/store.ts";
 
 /** What the whole file turned out to be. */
 export interface CheckedImport {
@@ -46,6 +47,7 @@ export interface ImportSink {
 }
 
 export interface ImportParts {
+  readonly store: HubStore;
   readonly commits: GroupCommit;
   readonly ingest: Ingest;
   readonly terminals: Pick<Terminals, "signingKeyOf">;
@@ -122,11 +124,11 @@ export function createImports(parts: ImportParts): ImportSink {
   };
 }
 
-function finishCheck(parts: ImportParts, session: Session): CheckedImport {
+async function finishCheck(parts: ImportParts, session: Session): Promise<CheckedImport> {
   const { header, count, signatureHolds, firstBad } = session.reader.finish();
   if (!signatureHolds)
     throw new Fault("signature.invalid", "the file's signature does not hold: it was changed or cut; export it again");
-  checkKey(parts, header);
+  await checkKey(parts, header);
   session.source = { terminalId: header.terminalId, epoch: header.epoch };
   parts.log.info("a journal's file was checked", { ...session.source, entries: count, firstBad });
   return { ...session.source, entries: count, ...(firstBad === undefined ? {} : { firstBad }) };
@@ -144,8 +146,8 @@ async function applyNext(parts: ImportParts, session: Session, lines: readonly s
 const digestOf = (lines: readonly string[]): string => hash("sha256", JSON.stringify(lines), "hex");
 
 /** A file says which key signed it, not that the key is the terminal's. */
-function checkKey({ terminals }: ImportParts, { terminalId, publicKey }: ExportHeader): void {
-  const enrolled = terminals.signingKeyOf(terminalId);
+async function checkKey({ store, terminals }: ImportParts, { terminalId, publicKey }: ExportHeader): Promise<void> {
+  const enrolled = await store.read((reading) => terminals.signingKeyOf(reading, terminalId));
   if (!enrolled) throw new Fault("identity.invalid", `no terminal ${terminalId} was ever enrolled here`);
   const known = publicKeyText(enrolled);
   if (known === publicKey) return;
@@ -168,7 +170,7 @@ async function applyPart(
   const { results, held } = await commits.submit({
     lane: "queue",
     weight: forwarded.length,
-    apply: () => ingest.takeImported(source, forwarded, clock.now()),
+    apply: (within) => ingest.takeImported(within, source, forwarded, clock.now()),
   });
   return { skipped, held, results };
 }

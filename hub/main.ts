@@ -13,12 +13,14 @@ import { TILLWAY_VERSION } from "../wire/version.ts";
 import { type HubConfig, policyOf } from "./config.ts";
 import type { TerminalRouteParts } from "./core/terminals/index.ts";
 import { openHttpGateway } from "./http-gateway.ts";
-import { createHubCore, type HubCore, openHubDatabase } from "./hub-core.ts";
+import { createHubCore, type HubCore } from "./hub-core.ts";
 import { loadCardRanges } from "./issuing-keys.ts";
 import { type HubKeys, loadHubKeys, loadOperatorToken } from "./keys.ts";
 import { createLeaseRenewal, type LeaseRenewal } from "./lease-renewal.ts";
 import { type MqttGateway, openMqttGateway } from "./mqtt-gateway.ts";
+import { openHubStore } from "./open-store.ts";
 import { createOpenings } from "./openings.ts";
+import type { Reading } from "./store/store.ts";
 import { type HubTls, loadHubTls } from "./tls.ts";
 
 export interface Endpoints {
@@ -92,11 +94,11 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
   const operatorToken = loadOperatorToken(paths.operatorToken, random);
   await using stack = new AsyncDisposableStack();
   stack.use(lock);
-  const database = stack.adopt(openHubDatabase(paths.database), (open) => void open.close());
+  const store = stack.use(await openHubStore(config, paths.database));
   const policy = { ...policyOf(config), issuing };
   const threads = Math.min(availableParallelism() - 1, OPENING_THREADS_MAX);
   const openings = stack.use(createOpenings({ threads, keys: keys.sealing, clock, log: log.for("openings") }));
-  const core = createHubCore({ database, keys, policy, clock, random, log, openings });
+  const core = await createHubCore({ store, keys, policy, clock, random, log, openings });
   // Disposed after the gateways and before the database: what they took is committed.
   stack.defer(() => core.idle());
   stack.defer(sweep({ core, clock, log }));
@@ -121,7 +123,7 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
       operatorToken,
       version: TILLWAY_VERSION,
       terminalParts: parts,
-      payerParts: { ...payerParts({ config, keys, core }), renewal, clock, address: parts.address },
+      payerParts: { ...payerParts({ config, keys, core }), store, renewal, clock, address: parts.address },
       clock,
       log,
     }),
@@ -162,6 +164,7 @@ interface PartsInput {
 const FINDINGS_SHOWN_MAX = 100;
 
 const terminalParts = ({ config, keys, core, mqtt, renewal, address }: PartsInput): TerminalRouteParts => ({
+  store: core.store,
   terminals: core.terminals,
   keys: {
     hubSigningKey: publicKeyText(keys.signing.publicKey),
@@ -173,11 +176,16 @@ const terminalParts = ({ config, keys, core, mqtt, renewal, address }: PartsInpu
   sealing: keys.sealing,
   renewal,
   address,
-  takenOf: (terminalId, epoch) => core.ingest.taken({ terminalId, epoch }),
-  factsOf: (terminalId) => ({
+  takenOf: (reading, terminalId, epoch) => core.ingest.taken(reading, { terminalId, epoch }),
+  factsOf: async (reading, terminalId) => ({
     connected: mqtt.isConnected(terminalId),
-    epochs: core.ingest.epochs(terminalId),
-    findings: core.ingest.findings.list({ terminalId, only: "open", afterNumber: 0, limit: FINDINGS_SHOWN_MAX }),
+    epochs: await core.ingest.epochs(reading, terminalId),
+    findings: await core.ingest.findings.list(reading, {
+      terminalId,
+      only: "open",
+      afterNumber: 0,
+      limit: FINDINGS_SHOWN_MAX,
+    }),
   }),
 });
 
@@ -185,24 +193,33 @@ const payerParts = ({ config, keys, core }: Pick<PartsInput, "config" | "keys" |
   payers: core.payers,
   hubSigningKey: publicKeyText(keys.signing.publicKey),
   claimHours: config.claims.hours,
-  isCustomer: (accountId: string) => core.authorisation.isCustomer(accountId),
+  isCustomer: (reading: Reading, accountId: string) => core.authorisation.isCustomer(reading, accountId),
   receive: (signed: Signed) => core.receivePhone(signed),
 });
 
 /** Returns holds that were never confirmed, at the start and every minute. Returns how to stop. */
-function sweep({ core, clock, log }: { core: HubCore; clock: Clock; log: Log }): () => void {
+function sweep({ core, clock, log }: { core: HubCore; clock: Clock; log: Log }): () => Promise<void> {
   let cancel = () => {};
-  const run = () => {
+  let running: Promise<void> = Promise.resolve();
+  let ended = false;
+  async function run(): Promise<void> {
     try {
-      const expired = core.expireHolds();
+      const expired = await core.expireHolds();
       if (expired > 0) log.info("authorisations expired without confirmation", { expired });
     } catch (error) {
       log.error("the sweep of expired authorisations failed; it runs again in a minute", { reason: reasonOf(error) });
     }
-    cancel = clock.after(SWEEP_EVERY_MS, run);
+    if (!ended) cancel = clock.after(SWEEP_EVERY_MS, start);
+  }
+  function start(): void {
+    running = run();
+  }
+  start();
+  return async () => {
+    ended = true;
+    cancel();
+    await running;
   };
-  run();
-  return () => cancel();
 }
 
 interface KeptCertificate {

@@ -4,8 +4,9 @@ export type Labels = Readonly<Record<string, string>>;
 
 export interface Metrics {
   count(name: CounterName, labels?: Labels, by?: number): void;
-  gauge(name: GaugeName, read: () => number): void;
-  text(): string;
+  /** `read` is asked each time that somebody looks. */
+  gauge(name: GaugeName, read: () => number | Promise<number>): void;
+  text(): Promise<string>;
 }
 
 const COUNTERS = {
@@ -42,7 +43,7 @@ const SERIES_MAX = 1_000;
 
 export function createMetrics(): Metrics {
   const series = new Map<string, { readonly name: CounterName; readonly labels: string; value: number }>();
-  const gauges = new Map<GaugeName, () => number>();
+  const gauges = new Map<GaugeName, () => number | Promise<number>>();
   return {
     count(name, labels = {}, by = 1) {
       const text = labelText(labels);
@@ -52,14 +53,14 @@ export function createMetrics(): Metrics {
       else if (series.size < SERIES_MAX) series.set(key, { name, labels: text, value: by });
     },
     gauge: (name, read) => void gauges.set(name, read),
-    text() {
+    async text() {
       const lines: string[] = [];
       for (const [name, help] of Object.entries(COUNTERS)) {
         lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} counter`);
         for (const one of series.values()) if (one.name === name) lines.push(`${name}${one.labels} ${one.value}`);
       }
       for (const [name, read] of gauges) {
-        lines.push(`# HELP ${name} ${GAUGES[name]}`, `# TYPE ${name} gauge`, `${name} ${read()}`);
+        lines.push(`# HELP ${name} ${GAUGES[name]}`, `# TYPE ${name} gauge`, `${name} ${await read()}`);
       }
       return `${lines.join("\n")}\n`;
     },

@@ -140,24 +140,24 @@ function wire(broker: Aedes, gateway: Gateway): void {
     done(null, true);
   };
   broker.authenticate = (client, username, password, done) => {
-    try {
-      if (username !== undefined && password && hub.terminals.authenticate(username, password.toString("utf8"))) {
-        identities.set(client, username as TerminalId);
-        gateway.guards.get(client.conn)?.raise(PACKET_BYTES_MAX);
-        return done(null, true);
-      }
-    } catch (error) {
-      refusals.trouble(error);
-      return done(
-        Object.assign(new Error("the hub cannot tell who this is"), { returnCode: SERVER_UNAVAILABLE }),
-        null,
-      );
-    }
-    refusals.note(addressOf(client), "identity", { username });
-    const refusal: AuthenticateError = Object.assign(new Error("unknown terminal or wrong secret"), {
-      returnCode: BAD_CREDENTIALS,
-    });
-    done(refusal, null);
+    void isTerminal(hub, username, password?.toString("utf8")).then(
+      (known) => {
+        if (known && username !== undefined) {
+          identities.set(client, username as TerminalId);
+          gateway.guards.get(client.conn)?.raise(PACKET_BYTES_MAX);
+          return done(null, true);
+        }
+        refusals.note(addressOf(client), "identity", { username });
+        const refusal: AuthenticateError = Object.assign(new Error("unknown terminal or wrong secret"), {
+          returnCode: BAD_CREDENTIALS,
+        });
+        done(refusal, null);
+      },
+      (error: unknown) => {
+        refusals.trouble(error);
+        done(Object.assign(new Error("the hub cannot tell who this is"), { returnCode: SERVER_UNAVAILABLE }), null);
+      },
+    );
   };
   broker.authorizeSubscribe = (client, subscription, done) => {
     const terminalId = identities.get(client);
@@ -197,6 +197,15 @@ function wire(broker: Aedes, gateway: Gateway): void {
   (broker as NodeJS.EventEmitter).on("error", (error: unknown) =>
     log.error("the broker failed in its own work", { reason: reasonOf(error) }),
   );
+}
+
+async function isTerminal(
+  { store, terminals }: Gateway["hub"],
+  username: string | undefined,
+  password: string | undefined,
+): Promise<boolean> {
+  if (username === undefined || !password) return false;
+  return await store.read((reading) => terminals.authenticate(reading, username, password));
 }
 
 function mayHear(terminalId: TerminalId, filter: string): boolean {

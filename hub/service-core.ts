@@ -37,10 +37,9 @@ interface ServiceNeeds {
 
 export function createServices(options: HubCoreOptions, needs: ServiceNeeds): readonly HubService[] {
   const { ledger, payers, terminals, metrics, hubEpoch } = needs;
-  const { database, clock, random, keys, policy, log } = options;
+  const { clock, random, keys, policy, log } = options;
   return SERVICES.map(({ name, define }) =>
     define({
-      database,
       clock,
       random,
       ledger,
@@ -53,11 +52,12 @@ export function createServices(options: HubCoreOptions, needs: ServiceNeeds): re
       signing: keys.signing,
       hubEpoch,
       metrics,
-      terminalSigningKey: (terminalId) => terminals.signingKeyOf(terminalId),
-      blockPayer: (deviceId, why) => void payers.setStatus(deviceId, "blocked", why),
-      merchantAccount(currency) {
+      terminalSigningKey: (reading, terminalId) => terminals.signingKeyOf(reading, terminalId),
+      blockPayer: async (within, deviceId, why) => void (await payers.setStatus(within, deviceId, "blocked", why)),
+      async merchantAccount(within, currency) {
         const id = `merchant:${policy.merchantId}:${currency}`;
-        const [status] = ledger.createAccounts([{ id, currency, code: ACCOUNT_CODES.merchant, limit: "none" }]);
+        const account = { id, currency, code: ACCOUNT_CODES.merchant, limit: "none" } as const;
+        const [status] = await ledger.createAccounts(within, [account]);
         assert(status === "created" || status === "exists", `account ${id} is ${status}`);
         return id;
       },

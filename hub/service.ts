@@ -5,7 +5,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Epoch, RandomBytes, TerminalId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import type { Currency } from "../base/money.ts";
-import type { Migration, Sqlite } from "../base/sqlite.ts";
+import type { Migration } from "../base/sqlite.ts";
 import type { DownEnvelope, UpEnvelope } from "../wire/envelope.ts";
 import type { PhoneMessage, PhoneReply } from "../wire/phone.ts";
 import type { SigningKeys } from "../wire/signing.ts";
@@ -13,6 +13,7 @@ import type { Means } from "./core/authorisation/index.ts";
 import type { Ledger } from "./core/ledger/index.ts";
 import type { PayerDevice, PayerDirectory } from "./core/payers/index.ts";
 import type { Metrics } from "./metrics.ts";
+import type { Reading, Within } from "./store/store.ts";
 
 /** The messages that core handles itself. */
 type CoreType = "authorisation.request" | "advice.batch" | "presence" | "health" | "day.summary";
@@ -25,9 +26,12 @@ type ContentOf<E> = E extends { readonly type: infer T; readonly body: infer B }
 /** A message down without its envelope. */
 export type Reply = ContentOf<DownEnvelope>;
 
-/** One request of the operator's API. */
-export interface OperatorRoute {
-  readonly method: "GET" | "POST";
+export interface RouteRequest {
+  readonly body: unknown;
+  readonly query: unknown;
+}
+
+interface RouteContract {
   /** Under `/v1/<service>/`. */
   readonly path: string;
   readonly summary: string;
@@ -35,29 +39,42 @@ export interface OperatorRoute {
   readonly query?: z.ZodType;
   readonly answer: z.ZodType;
   readonly status: 200 | 201;
-  /** Throws HttpRefusal. */
-  handle(request: { readonly body: unknown; readonly query: unknown }): unknown;
 }
+
+interface ReadingRoute extends RouteContract {
+  readonly method: "GET";
+  /** Throws HttpRefusal. */
+  handle(request: RouteRequest, reading: Reading): Promise<unknown>;
+}
+
+interface WritingRoute extends RouteContract {
+  readonly method: "POST";
+  /** Throws HttpRefusal, which undoes what it did. */
+  handle(request: RouteRequest, within: Within): Promise<unknown>;
+}
+
+/** One request of the operator's API. */
+export type OperatorRoute = ReadingRoute | WritingRoute;
 
 /** How a service speaks with customers' phones. */
 export interface PhoneDesk {
   /** The messages that are this service's. */
   readonly types: readonly PhoneMessage["type"][];
   /**
-   * Within the hub's transaction; the answer leaves after the commit. The device has signed the message and is not blocked.
-   * A repeat must get its first answer. What a service refuses is a `refused`, not a throw.
+   * The answer leaves after the commit. The device has signed the message and is not blocked. A repeat must get its first
+   * answer. What a service refuses is a `refused`, not a throw.
    */
-  answer(message: PhoneMessage, device: PayerDevice): PhoneReply;
+  answer(within: Within, message: PhoneMessage, device: PayerDevice): Promise<PhoneReply>;
 }
 
 export interface HubService {
   readonly phone?: PhoneDesk;
   /** A way to pay that this service brings. */
   readonly means?: Means;
-  /** Does what is due by now; called about once a minute, within the hub's transaction. */
-  sweep?(): void;
+  /** Does what is due by now; called about once a minute. */
+  sweep?(within: Within): Promise<void>;
   /** The answer, which leaves after the commit; undefined for a message that is not this service's. */
-  answer(message: FeatureMessage): Reply | undefined;
+  answer(within: Within, message: FeatureMessage): Promise<Reply | undefined>;
   readonly routes: readonly OperatorRoute[];
 }
 
@@ -87,7 +104,6 @@ export interface OfflineNotePolicy {
 
 /** What the core gives a service. Money moves through the ledger alone. */
 export interface ServiceCore {
-  readonly database: Sqlite;
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly log: Log;
@@ -105,11 +121,11 @@ export interface ServiceCore {
   readonly hubEpoch: Epoch;
   readonly metrics: Pick<Metrics, "count">;
   /** Checks what the terminal signs; undefined for one that was never enrolled here. */
-  terminalSigningKey(terminalId: TerminalId): KeyObject | undefined;
+  terminalSigningKey(reading: Reading, terminalId: TerminalId): Promise<KeyObject | undefined>;
   /** Nothing is taken from this phone any more: not by the hub, nor by a terminal that has heard of it. */
-  blockPayer(deviceId: string, why: string): void;
+  blockPayer(within: Within, deviceId: string, why: string): Promise<void>;
   /** The account of this hub's own merchant; it comes into being when first needed. */
-  merchantAccount(currency: Currency): string;
+  merchantAccount(within: Within, currency: Currency): Promise<string>;
 }
 
 export interface ServiceDefinition {

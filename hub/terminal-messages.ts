@@ -8,8 +8,10 @@ import type { Answer } from "./core/authorisation/index.ts";
 import type { Ingest } from "./core/ingest/index.ts";
 import type { Terminals } from "./core/terminals/index.ts";
 import type { GroupCommit } from "./group-commit.ts";
+import type { HubStore, Within } from "./store/store.ts";
 
 export interface MessageParts {
+  readonly store: HubStore;
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly terminals: Terminals;
@@ -38,16 +40,17 @@ export async function presence(
   let held: DownOf<"lease">["body"]["held"];
   const lease = await parts.commits.submit({
     lane: "person",
-    apply() {
-      parts.terminals.markSeen(terminalId);
-      parts.terminals.setPresence(terminalId, epoch, body);
+    async apply(within) {
+      const { terminals, ingest } = parts;
+      const source = { terminalId, epoch };
+      await terminals.markSeen(within, terminalId);
+      await terminals.setPresence(within, source, body);
       if (body.status !== "online") return undefined;
       // Not of a Last Will, which speaks of the time when the connection was made.
-      parts.ingest.checkHead({ terminalId, epoch }, body.head, parts.clock.now());
-      const { hubEpoch } = parts.ingest;
-      const source = { terminalId, epoch };
-      held = { hubEpoch, watermark: parts.ingest.watermark(source), fence: parts.ingest.fence(source) };
-      return parts.terminals.grantLease(terminalId, epoch);
+      await ingest.checkHead(within, source, body.head, parts.clock.now());
+      const watermark = await ingest.watermark(within, source);
+      held = { hubEpoch: ingest.hubEpoch, watermark, fence: await ingest.fence(within, source) };
+      return await terminals.grantLease(within, terminalId, epoch);
     },
   });
   if (body.status !== "online") return [];
@@ -58,10 +61,11 @@ export async function presence(
 
 /** A fresh lease for a terminal that did not ask, or the word that it has none any more; undefined for one never heard. */
 export async function leaseUnasked(parts: MessageParts, terminalId: TerminalId): Promise<DownEnvelope | undefined> {
-  const { terminals, commits } = parts;
-  const epoch = terminals.newestEpoch(terminalId);
+  const { terminals, commits, store } = parts;
+  const epoch = await store.read((reading) => terminals.newestEpoch(reading, terminalId));
   if (epoch === undefined) return undefined;
-  const lease = await commits.submit({ lane: "queue", apply: () => terminals.grantLease(terminalId, epoch) });
+  const apply = (within: Within) => terminals.grantLease(within, terminalId, epoch);
+  const lease = await commits.submit({ lane: "queue", apply });
   const time = terminals.signedTime(terminalId);
   const head = headOf(parts, { terminalId, epoch, sequence: 0 });
   return { ...head, type: "lease", body: { time, ...(lease === undefined ? {} : { lease }) } };
@@ -82,7 +86,7 @@ export const REVOKED_ANSWER: Answer = {
 export async function answerRevoked(parts: MessageParts, envelope: UpEnvelope): Promise<readonly DownEnvelope[]> {
   const { terminals, commits } = parts;
   const { terminalId } = envelope;
-  await commits.submit({ lane: "queue", apply: () => terminals.markSeen(terminalId) });
+  await commits.submit({ lane: "queue", apply: (within) => terminals.markSeen(within, terminalId) });
   const head = headOf(parts, envelope);
   const time = terminals.signedTime(terminalId);
   switch (envelope.type) {

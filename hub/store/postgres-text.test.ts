@@ -15,6 +15,11 @@ test("a parameter that is missing is named", () => {
   expect(() => valuesOf(sql("SELECT @one"), {})).toThrow("the parameter one is missing");
 });
 
+test("a text with U+0000, which PostgreSQL does not take, is kept with the character for what cannot be shown", () => {
+  expect(valuesOf(sql("SELECT ?, ?"), ["a\0b", 1])).toEqual(["a\uFFFDb", 1]);
+  expect(valuesOf(sql("SELECT @one"), { one: "\0" })).toEqual(["\uFFFD"]);
+});
+
 test("a name in camelCase keeps its capitals", () => {
   expect(statementText(sql("SELECT terminal_id AS terminalId, at AS at FROM t"))).toBe(
     'SELECT terminal_id AS "terminalId", at AS at FROM t',

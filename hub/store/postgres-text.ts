@@ -18,13 +18,17 @@ export function statementText({ text, names }: Pick<SqlText, "text" | "names">):
 
 /** In the order of their places. */
 export function valuesOf({ names }: Pick<SqlText, "names">, parameters: Parameters): Value[] {
-  if (isPositional(parameters)) return [...parameters];
+  if (isPositional(parameters)) return parameters.map(storable);
   return names.map((name) => {
     const value = parameters[name];
     assert(value !== undefined, `the parameter ${name} is missing`);
-    return value;
+    return storable(value);
   });
 }
+
+/** PostgreSQL keeps no U+0000 in a text, which a stranger may send: it stands as the character for what cannot be shown. */
+const storable = (value: Value): Value =>
+  typeof value === "string" && value.includes("\0") ? value.replaceAll("\0", "\uFFFD") : value;
 
 const isPositional = (parameters: Parameters): parameters is readonly Value[] => Array.isArray(parameters);
 

@@ -9,9 +9,27 @@ import { createTurn } from "./turn.ts";
 export function sqliteStore(database: Sqlite): HubStore {
   const turn = createTurn();
   const connection = connectionTo(database);
+  const [begin, commit, rollback] = [
+    database.prepare("BEGIN IMMEDIATE"),
+    database.prepare("COMMIT"),
+    database.prepare("ROLLBACK"),
+  ] as const;
+
+  async function transact<T>(work: (within: Within) => Promise<T>): Promise<T> {
+    begin.run();
+    try {
+      const result = await whileOpen(connection, work);
+      commit.run();
+      return result;
+    } catch (error) {
+      // SQLite itself has rolled back after some errors.
+      if (database.inTransaction) rollback.run();
+      throw error;
+    }
+  }
   return {
     kind: "sqlite",
-    transaction: (work) => turn(() => transact(database, connection, work)),
+    transaction: (work) => turn(() => transact(work)),
     read: (work) => turn(() => whileOpen(connection, work)),
     async [Symbol.asyncDispose]() {
       await turn(() => Promise.resolve(database.close()));
@@ -19,40 +37,18 @@ export function sqliteStore(database: Sqlite): HubStore {
   };
 }
 
-async function transact<T>(database: Sqlite, connection: Within, work: (within: Within) => Promise<T>): Promise<T> {
-  database.exec("BEGIN IMMEDIATE");
-  try {
-    const result = await whileOpen(connection, work);
-    database.exec("COMMIT");
-    return result;
-  } catch (error) {
-    // SQLite itself has rolled back after some errors.
-    if (database.inTransaction) database.exec("ROLLBACK");
-    throw error;
-  }
-}
-
 /** Ends with the work: what it left running finds no transaction that is another's. */
 async function whileOpen<T>(connection: Within, work: (within: Within) => Promise<T>): Promise<T> {
   let open = true;
-  const check = () => assert(open, "a transaction was used after its end");
+  const use = (): Within => {
+    assert(open, "a transaction was used after its end");
+    return connection;
+  };
   const within: Within = {
-    get(statement, parameters) {
-      check();
-      return connection.get(statement, parameters);
-    },
-    all(statement, parameters) {
-      check();
-      return connection.all(statement, parameters);
-    },
-    run(statement, parameters) {
-      check();
-      return connection.run(statement, parameters);
-    },
-    savepoint(inner) {
-      check();
-      return connection.savepoint(inner);
-    },
+    get: async (statement, parameters) => await use().get(statement, parameters),
+    all: async (statement, parameters) => await use().all(statement, parameters),
+    run: async (statement, parameters) => await use().run(statement, parameters),
+    savepoint: async (inner) => await use().savepoint(inner),
   };
   try {
     return await work(within);
@@ -80,14 +76,28 @@ function connectionTo(database: Sqlite): Within {
   return {
     ...reading,
     run: async (statement, parameters) => prepare(statement).run(...given(parameters)).changes,
+    ...savepoints(database),
+  };
+}
+
+function savepoints(database: Sqlite): Pick<Within, "savepoint"> {
+  const [set, release, rollback] = [
+    database.prepare("SAVEPOINT part"),
+    database.prepare("RELEASE part"),
+    database.prepare("ROLLBACK TO part"),
+  ] as const;
+  return {
     async savepoint(work) {
-      database.exec("SAVEPOINT part");
+      set.run();
       try {
         const result = await work();
-        database.exec("RELEASE part");
+        release.run();
         return result;
       } catch (error) {
-        if (database.inTransaction) database.exec("ROLLBACK TO part; RELEASE part");
+        if (database.inTransaction) {
+          rollback.run();
+          release.run();
+        }
         throw error;
       }
     },

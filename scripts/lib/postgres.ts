@@ -55,18 +55,12 @@ export async function startPostgres(settings: Readonly<Record<string, string>> =
     words = `${words}${chunk.toString()}`.slice(-WORDS_MAX);
   });
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-  const ask = (text: string) =>
-    run("psql", ["-h", "127.0.0.1", "-p", String(port), "-U", USER, "-d", "postgres", "-Atc", text]);
-  let made = 0;
+  const ask = (text: string) => psql(port, text);
   const server: PostgresServer = {
     port,
     pid: child.pid ?? 0,
     folder: data,
-    newDatabase() {
-      made += 1;
-      ask(`CREATE DATABASE d${made}`);
-      return `postgres://${USER}@127.0.0.1:${port}/d${made}`;
-    },
+    newDatabase: () => newDatabase(port),
     async kill() {
       child.kill("SIGKILL");
       await ended;
@@ -83,6 +77,21 @@ export async function startPostgres(settings: Readonly<Record<string, string>> =
 }
 
 const WORDS_MAX = 4_096;
+
+function psql(port: number, text: string): void {
+  const args = ["-h", "127.0.0.1", "-p", String(port), "-U", USER, "-d", "postgres", "-Atc", text];
+  execFileSync(join(postgresBin() ?? "", "psql"), args, { stdio: ["ignore", "pipe", "pipe"] });
+}
+
+let made = 0;
+/** The address of a new database on a server of `startPostgres`: empty, or a copy of the one that `like` is the address of. */
+export function newDatabase(port: number, like?: string): string {
+  made += 1;
+  const name = `d${process.pid}_${made}`;
+  const template = like === undefined ? "" : ` TEMPLATE ${new URL(like).pathname.slice(1)}`;
+  psql(port, `CREATE DATABASE ${name}${template}`);
+  return `postgres://${USER}@127.0.0.1:${port}/${name}`;
+}
 
 interface Starting {
   readonly child: ChildProcess;

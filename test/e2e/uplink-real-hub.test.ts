@@ -39,8 +39,10 @@ async function realHub(stack: AsyncDisposableStack) {
   const { httpsPort, mqttPort, httpsUrl } = hub.endpoints;
   const tls = await loadHubTls({ folder: join(hubDir, "tls"), names: [], now: Date.now(), random: systemRandom });
   const enrolNew = async () => {
-    const made = hub.core.terminals.createClaim({ terminalId: TERMINAL, validMs: 60_000 });
-    const { claimId, secret } = made;
+    const { store, terminals } = hub.core;
+    const { claimId, secret } = await store.transaction((within) =>
+      terminals.createClaim(within, { terminalId: TERMINAL, validMs: 60_000 }),
+    );
     const { caFingerprint } = tls;
     const text = claimText({ hub: httpsUrl, terminalId: TERMINAL, claimId, secret, caFingerprint });
     return enrol({ claimText: text, dataDir: agentDir, clock: systemClock, signal: forEver, force: true });

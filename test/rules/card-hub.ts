@@ -3,7 +3,6 @@ import { fromHex, toHex } from "../../base/bytes.ts";
 import type { ManualClock } from "../../base/clock.ts";
 import type { TerminalId } from "../../base/ids.ts";
 import { currencyOf } from "../../base/money.ts";
-import type { Sqlite } from "../../base/sqlite.ts";
 import type { HubCore } from "../../hub/hub-core.ts";
 import { verifyChallengeCommand } from "../../protocols/card-verification/commands.ts";
 import { VerificationApp } from "../../sim/card/verification-app.ts";
@@ -17,6 +16,7 @@ import type {
 } from "../../wire/card-verification.ts";
 import type { UpEnvelope } from "../../wire/envelope.ts";
 import { type FakeTerminal, hubFixture } from "./hub-fixture.ts";
+import { askOperator } from "./operator.ts";
 
 /** Of no hub. */
 export const CARD: PersonalisedCard = {
@@ -36,7 +36,6 @@ export interface Begun extends Pick<CardChallenge, "txnId" | "challengeId" | "ci
 
 export interface CardHubParts {
   readonly hub: HubCore;
-  readonly database: Sqlite;
   readonly clock: ManualClock;
   readonly terminal: FakeTerminal;
   readonly customer: string;
@@ -53,20 +52,19 @@ interface Changes {
 }
 export type Result = Omit<CardResult, "replyTo">;
 
-export const cardHub = () => {
-  const fixture = hubFixture({ balanceMinor: 100_000n });
-  return { ...hubOf(fixture), dump: () => fixture.dump() };
+export const cardHub = async () => {
+  const { hub, clock, terminal, customer, dump } = await hubFixture({ balanceMinor: 100_000n });
+  return { ...(await hubOf({ hub, clock, terminal, customer })), dump };
 };
+export type CardHub = Awaited<ReturnType<typeof cardHub>>;
 
-export function hubOf(parts: CardHubParts) {
+export async function hubOf(parts: CardHubParts) {
   const { hub, terminal, customer, clock } = parts;
-  const operator = (method: "GET" | "POST", path: string, body?: unknown): unknown => {
-    const route = hub.featureRoutes.find((known) => known.method === method && known.path === path);
-    if (!route) throw new Error(`no route ${method} ${path}`);
-    return route.handle({ body, query: {} });
-  };
-  const addCard = () => operator("POST", "/v1/card-verification/cards", { accountId: customer }) as PersonalisedCard;
-  const card = parts.card ?? addCard();
+  const operator = (method: "GET" | "POST", path: string, body?: unknown) =>
+    askOperator(hub, `${method} ${path}`, body);
+  const addCard = async () =>
+    (await operator("POST", "/v1/card-verification/cards", { accountId: customer })) as PersonalisedCard;
+  const card = parts.card ?? (await addCard());
   const app = new VerificationApp(card);
   const send = async (said: Said) => {
     const [message] = await hub.receive({ ...terminal.head(), ...said } as UpEnvelope);
@@ -132,16 +130,16 @@ export function hubOf(parts: CardHubParts) {
     beginAgain: (txnId: string, minor: bigint, from = card) => say(transactionOf(txnId, minor, { card: from })),
     lookUp: (txnId: string, content: Omit<CardLookup, "txnId"> = {}) =>
       say({ type: "card.lookup", body: { txnId, ...content } }),
-    trace(txnId: string): readonly string[] | undefined {
-      const { transactions } = operator("GET", "/v1/card-verification/transactions") as {
+    async trace(txnId: string): Promise<readonly string[] | undefined> {
+      const { transactions } = (await operator("GET", "/v1/card-verification/transactions")) as {
         transactions: { txnId: string; trace: string[] }[];
       };
       return transactions.find((one) => one.txnId === txnId)?.trace;
     },
-    balance(id: string): bigint {
-      const account = hub.ledger.account(id);
+    async balance(id: string): Promise<bigint> {
+      const account = await hub.store.read((reading) => hub.ledger.account(reading, id));
       return account ? account.creditsPosted - account.debitsPosted : 0n;
     },
-    transfers: () => hub.ledger.transfers({ limit: 100 }),
+    transfers: () => hub.store.read((reading) => hub.ledger.transfers(reading, { limit: 100 })),
   };
 }

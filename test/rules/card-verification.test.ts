@@ -10,6 +10,7 @@ import { silentLog } from "../../base/log.ts";
 import { money } from "../../base/money.ts";
 import { createHubCore, openHubDatabase } from "../../hub/hub-core.ts";
 import { newHubKeys } from "../../hub/keys.ts";
+import { sqliteStore } from "../../hub/store/sqlite-store.ts";
 import { sealCardData } from "../../protocols/card-verification/cryptography.ts";
 import { STATUS } from "../../protocols/emv/apdu.ts";
 import { VerificationApp } from "../../sim/card/verification-app.ts";
@@ -20,46 +21,46 @@ const RANDOM_ANSWER = "5a".repeat(32);
 
 describe("the four processes", () => {
   test("AC2.1 a genuine card pays 12.50: P0 to P3 in order, one transfer, and all balances sum to nothing", async () => {
-    const hub = cardHub();
+    const hub = await cardHub();
     const result = await hub.pay("CP-1", 1250n);
     expect(result).toMatchObject({ status: "approved", authCode: expect.stringMatching(/^[0-9A-V]{6}$/) });
-    expect(hub.trace("CP-1")).toEqual(["P0", "P1", "P2", "P3"]);
-    expect(hub.balance(hub.customer)).toBe(100_000n - 1250n);
-    expect(hub.balance("merchant:shop:EUR")).toBe(1250n);
-    expect(hub.transfers().filter(({ amount }) => amount === 1250n)).toHaveLength(1);
+    expect(await hub.trace("CP-1")).toEqual(["P0", "P1", "P2", "P3"]);
+    expect(await hub.balance(hub.customer)).toBe(100_000n - 1250n);
+    expect(await hub.balance("merchant:shop:EUR")).toBe(1250n);
+    expect((await hub.transfers()).filter(({ amount }) => amount === 1250n)).toHaveLength(1);
   });
 
   test("AC2.2 a clone with copied number and data but no key fails in P1, and P2 does not run", async () => {
-    const hub = cardHub();
+    const hub = await cardHub();
     const clone = new VerificationApp({ ...hub.card, dataKey: "11".repeat(32), macKey: "22".repeat(32) });
     const begun = await hub.begin("CP-1", 1250n);
     expect(hub.ask(clone, begun)).toEqual({ status: 0x6988, data: "" });
     expect(await hub.respond(begun, { answer: RANDOM_ANSWER })).toMatchObject({ status: "declined", failedProcess: 1 });
-    expect(hub.trace("CP-1")).toEqual(["P0", "P1"]);
-    expect(hub.balance(hub.customer)).toBe(100_000n);
+    expect(await hub.trace("CP-1")).toEqual(["P0", "P1"]);
+    expect(await hub.balance(hub.customer)).toBe(100_000n);
   });
 
   test("AC2.2 a clone that holds the right data key but guesses at the MAC key fails in P1 all the same", async () => {
-    const hub = cardHub();
+    const hub = await cardHub();
     const clone = new VerificationApp({ ...hub.card, macKey: hub.card.dataKey });
     const begun = await hub.begin("CP-1", 1250n);
     const { data } = hub.ask(clone, begun);
     expect(data).toHaveLength(64);
     expect(await hub.respond(begun, { answer: data })).toMatchObject({ failedProcess: 1, reason: "E_DENIED" });
-    expect(hub.trace("CP-1")).toEqual(["P0", "P1"]);
+    expect(await hub.trace("CP-1")).toEqual(["P0", "P1"]);
   });
 
   test("AC2.3 the right key with another card's data passes P1 and fails P2; nothing moves", async () => {
-    const hub = cardHub();
-    const other = hub.addCard();
+    const hub = await cardHub();
+    const other = await hub.addCard();
     const swapped = { ...hub.card, encryptedCardData: other.encryptedCardData };
     expect(await hub.pay("CP-1", 1250n, { card: swapped })).toMatchObject({ status: "declined", failedProcess: 2 });
-    expect(hub.trace("CP-1")).toEqual(["P0", "P1", "P2"]);
-    expect(hub.balance(hub.customer)).toBe(100_000n);
+    expect(await hub.trace("CP-1")).toEqual(["P0", "P1", "P2"]);
+    expect(await hub.balance(hub.customer)).toBe(100_000n);
   });
 
   test("AC2.3 data well encrypted under the right key, but not the stored ones, fail P2", async () => {
-    const hub = cardHub();
+    const hub = await cardHub();
     const key = { cardId: fromHex(hub.card.cardId), dataKey: fromHex(hub.card.dataKey) };
     const forged = toHex(sealCardData(key, new Uint8Array(32), seededRandom("forger")));
     const swapped = { ...hub.card, encryptedCardData: forged };
@@ -67,17 +68,17 @@ describe("the four processes", () => {
   });
 
   test("AC2.4 a recorded answer replayed for a new transaction fails P1", async () => {
-    const hub = cardHub();
+    const hub = await cardHub();
     const first = await hub.begin("CP-1", 1250n);
     const recorded = hub.ask(hub.app, first).data;
     expect(await hub.respond(first, { answer: recorded })).toMatchObject({ status: "approved" });
     const second = await hub.begin("CP-2", 1250n);
     expect(await hub.respond(second, { answer: recorded })).toMatchObject({ status: "declined", failedProcess: 1 });
-    expect(hub.balance(hub.customer)).toBe(100_000n - 1250n);
+    expect(await hub.balance(hub.customer)).toBe(100_000n - 1250n);
   });
 
   test("AC2.5 an amount changed on its way to the hub: the card refuses, and P1 fails", async () => {
-    const hub = cardHub();
+    const hub = await cardHub();
     const begun = await hub.begin("CP-1", 125_000n);
     const shown = { ...begun, amountMinor: 1250n };
     expect(hub.ask(hub.app, shown)).toEqual({ status: 0x6985, data: "" });
@@ -87,7 +88,7 @@ describe("the four processes", () => {
   test.each(["payeeAccount", "terminalId", "currency"] as const)(
     "RM7 AC2.5 a card that was shown another %s answers, and P1 fails",
     async (field) => {
-      const hub = cardHub();
+      const hub = await cardHub();
       const begun = await hub.begin("CP-1", 1250n);
       const other = { payeeAccount: "merchant:shop:SEK", terminalId: "T2", currency: "SEK" }[field];
       const { data } = hub.ask(hub.app, { ...begun, [field]: other });
@@ -98,7 +99,7 @@ describe("the four processes", () => {
 
 describe("the card is no oracle (RM7)", () => {
   test("RM7 it answers a challenge once, and not again with another amount after a refusal", async () => {
-    const hub = cardHub();
+    const hub = await cardHub();
     const begun = await hub.begin("CP-1", 1250n);
     expect(hub.ask(hub.app, { ...begun, amountMinor: 1n }).status).toBe(0x6985);
     expect(hub.ask(hub.app, begun).status).toBe(0x6984);
@@ -108,32 +109,32 @@ describe("the card is no oracle (RM7)", () => {
   });
 
   test("RM7 it gives no plaintext: neither its encrypted data nor a challenge of another card is answered", async () => {
-    const hub = cardHub();
+    const hub = await cardHub();
     const begun = await hub.begin("CP-1", 1250n);
     const asData: Begun = { ...begun, cipherChallenge: hub.card.encryptedCardData };
     expect(hub.ask(hub.app, asData)).toEqual({ status: 0x6988, data: "" });
-    expect(hub.ask(new VerificationApp(hub.addCard()), begun)).toEqual({ status: 0x6988, data: "" });
+    expect(hub.ask(new VerificationApp(await hub.addCard()), begun)).toEqual({ status: 0x6988, data: "" });
   });
 });
 
 describe("time and repetition", () => {
   test("an answer at the last millisecond counts, one later fails P1", async () => {
-    const inTime = cardHub();
+    const inTime = await cardHub();
     const begun = await inTime.begin("CP-1", 1250n);
     const answer = inTime.ask(inTime.app, begun).data;
     await inTime.clock.advance(5_000);
     expect(await inTime.respond(begun, { answer })).toMatchObject({ status: "approved" });
 
-    const late = cardHub();
+    const late = await cardHub();
     const again = await late.begin("CP-1", 1250n);
     const lateAnswer = late.ask(late.app, again).data;
     await late.clock.advance(5_001);
     expect(await late.respond(again, { answer: lateAnswer })).toMatchObject({ failedProcess: 1, reason: "E_EXPIRED" });
-    expect(late.balance(late.customer)).toBe(100_000n);
+    expect(await late.balance(late.customer)).toBe(100_000n);
   });
 
   test("RM4 a repeat gives the first answer and moves nothing; other content names its field", async () => {
-    const hub = cardHub();
+    const hub = await cardHub();
     const begun = await hub.begin("CP-1", 1250n);
     const answer = hub.ask(hub.app, begun).data;
     const first = await hub.respond(begun, { answer });
@@ -143,43 +144,43 @@ describe("time and repetition", () => {
     expect(await hub.lookUp("CP-1")).toEqual(first);
     expect(await hub.beginAgain("CP-1", 1251n)).toMatchObject({ reason: "E_CONFLICT", field: "amount.minor" });
     expect(await hub.lookUp("CP-1", { payeeAccount: "merchant:other:EUR" })).toMatchObject({ field: "payeeAccount" });
-    expect(await hub.beginAgain("CP-1", 1250n, hub.addCard())).toMatchObject({ field: "cardId" });
-    expect(hub.balance(hub.customer)).toBe(100_000n - 1250n);
+    expect(await hub.beginAgain("CP-1", 1250n, await hub.addCard())).toMatchObject({ field: "cardId" });
+    expect(await hub.balance(hub.customer)).toBe(100_000n - 1250n);
   });
 
   test("a question withdraws the open challenge, so that open means that nothing can move", async () => {
-    const hub = cardHub();
+    const hub = await cardHub();
     const begun = await hub.begin("CP-1", 1250n);
     const answer = hub.ask(hub.app, begun).data;
     expect(await hub.lookUp("CP-1")).toMatchObject({ status: "open" });
     expect(await hub.respond(begun, { answer })).toMatchObject({ status: "open", reason: "E_UNKNOWN" });
-    expect(hub.balance(hub.customer)).toBe(100_000n);
+    expect(await hub.balance(hub.customer)).toBe(100_000n);
     expect(await hub.pay("CP-1", 1250n)).toMatchObject({ status: "approved" });
   });
 
   test("a new challenge spends the one before, whose late answer moves nothing and counts as no failure", async () => {
-    const hub = cardHub();
+    const hub = await cardHub();
     const first = await hub.begin("CP-1", 1250n);
     const answer = hub.ask(hub.app, first).data;
     const second = await hub.begin("CP-1", 1250n);
     expect(second.challengeId).not.toBe(first.challengeId);
     expect(await hub.respond(first, { answer })).toMatchObject({ status: "open", reason: "E_UNKNOWN" });
-    expect(hub.balance(hub.customer)).toBe(100_000n);
-    expect(hub.operator("GET", "/v1/card-verification/cards")).toMatchObject({ cards: [{ failures: 0 }] });
+    expect(await hub.balance(hub.customer)).toBe(100_000n);
+    expect(await hub.operator("GET", "/v1/card-verification/cards")).toMatchObject({ cards: [{ failures: 0 }] });
   });
 
   test("the answer to one terminal's challenge is nothing from another", async () => {
-    const hub = cardHub();
+    const hub = await cardHub();
     const begun = await hub.begin("CP-1", 1250n);
     const answer = hub.ask(hub.app, begun).data;
-    const other = enrolTerminal({ ...hub, random: seededRandom("T2"), terminalId: "T2" as TerminalId });
+    const other = await enrolTerminal({ ...hub, random: seededRandom("T2"), terminalId: "T2" as TerminalId });
     const [message] = await hub.hub.receive({
       ...other.head(),
       type: "card.response",
       body: { txnId: "CP-1", challengeId: begun.challengeId, answer },
     });
     expect(message?.body).toMatchObject({ status: "open", reason: "E_UNKNOWN" });
-    expect(hub.balance(hub.customer)).toBe(100_000n);
+    expect(await hub.balance(hub.customer)).toBe(100_000n);
   });
 
   test("a hub that was stopped and started again still knows the challenge, and the secret is erased once spent", async () => {
@@ -189,25 +190,26 @@ describe("time and repetition", () => {
       const random = seededRandom("restart");
       const keys = newHubKeys(random);
       const path = join(folder, "hub.db");
-      const start = () => {
+      const start = async () => {
         const database = openHubDatabase(path);
-        return { database, hub: createHubCore({ database, keys, policy: TEST_POLICY, clock, random, log: silentLog }) };
+        const store = sqliteStore(database);
+        const hub = await createHubCore({ store, keys, policy: TEST_POLICY, clock, random, log: silentLog });
+        return { database, hub };
       };
-      const before = start();
-      const opened = before.hub.authorisation.openAccount({
-        pan: TEST_PAN,
-        expiry: TEST_EXPIRY,
-        balance: money(100_000n, "EUR"),
-      });
+      const before = await start();
+      const account = { pan: TEST_PAN, expiry: TEST_EXPIRY, balance: money(100_000n, "EUR") };
+      const opened = await before.hub.store.transaction((within) =>
+        before.hub.authorisation.openAccount(within, account),
+      );
       if (!opened.ok) throw new Error(opened.error);
       const customer = opened.value.id;
-      const terminal = enrolTerminal({ hub: before.hub, clock, random, terminalId: "T1" as TerminalId });
-      const first = hubOf({ ...before, clock, terminal, customer });
+      const terminal = await enrolTerminal({ hub: before.hub, clock, random, terminalId: "T1" as TerminalId });
+      const first = await hubOf({ ...before, clock, terminal, customer });
       const begun = await first.begin("CP-1", 1250n);
       const answer = first.ask(first.app, begun).data;
       before.database.close();
-      const after = start();
-      const second = hubOf({ ...after, clock, terminal, customer, card: first.card });
+      const after = await start();
+      const second = await hubOf({ ...after, clock, terminal, customer, card: first.card });
       expect(await second.respond(begun, { answer })).toMatchObject({ status: "approved" });
       const kept = after.database.prepare(
         "SELECT challenge_secret, encrypted_data FROM card_verification__transaction",
@@ -222,29 +224,29 @@ describe("time and repetition", () => {
 
 describe("failures", () => {
   test("three in a row block the card, before any process but P0; the operator takes the block away", async () => {
-    const hub = cardHub();
+    const hub = await cardHub();
     for (const id of ["CP-1", "CP-2", "CP-3"]) {
       expect(await hub.respond(await hub.begin(id, 1250n), { answer: RANDOM_ANSWER })).toMatchObject({
         failedProcess: 1,
       });
     }
     expect(await hub.beginAgain("CP-4", 1250n)).toMatchObject({ status: "declined", reason: "E_DENIED" });
-    expect(hub.trace("CP-4")).toEqual(["P0"]);
-    hub.operator("POST", "/v1/card-verification/unblock", { cardId: hub.card.cardId });
+    expect(await hub.trace("CP-4")).toEqual(["P0"]);
+    await hub.operator("POST", "/v1/card-verification/unblock", { cardId: hub.card.cardId });
     expect(await hub.pay("CP-5", 1250n)).toMatchObject({ status: "approved" });
   });
 
   test("a block ends the card's open challenges too", async () => {
-    const hub = cardHub();
+    const hub = await cardHub();
     const open = await hub.begin("CP-0", 1250n);
     const answer = hub.ask(hub.app, open).data;
     for (const id of ["CP-1", "CP-2", "CP-3"]) await hub.respond(await hub.begin(id, 1250n), { answer: RANDOM_ANSWER });
     expect(await hub.respond(open, { answer })).toMatchObject({ status: "declined", reason: "E_DENIED" });
-    expect(hub.trace("CP-0")).toEqual(["P0"]);
+    expect(await hub.trace("CP-0")).toEqual(["P0"]);
   });
 
   test("a success between them forgets the failures", async () => {
-    const hub = cardHub();
+    const hub = await cardHub();
     const wrong = async (id: string) => await hub.respond(await hub.begin(id, 100n), { answer: RANDOM_ANSWER });
     await wrong("CP-1");
     await wrong("CP-2");
@@ -261,18 +263,18 @@ describe("failures", () => {
     ["more than the account has", { minor: 100_001n }, "E_LIMIT", ["P0", "P1", "P2", "P3"]],
     ["a currency that is not the account's", { currency: "SEK" }, "E_DENIED", ["P0", "P1", "P2", "P3"]],
   ] as const)("%s: declined, nothing moved", async (_what, changes, reason, trace) => {
-    const hub = cardHub();
+    const hub = await cardHub();
     const { minor = 1250n, ...rest } = changes as { minor?: bigint };
     const result = await hub.pay("CP-1", minor, rest);
     expect(result).toMatchObject({ status: "declined", reason });
-    expect(hub.trace("CP-1")).toEqual(trace);
-    expect(hub.balance(hub.customer)).toBe(100_000n);
+    expect(await hub.trace("CP-1")).toEqual(trace);
+    expect(await hub.balance(hub.customer)).toBe(100_000n);
   });
 
   test("a payee is a merchant: a terminal moves no customer's money to another customer", async () => {
-    const hub = cardHub();
-    const balance = money(0n, "EUR");
-    const opened = hub.hub.authorisation.openAccount({ pan: "4761739001010119", expiry: "3112", balance });
+    const hub = await cardHub();
+    const account = { pan: "4761739001010119", expiry: "3112", balance: money(0n, "EUR") };
+    const opened = await hub.hub.store.transaction((within) => hub.hub.authorisation.openAccount(within, account));
     if (!opened.ok) throw new Error(opened.error);
     const { id } = opened.value;
     expect(await hub.pay("CP-1", 1250n, { payeeAccount: id })).toMatchObject({
@@ -280,11 +282,11 @@ describe("failures", () => {
       reason: "E_DENIED",
       detail: "the payee is no merchant",
     });
-    expect([hub.balance(hub.customer), hub.balance(id)]).toEqual([100_000n, 0n]);
+    expect([await hub.balance(hub.customer), await hub.balance(id)]).toEqual([100_000n, 0n]);
   });
 
   test("neither an amount of nothing nor another terminal's name is taken, and both may be said right afterwards", async () => {
-    const hub = cardHub();
+    const hub = await cardHub();
     expect(await hub.beginAgain("CP-1", 0n)).toMatchObject({ reason: "E_FORMAT", field: "amount.minor" });
     const other = hub.transactionOf("CP-1", 1250n, { terminalId: "T2" as TerminalId });
     expect(await hub.say(other)).toMatchObject({ reason: "E_DENIED", field: "terminalId" });
@@ -293,9 +295,9 @@ describe("failures", () => {
 });
 
 test("no key and no clear data of a card lie in the hub's database in clear", async () => {
-  const hub = cardHub();
+  const hub = await cardHub();
   await hub.pay("CP-1", 1250n);
-  const dump = hub.dump();
+  const dump = await hub.dump();
   for (const secret of [hub.card.dataKey, hub.card.macKey]) {
     expect(dump).not.toContain(secret);
     expect(dump).not.toContain(JSON.stringify([...fromHex(secret)]).slice(1, -1));

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { PaymentId } from "../../base/ids.ts";
 import type { ForwardedEntry } from "../../wire/advice.ts";
+import { breakSale } from "./broken-sale.ts";
 import { type FakeTerminal, type HubFixture, hubFixture } from "./hub-fixture.ts";
 
 /** Few payments, so that entries of one meet; amounts that soon exceed the account. */
@@ -54,14 +55,15 @@ const textOf = (value: unknown): string =>
     /(approvalCode\W+)\w{6}/g,
     "$1",
   );
-const outcomeOf = ({ hub }: HubFixture) => ({
-  accounts: hub.ledger.accounts({ limit: 100 }),
-  payments: hub.authorisation.transactions({ afterNumber: 0, limit: 100 }),
-  epochs: hub.ingest.epochs("T1"),
-});
+const outcomeOf = ({ hub }: HubFixture) =>
+  hub.store.read(async (reading) => ({
+    accounts: await hub.ledger.accounts(reading, { limit: 100 }),
+    payments: await hub.authorisation.transactions(reading, { afterNumber: 0, limit: 100 }),
+    epochs: await hub.ingest.epochs(reading, "T1"),
+  }));
 
 async function play(online: readonly string[], history: readonly Step[], size: number) {
-  const fixture = hubFixture({ seed: "batches" });
+  const fixture = await hubFixture({ seed: "batches" });
   fixture.deferring = true;
   const { terminal, hub } = fixture;
   for (const id of online) await terminal.ask(terminal.request(id));
@@ -70,7 +72,10 @@ async function play(online: readonly string[], history: readonly Step[], size: n
   const results = [];
   for (let at = 0; at < entries.length; at += size)
     results.push(...(await terminal.tell(...entries.slice(at, at + size))));
-  return { results: results.map(({ status, reason, detail }) => ({ status, reason, detail })), ...outcomeOf(fixture) };
+  return {
+    results: results.map(({ status, reason, detail }) => ({ status, reason, detail })),
+    ...(await outcomeOf(fixture)),
+  };
 }
 
 test("RM1 entries in one batch end as they do one by one: receipts, payments, transfers, balances and numbers", async () => {
@@ -85,16 +90,13 @@ test("RM1 entries in one batch end as they do one by one: receipts, payments, tr
 
 test("a batch with an entry that breaks the hub ends as its entries do one by one", async () => {
   const told = async (size: number) => {
-    const fixture = hubFixture({ seed: "broken" });
-    fixture.database.exec(
-      `CREATE TRIGGER broken BEFORE INSERT ON ledger__transfer WHEN NEW.id LIKE 'T1/sale-3/%'
-       BEGIN SELECT RAISE(ABORT, 'broken'); END`,
-    );
+    const fixture = await hubFixture({ seed: "broken" });
+    await breakSale(fixture.hub.store);
     const { terminal } = fixture;
     const entries = [1, 2, 3, 4, 5].map((n) => terminal.advice(`sale-${n}`, { amount: terminal.decision("x").amount }));
     const results = [];
     for (let at = 0; at < 5; at += size) results.push(...(await terminal.tell(...entries.slice(at, at + size))));
-    return { statuses: results.map(({ status }) => status), ...outcomeOf(fixture) };
+    return { statuses: results.map(({ status }) => status), ...(await outcomeOf(fixture)) };
   };
   const together = await told(5);
   expect(together).toEqual(await told(1));

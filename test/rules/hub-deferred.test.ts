@@ -10,22 +10,30 @@ import { parseJson } from "../../wire/signing.ts";
 import { type HubFixture, hubFixture } from "./hub-fixture.ts";
 import { cardFacts, iccData, RANGE } from "./issuer-fixture.ts";
 
-function deferringHub(options: { readonly balanceMinor?: bigint; readonly issuing?: (typeof RANGE)[] } = {}) {
-  const fixture = hubFixture(options);
+async function deferringHub(options: { readonly balanceMinor?: bigint; readonly issuing?: (typeof RANGE)[] } = {}) {
+  const fixture = await hubFixture(options);
   fixture.deferring = true;
   return fixture;
 }
 
-const leaseFrom = ({ hub, terminal }: HubFixture): Lease =>
-  LeaseSchema.parse(parseJson(hub.terminals.grantLease(terminal.terminalId, terminal.epoch)?.text ?? ""));
-const balances = ({ hub, customer, merchant }: HubFixture) => ({
-  customer: hub.ledger.account(customer)?.debitsPosted,
-  held: hub.ledger.account(customer)?.debitsPending,
-  merchant: hub.ledger.account(merchant)?.creditsPosted ?? 0n,
-});
+async function leaseFrom({ hub, terminal: { terminalId, epoch } }: HubFixture): Promise<Lease> {
+  const lease = await hub.store.transaction((within) => hub.terminals.grantLease(within, terminalId, epoch));
+  return LeaseSchema.parse(parseJson(lease?.text ?? ""));
+}
+const accountOf = ({ hub }: HubFixture, id: string) => hub.store.read((reading) => hub.ledger.account(reading, id));
+async function balances(fixture: HubFixture) {
+  const customer = await accountOf(fixture, fixture.customer);
+  const merchant = await accountOf(fixture, fixture.merchant);
+  return {
+    customer: customer?.debitsPosted,
+    held: customer?.debitsPending,
+    merchant: merchant?.creditsPosted ?? 0n,
+  };
+}
 const UNTOUCHED = { customer: 0n, held: 0n, merchant: 0n };
-function viewOf({ hub }: HubFixture, paymentId: string) {
-  const [view] = hub.authorisation.transactions({ paymentId, afterNumber: 0, limit: 1 });
+async function viewOf({ hub }: HubFixture, paymentId: string) {
+  const filter = { paymentId, afterNumber: 0, limit: 1 };
+  const [view] = await hub.store.read((reading) => hub.authorisation.transactions(reading, filter));
   if (!view) throw new Error(`nothing is known of ${paymentId}`);
   return view;
 }
@@ -33,10 +41,10 @@ const deferred = ({ terminal }: HubFixture, id: string, changes: Partial<EntryOf
   terminal.advice(id, { deferred: true, card: cardFacts("", "ARQC"), ...changes });
 
 test("RM9 a late request that is good is approved and posted once, and the report marks it", async () => {
-  const fixture = deferringHub();
+  const fixture = await deferringHub();
   expect(await fixture.terminal.tell(deferred(fixture, "sale-1"))).toMatchObject([{ status: "processed" }]);
-  expect(balances(fixture)).toEqual({ customer: 1_000n, held: 0n, merchant: 1_000n });
-  const view = viewOf(fixture, "sale-1");
+  expect(await balances(fixture)).toEqual({ customer: 1_000n, held: 0n, merchant: 1_000n });
+  const view = await viewOf(fixture, "sale-1");
   expect(view).toMatchObject({
     status: "confirmed",
     postings: 1,
@@ -47,13 +55,13 @@ test("RM9 a late request that is good is approved and posted once, and the repor
 });
 
 test("RM9 without funds nothing is posted, nothing is exposure, and the receipt and the report name the merchant's loss", async () => {
-  const fixture = deferringHub({ balanceMinor: 999n });
+  const fixture = await deferringHub({ balanceMinor: 999n });
   expect(await fixture.terminal.tell(deferred(fixture, "sale-1"))).toMatchObject([
     { status: "declined", reason: "E_LIMIT", detail: "at the merchant's risk: the account's funds do not suffice" },
   ]);
-  expect(balances(fixture)).toEqual(UNTOUCHED);
-  expect(fixture.hub.ledger.account("exposure:operator:EUR")).toBeUndefined();
-  expect(viewOf(fixture, "sale-1")).toMatchObject({
+  expect(await balances(fixture)).toEqual(UNTOUCHED);
+  expect(await accountOf(fixture, "exposure:operator:EUR")).toBeUndefined();
+  expect(await viewOf(fixture, "sale-1")).toMatchObject({
     status: "declined",
     postedMinor: 0n,
     payment: { deferred: true, mode: "offline", maskedPan: "999999******0015" },
@@ -62,11 +70,11 @@ test("RM9 without funds nothing is posted, nothing is exposure, and the receipt 
 });
 
 test("RM9 the operator's list marks what was deferred, and names the merchant's loss with its reason", async () => {
-  const fixture = deferringHub({ balanceMinor: 1_500n });
+  const fixture = await deferringHub({ balanceMinor: 1_500n });
   const { terminal } = fixture;
   await terminal.tell(deferred(fixture, "good"), deferred(fixture, "refused"), terminal.advice("ordinary"));
   await using app = Fastify() as unknown as FastifyInstance;
-  registerAuthorisationRoutes(app, fixture.hub.authorisation);
+  registerAuthorisationRoutes(app, fixture.hub);
   const { transactions } = (await app.inject("/v1/transactions")).json<{ transactions: Record<string, unknown>[] }>();
   const [good, refused, ordinary] = transactions;
   expect(good).toMatchObject({ paymentId: "good", status: "confirmed", deferred: true, postedMinor: "1000" });
@@ -82,7 +90,7 @@ test("RM9 the operator's list marks what was deferred, and names the merchant's 
 });
 
 test("RM9 the ARQC is checked: a wrong one, one of another amount, a TC or none at all is refused and posts nothing", async () => {
-  const fixture = deferringHub({ issuing: [RANGE] });
+  const fixture = await deferringHub({ issuing: [RANGE] });
   const tell = (id: string, data: string, changes: Partial<EntryOf<"decision">> = {}) =>
     fixture.terminal.tell(deferred(fixture, id, { card: cardFacts(data, "ARQC"), ...changes }));
   const refused = (reason: string) => [{ status: "declined", reason }];
@@ -91,25 +99,25 @@ test("RM9 the ARQC is checked: a wrong one, one of another amount, a TC or none 
   expect(await tell("more", iccData(2), { amount: more })).toMatchObject(refused("E_DENIED"));
   expect(await tell("approval", iccData(3, "TC"))).toMatchObject(refused("E_DENIED"));
   expect(await tell("none", "")).toMatchObject(refused("E_FORMAT"));
-  expect(balances(fixture)).toEqual(UNTOUCHED);
-  expect(viewOf(fixture, "wrong").payment.cryptogram).toBe("failed");
+  expect(await balances(fixture)).toEqual(UNTOUCHED);
+  expect((await viewOf(fixture, "wrong")).payment.cryptogram).toBe("failed");
   expect(await tell("right", iccData(4))).toMatchObject([{ status: "processed" }]);
-  expect(viewOf(fixture, "right").payment.cryptogram).toBe("held");
-  expect(balances(fixture)).toEqual({ customer: 1_000n, held: 0n, merchant: 1_000n });
+  expect((await viewOf(fixture, "right")).payment.cryptogram).toBe("held");
+  expect(await balances(fixture)).toEqual({ customer: 1_000n, held: 0n, merchant: 1_000n });
 });
 
 test("RM9 a cryptogram that was good for one sale is refused for a second", async () => {
-  const fixture = deferringHub({ issuing: [RANGE] });
+  const fixture = await deferringHub({ issuing: [RANGE] });
   const card = cardFacts(iccData(7), "ARQC");
   expect(await fixture.terminal.tell(deferred(fixture, "sale-1", { card }))).toMatchObject([{ status: "processed" }]);
   expect(await fixture.terminal.tell(deferred(fixture, "sale-2", { card }))).toMatchObject([
     { status: "declined", reason: "E_DENIED", detail: expect.stringContaining("another payment") },
   ]);
-  expect(balances(fixture).merchant).toBe(1_000n);
+  expect((await balances(fixture)).merchant).toBe(1_000n);
 });
 
 test("RM9 a card without an account, and a sale without card data, are refused", async () => {
-  const fixture = deferringHub();
+  const fixture = await deferringHub();
   const { terminal } = fixture;
   const body = (id: string) => terminal.decision(id, { deferred: true });
   const unknown = terminal.entry(body("unknown"), { sealed: terminal.seal("unknown", "9999990000000023") });
@@ -120,7 +128,7 @@ test("RM9 a card without an account, and a sale without card data, are refused",
 });
 
 test("RM1 RM9 a repeat gets the first answer, also when funds have come in between or the entry is another one", async () => {
-  const fixture = deferringHub({ balanceMinor: 1_500n });
+  const fixture = await deferringHub({ balanceMinor: 1_500n });
   const { terminal } = fixture;
   const [first, second] = [deferred(fixture, "sale-1"), deferred(fixture, "sale-2")];
   expect(await terminal.tell(first, second)).toMatchObject([{ status: "processed" }, { status: "declined" }]);
@@ -138,13 +146,13 @@ test("RM1 RM9 a repeat gets the first answer, also when funds have come in betwe
     { status: "duplicate" },
     { status: "declined", reason: "E_LIMIT" },
   ]);
-  expect(viewOf(fixture, "sale-2").attempts).toHaveLength(1);
+  expect((await viewOf(fixture, "sale-2")).attempts).toHaveLength(1);
 });
 const id = (text: string) => text as PaymentId;
 
 test("RM9 a terminal whose lease never permitted it is refused", async () => {
-  const fixture = hubFixture();
-  const { leaseId } = leaseFrom(fixture);
+  const fixture = await hubFixture();
+  const { leaseId } = await leaseFrom(fixture);
   const denied = { status: "declined", reason: "E_DENIED", detail: expect.stringContaining("lease does not permit") };
   const told = await fixture.terminal.tell(
     deferred(fixture, "sale-1", { leaseId }),
@@ -152,20 +160,20 @@ test("RM9 a terminal whose lease never permitted it is refused", async () => {
     deferred(fixture, "sale-3", { leaseId: "T2-1" }),
   );
   expect(told).toMatchObject([denied, denied, denied]);
-  expect(balances(fixture)).toEqual(UNTOUCHED);
-  expect(viewOf(fixture, "sale-1")).toMatchObject({ status: "declined", merchantLoss: { minor: 1_000n } });
+  expect(await balances(fixture)).toEqual(UNTOUCHED);
+  expect(await viewOf(fixture, "sale-1")).toMatchObject({ status: "declined", merchantLoss: { minor: 1_000n } });
   fixture.deferring = true;
   expect(await fixture.terminal.tell(deferred(fixture, "sale-1", { leaseId }))).toMatchObject([denied]);
 });
 
 test("RM9 what the lease permitted when it was given is honoured after the policy has changed, and only for that lease", async () => {
-  const fixture = hubFixture();
+  const fixture = await hubFixture();
   const { terminal } = fixture;
-  const before = leaseFrom(fixture);
+  const before = await leaseFrom(fixture);
   fixture.deferring = true;
-  const during = [leaseFrom(fixture), leaseFrom(fixture)];
+  const during = [await leaseFrom(fixture), await leaseFrom(fixture)];
   fixture.deferring = false;
-  const after = leaseFrom(fixture);
+  const after = await leaseFrom(fixture);
   expect([before, ...during, after].map((lease) => lease.deferredAuthorisation)).toEqual([false, true, true, false]);
   const told = await terminal.tell(
     ...[before, ...during, after].map(({ leaseId }) => deferred(fixture, `under-${leaseId}`, { leaseId })),
@@ -174,14 +182,14 @@ test("RM9 what the lease permitted when it was given is honoured after the polic
 });
 
 test("RM9 a policy that permits it today lets a lease pass that this hub does not know, as after a restore", async () => {
-  const fixture = deferringHub();
+  const fixture = await deferringHub();
   expect(await fixture.terminal.tell(deferred(fixture, "sale-1", { leaseId: "T1-77" }))).toMatchObject([
     { status: "processed" },
   ]);
 });
 
 test("RM12 a deferred sale is refunded like another; a refused one has nothing to refund; a voided one is never asked for", async () => {
-  const fixture = deferringHub({ balanceMinor: 1_500n });
+  const fixture = await deferringHub({ balanceMinor: 1_500n });
   const { terminal } = fixture;
   await terminal.tell(deferred(fixture, "good"), deferred(fixture, "refused"));
   const refund = (name: string, original: string) =>
@@ -194,17 +202,17 @@ test("RM12 a deferred sale is refunded like another; a refused one has nothing t
   expect(await terminal.tell(deferred(fixture, "taken-back"))).toMatchObject([
     { status: "declined", reason: "E_STATE" },
   ]);
-  expect(viewOf(fixture, "taken-back").status).toBe("voided");
+  expect((await viewOf(fixture, "taken-back")).status).toBe("voided");
 });
 
 test("RM1 a reversal does not touch a deferred sale that stands, and an online request under its id is refused", async () => {
-  const fixture = deferringHub({ balanceMinor: 1_500n });
+  const fixture = await deferringHub({ balanceMinor: 1_500n });
   const { terminal } = fixture;
   await terminal.tell(deferred(fixture, "good"), deferred(fixture, "refused"));
   expect(await terminal.tell(terminal.entry(terminal.reversal("good")))).toMatchObject([{ status: "declined" }]);
   for (const name of ["good", "refused"])
     expect(await terminal.ask(terminal.request(name))).toMatchObject({ outcome: "declined", reason: "E_STATE" });
-  expect(balances(fixture)).toEqual({ customer: 1_000n, held: 0n, merchant: 1_000n });
+  expect(await balances(fixture)).toEqual({ customer: 1_000n, held: 0n, merchant: 1_000n });
 });
 
 function ordersOf<T>(items: readonly T[]): T[][] {
@@ -216,7 +224,7 @@ test("RM1 RM9 every order of online request, reversal, void and deferred entry e
   const orders = ordersOf(["request", "reversal", "void", "deferred"] as const);
   expect(orders).toHaveLength(24);
   for (const order of orders) {
-    const fixture = deferringHub();
+    const fixture = await deferringHub();
     const { terminal } = fixture;
     const entries = new Map<string, ForwardedEntry>();
     const make = (kind: "reversal" | "void" | "deferred") => {
@@ -233,13 +241,13 @@ test("RM1 RM9 every order of online request, reversal, void and deferred entry e
     }
     const voided = order.indexOf("void") < order.indexOf("deferred");
     const moved = voided ? 0n : 1_000n;
-    expect(balances(fixture), order.join()).toEqual({ customer: moved, held: 0n, merchant: moved });
-    expect(viewOf(fixture, "sale-1").status, order.join()).toBe(voided ? "voided" : "confirmed");
+    expect(await balances(fixture), order.join()).toEqual({ customer: moved, held: 0n, merchant: moved });
+    expect((await viewOf(fixture, "sale-1")).status, order.join()).toBe(voided ? "voided" : "confirmed");
   }
 });
 
 test("RM9 a deferred entry that is no offline purchase is set aside", async () => {
-  const fixture = deferringHub();
+  const fixture = await deferringHub();
   expect(
     await fixture.terminal.tell(
       deferred(fixture, "online", { mode: "online" }),
@@ -252,7 +260,7 @@ test("RM9 a deferred entry that is no offline purchase is set aside", async () =
 });
 
 test("RM9 a sale older than policy allows is not asked for any more: its receipt says expired, nothing moves, and a repeat gets the same", async () => {
-  const fixture = deferringHub();
+  const fixture = await deferringHub();
   const { clock } = fixture;
   const [young, old] = [deferred(fixture, "young"), deferred(fixture, "old")];
   await clock.advance(168 * 3_600_000);
@@ -262,8 +270,8 @@ test("RM9 a sale older than policy allows is not asked for any more: its receipt
   const expired = [{ status: "expired", reason: "E_EXPIRED", detail }];
   expect(await fixture.terminal.tell(old)).toMatchObject(expired);
   expect(await fixture.terminal.tell(old)).toMatchObject(expired);
-  expect(balances(fixture)).toEqual({ customer: 1_000n, held: 0n, merchant: 1_000n });
-  expect(viewOf(fixture, "old")).toMatchObject({
+  expect(await balances(fixture)).toEqual({ customer: 1_000n, held: 0n, merchant: 1_000n });
+  expect(await viewOf(fixture, "old")).toMatchObject({
     status: "declined",
     merchantLoss: { minor: 1_000n, reason: "E_EXPIRED" },
   });

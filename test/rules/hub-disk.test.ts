@@ -5,7 +5,7 @@ import { hubFixture } from "./hub-fixture.ts";
 const SALES = 40;
 
 test("RM1 with a disk that fills up in the middle of batches, what is receipted is stored, and the rest is taken once later", async () => {
-  const { hub, database, terminal, merchant, clock } = hubFixture({ balanceMinor: 1_000_000n });
+  const { hub, database, terminal, merchant, clock } = await hubFixture({ balanceMinor: 1_000_000n });
   await terminal.tell(terminal.advice("first"));
   const pages = Number(database.pragma("page_count", { simple: true }));
   const batches = Array.from({ length: 8 }, (_, batch) =>
@@ -20,8 +20,10 @@ test("RM1 with a disk that fills up in the middle of batches, what is receipted 
     ]);
     refused += results.filter(({ status }) => status === "rejected").length;
     answered += results.filter(({ status }) => status === "fulfilled").length;
-    const sums = hub.ledger.account(merchant);
-    const listed = hub.authorisation.transactions({ afterNumber: 0, limit: 500 });
+    const { sums, listed } = await hub.store.read(async (reading) => ({
+      sums: await hub.ledger.account(reading, merchant),
+      listed: await hub.authorisation.transactions(reading, { afterNumber: 0, limit: 500 }),
+    }));
     const posted = listed.filter(({ postings }) => postings === 1).length;
     expect(sums?.creditsPosted).toBe(BigInt(posted) * 1_000n);
     for (const result of results) if (result.status === "rejected") expect(result.reason.code).toBe("store.failed");
@@ -39,6 +41,7 @@ test("RM1 with a disk that fills up in the middle of batches, what is receipted 
   expect(answered).toBeGreaterThan(0);
   database.pragma("max_page_count = 100000");
   for (const batch of batches) await hub.receive(batch);
-  expect(hub.ledger.account(merchant)?.creditsPosted).toBe(BigInt(SALES + 1) * 1_000n);
+  const sums = await hub.store.read((reading) => hub.ledger.account(reading, merchant));
+  expect(sums?.creditsPosted).toBe(BigInt(SALES + 1) * 1_000n);
   expect(database.pragma("integrity_check", { simple: true })).toBe("ok");
 });

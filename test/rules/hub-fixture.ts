@@ -12,7 +12,7 @@ import {
 import { silentLog } from "../../base/log.ts";
 import { currencyOf, money } from "../../base/money.ts";
 import type { Sqlite } from "../../base/sqlite.ts";
-import { createHubCore, type HubCore, type HubPolicy, openHubDatabase } from "../../hub/hub-core.ts";
+import { createHubCore, type HubCore, type HubPolicy } from "../../hub/hub-core.ts";
 import { type HubKeys, newHubKeys } from "../../hub/keys.ts";
 import type { SealingRing } from "../../hub/sealing-ring.ts";
 import { batchText, type EntryReceipt, type ForwardedEntry } from "../../wire/advice.ts";
@@ -22,6 +22,7 @@ import type { DownEnvelope, DownOf, UpEnvelope } from "../../wire/envelope.ts";
 import { type EntryBody, type EntryOf, GENESIS_HASH, hashEntry, type StoredEntry } from "../../wire/journal-entry.ts";
 import { newSigningKeys, publicKeyText, type SigningKeys, signText } from "../../wire/signing.ts";
 import type { Presence } from "../../wire/terminal.ts";
+import { openTestStore } from "./test-store.ts";
 
 /** A test number of no issuer. */
 export const TEST_PAN = "9999990000000015";
@@ -68,7 +69,7 @@ export interface HubFixture {
   readonly customer: string;
   readonly merchant: string;
   /** Every row of every table, as text. */
-  dump(): string;
+  dump(): Promise<string>;
   /** Called whenever the hub draws this many random bytes. */
   onChance: (length: number) => void;
   /** Whether today's leases permit deferred authorisation. */
@@ -84,15 +85,22 @@ interface FixtureOptions {
   readonly issuing?: NonNullable<HubPolicy["issuing"]>;
 }
 
-export function hubFixture(options: FixtureOptions = {}): HubFixture {
+export async function hubFixture(options: FixtureOptions = {}): Promise<HubFixture> {
   const { balanceMinor = 10_000n, seed = "hub", issuing = [], path = ":memory:" } = options;
   const clock = new ManualClock();
   const random = seededRandom(seed);
-  const database = openHubDatabase(path);
+  const opened = await openTestStore(path);
+  const { store } = opened;
   const keys = newHubKeys(random);
-  const fixture = { onChance: (_length: number) => {}, deferring: false };
-  const hub = createHubCore({
-    database,
+  const fixture = {
+    onChance: (_length: number) => {},
+    deferring: false,
+    get database() {
+      return opened.database;
+    },
+  };
+  const hub = await createHubCore({
+    store,
     keys,
     policy: {
       ...TEST_POLICY,
@@ -109,25 +117,18 @@ export function hubFixture(options: FixtureOptions = {}): HubFixture {
     },
     log: silentLog,
   });
-  const opened = hub.authorisation.openAccount({
-    pan: TEST_PAN,
-    expiry: TEST_EXPIRY,
-    balance: money(balanceMinor, "EUR"),
-  });
-  if (!opened.ok) throw new Error(opened.error);
+  const newCustomer = { pan: TEST_PAN, expiry: TEST_EXPIRY, balance: money(balanceMinor, "EUR") };
+  const account = await hub.store.transaction((within) => hub.authorisation.openAccount(within, newCustomer));
+  if (!account.ok) throw new Error(account.error);
   return Object.assign(fixture, {
     hub,
-    database,
     keys,
     clock,
     sealing: keys.sealing,
-    terminal: enrolTerminal({ hub, clock, random, terminalId: "T1" as TerminalId }),
-    customer: opened.value.id,
+    terminal: await enrolTerminal({ hub, clock, random, terminalId: "T1" as TerminalId }),
+    customer: account.value.id,
     merchant: "merchant:shop:EUR",
-    dump() {
-      const tables = database.prepare<[], string>("SELECT name FROM sqlite_schema WHERE type = 'table'").pluck().all();
-      return JSON.stringify(tables.map((table) => database.prepare(`SELECT * FROM ${table}`).raw().all()));
-    },
+    dump: () => opened.dump(),
   });
 }
 
@@ -138,10 +139,12 @@ interface EnrolOptions {
   readonly terminalId: TerminalId;
 }
 
-export function enrolTerminal({ hub, clock, random, terminalId }: EnrolOptions): FakeTerminal {
-  const claim = hub.terminals.createClaim({ terminalId, validMs: 60 * MINUTE_MS });
+export async function enrolTerminal({ hub, clock, random, terminalId }: EnrolOptions): Promise<FakeTerminal> {
   const keys = newSigningKeys();
-  const enrolled = hub.terminals.enrol({ ...claim, signingKey: publicKeyText(keys.publicKey) });
+  const enrolled = await hub.store.transaction(async (within) => {
+    const claim = await hub.terminals.createClaim(within, { terminalId, validMs: 60 * MINUTE_MS });
+    return await hub.terminals.enrol(within, { ...claim, signingKey: publicKeyText(keys.publicKey) });
+  });
   if (!enrolled.ok) throw new Error(enrolled.error.detail);
   return new FakeTerminal({
     terminalId,

@@ -12,7 +12,8 @@ import { writeExport } from "../../wire/journal-export.ts";
 import { newSigningKeys, publicKeyText, type SigningKeys, signText } from "../../wire/signing.ts";
 import { type FakeTerminal, type HubFixture, hubFixture } from "./hub-fixture.ts";
 
-const merchantOf = ({ hub, merchant }: HubFixture) => hub.ledger.account(merchant)?.creditsPosted ?? 0n;
+const accountOf = ({ hub }: HubFixture, id: string) => hub.store.read((reading) => hub.ledger.account(reading, id));
+const merchantOf = async (fixture: HubFixture) => (await accountOf(fixture, fixture.merchant))?.creditsPosted ?? 0n;
 const intent = (paymentId: string): EntryBody => ({
   kind: "intent",
   paymentId: paymentId as PaymentId,
@@ -57,12 +58,14 @@ function fileOf(terminal: FakeTerminal, entries: readonly StoredEntry[], options
 }
 
 test("RM18 a revoked terminal's journal posts what the hub had not heard, and a second import changes nothing", async () => {
-  const fixture = hubFixture();
+  const fixture = await hubFixture();
   const { terminal, hub } = fixture;
   await hub.receive(terminal.request("sale-2"));
   const { entries, sales } = journalOf(terminal);
   await terminal.tell(...sales.slice(0, 1));
-  hub.terminals.revoke({ terminalId: terminal.terminalId, by: "ann", why: "stolen" });
+  await hub.store.transaction((within) =>
+    hub.terminals.revoke(within, { terminalId: terminal.terminalId, by: "ann", why: "stolen" }),
+  );
   await expect(hub.receive(terminal.batch(sales.slice(1)))).rejects.toMatchObject({ code: "identity.revoked" });
 
   const path = fileOf(terminal, entries);
@@ -75,20 +78,20 @@ test("RM18 a revoked terminal's journal posts what the hub had not heard, and a 
     counts: { processed: 2, duplicate: 1 },
     refused: [],
   });
-  expect(merchantOf(fixture)).toBe(3_000n);
-  expect(hub.ledger.account(fixture.customer)?.debitsPosted).toBe(2_000n);
-  expect(hub.ledger.account("exposure:operator:EUR")?.debitsPosted).toBe(1_000n);
+  expect(await merchantOf(fixture)).toBe(3_000n);
+  expect((await accountOf(fixture, fixture.customer))?.debitsPosted).toBe(2_000n);
+  expect((await accountOf(fixture, "exposure:operator:EUR"))?.debitsPosted).toBe(1_000n);
 
-  const whole = fixture.dump();
+  const whole = await fixture.dump();
   expect(await importFile(path, hub.imports)).toMatchObject({ held: 3, skipped: 3, counts: { duplicate: 3 } });
-  expect(fixture.dump()).toBe(whole);
+  expect(await fixture.dump()).toBe(whole);
 });
 
 test("a file that was changed, cut, or signed by another key brings nothing in", async () => {
-  const fixture = hubFixture();
+  const fixture = await hubFixture();
   const { terminal, hub } = fixture;
   const { entries } = journalOf(terminal);
-  const whole = fixture.dump();
+  const whole = await fixture.dump();
   const attempt = (options: FileOptions) => importFile(fileOf(terminal, entries, options), hub.imports);
   const spoil = (lines: string[]) => {
     lines[2] = String(lines[2]).replace('\\"1000\\"', '\\"9000\\"');
@@ -103,11 +106,11 @@ test("a file that was changed, cut, or signed by another key brings nothing in",
     message: expect.stringContaining("it comes from another box"),
   });
   await expect(importFile("/nowhere", hub.imports)).rejects.toMatchObject({ code: "config.invalid" });
-  expect(fixture.dump()).toBe(whole);
+  expect(await fixture.dump()).toBe(whole);
 });
 
 test("a part that is not the one that was checked is refused, and nothing of it is applied", async () => {
-  const fixture = hubFixture();
+  const fixture = await hubFixture();
   const { terminal, hub } = fixture;
   const { entries } = journalOf(terminal);
   const file: string[] = [];
@@ -123,11 +126,11 @@ test("a part that is not the one that was checked is refused, and nothing of it 
   await hub.imports.checked(id);
   await expect(hub.imports.apply(id, forged)).rejects.toThrow("part 1 is not the one that was checked");
   await expect(hub.imports.apply(id, file)).rejects.toThrow("there is no such import");
-  expect(merchantOf(fixture)).toBe(0n);
+  expect(await merchantOf(fixture)).toBe(0n);
 });
 
 test("an import that nobody goes on with is forgotten, and no more than a few are under way", async () => {
-  const { hub, clock } = hubFixture();
+  const { hub, clock } = await hubFixture();
   const ids = [];
   for (let count = 0; count < 4; count += 1) ids.push(await hub.imports.begin());
   await expect(hub.imports.begin()).rejects.toMatchObject({ code: "queue.full" });
@@ -137,7 +140,7 @@ test("an import that nobody goes on with is forgotten, and no more than a few ar
 });
 
 test("an entry that was spoilt on its disk is set aside and named, and the others are taken", async () => {
-  const fixture = hubFixture();
+  const fixture = await hubFixture();
   const { terminal, hub } = fixture;
   const entries = [...journalOf(terminal).entries];
   const spoilt = entries[3];
@@ -147,11 +150,11 @@ test("an entry that was spoilt on its disk is set aside and named, and the other
     counts: { processed: 2, quarantined: 1 },
     refused: [{ sequence: 4, status: "quarantined", reason: "E_SIG" }],
   });
-  expect(merchantOf(fixture)).toBe(2_000n);
+  expect(await merchantOf(fixture)).toBe(2_000n);
 });
 
 test("a running hub takes the file by its operator's API, with the same report", async () => {
-  const fixture = hubFixture();
+  const fixture = await hubFixture();
   const { terminal, hub } = fixture;
   const { entries } = journalOf(terminal);
   await using app = Fastify() as unknown as FastifyInstance;
@@ -165,5 +168,5 @@ test("a running hub takes the file by its operator's API, with the same report",
     skipped: 3,
     counts: { processed: 3 },
   });
-  expect(merchantOf(fixture)).toBe(3_000n);
+  expect(await merchantOf(fixture)).toBe(3_000n);
 });

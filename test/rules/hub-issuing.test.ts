@@ -10,11 +10,16 @@ import type { AuthorisationRequest } from "../../wire/authorisation.ts";
 import { EUR, enrolTerminal, type HubFixture, hubFixture, seededRandom, TEST_EXPIRY, TEST_PAN } from "./hub-fixture.ts";
 import { cardFacts, iccData, iccDataOf, MASTER_KEY, type Objects, RANGE, SALE } from "./issuer-fixture.ts";
 
-const issuer = (options: { balanceMinor?: bigint } = {}): HubFixture => hubFixture({ ...options, issuing: [RANGE] });
+const issuer = (options: { balanceMinor?: bigint } = {}): Promise<HubFixture> =>
+  hubFixture({ ...options, issuing: [RANGE] });
 const ask = ({ terminal }: HubFixture, paymentId: string, changes: Partial<AuthorisationRequest>) =>
   terminal.ask(terminal.request(paymentId, changes));
-const stateOf = ({ hub }: HubFixture, paymentId: string) =>
-  hub.authorisation.transactions({ paymentId, afterNumber: 0, limit: 1 }).at(0)?.payment.cryptogram;
+async function stateOf({ hub }: HubFixture, paymentId: string) {
+  const filter = { paymentId, afterNumber: 0, limit: 1 };
+  const transactions = await hub.store.read((reading) => hub.authorisation.transactions(reading, filter));
+  return transactions.at(0)?.payment.cryptogram;
+}
+const accountOf = ({ hub }: HubFixture, id: string) => hub.store.read((reading) => hub.ledger.account(reading, id));
 
 interface Published {
   issuerMasterKey: string;
@@ -42,8 +47,9 @@ async function askPublished({ version, arpcMethod, balanceMinor }: PublishedSale
     cryptogramVersion: version,
     arpcMethod,
   };
-  const { hub, terminal } = hubFixture({ issuing: [range] });
-  hub.authorisation.openAccount({ pan, expiry: TEST_EXPIRY, balance: money(balanceMinor, "CAD") });
+  const { hub, terminal } = await hubFixture({ issuing: [range] });
+  const customer = { pan, expiry: TEST_EXPIRY, balance: money(balanceMinor, "CAD") };
+  await hub.store.transaction((within) => hub.authorisation.openAccount(within, customer));
   const data = iccDataOf({ ...transaction.values, "9F10": vector.issuerData, "9F26": vector.arqc, "9F27": "80" });
   const amount = { minor: "4000", currency: currencyOf("CAD") };
   const answer = await terminal.ask(
@@ -67,20 +73,20 @@ test("a published transaction of version 18 without funds is declined, and the c
 });
 
 test("any altered bit of DE 55 that the cryptogram covers is declined with 05, and the card gets no answer", async () => {
-  const fixture = issuer();
+  const fixture = await issuer();
   for (const tag of [...Object.keys(SALE), "9F36", "9F10", "9F26"]) {
     const value = valueIn(iccData(7), tag);
     const altered = toHex(value.with(value.length - 1, (value.at(-1) ?? 0) ^ 1));
     const answer = await ask(fixture, `sale-${tag}`, { iccData: iccData(7, "ARQC", { [tag]: altered }) });
     expect(answer, tag).toMatchObject({ outcome: "declined", responseCode: "05", reason: "E_DENIED" });
     expect(answer.issuerAuthenticationData, tag).toBeUndefined();
-    expect(stateOf(fixture, `sale-${tag}`)).toBe("failed");
+    expect(await stateOf(fixture, `sale-${tag}`)).toBe("failed");
   }
-  expect(fixture.hub.ledger.account(fixture.customer)?.debitsPending).toBe(0n);
+  expect((await accountOf(fixture, fixture.customer))?.debitsPending).toBe(0n);
 });
 
 test("a right cryptogram for another amount, currency or kind of answer than the request's is declined", async () => {
-  const fixture = issuer();
+  const fixture = await issuer();
   const denied = { outcome: "declined", responseCode: "05", reason: "E_DENIED" };
   const more = { minor: "9000", currency: EUR };
   expect(await ask(fixture, "more", { iccData: iccData(1), amount: more })).toMatchObject({
@@ -96,7 +102,7 @@ test("a right cryptogram for another amount, currency or kind of answer than the
 });
 
 test("a request without a cryptogram, or without one of its fields, is a format error that names it", async () => {
-  const fixture = issuer();
+  const fixture = await issuer();
   const refused = (detail: RegExp) => ({
     responseCode: "30",
     reason: "E_FORMAT",
@@ -111,7 +117,7 @@ test("a request without a cryptogram, or without one of its fields, is a format 
 });
 
 test("a cryptogram that the card gave for another payment is declined, at any terminal, and its own repeats are not", async () => {
-  const fixture = issuer();
+  const fixture = await issuer();
   const first = fixture.terminal.request("sale-1", { iccData: iccData(7) });
   const answer = await fixture.terminal.ask(first);
   expect(answer.outcome).toBe("approved");
@@ -121,7 +127,7 @@ test("a cryptogram that the card gave for another payment is declined, at any te
   });
   expect((await ask(fixture, "sale-1", { attempt: 2, iccData: iccData(7) })).outcome).toBe("approved");
   const { hub, clock } = fixture;
-  const other = enrolTerminal({ hub, clock, random: seededRandom("T2"), terminalId: "T2" as TerminalId });
+  const other = await enrolTerminal({ hub, clock, random: seededRandom("T2"), terminalId: "T2" as TerminalId });
   expect(await other.ask(other.request("sale-2", { iccData: iccData(7) }))).toMatchObject({
     outcome: "declined",
     responseCode: "05",
@@ -132,7 +138,7 @@ test("a cryptogram that the card gave for another payment is declined, at any te
 });
 
 test("RM16 an offline sale that is told late does not make its card's later online sales repeats", async () => {
-  const fixture = issuer();
+  const fixture = await issuer();
   const { terminal } = fixture;
   expect((await ask(fixture, "online", { iccData: iccData(9) })).outcome).toBe("approved");
   const late = terminal.advice("offline", { card: cardFacts(iccData(8, "TC")) });
@@ -145,7 +151,7 @@ test("RM16 an offline sale that is told late does not make its card's later onli
 });
 
 test("RM16 an offline sale is posted whatever its cryptogram says; that it failed is kept and counted", async () => {
-  const fixture = issuer();
+  const fixture = await issuer();
   const { terminal, hub } = fixture;
   const wrong = { "9F26": "0000000000000000" };
   const received = await terminal.tell(
@@ -155,30 +161,30 @@ test("RM16 an offline sale is posted whatever its cryptogram says; that it faile
     terminal.advice("none"),
   );
   expect(received.map(({ status }) => status)).toEqual(["processed", "processed", "processed", "processed"]);
-  expect(hub.ledger.account(fixture.merchant)?.creditsPosted).toBe(4_000n);
-  expect(stateOf(fixture, "right")).toBe("held");
-  for (const id of ["wrong", "asked-only", "none"]) expect(stateOf(fixture, id)).toBe("failed");
-  const metrics = hub.metrics.text();
+  expect((await accountOf(fixture, fixture.merchant))?.creditsPosted).toBe(4_000n);
+  expect(await stateOf(fixture, "right")).toBe("held");
+  for (const id of ["wrong", "asked-only", "none"]) expect(await stateOf(fixture, id)).toBe("failed");
+  const metrics = await hub.metrics.text();
   expect(metrics).toContain('tillway_hub_cryptograms_total{type="TC",result="held"} 1');
   expect(metrics).toContain('tillway_hub_cryptograms_total{type="TC",result="wrong"} 2');
   expect(metrics).toContain('tillway_hub_cryptograms_total{type="TC",result="incomplete"} 1');
 });
 
 test("a card of another issuer pays without that check, and of two ranges the narrower counts", async () => {
-  const elsewhere = hubFixture({ issuing: [{ ...RANGE, bin: "476173" }] });
+  const elsewhere = await hubFixture({ issuing: [{ ...RANGE, bin: "476173" }] });
   const answer = await ask(elsewhere, "sale-1", {});
   expect(answer.outcome).toBe("approved");
   expect(answer.issuerAuthenticationData).toBeUndefined();
-  expect(stateOf(elsewhere, "sale-1")).toBeUndefined();
+  expect(await stateOf(elsewhere, "sale-1")).toBeUndefined();
   const wide = { ...RANGE, bin: "9999", issuerMasterKey: new Uint8Array(16).fill(7) };
-  const both = hubFixture({ issuing: [wide, RANGE] });
+  const both = await hubFixture({ issuing: [wide, RANGE] });
   expect((await ask(both, "sale-1", { iccData: iccData(1) })).outcome).toBe("approved");
 });
 
 test("RM5 no key and no card number of an issued card reaches the database", async () => {
-  const fixture = issuer();
+  const fixture = await issuer();
   await ask(fixture, "sale-1", { iccData: iccData(1) });
-  const dump = fixture.dump();
+  const dump = await fixture.dump();
   for (const secret of [TEST_PAN, toHex(MASTER_KEY), toHex(RANGE.issuerMasterKey)]) expect(dump).not.toContain(secret);
 });
 

@@ -1,5 +1,6 @@
 /** RM1 at the hub: whatever the order in which request, answer, reversal, advice and void arrive, one outcome and one posting. */
 import { expect, test } from "vitest";
+import type { HubCore } from "../../hub/hub-core.ts";
 import type { EntryReceipt } from "../../wire/advice.ts";
 import type { AuthorisationResponse } from "../../wire/authorisation.ts";
 import { type HubFixture, hubFixture } from "./hub-fixture.ts";
@@ -43,16 +44,23 @@ function stepsOf({ terminal }: HubFixture, paymentId: string): (step: Step) => P
   };
 }
 
-function balances({ hub, customer, merchant }: HubFixture) {
-  const accounts = hub.ledger.accounts({ limit: 100 });
-  return {
-    debited: hub.ledger.account(customer)?.debitsPosted ?? 0n,
-    held: hub.ledger.account(customer)?.debitsPending ?? 0n,
-    credited: hub.ledger.account(merchant)?.creditsPosted ?? 0n,
-    posted: accounts.reduce((sum, a) => sum + a.creditsPosted - a.debitsPosted, 0n),
-    pending: accounts.reduce((sum, a) => sum + a.creditsPending - a.debitsPending, 0n),
-  };
-}
+const accountOf = ({ store, ledger }: HubCore, id: string) => store.read((reading) => ledger.account(reading, id));
+const transactionsOf = ({ store, authorisation }: HubCore, filter: { paymentId?: string; limit: number }) =>
+  store.read((reading) => authorisation.transactions(reading, { ...filter, afterNumber: 0 }));
+
+const balances = ({ hub: { store, ledger }, customer, merchant }: HubFixture) =>
+  store.read(async (reading) => {
+    const accounts = await ledger.accounts(reading, { limit: 100 });
+    const payer = await ledger.account(reading, customer);
+    const payee = await ledger.account(reading, merchant);
+    return {
+      debited: payer?.debitsPosted ?? 0n,
+      held: payer?.debitsPending ?? 0n,
+      credited: payee?.creditsPosted ?? 0n,
+      posted: accounts.reduce((sum, a) => sum + a.creditsPosted - a.debitsPosted, 0n),
+      pending: accounts.reduce((sum, a) => sum + a.creditsPending - a.debitsPending, 0n),
+    };
+  });
 
 /** The first answer again; or a refusal, once the attempt no longer stands. Never an approval after a refusal. */
 function expectSameAnswer(before: Outcome, again: Outcome): void {
@@ -75,7 +83,7 @@ function expectedState(order: readonly Step[]): "confirmed" | "voided" | "open" 
 
 async function checkOrder(fixture: HubFixture, paymentId: string, order: readonly Step[]): Promise<void> {
   const perform = stepsOf(fixture, paymentId);
-  const start = balances(fixture);
+  const start = await balances(fixture);
   const first = new Map<Step, Outcome>();
   for (const [index, step] of order.entries()) {
     const outcome = await perform(step);
@@ -83,11 +91,11 @@ async function checkOrder(fixture: HubFixture, paymentId: string, order: readonl
     if (before) expectSameAnswer(before, outcome);
     else first.set(step, outcome);
 
-    const [transaction] = fixture.hub.authorisation.transactions({ paymentId, afterNumber: 0, limit: 2 });
+    const [transaction] = await transactionsOf(fixture.hub, { paymentId, limit: 2 });
     const state = expectedState(order.slice(0, index + 1));
     expect(transaction?.payment.state).toBe(state);
     expect(transaction?.postings).toBe(state === "confirmed" ? 1 : 0);
-    const now = balances(fixture);
+    const now = await balances(fixture);
     expect([now.posted, now.pending]).toEqual([0n, 0n]);
     expect(now.credited - start.credited).toBe(state === "confirmed" ? PRICE : 0n);
     expect(now.debited - start.debited).toBe(now.credited - start.credited);
@@ -96,7 +104,7 @@ async function checkOrder(fixture: HubFixture, paymentId: string, order: readonl
 }
 
 async function checkOrders(orders: readonly (readonly Step[])[]): Promise<void> {
-  const fixture = hubFixture({ balanceMinor: 10_000_000n });
+  const fixture = await hubFixture({ balanceMinor: 10_000_000n });
   for (const [index, order] of orders.entries()) await checkOrder(fixture, `sale-${index}`, order);
 }
 
@@ -115,41 +123,41 @@ test("RM1 every order with every message sent twice in a row, or the whole order
 }, 60_000);
 
 test("RM1 an advice confirms the attempt that the hub authorised, by posting its hold", async () => {
-  const { hub, terminal } = hubFixture();
+  const { hub, terminal } = await hubFixture();
   expect((await terminal.ask(terminal.request(PAYMENT))).outcome).toBe("approved");
   await terminal.tell(terminal.advice(PAYMENT, { attempts: [1] }));
-  const [transaction] = hub.authorisation.transactions({ afterNumber: 0, limit: 1 });
+  const [transaction] = await transactionsOf(hub, { limit: 1 });
   expect(transaction?.transfers.map((transfer) => transfer.kind)).toEqual(["pending", "post-pending"]);
   expect(transaction?.attempts.map((attempt) => attempt.state)).toEqual(["posted"]);
 });
 
 test("RM1 an advice that the hub never authorised posts directly", async () => {
-  const { hub, terminal, customer } = hubFixture();
+  const { hub, terminal, customer } = await hubFixture();
   expect(await terminal.tell(terminal.advice(PAYMENT))).toMatchObject([{ status: "processed", paymentId: PAYMENT }]);
-  expect(hub.ledger.account(customer)?.debitsPosted).toBe(1_000n);
+  expect((await accountOf(hub, customer))?.debitsPosted).toBe(1_000n);
 });
 
 test("RM1 a reversal of an unknown attempt refuses the late original, and only that attempt", async () => {
-  const { terminal } = hubFixture();
+  const { terminal } = await hubFixture();
   await terminal.tell(terminal.entry(terminal.reversal(PAYMENT, 1)));
   expect(await terminal.ask(terminal.request(PAYMENT))).toMatchObject({ outcome: "declined", reason: "E_STATE" });
   expect((await terminal.ask(terminal.request(PAYMENT, { attempt: 2 }))).outcome).toBe("approved");
 });
 
 test("RM1 a reversal after the confirmation is refused and named", async () => {
-  const { hub, terminal, merchant } = hubFixture();
+  const { hub, terminal, merchant } = await hubFixture();
   await terminal.ask(terminal.request(PAYMENT));
   await terminal.tell(terminal.advice(PAYMENT, { attempts: [1] }));
   const [receipt] = await terminal.tell(terminal.entry(terminal.reversal(PAYMENT, 1)));
   expect(receipt).toMatchObject({ status: "declined", reason: "E_STATE" });
   expect(receipt?.detail).toContain("confirmed");
-  expect(hub.ledger.account(merchant)?.creditsPosted).toBe(1_000n);
+  expect((await accountOf(hub, merchant))?.creditsPosted).toBe(1_000n);
 });
 
 test("RM1 an approval given offline after the hub's decline is posted, at the risk of the party that is configured", async () => {
-  const { hub, terminal, customer } = hubFixture({ balanceMinor: 300n });
+  const { hub, terminal, customer } = await hubFixture({ balanceMinor: 300n });
   expect(await terminal.ask(terminal.request(PAYMENT))).toMatchObject({ outcome: "declined", responseCode: "51" });
   expect(await terminal.tell(terminal.advice(PAYMENT))).toMatchObject([{ status: "processed" }]);
-  expect(hub.ledger.account(customer)?.debitsPosted).toBe(300n);
-  expect(hub.ledger.account("exposure:merchant:EUR")?.debitsPosted).toBe(700n);
+  expect((await accountOf(hub, customer))?.debitsPosted).toBe(300n);
+  expect((await accountOf(hub, "exposure:merchant:EUR"))?.debitsPosted).toBe(700n);
 });

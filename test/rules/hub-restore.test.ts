@@ -5,31 +5,34 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { silentLog } from "../../base/log.ts";
 import { createHubCore, type HubCore, openHubDatabase } from "../../hub/hub-core.ts";
+import { sqliteStore } from "../../hub/store/sqlite-store.ts";
 import type { ForwardedEntry } from "../../wire/advice.ts";
 import { type HubFixture, hubFixture, seededRandom, TEST_POLICY } from "./hub-fixture.ts";
 
 const PERSON = { by: "ann", why: "the receipt was found" };
-const balancesOf = (hub: HubCore) =>
-  hub.ledger
-    .accounts({ limit: 100 })
-    .map(({ id, debitsPosted, creditsPosted }) => ({ id, debitsPosted, creditsPosted }));
+const balancesOf = async (hub: HubCore) =>
+  (await hub.store.read((reading) => hub.ledger.accounts(reading, { limit: 100 }))).map(
+    ({ id, debitsPosted, creditsPosted }) => ({ id, debitsPosted, creditsPosted }),
+  );
+const debitsOf = async (hub: HubCore, id: string) =>
+  (await hub.store.read((reading) => hub.ledger.account(reading, id)))?.debitsPosted;
 
 describe("RM18 a hub restored from an older backup", () => {
   const erased = ({ sealed: _, ...entry }: ForwardedEntry): ForwardedEntry => entry;
 
-  function restored(fixture: HubFixture, path: string): HubCore {
+  function restored(fixture: HubFixture, path: string): Promise<HubCore> {
     const database = openHubDatabase(path);
     onTestFinished(() => void database.close());
     const { keys, clock } = fixture;
     const random = seededRandom("restored");
-    return createHubCore({ database, keys, policy: TEST_POLICY, clock, random, log: silentLog });
+    return createHubCore({ store: sqliteStore(database), keys, policy: TEST_POLICY, clock, random, log: silentLog });
   }
 
   test("shows its lower watermark, and has the ledger of before once the terminal has sent again what it holds", async () => {
     const folder = mkdtempSync(join(tmpdir(), "tillway-restore-"));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     const path = join(folder, "hub.db");
-    const fixture = hubFixture({ path });
+    const fixture = await hubFixture({ path });
     const { terminal } = fixture;
     const sold = [terminal.advice("sale-1"), terminal.advice("sale-2")];
     await terminal.tell(...sold);
@@ -44,10 +47,10 @@ describe("RM18 a hub restored from an older backup", () => {
     ];
     await terminal.tell(...later);
     expect((await terminal.arrive()).held).toMatchObject({ hubEpoch: fixture.hub.hubEpoch, watermark: 5 });
-    const whole = balancesOf(fixture.hub);
+    const whole = await balancesOf(fixture.hub);
     fixture.database.close();
 
-    const hub = restored(fixture, join(folder, "backup.db"));
+    const hub = await restored(fixture, join(folder, "backup.db"));
     terminal.connect(hub);
     expect((await terminal.arrive()).held).toMatchObject({ hubEpoch: fixture.hub.hubEpoch, watermark: 2 });
     const results = await terminal.tell(...[...sold, ...later].map(erased));
@@ -61,22 +64,23 @@ describe("RM18 a hub restored from an older backup", () => {
     expect(results[2]).not.toHaveProperty("detail");
     expect(results[3]?.detail).toBe("1000 minor units are exposure of operator: its card data did not come with it");
     expect((await terminal.arrive()).held?.watermark).toBe(5);
-    expect(balancesOf(hub).find(({ id }) => id === fixture.merchant)).toEqual(
+    expect((await balancesOf(hub)).find(({ id }) => id === fixture.merchant)).toEqual(
       whole.find(({ id }) => id === fixture.merchant),
     );
-    expect(hub.ledger.account("exposure:operator:EUR")?.debitsPosted).toBe(2_000n);
-    expect(hub.ledger.account(fixture.customer)?.debitsPosted).toBe(3_000n);
-    expect(hub.ingest.findings.countOpen()).toBe(0);
+    expect(await debitsOf(hub, "exposure:operator:EUR")).toBe(2_000n);
+    expect(await debitsOf(hub, fixture.customer)).toBe(3_000n);
+    expect(await hub.store.read((reading) => hub.ingest.findings.countOpen(reading))).toBe(0);
   });
 
   test("sets a deferred sale aside whose card it can no longer ask for: only the receipt of then knows", async () => {
-    const fixture = hubFixture();
+    const fixture = await hubFixture();
     fixture.deferring = true;
     const { terminal, hub, clock } = fixture;
     const entry = erased(terminal.advice("sale-1", { deferred: true }));
     expect(await terminal.tell(entry)).toMatchObject([{ status: "quarantined", reason: "E_STATE" }]);
-    hub.ingest.quarantine.accept(1, { ...PERSON, now: clock.now() });
+    const by = { ...PERSON, now: clock.now() };
+    await hub.store.transaction((within) => hub.ingest.quarantine.accept(within, 1, by));
     expect(await terminal.tell(entry)).toMatchObject([{ status: "duplicate" }]);
-    expect(hub.ledger.account("exposure:operator:EUR")?.debitsPosted).toBe(1_000n);
+    expect(await debitsOf(hub, "exposure:operator:EUR")).toBe(1_000n);
   });
 });

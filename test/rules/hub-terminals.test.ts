@@ -2,10 +2,11 @@
 import { createHmac } from "node:crypto";
 import { expect, test } from "vitest";
 import type { Epoch, TerminalId } from "../../base/ids.ts";
+import type { DeniedSubject } from "../../hub/core/terminals/deny-list.ts";
 import type { DownEnvelope } from "../../wire/envelope.ts";
 import { type Lease, LeaseSchema } from "../../wire/lease.ts";
 import { openSigned, publicKeyText } from "../../wire/signing.ts";
-import type { Presence } from "../../wire/terminal.ts";
+import type { EnrolRequest, Presence } from "../../wire/terminal.ts";
 import {
   enrolTerminal,
   type FakeTerminal,
@@ -29,108 +30,125 @@ async function hear(
   return answer.body.lease && openSigned("lease", answer.body.lease, hub.signingKey, LeaseSchema);
 }
 const head = (forward: number) => ({ sequence: forward, forward, hash: "0".repeat(64) });
+const accountOf = ({ hub }: HubFixture, id: string) => hub.store.read((reading) => hub.ledger.account(reading, id));
+const deny = ({ hub }: HubFixture, subject: DeniedSubject) =>
+  hub.store.transaction((within) => hub.terminals.denyList.add(within, subject));
+const revoke = ({ hub }: HubFixture, terminalId: TerminalId) =>
+  hub.store.transaction((within) => hub.terminals.revoke(within, { terminalId, ...PERSON }));
+const restore = ({ hub }: HubFixture, terminalId: TerminalId, person = PERSON) =>
+  hub.store.transaction((within) => hub.terminals.restore(within, { terminalId, ...person }));
+const claim = ({ hub }: HubFixture, terminalId: TerminalId) =>
+  hub.store.transaction((within) => hub.terminals.createClaim(within, { terminalId, validMs: HOUR_MS }));
+const enrol = ({ hub }: HubFixture, request: EnrolRequest) =>
+  hub.store.transaction((within) => hub.terminals.enrol(within, request));
 const enrolled = ({ hub, clock }: HubFixture, id: string) =>
   enrolTerminal({ hub, clock, random: seededRandom(id), terminalId: id as TerminalId });
 
 test("RM8 a lease names denied cards under its terminal's own key, with a version and a hash that rise and fit", async () => {
-  const fixture = hubFixture();
+  const fixture = await hubFixture();
   const { hub, terminal } = fixture;
-  const other = enrolled(fixture, "T2");
+  const other = await enrolled(fixture, "T2");
   expect((await hear(fixture, terminal))?.denyList).toMatchObject({ version: 0, tokens: [] });
-  hub.terminals.denyList.add({ kind: "card", id: TEST_PAN });
+  await deny(fixture, { kind: "card", id: TEST_PAN });
   const [mine, others] = [await hear(fixture, terminal), await hear(fixture, other)];
   expect(mine?.denyList.version).toBe(1);
   expect(mine?.denyList.tokens).toHaveLength(1);
   expect(mine?.denyList.tokens).not.toEqual(others?.denyList.tokens);
-  const claim = hub.terminals.createClaim({ terminalId: "T2" as TerminalId, validMs: HOUR_MS });
-  const again = hub.terminals.enrol({ ...claim, signingKey: publicKeyText(hub.signingKey) });
+  const again = await enrol(fixture, {
+    ...(await claim(fixture, other.terminalId)),
+    signingKey: publicKeyText(hub.signingKey),
+  });
   if (!again.ok) throw new Error(again.error.detail);
   expect(others?.denyList.tokens).toEqual([
     createHmac("sha256", again.value.cardTokenKey).update(TEST_PAN).digest("hex"),
   ]);
-  expect(fixture.dump()).not.toContain(TEST_PAN);
+  expect(await fixture.dump()).not.toContain(TEST_PAN);
 });
 
 test("a denied card and a denied account are refused online, and a sale made offline before is posted all the same", async () => {
-  const { hub, terminal, customer } = hubFixture();
-  const { denyList } = hub.terminals;
-  denyList.add({ kind: "card", id: TEST_PAN });
+  const fixture = await hubFixture();
+  const { hub, terminal, customer } = fixture;
+  const card: DeniedSubject = { kind: "card", id: TEST_PAN };
+  await deny(fixture, card);
   expect(await terminal.ask(terminal.request("sale-1"))).toMatchObject({ outcome: "declined", reason: "E_DENIED" });
   expect(await terminal.tell(terminal.advice("sale-2"))).toMatchObject([{ status: "processed" }]);
-  denyList.remove({ kind: "card", id: TEST_PAN });
+  await hub.store.transaction((within) => hub.terminals.denyList.remove(within, card));
   expect(await terminal.ask(terminal.request("sale-3"))).toMatchObject({ outcome: "approved" });
-  denyList.add({ kind: "account", id: customer });
+  await deny(fixture, { kind: "account", id: customer });
   expect(await terminal.ask(terminal.request("sale-4"))).toMatchObject({ outcome: "declined", reason: "E_DENIED" });
   // What was approved before keeps its first answer.
   expect(await terminal.ask(terminal.request("sale-3"))).toMatchObject({ outcome: "approved" });
 });
 
 test("RM8 a revoked terminal gets no lease, its requests and its journal are refused, and it can be restored", async () => {
-  const fixture = hubFixture();
+  const fixture = await hubFixture();
   const { hub, terminal, merchant } = fixture;
   await hear(fixture, terminal);
-  expect(hub.terminals.revoke({ terminalId: terminal.terminalId, ...PERSON })).toEqual({ ok: true, value: true });
+  expect(await revoke(fixture, terminal.terminalId)).toEqual({ ok: true, value: true });
   expect(await hear(fixture, terminal)).toBeUndefined();
   expect(await terminal.ask(terminal.request("sale-1"))).toMatchObject({ outcome: "declined", reason: "E_DENIED" });
   const advice = terminal.advice("sale-2");
   await expect(hub.receive(terminal.batch([advice]))).rejects.toMatchObject({ code: "identity.revoked" });
-  expect(hub.ledger.account(merchant)).toBeUndefined();
+  expect(await accountOf(fixture, merchant)).toBeUndefined();
   // Its key is kept: what it signed can still be checked.
-  expect(hub.terminals.signingKeyOf(terminal.terminalId)).toBeDefined();
+  expect(await hub.store.read((reading) => hub.terminals.signingKeyOf(reading, terminal.terminalId))).toBeDefined();
   const unasked = await hub.leaseUnasked(terminal.terminalId);
   expect((unasked as Extract<DownEnvelope, { type: "lease" }>).body.lease).toBeUndefined();
-  hub.terminals.restore({ terminalId: terminal.terminalId, by: "ben", why: "it was found" });
+  await restore(fixture, terminal.terminalId, { by: "ben", why: "it was found" });
   expect((await hear(fixture, terminal))?.counter).toBe(2);
   expect(await terminal.tell(advice)).toMatchObject([{ status: "processed" }]);
-  expect(hub.terminals.actions(terminal.terminalId)).toMatchObject([
+  expect(await hub.store.read((reading) => hub.terminals.actions(reading, terminal.terminalId))).toMatchObject([
     { action: "restore", by: "ben", why: "it was found" },
     { action: "revoke", ...PERSON },
   ]);
 });
 
 test("RM4 an attempt keeps its first answer whether its terminal is revoked or restored between two of its requests", async () => {
-  const fixture = hubFixture();
-  const { hub, terminal } = fixture;
+  const fixture = await hubFixture();
+  const { terminal } = fixture;
   const { terminalId } = terminal;
   const approved = terminal.request("sale-1");
   expect(await terminal.ask(approved)).toMatchObject({ outcome: "approved" });
-  hub.terminals.revoke({ terminalId, ...PERSON });
+  await revoke(fixture, terminalId);
   expect(await terminal.ask(approved)).toMatchObject({ outcome: "approved" });
   const refused = terminal.request("sale-2");
   expect(await terminal.ask(refused)).toMatchObject({ outcome: "declined", detail: "this terminal is revoked" });
-  hub.terminals.restore({ terminalId, ...PERSON });
+  await restore(fixture, terminalId);
   expect(await terminal.ask(refused)).toMatchObject({ outcome: "declined", detail: "this terminal is revoked" });
   expect(await terminal.ask(terminal.request("sale-3"))).toMatchObject({ outcome: "approved" });
 });
 
-test("a revoked terminal cannot enrol again, even with a claim that it got before", () => {
-  const { hub, terminal } = hubFixture();
-  const { terminalId } = terminal;
-  const claim = hub.terminals.createClaim({ terminalId, validMs: HOUR_MS });
-  hub.terminals.revoke({ terminalId, ...PERSON });
-  expect(hub.terminals.enrol({ ...claim, signingKey: "AAAA" })).toMatchObject({ error: { reason: "E_DENIED" } });
+test("a revoked terminal cannot enrol again, even with a claim that it got before", async () => {
+  const fixture = await hubFixture();
+  const { terminalId } = fixture.terminal;
+  const early = await claim(fixture, terminalId);
+  await revoke(fixture, terminalId);
+  expect(await enrol(fixture, { ...early, signingKey: "AAAA" })).toMatchObject({ error: { reason: "E_DENIED" } });
 });
 
 test("RM8 the bound of the fleet is the sum of the leases in force, times the copies that are known of each", async () => {
-  const fixture = hubFixture();
+  const fixture = await hubFixture();
   const { hub, clock, terminal } = fixture;
-  const exposure = (copies = 1) => hub.terminals.exposure(() => copies).currencies;
-  expect(exposure()).toEqual([]);
+  const exposure = async (copies = 1) => {
+    const copiesOf = () => Promise.resolve(copies);
+    return (await hub.store.read((reading) => hub.terminals.exposure(reading, copiesOf))).currencies;
+  };
+  expect(await exposure()).toEqual([]);
   await hear(fixture, terminal);
   await hear(fixture, terminal);
-  const other = enrolled(fixture, "T2");
+  const other = await enrolled(fixture, "T2");
   await hear(fixture, other);
-  expect(exposure()).toEqual([{ currency: "EUR", leases: 2, boundMinor: 40_000n, payerBoundMinor: 40_000n }]);
-  expect(exposure(3)).toMatchObject([{ boundMinor: 120_000n }]);
+  expect(await exposure()).toEqual([{ currency: "EUR", leases: 2, boundMinor: 40_000n, payerBoundMinor: 40_000n }]);
+  expect(await exposure(3)).toMatchObject([{ boundMinor: 120_000n }]);
   // A lease once given is good to its end, whatever becomes of its terminal.
-  hub.terminals.revoke({ terminalId: other.terminalId, ...PERSON });
-  expect(exposure()).toMatchObject([{ boundMinor: 40_000n }]);
+  await revoke(fixture, other.terminalId);
+  expect(await exposure()).toMatchObject([{ boundMinor: 40_000n }]);
   clock.setWall(clock.now() + 24 * HOUR_MS);
-  expect(exposure()).toEqual([]);
+  expect(await exposure()).toEqual([]);
 });
 
 test("new leases name the new sealing key, and what was sealed to the older one is still opened", async () => {
-  const fixture = hubFixture();
+  const fixture = await hubFixture();
   const { hub, terminal, customer } = fixture;
   const earlier = await hear(fixture, terminal);
   const old = hub.sealingKey;
@@ -141,42 +159,51 @@ test("new leases name the new sealing key, and what was sealed to the older one 
   const sealed = [terminal.seal("sale-1", TEST_PAN, old), terminal.seal("sale-2", TEST_PAN, hub.sealingKey)];
   const entries = sealed.map((one, index) => terminal.entry(terminal.decision(`sale-${index + 1}`), { sealed: one }));
   expect(await terminal.tell(...entries)).toMatchObject([{ status: "processed" }, { status: "processed" }]);
-  expect(hub.ledger.account(customer)?.debitsPosted).toBe(2_000n);
+  expect((await accountOf(fixture, customer))?.debitsPosted).toBe(2_000n);
 });
 
 test("an older key is needed until every journal has told of a newer one and all that it had written is here", async () => {
-  const fixture = hubFixture();
+  const fixture = await hubFixture();
   const { hub, clock, terminal } = fixture;
   const old = hub.sealingKey.keyId;
-  const needs = () =>
-    hub.terminals.needsOfKey(old, (terminalId, epoch) => hub.ingest.taken({ terminalId, epoch })).map(({ why }) => why);
+  const needs = async () => {
+    const all = await hub.store.read((reading) =>
+      hub.terminals.needsOfKey(reading, old, (inner, terminalId, epoch) =>
+        hub.ingest.taken(inner, { terminalId, epoch }),
+      ),
+    );
+    return all.map(({ why }) => why);
+  };
   await hear(fixture, terminal);
   hub.terminals.rotateSealing();
-  expect(needs()).toEqual([expect.stringContaining("has not told that it holds a lease with a newer key")]);
+  expect(await needs()).toEqual([expect.stringContaining("has not told that it holds a lease with a newer key")]);
   const lease = await hear(fixture, terminal, { leaseCounter: 1 });
   const leaseCounter = lease?.counter ?? 0;
   await hear(fixture, terminal, { leaseCounter, head: head(1) });
-  expect(needs()).toEqual([expect.stringContaining("took the newer key only now")]);
+  expect(await needs()).toEqual([expect.stringContaining("took the newer key only now")]);
   clock.setWall(clock.now() + HOUR_MS);
   await hear(fixture, terminal, { leaseCounter });
-  expect(needs()).toEqual([expect.stringContaining("does not tell how many")]);
+  expect(await needs()).toEqual([expect.stringContaining("does not tell how many")]);
   await hear(fixture, terminal, { leaseCounter, head: head(1) });
-  expect(needs()).toEqual([expect.stringContaining("1 of its entries are not here yet")]);
+  expect(await needs()).toEqual([expect.stringContaining("1 of its entries are not here yet")]);
   await terminal.tell(terminal.advice("sale-1"));
-  expect(needs()).toEqual([]);
+  expect(await needs()).toEqual([]);
   const unreadable = { ...terminal.seal("sale-2"), keyId: "hub-99" };
   await terminal.tell(terminal.entry(terminal.decision("sale-2"), { sealed: unreadable }));
-  expect(needs()).toEqual([expect.stringContaining("set aside; decide on them first")]);
-  const [aside] = hub.ingest.quarantine.list({ only: "open", afterNumber: 0, limit: 9 });
-  expect(hub.ingest.quarantine.drop(aside?.number ?? 0, { ...PERSON, now: clock.now() })).toMatchObject({ ok: true });
-  expect(needs()).toEqual([]);
+  expect(await needs()).toEqual([expect.stringContaining("set aside; decide on them first")]);
+  const decided = await hub.store.transaction(async (within) => {
+    const [aside] = await hub.ingest.quarantine.list(within, { only: "open", afterNumber: 0, limit: 9 });
+    return await hub.ingest.quarantine.drop(within, aside?.number ?? 0, { ...PERSON, now: clock.now() });
+  });
+  expect(decided).toMatchObject({ ok: true });
+  expect(await needs()).toEqual([]);
   // A terminal that enrols now never had the older key; one of which nothing was heard since the rotation may have.
-  enrolled(fixture, "T2");
-  expect(needs()).toEqual([]);
+  await enrolled(fixture, "T2");
+  expect(await needs()).toEqual([]);
 });
 
 test("an entry sealed to a key that was removed is set aside with that reason", async () => {
-  const fixture = hubFixture();
+  const fixture = await hubFixture();
   const { terminal, sealing, hub } = fixture;
   const old = hub.sealingKey;
   hub.terminals.rotateSealing();
@@ -188,7 +215,7 @@ test("an entry sealed to a key that was removed is set aside with that reason", 
 });
 
 test("a journal that names the number of another journal's lease has shown nothing of its keys", async () => {
-  const fixture = hubFixture();
+  const fixture = await hubFixture();
   const { hub, clock, terminal } = fixture;
   const old = hub.sealingKey.keyId;
   hub.terminals.rotateSealing();
@@ -200,7 +227,8 @@ test("a journal that names the number of another journal's lease has shown nothi
   clock.setWall(clock.now() + HOUR_MS);
   await hear(fixture, terminal, { leaseCounter, head: head(0) });
   await hear(fixture, stray, { leaseCounter, head: head(0) });
-  expect(hub.terminals.needsOfKey(old, () => ({ watermark: 0, setAside: false }))).toEqual([
+  const taken = () => Promise.resolve({ watermark: 0, setAside: false });
+  expect(await hub.store.read((reading) => hub.terminals.needsOfKey(reading, old, taken))).toEqual([
     { terminalId: "T1", why: "journal ffffffffffffffff: it has not told that it holds a lease with a newer key" },
   ]);
 });

@@ -7,10 +7,11 @@ import { newMessageId, type PaymentId, type TerminalId } from "../../base/ids.ts
 import { silentLog } from "../../base/log.ts";
 import { type Money, money } from "../../base/money.ts";
 import { fail, ok, type Result } from "../../base/result.ts";
-import type { Sqlite } from "../../base/sqlite.ts";
-import { createHubCore, type HubCore, openHubDatabase } from "../../hub/hub-core.ts";
+import type { PayerDevice } from "../../hub/core/payers/index.ts";
+import { createHubCore, type HubCore } from "../../hub/hub-core.ts";
 import { type HubKeys, newHubKeys } from "../../hub/keys.ts";
 import type { OfflineNotePolicy } from "../../hub/service.ts";
+import type { Reading } from "../../hub/store/store.ts";
 import { createNoteWallet, memoryStore, type NoteWallet } from "../../sim/phone/notes.ts";
 import type { EntryReceipt, ForwardedEntry } from "../../wire/advice.ts";
 import type { Means, ReasonCode } from "../../wire/common.ts";
@@ -20,6 +21,8 @@ import type { PhoneAnswer } from "../../wire/phone.ts";
 import { newSigningKeys, publicKeyText, type SigningKeys, signText } from "../../wire/signing.ts";
 import { EUR, FakeTerminal, seededRandom, TEST_EXPIRY, TEST_PAN, TEST_POLICY } from "./hub-fixture.ts";
 import { MemoryJournal } from "./lease-fixture.ts";
+import { askOperator } from "./operator.ts";
+import { openTestStore, type TestStore } from "./test-store.ts";
 
 export const ALLOWANCE = 5_000n;
 export const NOTE_POLICY: OfflineNotePolicy = {
@@ -37,73 +40,99 @@ interface WorldOptions {
   readonly seed?: string;
 }
 
-export class NoteWorld {
-  readonly clock = new ManualClock();
-  readonly keys: HubKeys;
-  hub: HubCore;
-  readonly customer: string;
-  readonly #options: WorldOptions;
-  #database: Sqlite;
+interface SetUp {
+  readonly options: WorldOptions;
+  readonly clock: ManualClock;
   readonly random: (length: number) => Uint8Array;
+  readonly keys: HubKeys;
+}
+interface RunningHub {
+  readonly books: TestStore;
+  readonly hub: HubCore;
+}
 
-  constructor(options: WorldOptions = {}) {
-    const { balanceMinor = 10_000n, seed = "notes" } = options;
-    this.#options = options;
-    this.random = seededRandom(seed);
-    this.keys = newHubKeys(this.random);
-    this.#database = openHubDatabase(":memory:");
-    this.hub = this.#hubOn(this.#database);
-    const opened = this.hub.authorisation.openAccount({
-      pan: TEST_PAN,
-      expiry: TEST_EXPIRY,
-      balance: money(balanceMinor, "EUR"),
-    });
-    if (!opened.ok) throw new Error(opened.error);
-    this.customer = opened.value.id;
+async function hubOn({ options, clock, random, keys }: SetUp, path?: string): Promise<RunningHub> {
+  const { means = ["note"], leaseSumMinor = 20_000n } = options;
+  const lease = { currency: EUR, perSaleMinor: ALLOWANCE, sumMinor: leaseSumMinor, countMax: 100, hours: 24 * 90 };
+  const books = await openTestStore(path);
+  const hub = await createHubCore({
+    store: books.store,
+    keys,
+    policy: {
+      ...TEST_POLICY,
+      offlineNotes: NOTE_POLICY,
+      leaseOf: () => ({ ...lease, means: [...means], deferredAuthorisation: false }),
+    },
+    clock,
+    random,
+    log: silentLog,
+  });
+  return { books, hub };
+}
+
+export class NoteWorld {
+  readonly clock: ManualClock;
+  readonly random: (length: number) => Uint8Array;
+  readonly keys: HubKeys;
+  readonly customer: string;
+  hub: HubCore;
+  readonly #setUp: SetUp;
+  #books: TestStore;
+
+  private constructor(setUp: SetUp, { books, hub }: RunningHub, customer: string) {
+    this.clock = setUp.clock;
+    this.random = setUp.random;
+    this.keys = setUp.keys;
+    this.customer = customer;
+    this.hub = hub;
+    this.#setUp = setUp;
+    this.#books = books;
   }
 
-  #hubOn(database: Sqlite): HubCore {
-    const { means = ["note"], leaseSumMinor = 20_000n } = this.#options;
-    const lease = { currency: EUR, perSaleMinor: ALLOWANCE, sumMinor: leaseSumMinor, countMax: 100, hours: 24 * 90 };
-    return createHubCore({
-      database,
-      keys: this.keys,
-      policy: {
-        ...TEST_POLICY,
-        offlineNotes: NOTE_POLICY,
-        leaseOf: () => ({ ...lease, means: [...means], deferredAuthorisation: false }),
-      },
-      clock: this.clock,
-      random: this.random,
-      log: silentLog,
-    });
+  static async open(options: WorldOptions = {}): Promise<NoteWorld> {
+    const { balanceMinor = 10_000n, seed = "notes" } = options;
+    const random = seededRandom(seed);
+    const setUp: SetUp = { options, clock: new ManualClock(), random, keys: newHubKeys(random) };
+    const running = await hubOn(setUp);
+    const { hub } = running;
+    const card = { pan: TEST_PAN, expiry: TEST_EXPIRY, balance: money(balanceMinor, "EUR") };
+    const opened = await hub.store.transaction((within) => hub.authorisation.openAccount(within, card));
+    if (!opened.ok) throw new Error(opened.error);
+    return new NoteWorld(setUp, running, opened.value.id);
   }
 
   /** The hub's database as it is now, in a file. */
   backUp(path: string): void {
-    this.#database.prepare("VACUUM INTO ?").run(path);
+    this.#books.database.prepare("VACUUM INTO ?").run(path);
   }
 
   /** The hub goes on from that file: what came after it is forgotten. */
-  restore(path: string, ...tills: readonly NoteTill[]): void {
-    this.#database = openHubDatabase(path);
-    this.hub = this.#hubOn(this.#database);
+  async restore(path: string, ...tills: readonly NoteTill[]): Promise<void> {
+    const { books, hub } = await hubOn(this.#setUp, path);
+    this.#books = books;
+    this.hub = hub;
     for (const { fake } of tills) fake.connect(this.hub);
   }
 
-  phone(userId = "anna"): NotePhone {
-    const claim = this.hub.payers.createClaim({ userId, accountId: this.customer, validMs: CLAIM_MS });
+  async phone(userId = "anna"): Promise<NotePhone> {
+    const { store, payers } = this.hub;
     const keys = newSigningKeys();
-    const enrolled = this.hub.payers.enrol({ ...claim, publicKey: publicKeyText(keys.publicKey) });
+    const enrolled = await store.transaction(async (within) => {
+      const claim = await payers.createClaim(within, { userId, accountId: this.customer, validMs: CLAIM_MS });
+      return await payers.enrol(within, { ...claim, publicKey: publicKeyText(keys.publicKey) });
+    });
     if (!enrolled.ok) throw new Error(enrolled.error.detail);
     return new NotePhone(this, keys, enrolled.value.deviceId);
   }
 
   async till(name: string): Promise<NoteTill> {
+    const { store, terminals } = this.hub;
     const terminalId = name as TerminalId;
-    const claim = this.hub.terminals.createClaim({ terminalId, validMs: CLAIM_MS });
     const keys = newSigningKeys();
-    const enrolled = this.hub.terminals.enrol({ ...claim, signingKey: publicKeyText(keys.publicKey) });
+    const enrolled = await store.transaction(async (within) => {
+      const claim = await terminals.createClaim(within, { terminalId, validMs: CLAIM_MS });
+      return await terminals.enrol(within, { ...claim, signingKey: publicKeyText(keys.publicKey) });
+    });
     if (!enrolled.ok) throw new Error(enrolled.error.detail);
     const till = new NoteTill(this, { terminalId, keys, cardTokenKey: enrolled.value.cardTokenKey });
     await till.online();
@@ -111,26 +140,46 @@ export class NoteWorld {
   }
 
   /** What the account has for good, in minor units: credits less debits. */
-  balance(accountId: string): bigint {
-    const account = this.hub.ledger.account(accountId);
+  async balance(accountId: string): Promise<bigint> {
+    const account = await this.#read((reading) => this.hub.ledger.account(reading, accountId));
     return account ? account.creditsPosted - account.debitsPosted : 0n;
   }
 
+  balances(...accountIds: readonly string[]): Promise<readonly bigint[]> {
+    return Promise.all(accountIds.map((id) => this.balance(id)));
+  }
+
   /** Every account's balance: money is neither made nor lost when it is nothing. */
-  sum(): bigint {
-    const accounts = this.hub.ledger.accounts({ limit: 1_000 });
+  async sum(): Promise<bigint> {
+    const accounts = await this.#read((reading) => this.hub.ledger.accounts(reading, { limit: 1_000 }));
     return accounts.reduce((sum, { creditsPosted, debitsPosted }) => sum + creditsPosted - debitsPosted, 0n);
   }
 
-  get exposure(): bigint {
-    return -this.balance("exposure:operator:EUR");
+  async exposure(): Promise<bigint> {
+    return -(await this.balance("exposure:operator:EUR"));
   }
 
   /** What the operator is shown. */
-  conflicts(): readonly Conflict[] {
-    const route = this.hub.featureRoutes.find(({ path }) => path === "/v1/offline-notes/conflicts");
-    if (!route) throw new Error("no such route");
-    return (route.handle({ body: undefined, query: {} }) as { conflicts: readonly Conflict[] }).conflicts;
+  async conflicts(): Promise<readonly Conflict[]> {
+    const shown = await askOperator(this.hub, "GET /v1/offline-notes/conflicts");
+    return (shown as { conflicts: readonly Conflict[] }).conflicts;
+  }
+
+  statusOf(deviceId: string): Promise<PayerDevice["status"] | undefined> {
+    return this.#read(async (reading) => (await this.hub.payers.device(reading, deviceId))?.status);
+  }
+
+  setStatus(deviceId: string, status: PayerDevice["status"]): Promise<boolean> {
+    return this.hub.store.transaction((within) => this.hub.payers.setStatus(within, deviceId, status));
+  }
+
+  /** Whom terminals are told to refuse. */
+  denied() {
+    return this.#read((reading) => this.hub.terminals.denyList.list(reading));
+  }
+
+  #read<T>(work: (reading: Reading) => Promise<T>): Promise<T> {
+    return this.hub.store.read(work);
   }
 
   async advance(ms: number): Promise<void> {

@@ -1,10 +1,12 @@
 /** A customer's phone at a hub in memory, with nothing but the hub's own door between them, and tills that take its codes. */
+import { present } from "../../base/assert.ts";
 import { newMessageId, type RandomBytes, type TerminalId } from "../../base/ids.ts";
 import { parsePreAuthorisedCode } from "../../protocols/codes/own-codes.ts";
 import { Phone } from "../../sim/phone/phone.ts";
 import type { AuthorisationRequest, PreAuthorisedCode } from "../../wire/authorisation.ts";
 import { newSigningKeys, publicKeyText, type Signed } from "../../wire/signing.ts";
 import { EUR, enrolTerminal, type HubFixture, hubFixture, seededRandom } from "./hub-fixture.ts";
+import { askOperator } from "./operator.ts";
 
 export interface PhoneFixture {
   readonly phone: Phone;
@@ -16,13 +18,15 @@ export interface PhoneFixture {
 
 const CLAIM_MS = 3_600_000;
 
-export function enrolPhone(
+export async function enrolPhone(
   { hub, clock, customer }: HubFixture,
   { userId = "anna", random = seededRandom(userId) }: { userId?: string; random?: RandomBytes } = {},
-): PhoneFixture {
-  const claim = hub.payers.createClaim({ userId, accountId: customer, validMs: CLAIM_MS });
+): Promise<PhoneFixture> {
   const keys = newSigningKeys();
-  const enrolled = hub.payers.enrol({ ...claim, publicKey: publicKeyText(keys.publicKey) });
+  const enrolled = await hub.store.transaction(async (within) => {
+    const claim = await hub.payers.createClaim(within, { userId, accountId: customer, validMs: CLAIM_MS });
+    return await hub.payers.enrol(within, { ...claim, publicKey: publicKeyText(keys.publicKey) });
+  });
   if (!enrolled.ok) throw new Error(enrolled.error.detail);
   const { deviceId, accountId } = enrolled.value;
   const fixture = { sent: [] as Signed[], losing: false };
@@ -62,11 +66,11 @@ export const CODE_TTL_MS = 86_400_000;
 export const eur = (minor: number) => ({ minor: String(minor), currency: EUR });
 
 /** A hub, a customer with 100.00 and his phone, and what a till does with a code. */
-export function counter(options: Parameters<typeof hubFixture>[0] = {}) {
-  const fixture = hubFixture(options);
-  const { hub, terminal, clock } = fixture;
-  const anna = enrolPhone(fixture);
-  const other = enrolTerminal({ hub, clock, random: seededRandom("other"), terminalId: "T2" as TerminalId });
+export async function counter(options: Parameters<typeof hubFixture>[0] = {}) {
+  const fixture = await hubFixture(options);
+  const { hub, terminal, clock, customer, merchant } = fixture;
+  const anna = await enrolPhone(fixture);
+  const other = await enrolTerminal({ hub, clock, random: seededRandom("other"), terminalId: "T2" as TerminalId });
   const pay = (
     txnId: string,
     code: PreAuthorisedCode,
@@ -76,19 +80,50 @@ export function counter(options: Parameters<typeof hubFixture>[0] = {}) {
       ...changes
     }: Partial<AuthorisationRequest> & { minor?: number; at?: typeof other } = {},
   ) => at.ask(at.request(txnId, { code, amount: eur(minor), ...changes }));
-  const grants = () =>
-    hub.featureRoutes.find(({ path }) => path.endsWith("/grants"))?.handle({ body: {}, query: {} }) as {
-      grants: readonly { grantId: string; status: string; txnId?: string; wrongCodes: number; userId: string }[];
-    };
-  const statuses = () => grants().grants.map(({ status }) => status);
-  const balance = () => {
-    const account = hub.ledger.account(fixture.customer);
-    if (!account) throw new Error("no account");
-    return { held: account.debitsPending, posted: account.debitsPosted };
+  const grants = async () => {
+    const shown = await askOperator(hub, "GET /v1/pre-authorised-code/grants");
+    return (shown as { grants: readonly Grant[] }).grants;
   };
-  return { ...fixture, fixture, ...anna, other, pay, grants, statuses, balance };
+  const revoke = (userId: string) => askOperator(hub, "POST /v1/pre-authorised-code/revoke", { userId });
+  const statuses = async () => (await grants()).map(({ status }) => status);
+  const account = (id: string) => hub.store.read((reading) => hub.ledger.account(reading, id));
+  const transfersUnder = (prefix: string) =>
+    hub.store.read((reading) => hub.ledger.transfersUnder(reading, prefix, 200));
+  const balance = async () => {
+    const { debitsPending: held, debitsPosted: posted } = present(await account(customer), "his account");
+    return { held, posted };
+  };
+  const setStatus = (phone: Phone, status: "active" | "blocked") =>
+    hub.store.transaction((within) => hub.payers.setStatus(within, phone.identity.deviceId, status));
+  return {
+    hub,
+    terminal,
+    clock,
+    customer,
+    merchant,
+    dump: () => fixture.dump(),
+    fixture,
+    ...anna,
+    other,
+    pay,
+    revoke,
+    grants,
+    statuses,
+    account,
+    transfersUnder,
+    balance,
+    setStatus,
+  };
 }
-export type Counter = ReturnType<typeof counter>;
+export type Counter = Awaited<ReturnType<typeof counter>>;
+
+interface Grant {
+  readonly grantId: string;
+  readonly status: string;
+  readonly txnId?: string;
+  readonly wrongCodes: number;
+  readonly userId: string;
+}
 
 /** A code that the phone has registered, as a scanner reads it. */
 export async function registered(at: Counter, capMinor?: string): Promise<PreAuthorisedCode> {

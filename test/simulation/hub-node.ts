@@ -4,6 +4,7 @@ import { type Fault, isFault, reasonOf } from "../../base/fault.ts";
 import type { Sqlite } from "../../base/sqlite.ts";
 import { createHubCore, type HubCore, type HubPolicy, openHubDatabase } from "../../hub/hub-core.ts";
 import type { HubKeys } from "../../hub/keys.ts";
+import { sqliteStore } from "../../hub/store/sqlite-store.ts";
 import type { NodeContext, NodeFactory } from "../../sim/world/node.ts";
 import { decodeUp, encodeEnvelope } from "../../wire/envelope.ts";
 import type { Frame } from "./frames.ts";
@@ -33,9 +34,10 @@ export interface HubNodeOptions {
 }
 
 export function hubNode(options: HubNodeOptions): NodeFactory {
-  return (context) => {
+  return async (context) => {
     const database = openHubDatabase(join(context.folder, "hub.db"));
-    const core = createHubCore({ database, ...options, ...context });
+    const store = sqliteStore(database);
+    const core = await createHubCore({ store, ...options, ...context });
     options.onCore(core, database);
     const port = context.attach((from, value) => {
       const frame = value as Frame;
@@ -47,12 +49,12 @@ export function hubNode(options: HubNodeOptions): NodeFactory {
         void serve({ core, context, options, from, frame, send: (down, to = from) => port.send(to, down) });
     });
     sweep(core, context);
-    return Promise.resolve({
+    return {
       async stop() {
         await core.idle();
-        database.close();
+        await store[Symbol.asyncDispose]();
       },
-    });
+    };
   };
 }
 
@@ -99,11 +101,9 @@ async function serve({ core, context, options, from, frame, send }: Serving): Pr
 
 function sweep(core: HubCore, context: NodeContext): void {
   context.clock.after(SWEEP_EVERY_MS, () => {
-    try {
-      core.expireHolds();
-    } catch (error) {
-      context.log.warn("the sweep failed", { why: reasonOf(error) });
-    }
-    sweep(core, context);
+    core
+      .expireHolds()
+      .catch((error: unknown) => context.log.warn("the sweep failed", { why: reasonOf(error) }))
+      .finally(() => sweep(core, context));
   });
 }

@@ -3,7 +3,7 @@ import { Fault, isFault } from "../../base/fault.ts";
 import { currencyOf, money } from "../../base/money.ts";
 import type { HubCore } from "../../hub/hub-core.ts";
 import { createNoteWallet, memoryStore, type NoteWallet } from "../../sim/phone/notes.ts";
-import { Phone } from "../../sim/phone/phone.ts";
+import { Phone, type PhoneIdentity } from "../../sim/phone/phone.ts";
 import type { ChanceStream } from "../../sim/world/chance.ts";
 import type { World } from "../../sim/world/world.ts";
 import { publicKeyText, type Signed, type SigningKeys } from "../../wire/signing.ts";
@@ -37,17 +37,24 @@ export class ShopPhone {
   readonly #options: ShopPhoneOptions;
   #looks = 0;
 
-  /** Enrols at a hub that runs. */
-  constructor(options: ShopPhoneOptions, hub: HubCore, accountId: string) {
-    this.#options = options;
-    const { world, name, keys, chance } = options;
-    const claim = hub.payers.createClaim({ userId: name, accountId, validMs: CLAIM_VALID_MS });
-    const enrolled = hub.payers.enrol({ ...claim, publicKey: publicKeyText(keys.publicKey) });
+  /** At a hub that runs. */
+  static async enrol(options: ShopPhoneOptions, hub: HubCore, accountId: string): Promise<ShopPhone> {
+    const { name, keys } = options;
+    const enrolled = await hub.store.transaction(async (within) => {
+      const claim = await hub.payers.createClaim(within, { userId: name, accountId, validMs: CLAIM_VALID_MS });
+      return await hub.payers.enrol(within, { ...claim, publicKey: publicKeyText(keys.publicKey) });
+    });
     if (!enrolled.ok) throw new Error(enrolled.error.detail);
     const { deviceId } = enrolled.value;
+    return new ShopPhone(options, hub, { deviceId, userId: name, accountRef: accountId });
+  }
+
+  private constructor(options: ShopPhoneOptions, hub: HubCore, identity: PhoneIdentity) {
+    this.#options = options;
+    const { world, keys, chance } = options;
     this.phone = new Phone({
       keys,
-      identity: { deviceId, userId: name, accountRef: accountId },
+      identity,
       clock: {
         now: () => WALL_BEGAN + world.now,
         monotonic: () => world.now,

@@ -155,7 +155,7 @@ export class Shop implements Disposable {
       }),
     );
     await world.run(() => this.hub !== undefined, world.now + 60_000);
-    await world.drive(() => Promise.resolve(this.#openAccounts()));
+    await world.drive(() => this.#openAccounts());
     for (let number = 0; number < plan.terminals; number += 1) await this.#enrol(number);
     await world.run(() => this.terminals.every(({ core }) => core?.link.hub.state === "up"), world.now + 60_000);
   }
@@ -175,20 +175,19 @@ export class Shop implements Disposable {
     return this.terminals.filter(({ id }) => id === speaker?.id).map(({ node }) => node.name);
   }
 
-  #openAccounts(): void {
-    for (const customer of this.customers) {
-      const opened = this.hub?.authorisation.openAccount({
-        pan: customer.pan,
-        expiry: customer.expiry,
-        balance: money(OPENING_BALANCE, "EUR"),
-      });
-      assert(opened?.ok === true, "a new customer has no account yet");
+  async #openAccounts(): Promise<void> {
+    const { hub } = this;
+    assert(hub !== undefined, "accounts are opened while the hub runs");
+    for (const { pan, expiry } of this.customers) {
+      const customer = { pan, expiry, balance: money(OPENING_BALANCE, "EUR") };
+      const opened = await hub.store.transaction((within) => hub.authorisation.openAccount(within, customer));
+      assert(opened.ok, "a new customer has no account yet");
       this.accounts.push(opened.value.id);
     }
-    for (const [number, accountId] of this.accounts.entries()) this.phones.push(this.#phone(number, accountId));
+    for (const [number, accountId] of this.accounts.entries()) this.phones.push(await this.#phone(number, accountId));
   }
 
-  #phone(number: number, accountId: string): ShopPhone {
+  async #phone(number: number, accountId: string): Promise<ShopPhone> {
     const { world, hub, plan } = this;
     assert(hub !== undefined, "phones are enrolled while the hub runs");
     const name = `customer-${number}`;
@@ -200,7 +199,7 @@ export class Shop implements Disposable {
       hub: () => this.hub,
       loss: plan.classes.has("loss") ? 0.2 : 0,
     };
-    const phone = new ShopPhone(options, hub, accountId);
+    const phone = await ShopPhone.enrol(options, hub, accountId);
     phone.begin();
     return phone;
   }
@@ -209,7 +208,7 @@ export class Shop implements Disposable {
     const { world } = this;
     const id = `till-${number}` as TerminalId;
     const keys = signingKeys(world.chance.stream(`keys of ${id}`).bytes);
-    const identity = await world.drive(() => Promise.resolve(this.#identityOf(id, keys)));
+    const identity = await world.drive(() => this.#identityOf(id, keys));
     this.#spawn(identity, id);
   }
 
@@ -252,11 +251,13 @@ export class Shop implements Disposable {
     return terminal;
   }
 
-  #identityOf(terminalId: TerminalId, keys: SigningKeys): Identity {
+  async #identityOf(terminalId: TerminalId, keys: SigningKeys): Promise<Identity> {
     const { hub } = this;
     assert(hub !== undefined, "the hub runs while terminals are enrolled");
-    const claim = hub.terminals.createClaim({ terminalId, validMs: CLAIM_VALID_MS });
-    const enrolled = hub.terminals.enrol({ ...claim, signingKey: publicKeyText(keys.publicKey) });
+    const enrolled = await hub.store.transaction(async (within) => {
+      const claim = await hub.terminals.createClaim(within, { terminalId, validMs: CLAIM_VALID_MS });
+      return await hub.terminals.enrol(within, { ...claim, signingKey: publicKeyText(keys.publicKey) });
+    });
     assert(enrolled.ok, "a fresh claim enrols");
     const { keyId, publicKey } = hub.sealingKey;
     return {

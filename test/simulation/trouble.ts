@@ -2,6 +2,7 @@
 import { assert } from "../../base/assert.ts";
 import type { TerminalId } from "../../base/ids.ts";
 import type { HubCore } from "../../hub/hub-core.ts";
+import type { Within } from "../../hub/store/store.ts";
 import type { ChanceStream } from "../../sim/world/chance.ts";
 import type { CrashKind } from "../../sim/world/disk.ts";
 import { GOOD_LINK } from "../../sim/world/network.ts";
@@ -131,7 +132,7 @@ export class Trouble {
         // Longer than an outage, so that links come and go meanwhile.
         this.#later(2 * forMs, () => this.#shop.lost.delete(terminal.node.name));
       },
-      revoked: () => this.#revoke(terminal, forMs),
+      revoked: () => void this.#revoke(terminal, forMs),
     };
     strikes[name]();
   }
@@ -142,27 +143,27 @@ export class Trouble {
   }
 
   /** For a while the hub refuses whatever this terminal says. */
-  #revoke({ id }: Terminal, forMs: number): void {
-    if (!this.#operate((hub) => hub.terminals.revoke({ terminalId: id, ...BY }))) return;
+  async #revoke({ id }: Terminal, forMs: number): Promise<void> {
+    if (!(await this.#operate((hub, within) => hub.terminals.revoke(within, { terminalId: id, ...BY })))) return;
     this.#shop.world.count("terminal.revoked");
-    this.#later(forMs, () => this.#pardon(id));
+    this.#later(forMs, () => void this.#pardon(id));
   }
 
-  #pardon(id: TerminalId): void {
-    if (this.#operate((hub) => hub.terminals.restore({ terminalId: id, ...BY }))) return;
-    this.#shop.world.timeline.after(MINUTE_MS, () => this.#pardon(id));
+  async #pardon(id: TerminalId): Promise<void> {
+    if (await this.#operate((hub, within) => hub.terminals.restore(within, { terminalId: id, ...BY }))) return;
+    this.#shop.world.timeline.after(MINUTE_MS, () => void this.#pardon(id));
   }
 
   #pardonAll(): void {
-    if (this.#shop.plan.classes.has("revoked")) for (const { id } of this.#shop.terminals) this.#pardon(id);
+    if (this.#shop.plan.classes.has("revoked")) for (const { id } of this.#shop.terminals) void this.#pardon(id);
   }
 
   /** False when the hub is not there, or its disk fails in this very moment. */
-  #operate(work: (hub: HubCore) => unknown): boolean {
+  async #operate(work: (hub: HubCore, within: Within) => Promise<unknown>): Promise<boolean> {
     const { hub } = this.#shop;
     if (!hub) return false;
     try {
-      work(hub);
+      await hub.store.transaction((within) => work(hub, within));
       return true;
     } catch {
       return false;

@@ -82,7 +82,6 @@ describe("packages", () => {
     ["drivers/printer/x.ts", "serialport"],
     ["sim/printer/x.ts", "node-hid"],
     ["agent/journal/x.ts", "better-sqlite3"],
-    ["agent/journal/x.ts", "kysely"],
     ["hub/core/ledger/x.ts", "pg"],
     ["agent/uplink/x.ts", "mqtt"],
     ["hub/http-gateway.ts", "aedes"],

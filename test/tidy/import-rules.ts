@@ -34,7 +34,6 @@ const PACKAGE_HOMES: Readonly<Record<string, RegExp>> = {
   "node-hid": TRANSPORTS,
   serialport: TRANSPORTS,
   "better-sqlite3": /^base\/sqlite\.ts$|^hub\/store\//,
-  kysely: /^hub\//,
   pg: /^hub\/store\//,
   mqtt: /^agent\/uplink\/mqtt-uplink\.ts$/,
   uqr: /^sim\/phone\/screen\.ts$/,

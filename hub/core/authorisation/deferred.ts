@@ -2,9 +2,12 @@
  * Deferred authorisation (RM9): a sale that its card declined for want of an answer, and that the merchant made all the
  * same. Its journal entry brings the card's ARQC, which is a late request and decided as one.
  */
+
 import { RESPONSE_CODES } from "../../../wire/authorisation.ts";
 import type { EntryOf } from "../../../wire/journal-entry.ts";
-import { type Answer, type AttemptInput, decideLate, decline, type RequestParts } from "./request.ts";
+import type { Reading } from "../../store/store.ts";
+import { type Answer, decline } from "./answers.ts";
+import { type AttemptInput, decideLate, type RequestParts } from "./request.ts";
 import type { PaymentKey, PaymentRecord } from "./store.ts";
 
 /** One above the highest that a terminal may give, so that it stands beside every online attempt and after them. */
@@ -12,7 +15,11 @@ export const DEFERRED_ATTEMPT = 100;
 
 export interface DeferredParts extends RequestParts {
   /** Whether the lease that the sale was made under permits it. */
-  permitsDeferred(terminalId: PaymentKey["terminalId"], leaseId: string | undefined): boolean;
+  permitsDeferred(
+    reading: Reading,
+    terminalId: PaymentKey["terminalId"],
+    leaseId: string | undefined,
+  ): Promise<boolean>;
   /** How old a sale may be, by its terminal's time, to be asked for at all; 168 hours when not said. */
   readonly deferredMaxMs?: number;
 }
@@ -22,9 +29,9 @@ export interface DeferredInput extends Pick<AttemptInput, "key" | "card" | "now"
 }
 
 /** Within the caller's transaction. A repeat gets the first answer, whatever has changed since. */
-export function askDeferred(parts: DeferredParts, input: DeferredInput, payment: PaymentRecord): Answer {
+export async function askDeferred(parts: DeferredParts, input: DeferredInput, payment: PaymentRecord): Promise<Answer> {
   const { key, body, card, now } = input;
-  parts.store.setDeferred(payment.number, {
+  await parts.store.setDeferred(parts.within, payment.number, {
     businessDate: body.businessDate,
     ...(body.card === undefined ? {} : { maskedPan: body.card.maskedPan }),
   });
@@ -34,12 +41,12 @@ export function askDeferred(parts: DeferredParts, input: DeferredInput, payment:
     amount: body.amount,
     ...(body.card === undefined ? {} : { entryMode: body.card.entryMode, iccData: body.card.iccData }),
   };
-  const refusal = refusalOf(parts, input);
-  return decideLate(parts, { key, request, card, now, ...(refusal === undefined ? {} : { refusal }) });
+  const refusal = await refusalOf(parts, input);
+  return await decideLate(parts, { key, request, card, now, ...(refusal === undefined ? {} : { refusal }) });
 }
 
-function refusalOf(parts: DeferredParts, { key, body, now }: DeferredInput): Answer | undefined {
-  if (!parts.permitsDeferred(key.terminalId, body.leaseId)) return NOT_PERMITTED;
+async function refusalOf(parts: DeferredParts, { key, body, now }: DeferredInput): Promise<Answer | undefined> {
+  if (!(await parts.permitsDeferred(parts.within, key.terminalId, body.leaseId))) return NOT_PERMITTED;
   const maxMs = parts.deferredMaxMs ?? DEFERRED_MAX_MS;
   if (now - Date.parse(body.at) <= maxMs) return undefined;
   return decline(RESPONSE_CODES.doNotHonour, "E_EXPIRED", `${TOO_OLD} ${Math.round(maxMs / HOUR_MS)} hours`);

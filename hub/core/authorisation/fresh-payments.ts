@@ -3,69 +3,76 @@
  * of a payment would else be a statement of its own.
  */
 import { present } from "../../../base/assert.ts";
+import type { Reading, Within } from "../../store/store.ts";
 import type { PaymentContent, PaymentKey, PaymentOutcome, PaymentRecord } from "./store.ts";
 
 /** What the tables of payments offer, one statement for each call. */
 export interface PaymentTables {
-  payment(key: PaymentKey): PaymentRecord | undefined;
-  insertPayment(key: PaymentKey, at: number): PaymentRecord;
+  payment(reading: Reading, key: PaymentKey): Promise<PaymentRecord | undefined>;
+  insertPayment(within: Within, key: PaymentKey, at: number): Promise<PaymentRecord>;
   /** One row with all that is known. */
-  insertWhole(payment: PaymentRecord): void;
+  insertWhole(within: Within, payment: PaymentRecord): Promise<void>;
   /** 0 where there is none. */
-  newestNumber(): number;
-  setContent(number: number, content: PaymentContent): void;
-  setCryptogram(number: number, cryptogram: "held" | "failed"): void;
-  setDeferred(number: number, sale: Pick<PaymentOutcome, "maskedPan" | "businessDate">): void;
-  endPayment(number: number, ended: EndedPayment): void;
+  newestNumber(reading: Reading): Promise<number>;
+  setContent(within: Within, number: number, content: PaymentContent): Promise<void>;
+  setCryptogram(within: Within, number: number, cryptogram: "held" | "failed"): Promise<void>;
+  setDeferred(within: Within, number: number, sale: Pick<PaymentOutcome, "maskedPan" | "businessDate">): Promise<void>;
+  endPayment(within: Within, number: number, ended: EndedPayment): Promise<void>;
 }
 
 export type EndedPayment = PaymentOutcome & { readonly state: "confirmed" | "voided"; readonly at: number };
 
 export interface FreshPayments extends Omit<PaymentTables, "insertWhole" | "newestNumber"> {
-  /** Within a transaction that the caller undoes if this throws. */
-  batched<T>(work: () => T): T;
+  /** The caller undoes the transaction if this throws. */
+  batched<T>(within: Within, work: () => Promise<T>): Promise<T>;
   /** True for a payment that no table knows yet. */
-  isFresh(number: number): boolean;
+  isFresh(reading: Reading, number: number): boolean;
   /** Before whatever reads or names payments in the tables. */
-  saveAll(): void;
+  saveAll(reading: Reading): Promise<void>;
 }
 
 const keyText = ({ terminalId, paymentId }: PaymentKey): string => `${terminalId}\n${paymentId}`;
 
 export function createFreshPayments(tables: PaymentTables): FreshPayments {
-  let batch: Batch | undefined;
+  let open: Batch | undefined;
+  /** Nobody but the transaction that began it sees what is not written yet. */
+  const batchOf = (reading: Reading) => (open?.within === reading ? open : undefined);
   /** False where the tables have it. */
-  const change = (number: number, to: (payment: PaymentRecord) => PaymentRecord): boolean =>
-    batch?.change(number, to) ?? false;
-  const saveAll = () => batch?.saveAll();
+  const change = (within: Within, number: number, to: (payment: PaymentRecord) => PaymentRecord): boolean =>
+    batchOf(within)?.change(number, to) ?? false;
   return {
-    saveAll,
-    isFresh: (number) => batch?.get(number) !== undefined,
-    batched(work) {
-      if (batch) return work();
-      batch = new Batch(tables);
+    saveAll: async (reading) => await batchOf(reading)?.saveAll(),
+    isFresh: (reading, number) => batchOf(reading)?.get(number) !== undefined,
+    async batched(within, work) {
+      if (batchOf(within)) return await work();
+      const batch = new Batch(tables, within);
+      open = batch;
       try {
-        const result = work();
-        batch.saveAll();
+        const result = await work();
+        await batch.saveAll();
         return result;
       } finally {
-        batch = undefined;
+        open = undefined;
       }
     },
-    payment: (key) => batch?.find(key) ?? tables.payment(key),
-    insertPayment: (key, at) => batch?.insert(key, at) ?? tables.insertPayment(key, at),
-    setContent(number, content) {
-      if (!change(number, (payment) => ({ ...payment, content }))) tables.setContent(number, content);
+    payment: async (reading, key) => batchOf(reading)?.find(key) ?? (await tables.payment(reading, key)),
+    insertPayment: async (within, key, at) =>
+      (await batchOf(within)?.insert(key, at)) ?? (await tables.insertPayment(within, key, at)),
+    async setContent(within, number, content) {
+      if (!change(within, number, (payment) => ({ ...payment, content })))
+        await tables.setContent(within, number, content);
     },
-    setCryptogram(number, cryptogram) {
-      if (!change(number, (payment) => ({ ...payment, cryptogram }))) tables.setCryptogram(number, cryptogram);
+    async setCryptogram(within, number, cryptogram) {
+      if (!change(within, number, (payment) => ({ ...payment, cryptogram })))
+        await tables.setCryptogram(within, number, cryptogram);
     },
-    setDeferred(number, sale) {
-      if (!change(number, (payment) => ({ ...payment, ...sale, deferred: true, mode: "offline" })))
-        tables.setDeferred(number, sale);
+    async setDeferred(within, number, sale) {
+      if (!change(within, number, (payment) => ({ ...payment, ...sale, deferred: true, mode: "offline" })))
+        await tables.setDeferred(within, number, sale);
     },
-    endPayment(number, ended) {
-      if (!change(number, (payment) => endedPayment(payment, ended))) tables.endPayment(number, ended);
+    async endPayment(within, number, ended) {
+      if (!change(within, number, (payment) => endedPayment(payment, ended)))
+        await tables.endPayment(within, number, ended);
     },
   };
 }
@@ -75,13 +82,15 @@ function endedPayment(payment: PaymentRecord, { at, ...ended }: EndedPayment): P
 }
 
 class Batch {
+  readonly within: Within;
   readonly #tables: PaymentTables;
   readonly #byNumber = new Map<number, PaymentRecord>();
   readonly #numbers = new Map<string, number>();
   #newest: number | undefined;
 
-  constructor(tables: PaymentTables) {
+  constructor(tables: PaymentTables, within: Within) {
     this.#tables = tables;
+    this.within = within;
   }
 
   get(number: number): PaymentRecord | undefined {
@@ -93,10 +102,10 @@ class Batch {
     return number === undefined ? undefined : this.#byNumber.get(number);
   }
 
-  insert({ terminalId, paymentId }: PaymentKey, createdAt: number): PaymentRecord {
-    this.#newest ??= this.#tables.newestNumber();
-    this.#newest += 1;
-    const payment: PaymentRecord = { number: this.#newest, terminalId, paymentId, state: "open", createdAt };
+  async insert({ terminalId, paymentId }: PaymentKey, createdAt: number): Promise<PaymentRecord> {
+    const number = (this.#newest ?? (await this.#tables.newestNumber(this.within))) + 1;
+    this.#newest = number;
+    const payment: PaymentRecord = { number, terminalId, paymentId, state: "open", createdAt };
     this.#byNumber.set(payment.number, payment);
     this.#numbers.set(keyText(payment), payment.number);
     return payment;
@@ -109,9 +118,9 @@ class Batch {
     return true;
   }
 
-  saveAll(): void {
+  async saveAll(): Promise<void> {
     for (const number of this.#numbers.values())
-      this.#tables.insertWhole(present(this.#byNumber.get(number), "a payment of this batch"));
+      await this.#tables.insertWhole(this.within, present(this.#byNumber.get(number), "a payment of this batch"));
     this.#byNumber.clear();
     this.#numbers.clear();
   }

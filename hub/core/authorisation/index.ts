@@ -1,8 +1,10 @@
 /** Authorisation as the rest of the hub sees it. */
+
+export { type Answer, STALE_ANSWER } from "./answers.ts";
 export type { EntryOutcome } from "./entries.ts";
 export type { CardRange } from "./issuing.ts";
 export type { AdvicePayer, Means, MeansAdvice, MeansOutcome, MeansRequest, Payer } from "./means.ts";
-export { type Answer, type Presented, STALE_ANSWER } from "./request.ts";
+export type { Presented } from "./request.ts";
 export { registerAuthorisationRoutes } from "./routes.ts";
 export { authorisationMigrations } from "./schema.ts";
 export { type Authorisation, createAuthorisation } from "./service.ts";

@@ -4,8 +4,9 @@
  */
 import type { AuthorisationRequest } from "../../../wire/authorisation.ts";
 import type { EntryOf } from "../../../wire/journal-entry.ts";
+import type { Within } from "../../store/store.ts";
+import type { Answer } from "./answers.ts";
 import type { EntryOutcome } from "./entries.ts";
-import type { Answer } from "./request.ts";
 import type { PaymentKey } from "./store.ts";
 
 /** Whose account pays. */
@@ -46,14 +47,26 @@ export interface Means {
    * Finds who pays an online request, and reserves what may serve only once. Undefined: the request is not this feature's.
    * Not asked again for a repeat, which gets its first answer.
    */
-  resolveRequest?(input: MeansRequest): { readonly payer: Payer } | { readonly refusal: Answer } | undefined;
+  resolveRequest?(
+    within: Within,
+    input: MeansRequest,
+  ): Promise<{ readonly payer: Payer } | { readonly refusal: Answer } | undefined>;
   /** What became of a payment that this feature resolved; tolerates being told twice, and of payments it does not know. */
-  settle?(key: PaymentKey, outcome: MeansOutcome): void;
+  settle?(within: Within, key: PaymentKey, outcome: MeansOutcome): Promise<void>;
   /** Finds who pays an approval made with no hub in reach. Undefined: the advice is not this feature's. */
-  resolveAdvice?(input: MeansAdvice): { readonly payer: AdvicePayer } | { readonly outcome: EntryOutcome } | undefined;
+  resolveAdvice?(
+    within: Within,
+    input: MeansAdvice,
+  ): Promise<{ readonly payer: AdvicePayer } | { readonly outcome: EntryOutcome } | undefined>;
+}
+
+export interface Settling {
+  readonly means: readonly Means[];
+  readonly key: PaymentKey;
+  readonly outcome: MeansOutcome;
 }
 
 /** Tells every feature: only the one that resolved the payment knows it. */
-export function settleMeans(means: readonly Means[], key: PaymentKey, outcome: MeansOutcome): void {
-  for (const one of means) one.settle?.(key, outcome);
+export async function settleMeans(within: Within, { means, key, outcome }: Settling): Promise<void> {
+  for (const one of means) await one.settle?.(within, key, outcome);
 }

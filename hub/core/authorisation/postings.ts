@@ -4,6 +4,7 @@
  */
 import { assert } from "../../../base/assert.ts";
 import type { Currency } from "../../../base/money.ts";
+import type { Reading, Within } from "../../store/store.ts";
 import type { Ledger, NewAccount, NewTransfer, TransferStatus } from "../ledger/index.ts";
 import type { Operation, PaymentKey } from "./store.ts";
 
@@ -59,11 +60,11 @@ const TRANSFERS_OF_PAYMENT_MAX = 200;
 export function createPostings(ledger: Ledger) {
   return {
     ...standingAccounts(ledger),
-    hold: (hold: Hold) => createHold(ledger, hold),
+    hold: (within: Within, hold: Hold) => createHold({ ledger, within }, hold),
 
     /** Makes a hold final: all of it, or `minor` of it while the rest goes free. False when the hold has expired. */
-    post({ key, attempt, operation, minor }: PostedHold): boolean {
-      const [status] = ledger.createTransfers([
+    async post(within: Within, { key, attempt, operation, minor }: PostedHold): Promise<boolean> {
+      const [status] = await ledger.createTransfers(within, [
         {
           id: `${prefixOf(key)}post/${attempt}`,
           kind: "post-pending",
@@ -78,8 +79,8 @@ export function createPostings(ledger: Ledger) {
     },
 
     /** Gives a hold back; one that has expired is back already. */
-    release(key: PaymentKey, attempt: number, code: ReleaseCode): void {
-      const [status] = ledger.createTransfers([
+    async release(within: Within, { key, attempt, code }: Released): Promise<void> {
+      const [status] = await ledger.createTransfers(within, [
         {
           id: `${prefixOf(key)}void/${attempt}`,
           kind: "void-pending",
@@ -90,66 +91,90 @@ export function createPostings(ledger: Ledger) {
       assert(status === "created" || status === "pending-transfer-expired", `a hold cannot be voided: ${status}`);
     },
 
-    honour: (advice: Honoured) => honour(ledger, advice),
+    honour: (within: Within, advice: Honoured) => honour({ ledger, within }, advice),
 
     /** A refund whose hold is gone, posted at once. */
-    refundDirectly({ key, debitAccount, creditAccount, minor }: DirectRefund): void {
+    async refundDirectly(within: Within, { key, debitAccount, creditAccount, minor }: DirectRefund): Promise<void> {
       const id = `${prefixOf(key)}advice/0`;
       const code = TRANSFER_CODES.refund;
-      mustCreate(ledger, [{ id, kind: "single", debitAccount, creditAccount, amount: minor, code }]);
+      await mustCreate({ ledger, within }, [{ id, kind: "single", debitAccount, creditAccount, amount: minor, code }]);
     },
 
     /** The part of a refund that makes good what an exposure account bore of the original. */
-    refundExposure({ key, debitAccount, creditAccount, minor }: DirectRefund): void {
+    async refundExposure(within: Within, { key, debitAccount, creditAccount, minor }: DirectRefund): Promise<void> {
       const id = `${prefixOf(key)}exposure/0`;
       const code = TRANSFER_CODES.refund;
-      mustCreate(ledger, [{ id, kind: "single", debitAccount, creditAccount, amount: minor, code }]);
+      await mustCreate({ ledger, within }, [{ id, kind: "single", debitAccount, creditAccount, amount: minor, code }]);
     },
 
     /** Money into a new customer's account, from equity. */
-    fund(account: { readonly id: string; readonly currency: Currency }, minor: bigint): void {
-      const debitAccount = ensureAccount(ledger, {
-        id: `equity:${account.currency}`,
-        currency: account.currency,
-        code: ACCOUNT_CODES.equity,
-      });
+    async fund(
+      within: Within,
+      account: { readonly id: string; readonly currency: Currency },
+      minor: bigint,
+    ): Promise<void> {
+      const debitAccount = await ensureAccount(
+        { ledger, within },
+        {
+          id: `equity:${account.currency}`,
+          currency: account.currency,
+          code: ACCOUNT_CODES.equity,
+        },
+      );
       const id = `funding/${account.id}/0`;
       const code = TRANSFER_CODES.funding;
-      mustCreate(ledger, [{ id, kind: "single", debitAccount, creditAccount: account.id, amount: minor, code }]);
+      await mustCreate({ ledger, within }, [
+        { id, kind: "single", debitAccount, creditAccount: account.id, amount: minor, code },
+      ]);
     },
 
-    transfersOf: (key: PaymentKey) => ledger.transfersUnder(prefixOf(key), TRANSFERS_OF_PAYMENT_MAX),
+    transfersOf: (reading: Reading, key: PaymentKey) =>
+      ledger.transfersUnder(reading, prefixOf(key), TRANSFERS_OF_PAYMENT_MAX),
   };
 }
 
+interface Released {
+  readonly key: PaymentKey;
+  readonly attempt: number;
+  readonly code: ReleaseCode;
+}
 type PostedHold = Pick<Hold, "key" | "attempt" | "operation"> & { readonly minor?: bigint };
 type DirectRefund = Omit<Hold, "attempt" | "operation" | "timeoutMs">;
 
-function mustCreate(ledger: Ledger, transfers: readonly NewTransfer[]): void {
-  for (const status of ledger.createTransfers(transfers)) {
+interface Books {
+  readonly ledger: Ledger;
+  readonly within: Within;
+}
+
+async function mustCreate({ ledger, within }: Books, transfers: readonly NewTransfer[]): Promise<void> {
+  for (const status of await ledger.createTransfers(within, transfers)) {
     assert(status === "created", `a transfer that must succeed is ${status}`);
   }
 }
 
 type StandingAccount = Pick<NewAccount, "id" | "currency" | "code">;
-function ensureAccount(ledger: Ledger, account: StandingAccount): string {
-  const [status] = ledger.createAccounts([{ ...account, limit: "none" }]);
+async function ensureAccount({ ledger, within }: Books, account: StandingAccount): Promise<string> {
+  const [status] = await ledger.createAccounts(within, [{ ...account, limit: "none" }]);
   assert(status === "created" || status === "exists", `account ${account.id} is ${status}`);
   return account.id;
 }
 
 /** Accounts that come into being when first needed. */
 const standingAccounts = (ledger: Ledger) => ({
-  merchantAccount: (merchantId: string, currency: Currency) =>
-    ensureAccount(ledger, { id: `merchant:${merchantId}:${currency}`, currency, code: ACCOUNT_CODES.merchant }),
-  exposureAccount: (party: string, currency: Currency) => exposureAccount(ledger, party, currency),
+  merchantAccount: (within: Within, merchantId: string, currency: Currency) =>
+    ensureAccount(
+      { ledger, within },
+      { id: `merchant:${merchantId}:${currency}`, currency, code: ACCOUNT_CODES.merchant },
+    ),
+  exposureAccount: (within: Within, party: string, currency: Currency) =>
+    exposureAccount({ ledger, within }, party, currency),
 });
 
-const exposureAccount = (ledger: Ledger, party: string, currency: Currency): string =>
-  ensureAccount(ledger, { id: `exposure:${party}:${currency}`, currency, code: ACCOUNT_CODES.exposure });
+const exposureAccount = (books: Books, party: string, currency: Currency): Promise<string> =>
+  ensureAccount(books, { id: `exposure:${party}:${currency}`, currency, code: ACCOUNT_CODES.exposure });
 
-function createHold(ledger: Ledger, hold: Hold): TransferStatus {
-  const [status] = ledger.createTransfers([
+async function createHold({ ledger, within }: Books, hold: Hold): Promise<TransferStatus> {
+  const [status] = await ledger.createTransfers(within, [
     {
       id: holdId(hold.key, hold.attempt),
       kind: "pending",
@@ -168,9 +193,10 @@ function createHold(ledger: Ledger, hold: Hold): TransferStatus {
  * Posts an approval that no hold covers (RM16): what the customer's account has by a balancing debit, linked with the
  * remainder from the party's exposure account. Returns the remainder.
  */
-function honour(ledger: Ledger, advice: Honoured): bigint {
+async function honour(books: Books, advice: Honoured): Promise<bigint> {
+  const { ledger, within } = books;
   const { customer, minor } = advice;
-  const spendable = customer === undefined ? 0n : (ledger.available(customer) ?? minor);
+  const spendable = customer === undefined ? 0n : ((await ledger.available(within, customer)) ?? minor);
   const fromCustomer = spendable < minor ? spendable : minor;
   const remainder = minor - fromCustomer;
   const prefix = prefixOf(advice.key);
@@ -191,12 +217,12 @@ function honour(ledger: Ledger, advice: Honoured): bigint {
     transfers.push({
       id: `${prefix}exposure/0`,
       kind: "single",
-      debitAccount: exposureAccount(ledger, advice.party, advice.currency),
+      debitAccount: await exposureAccount(books, advice.party, advice.currency),
       creditAccount: advice.merchant,
       amount: remainder,
       code: TRANSFER_CODES.exposure,
     });
   }
-  mustCreate(ledger, transfers);
+  await mustCreate(books, transfers);
   return remainder;
 }

@@ -1,12 +1,9 @@
 /** Decides online requests: one attempt of one payment each, with the first answer again for every repeat (RM1, RM4). */
 import type { RandomBytes } from "../../../base/ids.ts";
-import {
-  type AuthorisationRequest,
-  type AuthorisationResponse,
-  type PreAuthorisedCode,
-  RESPONSE_CODES,
-} from "../../../wire/authorisation.ts";
-import { fromWireMoney, type ReasonCode } from "../../../wire/common.ts";
+import { type AuthorisationRequest, type PreAuthorisedCode, RESPONSE_CODES } from "../../../wire/authorisation.ts";
+import { fromWireMoney } from "../../../wire/common.ts";
+import type { Reading, Within } from "../../store/store.ts";
+import { type Answer, conflict, decline, refuseState, STALE_ANSWER } from "./answers.ts";
 import { type CountCryptogram, checkClaim, type IssuedCard, issuerAuthenticationData } from "./issuing.ts";
 import { type Means, type Payer, settleMeans } from "./means.ts";
 import type { Postings } from "./postings.ts";
@@ -24,10 +21,6 @@ export interface PresentedCard {
 /** `unreadable`: sealed for another terminal or payment, or damaged. `no-key`: sealed to a key that this hub has not. */
 export type Presented = PresentedCard | "unreadable" | "no-key" | undefined;
 
-export type Answer = Pick<
-  AuthorisationResponse,
-  "outcome" | "responseCode" | "reason" | "detail" | "approvalCode" | "maskedAccount" | "issuerAuthenticationData"
->;
 /** `fresh`: decided now, so that it may still be taken back; else nothing was done. */
 export interface Decided {
   readonly answer: Answer;
@@ -35,6 +28,7 @@ export interface Decided {
 }
 
 export interface RequestParts {
+  readonly within: Within;
   readonly store: AuthorisationStore;
   readonly postings: Postings;
   readonly random: RandomBytes;
@@ -43,7 +37,7 @@ export interface RequestParts {
   readonly countCryptogram: CountCryptogram;
   readonly means: () => readonly Means[];
   /** Whether a card, by its token here, a paying device or an account is on the deny list; nothing is when not said. */
-  readonly denies?: (kind: "card" | "device" | "account", name: string) => boolean;
+  readonly denies?: (reading: Reading, kind: "card" | "device" | "account", name: string) => Promise<boolean>;
   /** Keyed, so that a stored request tells nothing of the code that it brought. */
   codeHash(code: PreAuthorisedCode): string;
 }
@@ -64,49 +58,33 @@ export interface OnlineInput extends AttemptInput {
   readonly receivedAt: number;
 }
 
-export const STALE_ANSWER: Answer = {
-  outcome: "stale",
-  responseCode: RESPONSE_CODES.systemMalfunction,
-  reason: "E_STALE",
-};
-
-export const decline = (responseCode: string, reason: ReasonCode, detail: string): Answer => ({
-  outcome: "declined",
-  responseCode,
-  reason,
-  detail,
-});
-const refuseState = (detail: string): Answer => decline(RESPONSE_CODES.doNotHonour, "E_STATE", detail);
-const conflict = (field: string): Answer =>
-  decline(RESPONSE_CODES.duplicate, "E_CONFLICT", `${field} differs from what came under this id before`);
-
-export function decideRequest(parts: RequestParts, input: OnlineInput): Decided {
-  const repeated = repeatOf(parts, input);
+export async function decideRequest(parts: RequestParts, input: OnlineInput): Promise<Decided> {
+  const repeated = await repeatOf(parts, input);
   if (repeated) return { answer: repeated, fresh: false };
   const answerBy = Date.parse(input.request.answerBy);
   if (input.receivedAt > answerBy || input.now > answerBy) return { answer: STALE_ANSWER, fresh: false };
-  return { answer: decideNew(parts, input), fresh: true };
+  return { answer: await decideNew(parts, input), fresh: true };
 }
 
 /** For a request that nobody waits for: it cannot come too late. */
-export const decideLate = (parts: RequestParts, input: AttemptInput): Answer =>
-  repeatOf(parts, input) ?? decideNew(parts, input);
+export const decideLate = async (parts: RequestParts, input: AttemptInput): Promise<Answer> =>
+  (await repeatOf(parts, input)) ?? (await decideNew(parts, input));
 
 /** The answer to an attempt that came before. */
-function repeatOf(parts: RequestParts, input: AttemptInput): Answer | undefined {
-  const { store } = parts;
-  const known = store.payment(input.key);
-  const attempts = known ? store.attempts(known.number) : [];
+async function repeatOf(parts: RequestParts, input: AttemptInput): Promise<Answer | undefined> {
+  const { store, within } = parts;
+  const known = await store.payment(within, input.key);
+  const attempts = known ? await store.attempts(within, known.number) : [];
   const repeated = attempts.find((attempt) => attempt.attempt === input.request.attempt);
   return repeated && answerRepeat(repeated, contentOf(parts, input));
 }
 
-function decideNew(parts: RequestParts, input: AttemptInput): Answer {
-  const { store } = parts;
-  const payment = store.payment(input.key) ?? store.insertPayment(input.key, input.now);
-  const attempts = store.attempts(payment.number);
-  const answer = refuseForPayment(payment, attempts, input) ?? decideFresh(parts, input, { payment, attempts });
-  store.insertAttempt(payment.number, {
+async function decideNew(parts: RequestParts, input: AttemptInput): Promise<Answer> {
+  const { store, within } = parts;
+  const payment = (await store.payment(within, input.key)) ?? (await store.insertPayment(within, input.key, input.now));
+  const attempts = await store.attempts(within, payment.number);
+  const answer = refuseForPayment(payment, attempts, input) ?? (await decideFresh(parts, input, { payment, attempts }));
+  await store.insertAttempt(within, payment.number, {
     attempt: input.request.attempt,
     state: answer.outcome === "approved" ? "approved" : "declined",
     content: JSON.stringify(contentOf(parts, input)),
@@ -175,46 +153,50 @@ interface Known {
   readonly attempts: readonly AttemptRecord[];
 }
 
-function decideFresh(parts: RequestParts, input: AttemptInput, known: Known): Answer {
-  const { store, postings } = parts;
+async function decideFresh(parts: RequestParts, input: AttemptInput, known: Known): Promise<Answer> {
+  const { store, postings, within } = parts;
   // The terminal has moved on to a newer attempt: the older hold would count the same sale twice against the account.
   for (const older of known.attempts.filter((attempt) => attempt.state === "approved")) {
-    postings.release(input.key, older.attempt, "superseded");
-    store.moveAttempt(known.payment.number, older.attempt, "superseded");
-    settleMeans(parts.means(), input.key, "released");
+    await postings.release(within, { key: input.key, attempt: older.attempt, code: "superseded" });
+    await store.moveAttempt(within, known.payment.number, older.attempt, "superseded");
+    await settleMeans(within, { means: parts.means(), key: input.key, outcome: "released" });
   }
   const amount = fromWireMoney(input.request.amount);
   const content: PaymentContent = { operation: input.request.kind, currency: amount.currency, minor: amount.minor };
   if (amount.minor === 0n) return decline(RESPONSE_CODES.invalidAmount, "E_FORMAT", "the amount is zero");
   if (input.refusal) {
-    store.setContent(known.payment.number, content);
+    await store.setContent(within, known.payment.number, content);
     return input.refusal;
   }
   return input.request.kind === "purchase"
-    ? purchase(parts, input, { ...known, content })
-    : refund(parts, input, { ...known, content });
+    ? await purchase(parts, input, { ...known, content })
+    : await refund(parts, input, { ...known, content });
 }
 
 type Deciding = Known & { readonly content: PaymentContent };
 
-function purchase(parts: RequestParts, input: AttemptInput, { payment, content }: Deciding): Answer {
+async function purchase(parts: RequestParts, input: AttemptInput, { payment, content }: Deciding): Promise<Answer> {
   const { card } = input;
-  parts.store.setContent(payment.number, content);
-  if (input.request.code !== undefined) return purchaseByCode(parts, input, { payment, content });
+  await parts.store.setContent(parts.within, payment.number, content);
+  if (input.request.code !== undefined) return await purchaseByCode(parts, input, { payment, content });
   if (card === undefined) return decline(RESPONSE_CODES.formatError, "E_FORMAT", "card: a purchase needs card data");
   if (typeof card === "string")
     return decline(RESPONSE_CODES.formatError, "E_FORMAT", "card: sealed to another key, terminal or payment");
-  if (!card.issued) return purchaseWith(parts, input, { payment, content, card });
-  const checked = checkOnline(parts, input, { payment, card: { ...card, issued: card.issued } });
+  if (!card.issued) return await purchaseWith(parts, input, { payment, content, card });
+  const checked = await checkOnline(parts, input, { payment, card: { ...card, issued: card.issued } });
   if ("refusal" in checked) return checked.refusal;
-  const answer = purchaseWith(parts, input, { payment, content, card });
+  const answer = await purchaseWith(parts, input, { payment, content, card });
   return { ...answer, issuerAuthenticationData: checked.authenticate(answer.responseCode) };
 }
 
 type PaidByMeans = Pick<Deciding, "payment" | "content">;
 
 /** What a code stands for the features know; whoever knows it has reserved it by the time he answers (RM10). */
-function purchaseByCode(parts: RequestParts, input: AttemptInput, { payment, content }: PaidByMeans): Answer {
+async function purchaseByCode(
+  parts: RequestParts,
+  input: AttemptInput,
+  { payment, content }: PaidByMeans,
+): Promise<Answer> {
   const { key, request, card, now } = input;
   if (card !== undefined)
     return decline(
@@ -223,29 +205,33 @@ function purchaseByCode(parts: RequestParts, input: AttemptInput, { payment, con
       "code: a purchase is paid by a card or by a code, not by both",
     );
   for (const means of parts.means()) {
-    const resolved = means.resolveRequest?.({ key, request, now });
+    const resolved = await means.resolveRequest?.(parts.within, { key, request, now });
     if (!resolved) continue;
-    return "refusal" in resolved ? resolved.refusal : holdOf(parts, input, { payment, content, ...resolved });
+    return "refusal" in resolved ? resolved.refusal : await holdOf(parts, input, { payment, content, ...resolved });
   }
   return decline(RESPONSE_CODES.formatError, "E_FORMAT", "code: this hub takes no codes");
 }
 
-function holdOf(
+async function holdOf(
   parts: RequestParts,
   input: AttemptInput,
   { payment, content, payer }: PaidByMeans & { readonly payer: Payer },
-): Answer {
+): Promise<Answer> {
   const { accountId, deviceId, maskedAccount } = payer;
-  parts.store.setContent(payment.number, { ...content, accountId });
-  const answer = parts.denies?.("device", deviceId)
+  await parts.store.setContent(parts.within, payment.number, { ...content, accountId });
+  const answer = (await parts.denies?.(parts.within, "device", deviceId))
     ? decline(RESPONSE_CODES.doNotHonour, "E_DENIED", "this phone is on the deny list")
-    : hold(parts, input, {
+    : await hold(parts, input, {
         debitAccount: accountId,
-        creditAccount: parts.postings.merchantAccount(parts.merchantId, content.currency),
+        creditAccount: await parts.postings.merchantAccount(parts.within, parts.merchantId, content.currency),
         content,
       });
   const approved = answer.outcome === "approved";
-  settleMeans(parts.means(), input.key, approved ? "approved" : "declined");
+  await settleMeans(parts.within, {
+    means: parts.means(),
+    key: input.key,
+    outcome: approved ? "approved" : "declined",
+  });
   if (approved) return { ...answer, maskedAccount };
   // The account's keeper says no. That a code's own bound was passed is `E_LIMIT`, so this must not be.
   return answer.reason === "E_LIMIT" ? { ...answer, reason: "E_DENIED" } : answer;
@@ -262,28 +248,35 @@ type OnlineCheck = { readonly refusal: Answer } | { readonly authenticate: (resp
  * A wrong cryptogram is declined with 05, the code that ISO 8583 itself has for it: 82, which card schemes use, lies in the
  * standard's private range.
  */
-function checkOnline(
-  { store, countCryptogram }: RequestParts,
+async function checkOnline(
+  { store, countCryptogram, within }: RequestParts,
   { request }: AttemptInput,
   { payment, card }: Claiming,
-): OnlineCheck {
+): Promise<OnlineCheck> {
   const { issued, token } = card;
   const checked = checkClaim({ card: issued, type: "ARQC", amount: request.amount, iccData: request.iccData });
   if (!checked.ok) {
     const { why, detail } = checked.error;
     countCryptogram("ARQC", why);
     if (why === "incomplete") return { refusal: decline(RESPONSE_CODES.formatError, "E_FORMAT", detail) };
-    store.setCryptogram(payment.number, "failed");
+    await store.setCryptogram(within, payment.number, "failed");
     return { refusal: decline(RESPONSE_CODES.doNotHonour, "E_DENIED", detail) };
   }
   const { sequenceNumber } = issued;
-  if (!store.useCounter({ token, sequenceNumber, counter: checked.value.atc, paymentNumber: payment.number })) {
+  if (
+    !(await store.useCounter(within, {
+      token,
+      sequenceNumber,
+      counter: checked.value.atc,
+      paymentNumber: payment.number,
+    }))
+  ) {
     countCryptogram("ARQC", "replayed");
     const detail = "the card's transaction counter was used by another payment before";
     return { refusal: decline(RESPONSE_CODES.doNotHonour, "E_DENIED", detail) };
   }
   countCryptogram("ARQC", "held");
-  store.setCryptogram(payment.number, "held");
+  await store.setCryptogram(within, payment.number, "held");
   return { authenticate: (responseCode) => issuerAuthenticationData(issued, checked.value, responseCode) };
 }
 
@@ -293,52 +286,63 @@ interface PurchaseCard {
   readonly card: PresentedCard;
 }
 
-function purchaseWith(parts: RequestParts, input: AttemptInput, { payment, content, card }: PurchaseCard): Answer {
-  const { store, postings } = parts;
-  const record = store.card(card.token);
+async function purchaseWith(
+  parts: RequestParts,
+  input: AttemptInput,
+  { payment, content, card }: PurchaseCard,
+): Promise<Answer> {
+  const { store, postings, within } = parts;
+  const record = await store.card(within, card.token);
   if (!record) return decline(RESPONSE_CODES.invalidCard, "E_UNKNOWN", "no account has this card");
-  store.setContent(payment.number, { ...content, accountId: record.accountId });
-  if (parts.denies?.("card", card.token))
+  await store.setContent(within, payment.number, { ...content, accountId: record.accountId });
+  if (await parts.denies?.(within, "card", card.token))
     return decline(RESPONSE_CODES.doNotHonour, "E_DENIED", "this card is on the deny list");
   if (hasExpired(card.expiry, input.now) || hasExpired(record.expiry, input.now))
     return decline(RESPONSE_CODES.expiredCard, "E_EXPIRED", "the card has expired");
-  return hold(parts, input, {
+  return await hold(parts, input, {
     debitAccount: record.accountId,
-    creditAccount: postings.merchantAccount(parts.merchantId, content.currency),
+    creditAccount: await postings.merchantAccount(within, parts.merchantId, content.currency),
     content,
   });
 }
 
-function refund(parts: RequestParts, input: AttemptInput, { payment, content }: Deciding): Answer {
-  const { store, postings } = parts;
-  const original = findOriginal(store, input);
+async function refund(parts: RequestParts, input: AttemptInput, { payment, content }: Deciding): Promise<Answer> {
+  const { store, postings, within } = parts;
+  const original = await findOriginal(parts, input);
   if (original?.content?.operation !== "purchase" || original.state !== "confirmed") {
-    store.setContent(payment.number, content);
+    await store.setContent(within, payment.number, content);
     return decline(RESPONSE_CODES.originalNotFound, "E_UNKNOWN", "no confirmed purchase has this original id");
   }
   const creditAccount =
     original.content.accountId ??
-    postings.exposureAccount(original.exposureParty ?? parts.merchantId, original.content.currency);
-  store.setContent(payment.number, { ...content, accountId: creditAccount, originalNumber: original.number });
+    (await postings.exposureAccount(within, original.exposureParty ?? parts.merchantId, original.content.currency));
+  await store.setContent(within, payment.number, {
+    ...content,
+    accountId: creditAccount,
+    originalNumber: original.number,
+  });
   if (original.content.currency !== content.currency)
     return decline(RESPONSE_CODES.invalidAmount, "E_CONFLICT", "amount.currency differs from the original");
-  const left = original.content.minor - store.refundedMinor(original.number, payment.number);
+  const left = original.content.minor - (await store.refundedMinor(within, original.number, payment.number));
   if (content.minor > left)
     return decline(RESPONSE_CODES.exceedsLimit, "E_LIMIT", `of the original ${left} minor units are left to refund`);
-  return hold(parts, input, {
-    debitAccount: postings.merchantAccount(parts.merchantId, content.currency),
+  return await hold(parts, input, {
+    debitAccount: await postings.merchantAccount(within, parts.merchantId, content.currency),
     creditAccount,
     content,
   });
 }
 
 /** The terminal's own payment; else the one of another terminal, if the id alone names one. */
-function findOriginal(store: AuthorisationStore, { key, request }: AttemptInput): PaymentRecord | undefined {
+async function findOriginal(
+  { store, within }: RequestParts,
+  { key, request }: AttemptInput,
+): Promise<PaymentRecord | undefined> {
   const { originalPaymentId } = request;
   if (originalPaymentId === undefined) return undefined;
-  const own = store.payment({ terminalId: key.terminalId, paymentId: originalPaymentId });
+  const own = await store.payment(within, { terminalId: key.terminalId, paymentId: originalPaymentId });
   if (own) return own;
-  const [only, second] = store.paymentsById(originalPaymentId);
+  const [only, second] = await store.paymentsById(within, originalPaymentId);
   return second === undefined ? only : undefined;
 }
 
@@ -348,10 +352,14 @@ interface HoldInput {
   readonly content: PaymentContent;
 }
 
-function hold(parts: RequestParts, input: AttemptInput, { debitAccount, creditAccount, content }: HoldInput): Answer {
-  if (content.operation === "purchase" && parts.denies?.("account", debitAccount))
+async function hold(
+  parts: RequestParts,
+  input: AttemptInput,
+  { debitAccount, creditAccount, content }: HoldInput,
+): Promise<Answer> {
+  if (content.operation === "purchase" && (await parts.denies?.(parts.within, "account", debitAccount)))
     return decline(RESPONSE_CODES.doNotHonour, "E_DENIED", "this account is on the deny list");
-  const status = parts.postings.hold({
+  const status = await parts.postings.hold(parts.within, {
     key: input.key,
     attempt: input.request.attempt,
     operation: content.operation,

@@ -3,6 +3,7 @@ import type { FastifyInstance } from "fastify";
 import { z } from "zod";
 import { AMOUNT_MINOR_MAX, currencyOf, isCurrency } from "../../../base/money.ts";
 import { HttpRefusal, isoTime, jsonSchema, LimitSchema, parseInput } from "../../http.ts";
+import type { HubStore } from "../../store/store.ts";
 import type { Transfer } from "../ledger/index.ts";
 import type { AccountView, Authorisation } from "./service.ts";
 import type { TransactionView } from "./view.ts";
@@ -86,7 +87,15 @@ const NewAccountBody = z.strictObject({
   name: z.string().max(64).optional(),
 });
 
-export function registerAuthorisationRoutes(app: FastifyInstance, authorisation: Authorisation): void {
+export interface AuthorisationRouteParts {
+  readonly store: HubStore;
+  readonly authorisation: Authorisation;
+}
+
+export function registerAuthorisationRoutes(
+  app: FastifyInstance,
+  { store, authorisation }: AuthorisationRouteParts,
+): void {
   const security = [{ operator: [] }];
   app.get(
     "/v1/transactions",
@@ -98,16 +107,17 @@ export function registerAuthorisationRoutes(app: FastifyInstance, authorisation:
         security,
       },
     },
-    (request) => {
+    async (request) => {
       const query = parseInput(TransactionQuery, request.query);
-      const found = authorisation.transactions({
+      const filter = {
         terminalId: query.terminalId,
         paymentId: query.paymentId,
         from: query.from === undefined ? undefined : Date.parse(query.from),
         to: query.to === undefined ? undefined : Date.parse(query.to),
         afterNumber: Number(query.cursor ?? 0),
         limit: query.limit,
-      });
+      };
+      const found = await store.read((reading) => authorisation.transactions(reading, filter));
       const last = found.length === query.limit ? found.at(-1) : undefined;
       return { transactions: found.map(showTransaction), ...(last ? { cursor: String(last.payment.number) } : {}) };
     },
@@ -122,9 +132,10 @@ export function registerAuthorisationRoutes(app: FastifyInstance, authorisation:
         security,
       },
     },
-    (request) => {
+    async (request) => {
       const query = parseInput(AccountQuery, request.query);
-      const accounts = authorisation.accounts({ after: query.cursor ?? "", limit: query.limit });
+      const page = { after: query.cursor ?? "", limit: query.limit };
+      const accounts = await store.read((reading) => authorisation.accounts(reading, page));
       const last = accounts.length === query.limit ? accounts.at(-1) : undefined;
       return { accounts: accounts.map(showAccount), ...(last ? { cursor: last.id } : {}) };
     },
@@ -139,10 +150,11 @@ export function registerAuthorisationRoutes(app: FastifyInstance, authorisation:
         security,
       },
     },
-    (request, reply) => {
+    async (request, reply) => {
       const { pan, expiry, balance, name } = parseInput(NewAccountBody, request.body);
       const money = { minor: BigInt(balance.minor), currency: currencyOf(balance.currency) };
-      const opened = authorisation.openAccount({ pan, expiry, balance: money, name });
+      const customer = { pan, expiry, balance: money, name };
+      const opened = await store.transaction((within) => authorisation.openAccount(within, customer));
       if (!opened.ok) throw new HttpRefusal(409, "E_CONFLICT", "pan: this card has an account already", "pan");
       void reply.code(201);
       return showAccount(opened.value);

@@ -6,10 +6,10 @@ import type { Clock } from "../../../base/clock.ts";
 import type { PaymentId, RandomBytes, TerminalId } from "../../../base/ids.ts";
 import type { Money } from "../../../base/money.ts";
 import { fail, ok, type Result } from "../../../base/result.ts";
-import { type Sqlite, transaction } from "../../../base/sqlite.ts";
 import type { PreAuthorisedCode } from "../../../wire/authorisation.ts";
 import type { CardData } from "../../../wire/card-data.ts";
 import type { EntryOf } from "../../../wire/journal-entry.ts";
+import type { Reading, Within } from "../../store/store.ts";
 import type { Account, Ledger } from "../ledger/index.ts";
 import {
   type AdviceInput,
@@ -22,13 +22,12 @@ import {
 } from "./entries.ts";
 import { type CardRange, type CountCryptogram, type IssuedCard, issuedCard } from "./issuing.ts";
 import { type Means, settleMeans } from "./means.ts";
-import { ACCOUNT_CODES, createPostings, readHoldId } from "./postings.ts";
+import { ACCOUNT_CODES, createPostings, type Postings, readHoldId } from "./postings.ts";
 import { type Decided, decideRequest, type OnlineInput } from "./request.ts";
-import { createAuthorisationStore, type PaymentFilter, type PaymentKey } from "./store.ts";
+import { type AuthorisationStore, createAuthorisationStore, type PaymentFilter, type PaymentKey } from "./store.ts";
 import { type TransactionView, viewPayment } from "./view.ts";
 
 export interface AuthorisationOptions {
-  readonly database: Sqlite;
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly ledger: Ledger;
@@ -65,23 +64,23 @@ export interface Authorisation {
   tokenOf(pan: string): string;
   /** Undefined for a card of another issuer. */
   issued(card: CardData): IssuedCard | undefined;
-  request(input: OnlineInput): Decided;
-  advice(input: AdviceInput): EntryOutcome;
-  reversal(input: EntryInput<EntryOf<"reversal">>): EntryOutcome;
-  void(input: EntryInput<EntryOf<"void">>): EntryOutcome;
+  request(within: Within, input: OnlineInput): Promise<Decided>;
+  advice(within: Within, input: AdviceInput): Promise<EntryOutcome>;
+  reversal(within: Within, input: EntryInput<EntryOf<"reversal">>): Promise<EntryOutcome>;
+  void(within: Within, input: EntryInput<EntryOf<"void">>): Promise<EntryOutcome>;
   /** For work on many entries at once, within one transaction: what it changes is written together at its end. */
-  batched<T>(work: () => T): T;
+  batched<T>(within: Within, work: () => Promise<T>): Promise<T>;
   /** Returns holds that were never confirmed; how many it was. */
-  expireHolds(limit: number): number;
+  expireHolds(within: Within, limit: number): Promise<number>;
   /** The number is kept as a token only. */
-  openAccount(customer: NewCustomer): Result<AccountView, "card-has-an-account">;
-  account(id: string): AccountView | undefined;
+  openAccount(within: Within, customer: NewCustomer): Promise<Result<AccountView, "card-has-an-account">>;
+  account(reading: Reading, id: string): Promise<AccountView | undefined>;
   /** Whether there is such an account, and a customer's. */
-  isCustomer(id: string): boolean;
-  accounts(page: { readonly after: string; readonly limit: number }): readonly AccountView[];
-  transactions(filter: PaymentFilter): readonly TransactionView[];
+  isCustomer(reading: Reading, id: string): Promise<boolean>;
+  accounts(reading: Reading, page: { readonly after: string; readonly limit: number }): Promise<readonly AccountView[]>;
+  transactions(reading: Reading, filter: PaymentFilter): Promise<readonly TransactionView[]>;
   /** What the ledger moved for a payment; undefined for one never heard of. */
-  posted(key: PaymentKey): Posted | undefined;
+  posted(reading: Reading, key: PaymentKey): Promise<Posted | undefined>;
 }
 
 export type Posted = Pick<TransactionView, "status" | "postedMinor" | "postings">;
@@ -89,76 +88,102 @@ export type Posted = Pick<TransactionView, "status" | "postedMinor" | "postings"
 const ACCOUNT_ID_BYTES = 8;
 
 export function createAuthorisation(options: AuthorisationOptions): Authorisation {
-  const { database, clock, ledger, random, issuing = [], countCryptogram = () => {}, means = () => [] } = options;
-  const store = createAuthorisationStore(database);
+  const { ledger, issuing = [], countCryptogram = () => {}, means = () => [] } = options;
+  const store = createAuthorisationStore();
   const postings = createPostings(ledger);
-  const codeHash = ({ userId, secureCode }: PreAuthorisedCode) =>
-    createHmac("sha256", tokenKey).update(`code/${userId}/${secureCode}`).digest("hex");
-  const parts: EntryParts = { ...options, store, postings, countCryptogram, means, codeHash };
   // As a key object: Node tries raw bytes as each kind of key first, at many times the cost of the token.
   const tokenKey = createSecretKey(options.tokenKey);
+  const codeHash = ({ userId, secureCode }: PreAuthorisedCode) =>
+    createHmac("sha256", tokenKey).update(`code/${userId}/${secureCode}`).digest("hex");
   const tokenOf = (pan: string) => createHmac("sha256", tokenKey).update(pan).digest("hex");
-  const accountView = (account: Account): AccountView => {
-    const card = store.cardOfAccount(account.id);
-    if (!card) return account;
-    return { ...account, cardExpiry: card.expiry, ...(card.name === undefined ? {} : { name: card.name }) };
-  };
+  const shared = { ...options, store, postings, countCryptogram, means, codeHash };
+  const partsOf = (within: Within): EntryParts => ({ ...shared, within });
 
   return {
     tokenOf,
     issued: (card) => issuedCard(issuing, card),
-    request: (input) => decideRequest(parts, input),
-    advice: (input) => applyAdvice(parts, input),
-    reversal: (input) => applyReversal(parts, input),
-    void: (input) => applyVoid(parts, input),
-    batched: (work) => ledger.batched(() => store.batched(work)),
-
-    expireHolds: (limit) =>
-      transaction(database, () => {
-        const expired = ledger.expireDue(limit);
-        for (const id of expired) {
-          const hold = readHoldId(id);
-          if (!hold) continue;
-          const key = { terminalId: hold.terminalId as TerminalId, paymentId: hold.paymentId as PaymentId };
-          const payment = store.payment(key);
-          if (!payment) continue;
-          store.moveAttempt(payment.number, hold.attempt, "expired");
-          settleMeans(means(), key, "released");
-        }
-        return expired.length;
-      }),
-
-    openAccount: (customer) =>
-      transaction(database, () => {
-        const token = tokenOf(customer.pan);
-        if (store.card(token)) return fail("card-has-an-account");
-        const { currency, minor } = customer.balance;
-        const id = `customer:${toHex(random(ACCOUNT_ID_BYTES))}`;
-        const [status] = ledger.createAccounts([
-          { id, currency, code: ACCOUNT_CODES.customer, limit: "debits-must-not-exceed-credits" },
-        ]);
-        assert(status === "created", `a new account is ${status}`);
-        const { expiry, name } = customer;
-        store.insertCard({ token, accountId: id, expiry, ...(name === undefined ? {} : { name }) }, clock.now());
-        if (minor > 0n) postings.fund({ id, currency }, minor);
-        const account = ledger.account(id);
-        assert(account !== undefined, "the account just made");
-        return ok(accountView(account));
-      }),
-
-    account: (id) => {
-      const account = ledger.account(id);
-      return account && accountView(account);
+    request: (within, input) => decideRequest(partsOf(within), input),
+    advice: (within, input) => applyAdvice(partsOf(within), input),
+    reversal: (within, input) => applyReversal(partsOf(within), input),
+    void: (within, input) => applyVoid(partsOf(within), input),
+    batched: (within, work) => ledger.batched(within, () => store.batched(within, work)),
+    expireHolds: (within, limit) => expireHolds(partsOf(within), ledger, limit),
+    ...accountsOf({ ...options, store, postings, tokenOf }),
+    async posted(reading, key) {
+      const payment = await store.payment(reading, key);
+      return payment && (await viewPayment(reading, { store, postings }, payment));
     },
-    isCustomer: (id) => ledger.account(id)?.code === ACCOUNT_CODES.customer,
-    accounts: (page) => ledger.accounts(page).map(accountView),
-    posted(key) {
-      const payment = store.payment(key);
-      return payment && viewPayment({ payment, store, transfers: postings.transfersOf(payment) });
+    async transactions(reading, filter) {
+      const views: TransactionView[] = [];
+      for (const payment of await store.payments(reading, filter))
+        views.push(await viewPayment(reading, { store, postings }, payment));
+      return views;
     },
-    transactions: (filter) =>
-      store
-        .payments(filter)
-        .map((payment) => viewPayment({ payment, store, transfers: postings.transfersOf(payment) })),
+  };
+}
+
+async function expireHolds({ within, store, means }: EntryParts, ledger: Ledger, limit: number): Promise<number> {
+  const expired = await ledger.expireDue(within, limit);
+  for (const id of expired) {
+    const hold = readHoldId(id);
+    if (!hold) continue;
+    const key = { terminalId: hold.terminalId as TerminalId, paymentId: hold.paymentId as PaymentId };
+    const payment = await store.payment(within, key);
+    if (!payment) continue;
+    await store.moveAttempt(within, payment.number, hold.attempt, "expired");
+    await settleMeans(within, { means: means(), key, outcome: "released" });
+  }
+  return expired.length;
+}
+
+interface AccountParts extends Pick<AuthorisationOptions, "clock" | "random" | "ledger"> {
+  readonly store: AuthorisationStore;
+  readonly postings: Postings;
+  tokenOf(pan: string): string;
+}
+
+/** Customers' accounts, each with the card that it belongs to. */
+function accountsOf({
+  clock,
+  random,
+  ledger,
+  store,
+  postings,
+  tokenOf,
+}: AccountParts): Pick<Authorisation, "openAccount" | "account" | "isCustomer" | "accounts"> {
+  async function viewOf(reading: Reading, account: Account): Promise<AccountView> {
+    const card = await store.cardOfAccount(reading, account.id);
+    if (!card) return account;
+    return { ...account, cardExpiry: card.expiry, ...(card.name === undefined ? {} : { name: card.name }) };
+  }
+  return {
+    async openAccount(within, { pan, expiry, name, balance: { currency, minor } }) {
+      const token = tokenOf(pan);
+      if (await store.card(within, token)) return fail("card-has-an-account");
+      const id = `customer:${toHex(random(ACCOUNT_ID_BYTES))}`;
+      const [status] = await ledger.createAccounts(within, [
+        { id, currency, code: ACCOUNT_CODES.customer, limit: "debits-must-not-exceed-credits" },
+      ]);
+      assert(status === "created", `a new account is ${status}`);
+      await store.insertCard(
+        within,
+        { token, accountId: id, expiry, ...(name === undefined ? {} : { name }) },
+        clock.now(),
+      );
+      if (minor > 0n) await postings.fund(within, { id, currency }, minor);
+      const account = await ledger.account(within, id);
+      assert(account !== undefined, "the account just made");
+      return ok(await viewOf(within, account));
+    },
+    async account(reading, id) {
+      const account = await ledger.account(reading, id);
+      return account && (await viewOf(reading, account));
+    },
+    isCustomer: async (reading, id) => (await ledger.account(reading, id))?.code === ACCOUNT_CODES.customer,
+    async accounts(reading, page) {
+      const views: AccountView[] = [];
+      for (const account of await ledger.accounts(reading, page)) views.push(await viewOf(reading, account));
+      return views;
+    },
   };
 }

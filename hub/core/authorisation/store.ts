@@ -2,7 +2,7 @@
 import { present } from "../../../base/assert.ts";
 import type { PaymentId, TerminalId } from "../../../base/ids.ts";
 import type { Currency } from "../../../base/money.ts";
-import type { Sqlite } from "../../../base/sqlite.ts";
+import { type Reading, sql, type Value, type Within, wideSql } from "../../store/store.ts";
 import { createFreshPayments, type FreshPayments, type PaymentTables } from "./fresh-payments.ts";
 
 export type Operation = "purchase" | "refund";
@@ -154,84 +154,90 @@ const toAttempt = (row: AttemptRow): AttemptRecord => ({
   at: row.at,
 });
 
-const FILTER = `(@terminalId IS NULL OR terminal_id = @terminalId) AND (@paymentId IS NULL OR payment_id = @paymentId)
-  AND (@from IS NULL OR created_at >= @from) AND (@to IS NULL OR created_at < @to)`;
+const FILTER = `(CAST(@terminalId AS TEXT) IS NULL OR terminal_id = @terminalId)
+  AND (CAST(@paymentId AS TEXT) IS NULL OR payment_id = @paymentId)
+  AND (CAST(@from AS BIGINT) IS NULL OR created_at >= @from) AND (CAST(@to AS BIGINT) IS NULL OR created_at < @to)`;
 
 export type AuthorisationStore = ReturnType<typeof createAuthorisationStore>;
 
-export function createAuthorisationStore(database: Sqlite) {
-  const tables = paymentSql(database);
-  const fresh = createFreshPayments(tables);
+export function createAuthorisationStore() {
+  const fresh = createFreshPayments(paymentTables);
   return {
     ...fresh,
-    ...listSql(database, fresh),
-    ...refundSql(database, fresh),
-    ...attemptSql(database, fresh),
-    ...cardSql(database),
-    ...counterSql(database, fresh),
+    ...listSql(fresh),
+    ...refundSql(fresh),
+    ...attemptSql(fresh),
+    ...cardSql,
+    ...counterSql(fresh),
   };
 }
 
-const paymentsOf =
-  (database: Sqlite) =>
-  <P extends unknown[]>(sql: string) =>
-    database.prepare<P, PaymentRow>(sql).safeIntegers(true);
+const BY_KEY = wideSql<[string, string], PaymentRow>(
+  "SELECT * FROM authorisation__payment WHERE terminal_id = ? AND payment_id = ?",
+);
+/** Numbered as a batch numbers its own, which no sequence of the database knows of. */
+const INSERT = wideSql<[string, string, number], PaymentRow>(
+  `INSERT INTO authorisation__payment (number, terminal_id, payment_id, state, created_at)
+   SELECT coalesce(max(number), 0) + 1, CAST(? AS TEXT), CAST(? AS TEXT), 'open', CAST(? AS BIGINT)
+   FROM authorisation__payment RETURNING *`,
+);
+const INSERT_WHOLE = sql(
+  `INSERT INTO authorisation__payment (number, terminal_id, payment_id, state, operation, currency, minor, account_id,
+     original_number, mode, approval_code, masked_pan, business_date, exposure_minor, exposure_party, cryptogram, deferred,
+     created_at, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+);
+const NEWEST = sql<[], { number: number }>("SELECT coalesce(max(number), 0) AS number FROM authorisation__payment");
+const SET_CONTENT = sql<[string, string, bigint, string | null, number | null, number]>(
+  `UPDATE authorisation__payment SET operation = ?, currency = ?, minor = ?, account_id = ?, original_number = ?
+   WHERE number = ?`,
+);
+const END = sql(
+  `UPDATE authorisation__payment SET state = ?, ended_at = ?, mode = ?, approval_code = ?, masked_pan = ?,
+     business_date = ?, exposure_minor = ?, exposure_party = ? WHERE number = ? AND state = 'open'`,
+);
+const SET_CRYPTOGRAM = sql<[string, number]>("UPDATE authorisation__payment SET cryptogram = ? WHERE number = ?");
+const SET_DEFERRED = sql<[string | null, string | null, number]>(
+  `UPDATE authorisation__payment SET deferred = 1, mode = 'offline', masked_pan = ?, business_date = ? WHERE number = ?`,
+);
 
-function paymentSql(database: Sqlite): PaymentTables {
-  const prepare = paymentsOf(database);
-  const byKey = prepare<[string, string]>(
-    "SELECT * FROM authorisation__payment WHERE terminal_id = ? AND payment_id = ?",
-  );
-  const insert = prepare<[string, string, number]>(
-    "INSERT INTO authorisation__payment (terminal_id, payment_id, state, created_at) VALUES (?, ?, 'open', ?) RETURNING *",
-  );
-  const insertWhole = database.prepare(
-    `INSERT INTO authorisation__payment (number, terminal_id, payment_id, state, operation, currency, minor, account_id,
-       original_number, mode, approval_code, masked_pan, business_date, exposure_minor, exposure_party, cryptogram, deferred,
-       created_at, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  );
-  const newest = database.prepare<[], number>("SELECT coalesce(max(number), 0) FROM authorisation__payment").pluck();
-  const setContent = database.prepare(
-    `UPDATE authorisation__payment SET operation = ?, currency = ?, minor = ?, account_id = ?, original_number = ?
-     WHERE number = ?`,
-  );
-  const end = database.prepare(
-    `UPDATE authorisation__payment SET state = ?, ended_at = ?, mode = ?, approval_code = ?, masked_pan = ?,
-       business_date = ?, exposure_minor = ?, exposure_party = ? WHERE number = ? AND state = 'open'`,
-  );
-  const setCryptogram = database.prepare("UPDATE authorisation__payment SET cryptogram = ? WHERE number = ?");
-  const setDeferred = database.prepare(
-    `UPDATE authorisation__payment SET deferred = 1, mode = 'offline', masked_pan = ?, business_date = ? WHERE number = ?`,
-  );
-  return {
-    payment(key) {
-      const row = byKey.get(key.terminalId, key.paymentId);
-      return row && toPayment(row);
-    },
-    insertPayment: (key, at) =>
-      toPayment(present(insert.get(key.terminalId, key.paymentId, at), "the inserted payment")),
-    insertWhole: (payment) => void insertWhole.run(...columnsOf(payment)),
-    newestNumber: () => newest.get() ?? 0,
-    setContent: (number, c) =>
-      void setContent.run(c.operation, c.currency, c.minor, c.accountId ?? null, c.originalNumber ?? null, number),
-    setCryptogram: (number, cryptogram) => void setCryptogram.run(cryptogram, number),
-    setDeferred: (number, sale) => void setDeferred.run(sale.maskedPan ?? null, sale.businessDate ?? null, number),
-    endPayment: (number, ended) =>
-      void end.run(
-        ended.state,
-        ended.at,
-        ended.mode ?? null,
-        ended.approvalCode ?? null,
-        ended.maskedPan ?? null,
-        ended.businessDate ?? null,
-        ended.exposureMinor ?? null,
-        ended.exposureParty ?? null,
-        number,
-      ),
-  };
-}
+const paymentTables: PaymentTables = {
+  async payment(reading, key) {
+    const row = await reading.get(BY_KEY, [key.terminalId, key.paymentId]);
+    return row && toPayment(row);
+  },
+  async insertPayment(within, key, at) {
+    const row = await within.get(INSERT, [key.terminalId, key.paymentId, at]);
+    return toPayment(present(row, "the inserted payment"));
+  },
+  insertWhole: async (within, payment) => void (await within.run(INSERT_WHOLE, columnsOf(payment))),
+  newestNumber: async (reading) => (await reading.get(NEWEST, []))?.number ?? 0,
+  setContent: async (within, number, c) =>
+    void (await within.run(SET_CONTENT, [
+      c.operation,
+      c.currency,
+      c.minor,
+      c.accountId ?? null,
+      c.originalNumber ?? null,
+      number,
+    ])),
+  setCryptogram: async (within, number, cryptogram) => void (await within.run(SET_CRYPTOGRAM, [cryptogram, number])),
+  setDeferred: async (within, number, sale) =>
+    void (await within.run(SET_DEFERRED, [sale.maskedPan ?? null, sale.businessDate ?? null, number])),
+  endPayment: async (within, number, ended) =>
+    void (await within.run(END, [
+      ended.state,
+      ended.at,
+      ended.mode ?? null,
+      ended.approvalCode ?? null,
+      ended.maskedPan ?? null,
+      ended.businessDate ?? null,
+      ended.exposureMinor ?? null,
+      ended.exposureParty ?? null,
+      number,
+    ])),
+};
 
-const columnsOf = (p: PaymentRecord): readonly (string | number | bigint | null)[] => [
+const columnsOf = (p: PaymentRecord): readonly Value[] => [
   p.number,
   p.terminalId,
   p.paymentId,
@@ -255,86 +261,87 @@ const columnsOf = (p: PaymentRecord): readonly (string | number | bigint | null)
 
 type Unsaved = Pick<FreshPayments, "isFresh" | "saveAll">;
 
-function listSql(database: Sqlite, { saveAll }: Unsaved) {
-  const prepare = paymentsOf(database);
-  const byNumber = prepare<[number]>("SELECT * FROM authorisation__payment WHERE number = ?");
-  const byId = prepare<[string]>("SELECT * FROM authorisation__payment WHERE payment_id = ? LIMIT 2");
-  const list = prepare<[Record<string, unknown>]>(
-    `SELECT * FROM authorisation__payment WHERE number > @afterNumber AND ${FILTER} ORDER BY number LIMIT @limit`,
-  );
+const BY_NUMBER = wideSql<[number], PaymentRow>("SELECT * FROM authorisation__payment WHERE number = ?");
+const BY_ID = wideSql<[string], PaymentRow>("SELECT * FROM authorisation__payment WHERE payment_id = ? LIMIT 2");
+const LIST = wideSql<Record<string, Value>, PaymentRow>(
+  `SELECT * FROM authorisation__payment WHERE number > @afterNumber AND ${FILTER} ORDER BY number LIMIT @limit`,
+);
+
+function listSql({ saveAll }: Unsaved) {
   return {
-    paymentByNumber(number: number): PaymentRecord | undefined {
-      saveAll();
-      const row = byNumber.get(number);
+    async paymentByNumber(reading: Reading, number: number): Promise<PaymentRecord | undefined> {
+      await saveAll(reading);
+      const row = await reading.get(BY_NUMBER, [number]);
       return row && toPayment(row);
     },
     /** At most two: enough to know whether an id alone names one payment. */
-    paymentsById(paymentId: PaymentId): readonly PaymentRecord[] {
-      saveAll();
-      return byId.all(paymentId).map(toPayment);
+    async paymentsById(reading: Reading, paymentId: PaymentId): Promise<readonly PaymentRecord[]> {
+      await saveAll(reading);
+      return (await reading.all(BY_ID, [paymentId])).map(toPayment);
     },
-    payments(filter: PaymentFilter): readonly PaymentRecord[] {
-      saveAll();
-      return list
-        .all({
-          terminalId: filter.terminalId ?? null,
-          paymentId: filter.paymentId ?? null,
-          from: filter.from ?? null,
-          to: filter.to ?? null,
-          afterNumber: filter.afterNumber,
-          limit: filter.limit,
-        })
-        .map(toPayment);
+    async payments(reading: Reading, filter: PaymentFilter): Promise<readonly PaymentRecord[]> {
+      await saveAll(reading);
+      const rows = await reading.all(LIST, {
+        terminalId: filter.terminalId ?? null,
+        paymentId: filter.paymentId ?? null,
+        from: filter.from ?? null,
+        to: filter.to ?? null,
+        afterNumber: filter.afterNumber,
+        limit: filter.limit,
+      });
+      return rows.map(toPayment);
     },
   };
 }
+
+const REFUNDED = wideSql<[number, number], { minor: bigint }>(
+  `SELECT CAST(coalesce(sum(minor), 0) AS BIGINT) AS minor FROM authorisation__payment AS payment
+   WHERE original_number = ? AND number <> ? AND (state = 'confirmed' OR (state = 'open' AND EXISTS (
+     SELECT 1 FROM authorisation__attempt WHERE payment_number = payment.number AND state = 'approved')))`,
+);
+const MADE_GOOD = wideSql<[number], { minor: bigint }>(
+  `SELECT CAST(coalesce(sum(exposure_minor), 0) AS BIGINT) AS minor FROM authorisation__payment
+   WHERE original_number = ? AND state = 'confirmed'`,
+);
 
 /** How much of a payment went back. */
-function refundSql(database: Sqlite, { saveAll }: Unsaved) {
-  const refunded = database
-    .prepare<[number, number], bigint>(
-      `SELECT coalesce(sum(minor), 0) FROM authorisation__payment AS payment
-       WHERE original_number = ? AND number <> ? AND (state = 'confirmed' OR (state = 'open' AND EXISTS (
-         SELECT 1 FROM authorisation__attempt WHERE payment_number = payment.number AND state = 'approved')))`,
-    )
-    .pluck()
-    .safeIntegers(true);
-  const madeGood = database
-    .prepare<[number], bigint>(
-      `SELECT coalesce(sum(exposure_minor), 0) FROM authorisation__payment
-       WHERE original_number = ? AND state = 'confirmed'`,
-    )
-    .pluck()
-    .safeIntegers(true);
+function refundSql({ saveAll }: Unsaved) {
   return {
     /** What other refunds of the original took or hold. */
-    refundedMinor(originalNumber: number, except: number): bigint {
-      saveAll();
-      return refunded.get(originalNumber, except) ?? 0n;
+    async refundedMinor(reading: Reading, originalNumber: number, except: number): Promise<bigint> {
+      await saveAll(reading);
+      return (await reading.get(REFUNDED, [originalNumber, except]))?.minor ?? 0n;
     },
     /** What confirmed refunds of the original gave back to the exposure account that bore a part of it. */
-    madeGoodMinor(originalNumber: number): bigint {
-      saveAll();
-      return madeGood.get(originalNumber) ?? 0n;
+    async madeGoodMinor(reading: Reading, originalNumber: number): Promise<bigint> {
+      await saveAll(reading);
+      return (await reading.get(MADE_GOOD, [originalNumber]))?.minor ?? 0n;
     },
   };
 }
 
-function attemptSql(database: Sqlite, { isFresh, saveAll }: Unsaved) {
-  const all = database.prepare<[number], AttemptRow>(
-    "SELECT * FROM authorisation__attempt WHERE payment_number = ? ORDER BY attempt",
-  );
-  const put = database.prepare(
-    `INSERT INTO authorisation__attempt (payment_number, attempt, state, content, answer, at) VALUES (?, ?, ?, ?, ?, ?)`,
-  );
-  const move = database.prepare("UPDATE authorisation__attempt SET state = ? WHERE payment_number = ? AND attempt = ?");
+const ATTEMPTS = sql<[number], AttemptRow>(
+  "SELECT * FROM authorisation__attempt WHERE payment_number = ? ORDER BY attempt",
+);
+const PUT_ATTEMPT = sql<[number, number, string, string | null, string | null, number]>(
+  `INSERT INTO authorisation__attempt (payment_number, attempt, state, content, answer, at) VALUES (?, ?, ?, ?, ?, ?)`,
+);
+const MOVE_ATTEMPT = sql<[string, number, number]>(
+  "UPDATE authorisation__attempt SET state = ? WHERE payment_number = ? AND attempt = ?",
+);
+
+function attemptSql({ isFresh, saveAll }: Unsaved) {
   return {
-    attempts: (number: number): readonly AttemptRecord[] => (isFresh(number) ? [] : all.all(number).map(toAttempt)),
-    insertAttempt(number: number, a: AttemptRecord): void {
-      saveAll();
-      put.run(number, a.attempt, a.state, a.content ?? null, a.answer ?? null, a.at);
+    async attempts(reading: Reading, number: number): Promise<readonly AttemptRecord[]> {
+      return isFresh(reading, number) ? [] : (await reading.all(ATTEMPTS, [number])).map(toAttempt);
     },
-    moveAttempt: (number: number, attempt: number, state: AttemptState) => void move.run(state, number, attempt),
+    async insertAttempt(within: Within, number: number, a: AttemptRecord): Promise<void> {
+      await saveAll(within);
+      await within.run(PUT_ATTEMPT, [number, a.attempt, a.state, a.content ?? null, a.answer ?? null, a.at]);
+    },
+    async moveAttempt(within: Within, number: number, attempt: number, state: AttemptState): Promise<void> {
+      await within.run(MOVE_ATTEMPT, [state, number, attempt]);
+    },
   };
 }
 
@@ -347,47 +354,45 @@ export interface UsedCounter {
   readonly paymentNumber: number;
 }
 
-function counterSql(database: Sqlite, { saveAll }: Unsaved) {
-  const put = database.prepare(
-    `INSERT INTO authorisation__transaction_counter (token, sequence_number, counter, payment_number)
-     VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-  );
-  const owner = database
-    .prepare<[string, string, number], number>(
-      `SELECT payment_number FROM authorisation__transaction_counter
-       WHERE token = ? AND sequence_number = ? AND counter = ?`,
-    )
-    .pluck();
+const PUT_COUNTER = sql<[string, string, number, number]>(
+  `INSERT INTO authorisation__transaction_counter (token, sequence_number, counter, payment_number)
+   VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+);
+const COUNTER_OWNER = sql<[string, string, number], { paymentNumber: number }>(
+  `SELECT payment_number AS paymentNumber FROM authorisation__transaction_counter
+   WHERE token = ? AND sequence_number = ? AND counter = ?`,
+);
+
+function counterSql({ saveAll }: Unsaved) {
   return {
     /** False when another payment had this counter of this card before. In whatever order they come. */
-    useCounter({ token, sequenceNumber, counter, paymentNumber }: UsedCounter): boolean {
-      saveAll();
-      put.run(token, sequenceNumber, counter, paymentNumber);
-      return owner.get(token, sequenceNumber, counter) === paymentNumber;
+    async useCounter(within: Within, { token, sequenceNumber, counter, paymentNumber }: UsedCounter): Promise<boolean> {
+      await saveAll(within);
+      await within.run(PUT_COUNTER, [token, sequenceNumber, counter, paymentNumber]);
+      const owner = await within.get(COUNTER_OWNER, [token, sequenceNumber, counter]);
+      return owner?.paymentNumber === paymentNumber;
     },
   };
 }
 
-function cardSql(database: Sqlite) {
-  const columns = "token, account_id AS accountId, expiry, name";
-  const byToken = database.prepare<[string], CardRecord & { name: string | null }>(
-    `SELECT ${columns} FROM authorisation__card WHERE token = ?`,
-  );
-  const byAccount = database.prepare<[string], CardRecord & { name: string | null }>(
-    `SELECT ${columns} FROM authorisation__card WHERE account_id = ?`,
-  );
-  const insert = database.prepare(
-    "INSERT INTO authorisation__card (token, account_id, expiry, name, created_at) VALUES (?, ?, ?, ?, ?)",
-  );
-  const clean = (row: (CardRecord & { name: string | null }) | undefined): CardRecord | undefined => {
-    if (!row) return undefined;
-    const { name, ...rest } = row;
-    return name === null ? rest : { ...rest, name };
-  };
-  return {
-    card: (token: string) => clean(byToken.get(token)),
-    cardOfAccount: (accountId: string) => clean(byAccount.get(accountId)),
-    insertCard: (card: CardRecord, at: number) =>
-      void insert.run(card.token, card.accountId, card.expiry, card.name ?? null, at),
-  };
+type CardRow = Omit<CardRecord, "name"> & { readonly name: string | null };
+const CARD_COLUMNS = "token, account_id AS accountId, expiry, name";
+const CARD = sql<[string], CardRow>(`SELECT ${CARD_COLUMNS} FROM authorisation__card WHERE token = ?`);
+const CARD_OF_ACCOUNT = sql<[string], CardRow>(`SELECT ${CARD_COLUMNS} FROM authorisation__card WHERE account_id = ?`);
+const INSERT_CARD = sql<[string, string, string, string | null, number]>(
+  "INSERT INTO authorisation__card (token, account_id, expiry, name, created_at) VALUES (?, ?, ?, ?, ?)",
+);
+
+function toCard(row: CardRow | undefined): CardRecord | undefined {
+  if (!row) return undefined;
+  const { name, ...rest } = row;
+  return name === null ? rest : { ...rest, name };
 }
+
+const cardSql = {
+  card: async (reading: Reading, token: string) => toCard(await reading.get(CARD, [token])),
+  cardOfAccount: async (reading: Reading, accountId: string) => toCard(await reading.get(CARD_OF_ACCOUNT, [accountId])),
+  async insertCard(within: Within, card: CardRecord, at: number): Promise<void> {
+    await within.run(INSERT_CARD, [card.token, card.accountId, card.expiry, card.name ?? null, at]);
+  },
+};

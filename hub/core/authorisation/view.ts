@@ -1,7 +1,9 @@
 /** A payment as the operator sees it: its one outcome, its attempts, and every transfer that it made. */
+import type { Reading } from "../../store/store.ts";
 import type { Transfer } from "../ledger/index.ts";
+import type { Answer } from "./answers.ts";
 import { DEFERRED_ATTEMPT } from "./deferred.ts";
-import type { Answer } from "./request.ts";
+import type { Postings } from "./postings.ts";
 import type { AttemptRecord, AuthorisationStore, PaymentRecord } from "./store.ts";
 
 export type TransactionStatus = "confirmed" | "voided" | "authorised" | "declined" | "reversed" | "expired";
@@ -20,16 +22,21 @@ export interface TransactionView {
   readonly merchantLoss?: { readonly minor: bigint; readonly reason?: string; readonly detail?: string };
 }
 
-interface ViewInput {
-  readonly payment: PaymentRecord;
+interface ViewParts {
   readonly store: AuthorisationStore;
-  readonly transfers: readonly Transfer[];
+  readonly postings: Pick<Postings, "transfersOf">;
 }
 
-export function viewPayment({ payment, store, transfers }: ViewInput): TransactionView {
-  const attempts = store.attempts(payment.number);
+export async function viewPayment(
+  reading: Reading,
+  { store, postings }: ViewParts,
+  payment: PaymentRecord,
+): Promise<TransactionView> {
+  const transfers = await postings.transfersOf(reading, payment);
+  const attempts = await store.attempts(reading, payment.number);
   const original = payment.content?.originalNumber;
-  const originalPaymentId = original === undefined ? undefined : store.paymentByNumber(original)?.paymentId;
+  const originalPaymentId =
+    original === undefined ? undefined : (await store.paymentByNumber(reading, original))?.paymentId;
   const moved = transfers.filter((transfer) => transfer.kind === "single" || transfer.kind === "post-pending");
   const sum = moved.reduce((total, transfer) => total + transfer.amount, 0n);
   return {

@@ -4,23 +4,20 @@
  */
 import { reasonOf } from "../../../base/fault.ts";
 import type { Fields, Log } from "../../../base/log.ts";
-import { type Sqlite, transaction } from "../../../base/sqlite.ts";
 import type { EntryReceipt } from "../../../wire/advice.ts";
 import type { EntryBody, EntryOf } from "../../../wire/journal-entry.ts";
 import { isStoreFailure } from "../../store/failure.ts";
+import type { Reading, Within } from "../../store/store.ts";
 import type { Authorisation, EntryOutcome } from "../authorisation/index.ts";
 import type { CheckedEntry, GoodEntry, WrongEntry } from "./check.ts";
 import type { Findings } from "./findings.ts";
-import { createNumbers, type Numbers } from "./numbers.ts";
-import type { QuarantineStore, SetAside, SetAsideResult } from "./quarantine-store.ts";
-import type { IngestStore, KnownEntry, Source } from "./store.ts";
+import { holdNumbers } from "./numbers.ts";
+import { quarantineStore, type SetAsideResult, type WhySetAside } from "./quarantine-store.ts";
+import { ingestStore, type KnownEntry, type Source } from "./store.ts";
 
 export interface ApplyParts {
-  readonly database: Sqlite;
   readonly log: Log;
   readonly authorisation: Authorisation;
-  readonly store: IngestStore;
-  readonly quarantine: QuarantineStore;
   readonly findings: Findings;
 }
 
@@ -36,15 +33,14 @@ export interface ApplyInput {
   readonly now: number;
 }
 
-/** Within the caller's transaction. */
-export function applyBatch(parts: ApplyParts, input: ApplyInput): Applied {
+export async function applyBatch(within: Within, parts: ApplyParts, input: ApplyInput): Promise<Applied> {
+  const batch = { ...parts, ...input, within };
   try {
-    return finish(
-      transaction(parts.database, () => parts.authorisation.batched(() => applyAll(parts, input, (_, work) => work()))),
-    );
+    const together = () => applyAll({ ...batch, guard: (_, work) => work() });
+    return finish(await within.savepoint(() => parts.authorisation.batched(within, together)));
   } catch (error) {
     if (isStoreFailure(error)) throw error;
-    return finish(applyAll(parts, input, apart));
+    return finish(await applyAll({ ...batch, guard: apart }));
   }
 }
 
@@ -58,13 +54,10 @@ function finish({ said, ...applied }: Done): Applied {
   return applied;
 }
 
-/** Runs what an entry does, and says what became of it. */
-type Guard = (applier: Applier, work: () => EntryOutcome) => EntryOutcome;
-
 /** An entry that breaks the hub is undone and set aside alone. */
-function apart(applier: Applier, work: () => EntryOutcome): EntryOutcome {
+async function apart(applier: Applier, work: () => Promise<EntryOutcome>): Promise<EntryOutcome> {
   try {
-    return transaction(applier.database, work);
+    return await applier.within.savepoint(work);
   } catch (error) {
     if (isStoreFailure(error)) throw error;
     applier.complain("an entry broke the hub and was set aside", { reason: reasonOf(error) });
@@ -72,36 +65,39 @@ function apart(applier: Applier, work: () => EntryOutcome): EntryOutcome {
   }
 }
 
-function applyAll(parts: ApplyParts, input: ApplyInput, guard: Guard): Done {
-  const { store, findings, log } = parts;
-  const { source, now } = input;
-  const said: (() => void)[] = [];
-  const numbers = createNumbers({ store, ...input });
-  const setAsideOpen = parts.quarantine.anyOpen(source);
-  const applier: Applier = {
-    ...parts,
-    source,
-    now,
-    numbers,
-    guard,
-    setAsideOpen,
-    ...lookUp(store, input),
-    complain: (message, fields) => void said.push(() => log.error(message, { ...source, ...fields })),
-  };
-  const results = input.entries.map((checked) => applyEntry(applier, checked));
-  if (numbers.save()) findings.whole(source, now);
-  return { results, watermark: numbers.watermark, said };
+interface Batch extends ApplyParts, ApplyInput {
+  readonly within: Within;
+  /** Runs what an entry does, and says what became of it. */
+  guard(applier: Applier, work: () => Promise<EntryOutcome>): Promise<EntryOutcome>;
 }
 
-interface Applier extends ApplyParts {
-  readonly source: Source;
-  readonly now: number;
-  readonly numbers: Numbers;
-  readonly guard: Guard;
+async function applyAll(batch: Batch): Promise<Done> {
+  const { within, source, now, findings, log } = batch;
+  const said: (() => void)[] = [];
+  const numbers: number[] = [];
+  const applier: Applier = {
+    ...batch,
+    known: await lookUp(within, batch),
+    setAsideOpen: await quarantineStore.anyOpen(within, source),
+    hold(forward) {
+      if (forward !== undefined) numbers.push(forward);
+    },
+    complain: (message, fields) => void said.push(() => log.error(message, { ...source, ...fields })),
+  };
+  const results: EntryReceipt[] = [];
+  for (const checked of batch.entries) results.push(await applyEntry(applier, checked));
+  const { watermark, whole } = await holdNumbers(within, { ...batch, held: numbers });
+  if (whole) await findings.whole(within, source, now);
+  return { results, watermark, said };
+}
+
+interface Applier extends Batch {
+  /** What is held, by sequence, of the batch's entries and of those before them. */
+  readonly known: Map<number, KnownEntry>;
   /** Whether anything of this epoch waits for a person. */
   readonly setAsideOpen: boolean;
-  known(sequence: number): KnownEntry | undefined;
-  learn(entry: KnownEntry): void;
+  /** This number is held, whatever became of its entry. */
+  hold(forward: number | undefined): void;
   complain(message: string, fields: Fields): void;
 }
 
@@ -110,29 +106,29 @@ const DETAIL_MAX = 200;
 /** A batch's sequences lie close together, with those between that are not forwarded; wider ones are looked up one by one. */
 const SPAN_MAX = 1_000;
 
-/** What is held of the batch's sequences and of those before them, by one look for all. */
-function lookUp(store: IngestStore, { source, entries }: ApplyInput): Pick<Applier, "known" | "learn"> {
+async function lookUp(reading: Reading, { source, entries }: ApplyInput): Promise<Map<number, KnownEntry>> {
   const sequences = entries.map(({ entry }) => entry.sequence);
-  const [first, last] = [Math.min(...sequences) - 1, Math.max(...sequences)];
-  const near = last - first <= SPAN_MAX;
-  const held = new Map<number, KnownEntry>();
-  if (near) for (const row of store.knownBetween(source, first, last)) held.set(row.sequence, row);
-  return {
-    known: (sequence) => held.get(sequence) ?? (near ? undefined : store.known(source, sequence)),
-    learn: (entry) => void held.set(entry.sequence, entry),
-  };
+  const ends = { first: Math.min(...sequences) - 1, last: Math.max(...sequences) };
+  const known = new Map<number, KnownEntry>();
+  const learn = (row: KnownEntry | undefined) => row && known.set(row.sequence, row);
+  if (ends.last - ends.first <= SPAN_MAX)
+    for (const row of await ingestStore.knownBetween(reading, source, ends)) learn(row);
+  else
+    for (const sequence of new Set(sequences.flatMap((own) => [own - 1, own])))
+      learn(await ingestStore.known(reading, source, sequence));
+  return known;
 }
 
-function applyEntry(applier: Applier, checked: CheckedEntry): EntryReceipt {
+async function applyEntry(applier: Applier, checked: CheckedEntry): Promise<EntryReceipt> {
   const { entry } = checked;
-  const known = applier.known(entry.sequence);
+  const known = applier.known.get(entry.sequence);
   if (known?.hash === entry.hash)
     return known.status === "quarantined" ? again(applier, checked, known) : repeat(known);
-  if (known) return setFork(applier, checked, { held: known, why: "another entry has this sequence" });
-  const before = applier.known(entry.sequence - 1);
+  if (known) return await setFork(applier, checked, { held: known, why: "another entry has this sequence" });
+  const before = applier.known.get(entry.sequence - 1);
   if (before && before.hash !== entry.previousHash)
-    return setFork(applier, checked, { why: "its previous hash is not that of the entry before it" });
-  return "wrong" in checked ? setWrong(applier, checked) : takeEntry(applier, checked);
+    return await setFork(applier, checked, { why: "its previous hash is not that of the entry before it" });
+  return await ("wrong" in checked ? setWrong(applier, checked) : takeEntry(applier, checked));
 }
 
 const repeat = (known: KnownEntry): EntryReceipt => ({
@@ -150,81 +146,78 @@ interface Fork {
 }
 
 /** Neither lost nor doubled: a person decides, and what he decided is the answer from then on. */
-function setFork(applier: Applier, checked: CheckedEntry, { held, why }: Fork): EntryReceipt {
+async function setFork(applier: Applier, checked: CheckedEntry, { held, why }: Fork): Promise<EntryReceipt> {
+  const { within, source, now } = applier;
   const { entry } = checked;
-  const decided = applier.quarantine.find(applier.source, entry)?.closed;
+  const decided = (await quarantineStore.find(within, source, entry))?.closed;
   if (decided)
     return receiptOf(checked, decided.status === "processed" ? { ...decided, status: "duplicate" } : decided);
   const receipt = receiptOf(checked, { status: "quarantined", reason: "E_CONFLICT", detail: why });
-  putAside(applier, checked, receipt);
-  applier.findings.fork(applier.source, { sequence: entry.sequence, held }, applier.now);
-  applier.numbers.hold(entry.forward);
+  await putAside(applier, checked, receipt);
+  await applier.findings.fork(within, source, { sequence: entry.sequence, held, now });
+  applier.hold(entry.forward);
   return receipt;
 }
 
 /** Its content cannot be believed or read, so its place stays free for the right one. */
-function setWrong(applier: Applier, checked: WrongEntry): EntryReceipt {
+async function setWrong(applier: Applier, checked: WrongEntry): Promise<EntryReceipt> {
   const receipt = receiptOf(checked, { status: "quarantined", reason: checked.wrong, detail: checked.why });
-  putAside(applier, checked, receipt);
-  applier.numbers.hold(checked.entry.forward);
+  await putAside(applier, checked, receipt);
+  applier.hold(checked.entry.forward);
   return receipt;
 }
 
-function putAside(applier: Applier, checked: CheckedEntry, receipt: EntryReceipt): void {
-  const { quarantine, source, now } = applier;
-  const why = whyOf(checked, receipt);
-  if (quarantine.put(source, checked.entry, why, now))
+async function putAside(applier: Applier, checked: CheckedEntry, receipt: EntryReceipt): Promise<void> {
+  const { within, source, now } = applier;
+  const aside = { entry: checked.entry, why: whyOf(checked, receipt), at: now };
+  if (await quarantineStore.put(within, source, aside))
     applier.complain("an entry was set aside", { sequence: receipt.sequence, reason: receipt.detail });
 }
 
-const whyOf = (
-  checked: CheckedEntry,
-  { reason, detail }: EntryReceipt,
-): Pick<SetAside, "reason" | "detail" | "card"> => ({
+const whyOf = (checked: CheckedEntry, { reason, detail }: EntryReceipt): WhySetAside => ({
   reason: reason ?? "",
   detail: detail ?? "",
   ...("card" in checked && typeof checked.card === "object" ? { card: checked.card } : {}),
 });
 
-function takeEntry(applier: Applier, checked: GoodEntry): EntryReceipt {
-  const { store, quarantine, source, now, numbers } = applier;
+async function takeEntry(applier: Applier, checked: GoodEntry): Promise<EntryReceipt> {
+  const { within, source, now } = applier;
   const { entry, body } = checked;
-  const receipt = receiptOf(
-    checked,
-    applier.guard(applier, () => dispatch(applier, checked)),
-  );
-  store.insert(source, entry, receipt, now);
-  applier.learn(knownOf(receipt, now));
-  if (receipt.status === "quarantined") putAside(applier, checked, receipt);
-  else if (applier.setAsideOpen) closeAside(quarantine, { ...source, ...receipt }, now);
+  const receipt = receiptOf(checked, await applier.guard(applier, () => dispatch(applier, checked)));
+  await ingestStore.insert(within, source, { entry, at: body.at, receipt, receivedAt: now });
+  applier.known.set(entry.sequence, knownOf(receipt, now));
+  if (receipt.status === "quarantined") await putAside(applier, checked, receipt);
+  else if (applier.setAsideOpen) await closeAside(applier, receipt);
   warnOfLoss(applier, checked, receipt);
-  numbers.hold(entry.forward);
-  if (body.kind === "void") numbers.hold(body.voidedForward);
+  applier.hold(entry.forward);
+  if (body.kind === "void") applier.hold(body.voidedForward);
   return receipt;
 }
 
 /** What set it aside may be mended: a retry at the terminal, a key that is back. */
-function again(applier: Applier, checked: CheckedEntry, known: KnownEntry): EntryReceipt {
+async function again(applier: Applier, checked: CheckedEntry, known: KnownEntry): Promise<EntryReceipt> {
   if ("wrong" in checked) return repeat(known);
-  const { store, quarantine, source, now } = applier;
-  const receipt = receiptOf(
-    checked,
-    applier.guard(applier, () => dispatch(applier, checked)),
-  );
-  store.settle(source, checked.entry, receipt);
-  applier.learn(knownOf(receipt, now));
-  const aside = quarantine.find(source, checked.entry);
-  if (receipt.status !== "quarantined") closeAside(quarantine, { ...source, ...receipt }, now);
-  else if (aside && !aside.closed) quarantine.say(aside.number, whyOf(checked, receipt));
+  const { within, source, now } = applier;
+  const receipt = receiptOf(checked, await applier.guard(applier, () => dispatch(applier, checked)));
+  await ingestStore.settle(within, source, receipt);
+  applier.known.set(receipt.sequence, knownOf(receipt, now));
+  if (receipt.status === "quarantined") await sayWhyStill(applier, checked, receipt);
+  else await closeAside(applier, receipt);
   warnOfLoss(applier, checked, receipt);
   return receipt;
 }
 
-function closeAside(quarantine: QuarantineStore, receipt: Source & EntryReceipt, now: number): void {
-  const aside = quarantine.find(receipt, receipt);
+async function sayWhyStill({ within, source }: Applier, checked: GoodEntry, receipt: EntryReceipt): Promise<void> {
+  const aside = await quarantineStore.find(within, source, checked.entry);
+  if (aside && !aside.closed) await quarantineStore.say(within, aside.number, whyOf(checked, receipt));
+}
+
+async function closeAside({ within, source, now }: Applier, receipt: EntryReceipt): Promise<void> {
+  const aside = await quarantineStore.find(within, source, receipt);
   if (!aside || aside.closed) return;
   const result: SetAsideResult = receipt;
-  quarantine.close(aside.number, { ...result, at: now, by: "hub", why: "it came again and could be decided" });
+  const why = "it came again and could be decided";
+  await quarantineStore.close(within, aside.number, { ...result, at: now, by: "hub", why });
 }
 
 const knownOf = (receipt: EntryReceipt, receivedAt: number): KnownEntry => ({
@@ -243,18 +236,19 @@ function warnOfLoss(applier: Applier, { body }: GoodEntry, { status, detail }: E
 }
 
 interface Dispatch {
+  readonly within: Within;
   readonly authorisation: Authorisation;
   readonly source: Source;
   readonly now: number;
 }
 
 /** What a good entry does. A deferred sale whose card data are gone cannot be asked for, nor can it be told to be unpaid. */
-function dispatch(parts: Dispatch, checked: GoodEntry): EntryOutcome {
+async function dispatch(parts: Dispatch, checked: GoodEntry): Promise<EntryOutcome> {
   const { entry, body } = checked;
   const erased = entry.sealedDigest !== undefined && entry.sealed === undefined;
   if (erased && body.kind === "decision" && body.deferred)
     return { status: "quarantined", reason: "E_STATE", detail: ERASED };
-  const outcome = dispatchBody(parts, checked);
+  const outcome = await dispatchBody(parts, checked);
   if (!erased || outcome.status !== "processed" || outcome.detail === undefined) return outcome;
   return { ...outcome, detail: `${outcome.detail}: its card data did not come with it` };
 }
@@ -263,10 +257,10 @@ const ERASED =
   "deferred: its card data did not come with it; accept it if the terminal holds a receipt that says processed, else drop it";
 
 /** Exported for what a person accepts. */
-export function dispatchBody(
-  { authorisation, source, now }: Dispatch,
+export async function dispatchBody(
+  { within, authorisation, source, now }: Dispatch,
   { body, card }: Pick<GoodEntry, "body" | "card">,
-) {
+): Promise<EntryOutcome> {
   const input = <Body extends EntryBody>(of: Body) => ({
     key: { terminalId: source.terminalId, paymentId: of.paymentId },
     body: of,
@@ -274,11 +268,11 @@ export function dispatchBody(
   });
   switch (body.kind) {
     case "decision":
-      return authorisation.advice({ ...input<EntryOf<"decision">>(body), card });
+      return await authorisation.advice(within, { ...input<EntryOf<"decision">>(body), card });
     case "reversal":
-      return authorisation.reversal(input(body));
+      return await authorisation.reversal(within, input(body));
     case "void":
-      return authorisation.void(input(body));
+      return await authorisation.void(within, input(body));
     case "intent":
     case "online-requested":
     case "online-unknown":
@@ -286,11 +280,7 @@ export function dispatchBody(
     case "printed":
     case "signature":
     case "queue-action":
-      return {
-        status: "quarantined",
-        reason: "E_FORMAT",
-        detail: `kind: the hub has no use for ${body.kind}`,
-      } as const;
+      return { status: "quarantined", reason: "E_FORMAT", detail: `kind: the hub has no use for ${body.kind}` };
   }
 }
 

@@ -1,6 +1,6 @@
 /** SQL of findings: one open row for each terminal, epoch and kind. */
 import type { Epoch, TerminalId } from "../../../base/ids.ts";
-import type { Sqlite } from "../../../base/sqlite.ts";
+import { type Reading, sql, type Within } from "../../store/store.ts";
 import type { Source } from "./store.ts";
 
 /**
@@ -33,6 +33,10 @@ export interface Closing {
   readonly why: string;
 }
 
+export interface NewFinding extends Pick<Finding, "kind" | "sequence" | "detail"> {
+  readonly at: number;
+}
+
 export interface FindingFilter {
   readonly terminalId?: string | undefined;
   /** Absent: open and closed ones. */
@@ -55,56 +59,50 @@ const toFinding = ({ closedAt, closedBy, closedWhy, ...rest }: Row): Finding => 
   ...(closedAt === null ? {} : { closed: { at: closedAt, by: closedBy ?? "", why: closedWhy ?? "" } }),
 });
 
-export type FindingStore = ReturnType<typeof createFindingStore>;
+const OPEN = sql<[string, string, FindingKind], Row>(
+  `SELECT ${COLUMNS} FROM ingest__finding WHERE terminal_id = ? AND epoch = ? AND kind = ? AND closed_at IS NULL`,
+);
+const INSERT = sql<[string, string, FindingKind, number, string, number, number]>(
+  `INSERT INTO ingest__finding (terminal_id, epoch, kind, sequence, detail, first_seen_at, last_seen_at)
+   VALUES (?, ?, ?, ?, ?, ?, ?)`,
+);
+const AGAIN = sql<[number, number]>("UPDATE ingest__finding SET times = times + 1, last_seen_at = ? WHERE number = ?");
+const CLOSE = sql<[number, string, string, number]>(
+  "UPDATE ingest__finding SET closed_at = ?, closed_by = ?, closed_why = ? WHERE number = ? AND closed_at IS NULL",
+);
+const BY_NUMBER = sql<[number], Row>(`SELECT ${COLUMNS} FROM ingest__finding WHERE number = ?`);
+const LIST = sql<{ afterNumber: number; terminalId: string | null; open: number; limit: number }, Row>(
+  `SELECT ${COLUMNS} FROM ingest__finding WHERE number > @afterNumber
+     AND (CAST(@terminalId AS TEXT) IS NULL OR terminal_id = @terminalId) AND (@open = 0 OR closed_at IS NULL)
+   ORDER BY number LIMIT @limit`,
+);
+const COUNT_OPEN = sql<[], { open: number }>("SELECT count(*) AS open FROM ingest__finding WHERE closed_at IS NULL");
+const TIMES_CLOSED = sql<[string, string, FindingKind, string], { times: number }>(
+  `SELECT count(*) AS times FROM ingest__finding
+   WHERE terminal_id = ? AND epoch = ? AND kind = ? AND closed_by = ? AND closed_at IS NOT NULL`,
+);
 
-export function createFindingStore(database: Sqlite) {
-  const open = database.prepare<[string, string, FindingKind], Row>(
-    `SELECT ${COLUMNS} FROM ingest__finding WHERE terminal_id = ? AND epoch = ? AND kind = ? AND closed_at IS NULL`,
-  );
-  const insert = database.prepare(
-    `INSERT INTO ingest__finding (terminal_id, epoch, kind, sequence, detail, first_seen_at, last_seen_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?)`,
-  );
-  const again = database.prepare("UPDATE ingest__finding SET times = times + 1, last_seen_at = ? WHERE number = ?");
-  const close = database.prepare(
-    "UPDATE ingest__finding SET closed_at = ?, closed_by = ?, closed_why = ? WHERE number = ? AND closed_at IS NULL",
-  );
-  const byNumber = database.prepare<[number], Row>(`SELECT ${COLUMNS} FROM ingest__finding WHERE number = ?`);
-  const list = database.prepare<[Record<string, unknown>], Row>(
-    `SELECT ${COLUMNS} FROM ingest__finding WHERE number > @afterNumber
-       AND (@terminalId IS NULL OR terminal_id = @terminalId) AND (@open = 0 OR closed_at IS NULL)
-     ORDER BY number LIMIT @limit`,
-  );
-  const count = database
-    .prepare<[], number>("SELECT count(*) FROM ingest__finding INDEXED BY ingest__finding_open WHERE closed_at IS NULL")
-    .pluck();
-  const closedBy = database
-    .prepare<[string, string, FindingKind, string], number>(
-      `SELECT count(*) FROM ingest__finding
-       WHERE terminal_id = ? AND epoch = ? AND kind = ? AND closed_by = ? AND closed_at IS NOT NULL`,
-    )
-    .pluck();
-  const optional = (row: Row | undefined) => row && toFinding(row);
-  return {
-    open: ({ terminalId, epoch }: Source, kind: FindingKind) => optional(open.get(terminalId, epoch, kind)),
-    insert: ({ terminalId, epoch }: Source, f: Pick<Finding, "kind" | "sequence" | "detail">, at: number) =>
-      void insert.run(terminalId, epoch, f.kind, f.sequence, f.detail, at, at),
-    again: (number: number, at: number) => void again.run(at, number),
-    /** False when it was closed before. */
-    close: (number: number, { at, by, why }: Closing): boolean => close.run(at, by, why, number).changes === 1,
-    get: (number: number) => optional(byNumber.get(number)),
-    list: (filter: FindingFilter): readonly Finding[] =>
-      list
-        .all({
-          afterNumber: filter.afterNumber,
-          terminalId: filter.terminalId ?? null,
-          open: filter.only === "open" ? 1 : 0,
-          limit: filter.limit,
-        })
-        .map(toFinding),
-    countOpen: (): number => count.get() ?? 0,
-    /** How often one of this kind was closed by this closer. */
-    timesClosedBy: ({ terminalId, epoch }: Source, kind: FindingKind, by: string): number =>
-      closedBy.get(terminalId, epoch, kind, by) ?? 0,
-  };
-}
+const optional = (row: Row | undefined) => row && toFinding(row);
+
+export const findingStore = {
+  open: async (reading: Reading, { terminalId, epoch }: Source, kind: FindingKind) =>
+    optional(await reading.get(OPEN, [terminalId, epoch, kind])),
+  insert: (within: Within, { terminalId, epoch }: Source, { kind, sequence, detail, at }: NewFinding) =>
+    within.run(INSERT, [terminalId, epoch, kind, sequence, detail, at, at]),
+  again: (within: Within, number: number, at: number) => within.run(AGAIN, [at, number]),
+  /** False when it was closed before. */
+  close: async (within: Within, number: number, { at, by, why }: Closing) =>
+    (await within.run(CLOSE, [at, by, why, number])) === 1,
+  get: async (reading: Reading, number: number) => optional(await reading.get(BY_NUMBER, [number])),
+  async list(reading: Reading, { afterNumber, terminalId, only, limit }: FindingFilter): Promise<readonly Finding[]> {
+    const open = only === "open" ? 1 : 0;
+    return (await reading.all(LIST, { afterNumber, terminalId: terminalId ?? null, open, limit })).map(toFinding);
+  },
+  countOpen: async (reading: Reading) => (await reading.get(COUNT_OPEN, []))?.open ?? 0,
+  /** How often one of this kind was closed by this closer. */
+  timesClosed: async (
+    reading: Reading,
+    { terminalId, epoch }: Source,
+    { kind, by }: Pick<Finding, "kind"> & Pick<Closing, "by">,
+  ) => (await reading.get(TIMES_CLOSED, [terminalId, epoch, kind, by]))?.times ?? 0,
+};

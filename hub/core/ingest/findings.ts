@@ -4,8 +4,9 @@
  */
 import type { Log } from "../../../base/log.ts";
 import { fail, ok, type Result } from "../../../base/result.ts";
-import type { Finding, FindingFilter, FindingKind, FindingStore } from "./finding-store.ts";
-import type { EpochRecord, Gap, Head, IngestStore, KnownEntry, Source } from "./store.ts";
+import type { Reading, Within } from "../../store/store.ts";
+import { type Finding, type FindingFilter, type FindingKind, findingStore, type NewFinding } from "./finding-store.ts";
+import { type EpochRecord, type Gap, type Head, ingestStore, type KnownEntry, type Source } from "./store.ts";
 
 /** How long a number of the queue may be missing while later ones are held: a drain repeats what was lost within seconds. */
 export const FINDING_AFTER_MS = 600_000;
@@ -16,22 +17,28 @@ const HUB = "hub";
 
 export interface Findings {
   /** An entry came whose place is taken by another, or that does not follow from the one before it. */
-  fork(source: Source, forked: Forked, now: number): void;
+  fork(within: Within, source: Source, forked: Forked): Promise<void>;
   /** The newest entry that a terminal says it has; undefined from an agent that does not say. */
-  head(source: Source, head: Head | undefined, now: number): void;
+  head(within: Within, source: Source, shown: ShownHead): Promise<void>;
   /** Opens what is missing for too long. */
-  gaps(now: number): void;
+  gaps(within: Within, now: number): Promise<void>;
   /** The numbers of this epoch are whole. */
-  whole(source: Source, now: number): void;
-  list(filter: FindingFilter): readonly Finding[];
-  close(number: number, by: Closer): Result<Finding, "unknown" | "closed">;
-  countOpen(): number;
+  whole(within: Within, source: Source, now: number): Promise<void>;
+  list(reading: Reading, filter: FindingFilter): Promise<readonly Finding[]>;
+  close(within: Within, number: number, by: Closer): Promise<Result<Finding, "unknown" | "closed">>;
+  countOpen(reading: Reading): Promise<number>;
 }
 
 export interface Forked {
   readonly sequence: number;
   /** What has its place, if that is what is wrong. */
   readonly held?: KnownEntry | undefined;
+  readonly now: number;
+}
+
+export interface ShownHead {
+  readonly head: Head | undefined;
+  readonly now: number;
 }
 
 export interface Closer {
@@ -40,83 +47,86 @@ export interface Closer {
   readonly now: number;
 }
 
-interface Parts {
-  readonly store: IngestStore;
-  readonly findings: FindingStore;
+export function createFindings(log: Log): Findings {
+  const see = (within: Within, source: Source, seen: NewFinding) => seeFinding({ within, log }, source, seen);
+  return {
+    async fork(within, source, { sequence, held, now }) {
+      const known = await findingStore.open(within, source, "fork");
+      await see(within, source, { kind: "fork", sequence, detail: forkText(source, sequence), at: now });
+      // What has this place came after the first fork was seen: both sides go on.
+      if (known && held && held.receivedAt > known.firstSeenAt)
+        await see(within, source, { kind: "clone", sequence, detail: cloneText(source), at: now });
+    },
+    head: (within, source, shown) => seeHead({ within, log }, source, shown),
+    async gaps(within, now) {
+      for (const gap of await ingestStore.gaps(within, now - FINDING_AFTER_MS)) {
+        const source = { terminalId: gap.terminalId, epoch: gap.epoch };
+        await see(within, source, { kind: "gap", sequence: gap.watermark + 1, detail: gapText(gap), at: now });
+      }
+    },
+    whole: (within, source, now) => mend(within, source, { kind: "gap", why: "what was missing has come", now }),
+
+    list: (reading, filter) => findingStore.list(reading, filter),
+    async close(within, number, { by, why, now }) {
+      const finding = await findingStore.get(within, number);
+      if (!finding) return fail("unknown");
+      if (!(await findingStore.close(within, number, { at: now, by, why }))) return fail("closed");
+      // Whoever closes it says that this journal is the terminal's own now; the other one is the odd one from here on.
+      if (finding.kind === "old-epoch")
+        await ingestStore.openEpoch(within, finding, (await ingestStore.newestOpened(within, finding.terminalId)) + 1);
+      log.info("a finding was closed", { number, by, why });
+      return ok((await findingStore.get(within, number)) ?? finding);
+    },
+    countOpen: (reading) => findingStore.countOpen(reading),
+  };
+}
+
+interface Seeing {
+  readonly within: Within;
   readonly log: Log;
 }
 
-type Seen = Pick<Finding, "kind" | "sequence" | "detail">;
-
-export function createFindings({ store, findings, log }: Parts): Findings {
-  function see(source: Source, seen: Seen, now: number): void {
-    const known = findings.open(source, seen.kind);
-    if (known) {
-      findings.again(known.number, now);
-      return;
-    }
-    findings.insert(source, seen, now);
-    log.error("a terminal's journal needs a person", { ...source, kind: seen.kind, detail: seen.detail });
+async function seeFinding({ within, log }: Seeing, source: Source, seen: NewFinding): Promise<void> {
+  const known = await findingStore.open(within, source, seen.kind);
+  if (known) {
+    await findingStore.again(within, known.number, seen.at);
+    return;
   }
-  function mended(
-    source: Source,
-    kind: FindingKind,
-    { why, now }: { readonly why: string; readonly now: number },
-  ): void {
-    const known = findings.open(source, kind);
-    if (known) findings.close(known.number, { at: now, by: HUB, why });
+  await findingStore.insert(within, source, seen);
+  log.error("a terminal's journal needs a person", { ...source, kind: seen.kind, detail: seen.detail });
+}
+
+interface Mending {
+  readonly kind: FindingKind;
+  readonly why: string;
+  readonly now: number;
+}
+
+async function mend(within: Within, source: Source, { kind, why, now }: Mending): Promise<void> {
+  const known = await findingStore.open(within, source, kind);
+  if (known) await findingStore.close(within, known.number, { at: now, by: HUB, why });
+}
+
+async function seeHead(seeing: Seeing, source: Source, { head, now }: ShownHead): Promise<void> {
+  const { within } = seeing;
+  await ingestStore.beginEpoch(within, source, now);
+  const record = await ingestStore.epoch(within, source);
+  if (!record) return;
+  await seeEpoch(seeing, source, { record, now, sequence: head?.sequence ?? 0 });
+  if (!head) return;
+  const newest = await ingestStore.newest(within, source);
+  if (await contradicts(within, { source, head, record })) {
+    await seeFinding(seeing, source, { kind: "clone", sequence: head.sequence, detail: cloneText(source), at: now });
+  } else if (isBehind(head, record, newest)) {
+    const turns = await findingStore.timesClosed(within, source, { kind: "restored", by: HUB });
+    const kind = turns >= TURNS_OF_A_CLONE ? "clone" : "restored";
+    const detail = kind === "clone" ? cloneText(source) : restoredText(source, { head, record, newest });
+    await seeFinding(seeing, source, { kind, sequence: head.sequence, detail, at: now });
+    return;
+  } else {
+    await mend(within, source, { kind: "restored", why: "the terminal showed its newer entries again", now });
   }
-
-  return {
-    fork(source, { sequence, held }, now) {
-      const known = findings.open(source, "fork");
-      see(source, { kind: "fork", sequence, detail: forkText(source, sequence) }, now);
-      // What has this place came after the first fork was seen: both sides go on.
-      if (known && held && held.receivedAt > known.firstSeenAt)
-        see(source, { kind: "clone", sequence, detail: cloneText(source) }, now);
-    },
-
-    head(source, head, now) {
-      store.beginEpoch(source, now);
-      const record = store.epoch(source);
-      if (!record) return;
-      seeEpoch({ store, see }, source, { record, now, sequence: head?.sequence ?? 0 });
-      if (!head) return;
-      const newest = store.newest(source);
-      if (contradicts({ store, source, head, record })) {
-        see(source, { kind: "clone", sequence: head.sequence, detail: cloneText(source) }, now);
-      } else if (isBehind(head, record, newest)) {
-        const turns = findings.timesClosedBy(source, "restored", HUB);
-        const kind = turns >= TURNS_OF_A_CLONE ? "clone" : "restored";
-        const text = kind === "clone" ? cloneText(source) : restoredText(source, { head, record, newest });
-        see(source, { kind, sequence: head.sequence, detail: text }, now);
-        return;
-      } else {
-        mended(source, "restored", { why: "the terminal showed its newer entries again", now });
-      }
-      if (head.sequence >= (record.headSequence ?? 0)) store.setHead(source, head);
-    },
-
-    gaps(now) {
-      for (const gap of store.gaps(now - FINDING_AFTER_MS)) {
-        const source = { terminalId: gap.terminalId, epoch: gap.epoch };
-        see(source, { kind: "gap", sequence: gap.watermark + 1, detail: gapText(gap) }, now);
-      }
-    },
-    whole: (source, now) => mended(source, "gap", { why: "what was missing has come", now }),
-
-    list: (filter) => findings.list(filter),
-    close(number, { by, why, now }) {
-      const finding = findings.get(number);
-      if (!finding) return fail("unknown");
-      if (!findings.close(number, { at: now, by, why })) return fail("closed");
-      // Whoever closes it says that this journal is the terminal's own now; the other one is the odd one from here on.
-      if (finding.kind === "old-epoch") store.openEpoch(finding, store.newestOpened(finding.terminalId) + 1);
-      log.info("a finding was closed", { number, by, why });
-      return ok(findings.get(number) ?? finding);
-    },
-    countOpen: () => findings.countOpen(),
-  };
+  if (head.sequence >= (record.headSequence ?? 0)) await ingestStore.setHead(within, source, head);
 }
 
 interface EpochSeen {
@@ -126,26 +136,23 @@ interface EpochSeen {
 }
 
 /** A terminal changes its epoch only with its file, and never back. */
-function seeEpoch(
-  { store, see }: { readonly store: IngestStore; see(source: Source, seen: Seen, now: number): void },
-  source: Source,
-  { record, now, sequence }: EpochSeen,
-): void {
-  const newest = store.newestOpened(source.terminalId);
-  if (record.opened === null) store.openEpoch(source, newest + 1);
-  else if (record.opened < newest) see(source, { kind: "old-epoch", sequence, detail: oldEpochText(source) }, now);
+async function seeEpoch(seeing: Seeing, source: Source, { record, now, sequence }: EpochSeen): Promise<void> {
+  const { within } = seeing;
+  const newest = await ingestStore.newestOpened(within, source.terminalId);
+  if (record.opened === null) await ingestStore.openEpoch(within, source, newest + 1);
+  else if (record.opened < newest)
+    await seeFinding(seeing, source, { kind: "old-epoch", sequence, detail: oldEpochText(source), at: now });
 }
 
 interface Shown {
-  readonly store: IngestStore;
   readonly source: Source;
   readonly head: Head;
   readonly record: EpochRecord;
 }
 
 /** One place, two entries. */
-function contradicts({ store, source, head, record }: Shown): boolean {
-  const held = store.known(source, head.sequence);
+async function contradicts(reading: Reading, { source, head, record }: Shown): Promise<boolean> {
+  const held = await ingestStore.known(reading, source, head.sequence);
   if (held && held.hash !== head.hash) return true;
   return record.headSequence === head.sequence && record.headHash !== head.hash;
 }

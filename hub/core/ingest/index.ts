@@ -1,6 +1,6 @@
 /** Ingest as the rest of the hub sees it. */
 
-export { createDayEntries, type DayEntries, type Stretch, type TakenEntry } from "./day-entries.ts";
+export { dayEntries, type Stretch, type TakenEntry } from "./day-entries.ts";
 export { FINDING_AFTER_MS } from "./findings.ts";
 export { registerIngestRoutes } from "./routes.ts";
 export { ingestMigrations } from "./schema.ts";

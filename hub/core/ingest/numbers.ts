@@ -1,49 +1,34 @@
-/** Keeps the watermark of one epoch during a batch: read once, written once. */
-import type { IngestStore, Source } from "./store.ts";
+/** Raises the watermark of one epoch over the numbers of a batch: read once, written once. */
+import type { Within } from "../../store/store.ts";
+import { ingestStore, type Source } from "./store.ts";
 
-export interface Numbers {
-  readonly watermark: number;
-  /** This number is held, whatever became of its entry. */
-  hold(forward: number | undefined): void;
-  /** Writes what has changed. True when a gap has closed. */
-  save(): boolean;
-}
-
-export interface NumbersOptions {
-  readonly store: IngestStore;
+export interface NumbersInput {
   readonly source: Source;
+  /** As it was before the batch. */
   readonly watermark: number;
   readonly now: number;
+  /** Held from now on, whatever became of their entries. */
+  readonly held: readonly number[];
 }
 
-/** Raises the watermark over every number that is held without a gap. */
-export function createNumbers({ store, source, watermark: stored, now }: NumbersOptions): Numbers {
-  let watermark = stored;
-  let ahead: boolean | undefined;
-  let filled = false;
-  const anyAhead = () => {
-    ahead ??= store.anyAhead(source);
-    return ahead;
-  };
-  return {
-    get watermark() {
-      return watermark;
-    },
-    hold(forward) {
-      if (forward === undefined || forward <= watermark) return;
-      if (forward > watermark + 1) {
-        store.putAhead(source, forward, now);
-        ahead = true;
-        return;
-      }
-      watermark = forward;
-      if (!anyAhead()) return;
-      filled = true;
-      while (store.takeAhead(source, watermark + 1)) watermark += 1;
-    },
-    save() {
-      if (watermark !== stored) store.raise(source, watermark);
-      return filled && !store.anyAhead(source);
-    },
-  };
+export interface Raised {
+  /** Every number up to it is held. */
+  readonly watermark: number;
+  /** No number is missing any more where some were. */
+  readonly whole: boolean;
+}
+
+export async function holdNumbers(within: Within, { source, now, ...input }: NumbersInput): Promise<Raised> {
+  const held = input.held.toSorted((a, b) => a - b);
+  const raises = held.includes(input.watermark + 1);
+  const anyAhead = raises && (await ingestStore.anyAhead(within, source));
+  let { watermark } = input;
+  for (const forward of held) {
+    if (forward > watermark + 1) await ingestStore.putAhead(within, source, { forward, at: now });
+    if (forward !== watermark + 1) continue;
+    watermark = forward;
+    while (anyAhead && (await ingestStore.takeAhead(within, source, watermark + 1))) watermark += 1;
+  }
+  if (raises) await ingestStore.raise(within, source, watermark);
+  return { watermark, whole: anyAhead && !(await ingestStore.anyAhead(within, source)) };
 }

@@ -1,10 +1,11 @@
 /** SQL of what was set aside for a person. A row stays for good; closing it says what became of the entry. */
 import type { Epoch, TerminalId } from "../../../base/ids.ts";
-import type { Sqlite } from "../../../base/sqlite.ts";
 import type { EntryReceipt } from "../../../wire/advice.ts";
 import type { ReasonCode } from "../../../wire/common.ts";
 import type { StoredEntry } from "../../../wire/journal-entry.ts";
+import { type Reading, sql, type Within } from "../../store/store.ts";
 import type { Presented } from "../authorisation/index.ts";
+import { timeOf } from "./entry-time.ts";
 import type { Closing } from "./finding-store.ts";
 import type { Source } from "./store.ts";
 
@@ -30,6 +31,14 @@ export interface SetAside {
   readonly detail: string;
   readonly receivedAt: number;
   readonly closed?: Closing & SetAsideResult;
+}
+
+export type WhySetAside = Pick<SetAside, "reason" | "detail" | "card">;
+
+export interface NewSetAside {
+  readonly entry: StoredEntry;
+  readonly why: WhySetAside;
+  readonly at: number;
 }
 
 export interface SetAsideFilter {
@@ -97,78 +106,74 @@ const toSetAside = (row: Row): SetAside => ({
   ...closedOf(row),
 });
 
-export type QuarantineStore = ReturnType<typeof createQuarantineStore>;
+const PUT = sql(
+  `INSERT INTO ingest__quarantine (terminal_id, epoch, sequence, hash, text, at, reason, detail, received_at, forward,
+     previous_hash, sealed_digest, card) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+);
+const FIND = sql<[string, string, number, string], Row>(
+  `SELECT ${COLUMNS} FROM ingest__quarantine WHERE terminal_id = ? AND epoch = ? AND sequence = ? AND hash = ?`,
+);
+const BY_NUMBER = sql<[number], Row>(`SELECT ${COLUMNS} FROM ingest__quarantine WHERE number = ?`);
+const SAY = sql<[string, string, string | null, number]>(
+  "UPDATE ingest__quarantine SET reason = ?, detail = ?, card = coalesce(?, card) WHERE number = ?",
+);
+const CLOSE = sql<[number, string, string, string, string | null, string | null, number]>(
+  `UPDATE ingest__quarantine SET closed_at = ?, closed_by = ?, closed_why = ?, result = ?, result_reason = ?,
+     result_detail = ? WHERE number = ? AND closed_at IS NULL`,
+);
+const LIST = sql<{ afterNumber: number; terminalId: string | null; open: number; limit: number }, Row>(
+  `SELECT ${COLUMNS} FROM ingest__quarantine WHERE number > @afterNumber
+     AND (CAST(@terminalId AS TEXT) IS NULL OR terminal_id = @terminalId) AND (@open = 0 OR closed_at IS NULL)
+   ORDER BY number LIMIT @limit`,
+);
+const ANY_OPEN = sql<[string, string], { one: number }>(
+  "SELECT 1 AS one FROM ingest__quarantine WHERE terminal_id = ? AND epoch = ? AND closed_at IS NULL LIMIT 1",
+);
+const COUNT_OPEN = sql<[], { open: number }>("SELECT count(*) AS open FROM ingest__quarantine WHERE closed_at IS NULL");
 
-export function createQuarantineStore(database: Sqlite) {
-  const put = database.prepare(
-    `INSERT OR IGNORE INTO ingest__quarantine (terminal_id, epoch, sequence, hash, text, reason, detail, received_at,
-       forward, previous_hash, sealed_digest, card) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  );
-  const find = database.prepare<[string, string, number, string], Row>(
-    `SELECT ${COLUMNS} FROM ingest__quarantine WHERE terminal_id = ? AND epoch = ? AND sequence = ? AND hash = ?`,
-  );
-  const byNumber = database.prepare<[number], Row>(`SELECT ${COLUMNS} FROM ingest__quarantine WHERE number = ?`);
-  const say = database.prepare(
-    `UPDATE ingest__quarantine SET reason = ?, detail = ?, card = coalesce(?, card) WHERE number = ?`,
-  );
-  const close = database.prepare(
-    `UPDATE ingest__quarantine SET closed_at = ?, closed_by = ?, closed_why = ?, result = ?, result_reason = ?,
-       result_detail = ? WHERE number = ? AND closed_at IS NULL`,
-  );
-  const list = database.prepare<[Record<string, unknown>], Row>(
-    `SELECT ${COLUMNS} FROM ingest__quarantine WHERE number > @afterNumber
-       AND (@terminalId IS NULL OR terminal_id = @terminalId) AND (@open = 0 OR closed_at IS NULL)
-     ORDER BY number LIMIT @limit`,
-  );
-  const anyOpen = database
-    .prepare<[string, string], number>(
-      "SELECT 1 FROM ingest__quarantine WHERE terminal_id = ? AND epoch = ? AND closed_at IS NULL LIMIT 1",
-    )
-    .pluck();
-  const count = database
-    .prepare<[], number>(
-      "SELECT count(*) FROM ingest__quarantine INDEXED BY ingest__quarantine_open WHERE closed_at IS NULL",
-    )
-    .pluck();
-  const optional = (row: Row | undefined) => row && toSetAside(row);
-  const cardText = (card: SetAside["card"]) =>
-    card === undefined ? null : JSON.stringify({ token: card.token, expiry: card.expiry });
-  return {
-    /** True when it was not there yet. */
-    put: (source: Source, e: StoredEntry, why: Pick<SetAside, "reason" | "detail" | "card">, at: number): boolean =>
-      put.run(
-        source.terminalId,
-        source.epoch,
-        e.sequence,
-        e.hash,
-        e.text,
-        why.reason,
-        why.detail,
-        at,
-        e.forward ?? null,
-        e.previousHash,
-        e.sealedDigest ?? null,
-        cardText(why.card),
-      ).changes === 1,
-    find: (source: Source, { sequence, hash }: Pick<StoredEntry, "sequence" | "hash">) =>
-      optional(find.get(source.terminalId, source.epoch, sequence, hash)),
-    get: (number: number) => optional(byNumber.get(number)),
-    /** Why it is still set aside. */
-    say: (number: number, why: Pick<SetAside, "reason" | "detail" | "card">) =>
-      void say.run(why.reason, why.detail, cardText(why.card), number),
-    /** False when it was closed before. */
-    close: (number: number, { at, by, why, status, reason, detail }: Closing & SetAsideResult): boolean =>
-      close.run(at, by, why, status, reason ?? null, detail ?? null, number).changes === 1,
-    list: (filter: SetAsideFilter): readonly SetAside[] =>
-      list
-        .all({
-          afterNumber: filter.afterNumber,
-          terminalId: filter.terminalId ?? null,
-          open: filter.only === "open" ? 1 : 0,
-          limit: filter.limit,
-        })
-        .map(toSetAside),
-    anyOpen: ({ terminalId, epoch }: Source): boolean => anyOpen.get(terminalId, epoch) !== undefined,
-    countOpen: (): number => count.get() ?? 0,
-  };
-}
+const optional = (row: Row | undefined) => row && toSetAside(row);
+const cardText = (card: SetAside["card"]) =>
+  card === undefined ? null : JSON.stringify({ token: card.token, expiry: card.expiry });
+/** PostgreSQL keeps no NUL in a text, and no entry that holds one as it stands can ever be applied. */
+const storable = (text: string) => text.replaceAll("\0", "\uFFFD");
+
+export const quarantineStore = {
+  /** True when it was not there yet. */
+  async put(within: Within, { terminalId, epoch }: Source, { entry, why, at }: NewSetAside): Promise<boolean> {
+    const done = await within.run(PUT, [
+      terminalId,
+      epoch,
+      entry.sequence,
+      entry.hash,
+      storable(entry.text),
+      storable(timeOf(entry.text)),
+      why.reason,
+      storable(why.detail),
+      at,
+      entry.forward ?? null,
+      entry.previousHash,
+      entry.sealedDigest ?? null,
+      cardText(why.card),
+    ]);
+    return done === 1;
+  },
+  find: async (
+    reading: Reading,
+    { terminalId, epoch }: Source,
+    { sequence, hash }: Pick<StoredEntry, "sequence" | "hash">,
+  ) => optional(await reading.get(FIND, [terminalId, epoch, sequence, hash])),
+  get: async (reading: Reading, number: number) => optional(await reading.get(BY_NUMBER, [number])),
+  /** Why it is still set aside. */
+  say: (within: Within, number: number, { reason, detail, card }: WhySetAside) =>
+    within.run(SAY, [reason, storable(detail), cardText(card), number]),
+  /** False when it was closed before. */
+  close: async (within: Within, number: number, { at, by, why, status, reason, detail }: Closing & SetAsideResult) =>
+    (await within.run(CLOSE, [at, by, why, status, reason ?? null, detail ?? null, number])) === 1,
+  async list(reading: Reading, { afterNumber, terminalId, only, limit }: SetAsideFilter): Promise<readonly SetAside[]> {
+    const open = only === "open" ? 1 : 0;
+    return (await reading.all(LIST, { afterNumber, terminalId: terminalId ?? null, open, limit })).map(toSetAside);
+  },
+  anyOpen: async (reading: Reading, { terminalId, epoch }: Source) =>
+    (await reading.get(ANY_OPEN, [terminalId, epoch])) !== undefined,
+  countOpen: async (reading: Reading) => (await reading.get(COUNT_OPEN, []))?.open ?? 0,
+};

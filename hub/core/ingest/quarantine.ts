@@ -2,14 +2,14 @@
 import { reasonOf } from "../../../base/fault.ts";
 import type { Log } from "../../../base/log.ts";
 import { fail, ok, type Result } from "../../../base/result.ts";
-import { type Sqlite, transaction } from "../../../base/sqlite.ts";
 import { type EntryBody, EntryBodySchema, hashEntry } from "../../../wire/journal-entry.ts";
 import { firstIssue, parseJson } from "../../../wire/signing.ts";
+import type { Reading, Within } from "../../store/store.ts";
 import type { Authorisation, EntryOutcome } from "../authorisation/index.ts";
 import { dispatchBody } from "./apply.ts";
 import type { Closer } from "./findings.ts";
-import type { QuarantineStore, SetAside, SetAsideFilter, SetAsideResult } from "./quarantine-store.ts";
-import type { IngestStore } from "./store.ts";
+import { quarantineStore, type SetAside, type SetAsideFilter, type SetAsideResult } from "./quarantine-store.ts";
+import { ingestStore } from "./store.ts";
 
 /** Why a person's decision was not carried out. */
 export interface DecisionRefusal {
@@ -17,66 +17,69 @@ export interface DecisionRefusal {
   readonly detail: string;
 }
 
+export type Decision = Result<SetAside, DecisionRefusal>;
+
 export interface Quarantine {
-  list(filter: SetAsideFilter): readonly SetAside[];
-  get(number: number): SetAside | undefined;
+  list(reading: Reading, filter: SetAsideFilter): Promise<readonly SetAside[]>;
+  get(reading: Reading, number: number): Promise<SetAside | undefined>;
   /**
    * Applies the entry under its payment's id, whichever entry has its place: once, as a payment that is confirmed already
    * is a duplicate (RM1).
    */
-  accept(number: number, by: Closer): Result<SetAside, DecisionRefusal>;
+  accept(within: Within, number: number, by: Closer): Promise<Decision>;
   /** The entry moves nothing, and its terminal is told so when it asks again. */
-  drop(number: number, by: Closer): Result<SetAside, DecisionRefusal>;
-  countOpen(): number;
+  drop(within: Within, number: number, by: Closer): Promise<Decision>;
+  countOpen(reading: Reading): Promise<number>;
 }
 
-interface Parts {
-  readonly database: Sqlite;
-  readonly store: IngestStore;
-  readonly quarantine: QuarantineStore;
+export interface QuarantineParts {
   readonly authorisation: Authorisation;
   readonly log: Log;
 }
 
-export function createQuarantine(parts: Parts): Quarantine {
-  const { quarantine } = parts;
-  const open = (number: number): Result<SetAside, DecisionRefusal> => {
-    const aside = quarantine.get(number);
-    if (!aside) return fail({ reason: "unknown", detail: `nothing with the number ${number} was set aside` });
-    if (!aside.closed) return ok(aside);
-    const { by, status } = aside.closed;
-    return fail({ reason: "decided", detail: `it was decided by ${by} before: ${status}` });
-  };
+export function createQuarantine(parts: QuarantineParts): Quarantine {
   return {
-    list: (filter) => quarantine.list(filter),
-    get: (number) => quarantine.get(number),
-    accept: (number, by) =>
-      transaction(parts.database, () => flatMap(open(number), (aside) => accept(parts, aside, by))),
-    drop: (number, by) => transaction(parts.database, () => flatMap(open(number), (aside) => drop(parts, aside, by))),
-    countOpen: () => quarantine.countOpen(),
+    list: (reading, filter) => quarantineStore.list(reading, filter),
+    get: (reading, number) => quarantineStore.get(reading, number),
+    async accept(within, number, by) {
+      const open = await findOpen(within, number);
+      return open.ok ? await accept({ ...parts, within }, open.value, by) : open;
+    },
+    async drop(within, number, by) {
+      const open = await findOpen(within, number);
+      return open.ok ? await drop({ ...parts, within }, open.value, by) : open;
+    },
+    countOpen: (reading) => quarantineStore.countOpen(reading),
   };
 }
 
-type Decision = Result<SetAside, DecisionRefusal>;
+interface Parts extends QuarantineParts {
+  readonly within: Within;
+}
 
-const flatMap = (found: Decision, next: (aside: SetAside) => Decision): Decision =>
-  found.ok ? next(found.value) : found;
+async function findOpen(reading: Reading, number: number): Promise<Decision> {
+  const aside = await quarantineStore.get(reading, number);
+  if (!aside) return fail({ reason: "unknown", detail: `nothing with the number ${number} was set aside` });
+  if (!aside.closed) return ok(aside);
+  const { by, status } = aside.closed;
+  return fail({ reason: "decided", detail: `it was decided by ${by} before: ${status}` });
+}
 
-function accept(parts: Parts, aside: SetAside, by: Closer): Decision {
+async function accept(parts: Parts, aside: SetAside, by: Closer): Promise<Decision> {
   const body = bodyOf(aside);
   if (!body.ok) return fail({ reason: "not-possible", detail: body.error });
   const { terminalId, epoch, card } = aside;
-  const outcome: EntryOutcome = dispatchBody(
+  const outcome: EntryOutcome = await dispatchBody(
     { ...parts, source: { terminalId, epoch }, now: by.now },
     { body: asAccepted(aside, body.value), card },
   );
-  if (outcome.status !== "quarantined") return ok(close(parts, aside, { by, outcome }));
+  if (outcome.status !== "quarantined") return ok(await close(parts, aside, { by, outcome }));
   return fail({ reason: "not-possible", detail: outcome.detail ?? "it cannot be applied" });
 }
 
-function drop(parts: Parts, aside: SetAside, by: Closer): Decision {
+async function drop(parts: Parts, aside: SetAside, by: Closer): Promise<Decision> {
   const detail = `dropped at the hub by ${by.by}: ${by.why}`.slice(0, DETAIL_MAX);
-  return ok(close(parts, aside, { by, outcome: { status: "declined", reason: "E_DENIED", detail } }));
+  return ok(await close(parts, aside, { by, outcome: { status: "declined", reason: "E_DENIED", detail } }));
 }
 
 const DETAIL_MAX = 200;
@@ -107,12 +110,12 @@ interface Decided {
   readonly outcome: SetAsideResult;
 }
 
-function close({ store, quarantine, log }: Parts, aside: SetAside, { by, outcome }: Decided): SetAside {
-  const { number, terminalId, epoch, sequence } = aside;
-  quarantine.close(number, { ...outcome, at: by.now, by: by.by, why: by.why });
+async function close({ within, log }: Parts, aside: SetAside, { by, outcome }: Decided): Promise<SetAside> {
+  const { number, terminalId, epoch, sequence, hash } = aside;
+  await quarantineStore.close(within, number, { ...outcome, at: by.now, by: by.by, why: by.why });
   // Where the entry itself has the place, what became of it is the answer to every repeat.
-  store.settle(aside, aside, outcome);
+  await ingestStore.settle(within, aside, { ...outcome, sequence, hash });
   const { status } = outcome;
   log.info("a person decided on an entry", { number, terminalId, epoch, sequence, status, by: by.by, why: by.why });
-  return quarantine.get(number) ?? aside;
+  return (await quarantineStore.get(within, number)) ?? aside;
 }

@@ -1,15 +1,16 @@
 /** What the operator sees of findings and of entries set aside, and how a person decides on them, over HTTPS. */
-import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import { z } from "zod";
 import type { Clock } from "../../../base/clock.ts";
-import type { Result } from "../../../base/result.ts";
 import { HttpRefusal, isoTime, jsonSchema, LimitSchema, parseInput } from "../../http.ts";
+import type { HubStore } from "../../store/store.ts";
 import { FINDING_KINDS, type Finding } from "./finding-store.ts";
-import type { DecisionRefusal } from "./quarantine.ts";
+import type { Decision } from "./quarantine.ts";
 import type { SetAside } from "./quarantine-store.ts";
 import type { Ingest } from "./service.ts";
 
 export interface IngestRouteParts {
+  readonly store: HubStore;
   readonly ingest: Ingest;
   readonly clock: Clock;
 }
@@ -78,7 +79,7 @@ const cursorOf = (found: readonly { readonly number: number }[], limit: number):
   return last ? { cursor: String(last.number) } : {};
 };
 
-function registerFindings(app: FastifyInstance, { ingest, clock }: IngestRouteParts): void {
+function registerFindings(app: FastifyInstance, { store, ingest, clock }: IngestRouteParts): void {
   app.get(
     "/v1/findings",
     {
@@ -89,9 +90,9 @@ function registerFindings(app: FastifyInstance, { ingest, clock }: IngestRoutePa
         security,
       },
     },
-    (request) => {
+    async (request) => {
       const filter = filterOf(request.query);
-      const found = ingest.findings.list(filter);
+      const found = await store.read((reading) => ingest.findings.list(reading, filter));
       return { findings: found.map(showFinding), ...cursorOf(found, filter.limit) };
     },
   );
@@ -106,9 +107,10 @@ function registerFindings(app: FastifyInstance, { ingest, clock }: IngestRoutePa
         security,
       },
     },
-    (request) => {
+    async (request) => {
       const { number } = parseInput(NumberParams, request.params);
-      const closed = ingest.findings.close(number, { ...parseInput(DecisionBody, request.body), now: clock.now() });
+      const by = { ...parseInput(DecisionBody, request.body), now: clock.now() };
+      const closed = await store.transaction((within) => ingest.findings.close(within, number, by));
       if (closed.ok) return showFinding(closed.value);
       if (closed.error === "unknown") throw new HttpRefusal(404, "E_UNKNOWN", `there is no finding ${number}`);
       throw new HttpRefusal(409, "E_STATE", `finding ${number} was closed before`);
@@ -116,7 +118,7 @@ function registerFindings(app: FastifyInstance, { ingest, clock }: IngestRoutePa
   );
 }
 
-function registerQuarantine(app: FastifyInstance, { ingest, clock }: IngestRouteParts): void {
+function registerQuarantine(app: FastifyInstance, { store, ingest, clock }: IngestRouteParts): void {
   const { quarantine } = ingest;
   app.get(
     "/v1/quarantine",
@@ -128,9 +130,9 @@ function registerQuarantine(app: FastifyInstance, { ingest, clock }: IngestRoute
         security,
       },
     },
-    (request) => {
+    async (request) => {
       const filter = filterOf(request.query);
-      const found = quarantine.list(filter);
+      const found = await store.read((reading) => quarantine.list(reading, filter));
       return { entries: found.map((aside) => showAside(aside)), ...cursorOf(found, filter.limit) };
     },
   );
@@ -144,19 +146,19 @@ function registerQuarantine(app: FastifyInstance, { ingest, clock }: IngestRoute
         security,
       },
     },
-    (request) => {
+    async (request) => {
       const { number } = parseInput(NumberParams, request.params);
-      const aside = quarantine.get(number);
+      const aside = await store.read((reading) => quarantine.get(reading, number));
       if (!aside) throw new HttpRefusal(404, "E_UNKNOWN", `nothing with the number ${number} was set aside`);
       return { ...showAside(aside), text: aside.text };
     },
   );
   const decide =
     (what: "accept" | "drop") =>
-    (request: FastifyRequest, _reply: FastifyReply): z.output<typeof SetAsideShape> => {
+    async (request: FastifyRequest): Promise<z.output<typeof SetAsideShape>> => {
       const { number } = parseInput(NumberParams, request.params);
       const by = { ...parseInput(DecisionBody, request.body), now: clock.now() };
-      return showAside(orRefuse(quarantine[what](number, by)));
+      return showAside(orRefuse(await store.transaction((within) => quarantine[what](within, number, by))));
     };
   const schemaOf = (summary: string) => ({
     summary,
@@ -177,7 +179,7 @@ function registerQuarantine(app: FastifyInstance, { ingest, clock }: IngestRoute
   );
 }
 
-function orRefuse(decided: Result<SetAside, DecisionRefusal>): SetAside {
+function orRefuse(decided: Decision): SetAside {
   if (decided.ok) return decided.value;
   const { reason, detail } = decided.error;
   throw new HttpRefusal(STATUS_OF[reason], CODE_OF[reason], detail);

@@ -100,4 +100,12 @@ export const ingestMigrations: readonly Migration[] = [
       CREATE UNIQUE INDEX ingest__finding_open ON ingest__finding (terminal_id, epoch, kind) WHERE closed_at IS NULL;
     `,
   },
+  {
+    id: "ingest-3",
+    // The time that an entry gives itself: what cannot be read is empty, what an earlier version took is null.
+    sql: `
+      ALTER TABLE ingest__entry ADD COLUMN at TEXT;
+      ALTER TABLE ingest__quarantine ADD COLUMN at TEXT;
+    `,
+  },
 ];

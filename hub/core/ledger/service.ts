@@ -1,7 +1,7 @@
 /** Double entry: what may happen to accounts, decided in order of precedence and written in one database transaction. */
 import { present } from "../../../base/assert.ts";
 import type { Clock } from "../../../base/clock.ts";
-import { type Sqlite, transaction } from "../../../base/sqlite.ts";
+import type { Reading, Within } from "../../store/store.ts";
 import { type BalanceChange, createLedgerStore, type LedgerStore } from "./store.ts";
 import {
   type Account,
@@ -18,23 +18,26 @@ import {
 } from "./types.ts";
 
 export interface Ledger {
-  createAccounts(accounts: readonly NewAccount[]): readonly AccountStatus[];
+  createAccounts(within: Within, accounts: readonly NewAccount[]): Promise<readonly AccountStatus[]>;
   /**
-   * For many transfers between few accounts: what changes is written together at its end. Within a transaction that the
-   * caller undoes if this throws.
+   * For many transfers between few accounts: what changes is written together at its end. The caller undoes the transaction
+   * if this throws.
    */
-  batched<T>(work: () => T): T;
-  /** All in one database transaction, the caller's where there is one; a chain of linked transfers succeeds or fails as one. */
-  createTransfers(transfers: readonly NewTransfer[]): readonly TransferStatus[];
+  batched<T>(within: Within, work: () => Promise<T>): Promise<T>;
+  /** A chain of linked transfers succeeds or fails as one. */
+  createTransfers(within: Within, transfers: readonly NewTransfer[]): Promise<readonly TransferStatus[]>;
   /** Returns what is held by pending transfers due by now, by void transfers of code `EXPIRY_CODE`. */
-  expireDue(limit: number): readonly string[];
-  account(id: string): Account | undefined;
-  transfer(id: string): Transfer | undefined;
+  expireDue(within: Within, limit: number): Promise<readonly string[]>;
+  account(reading: Reading, id: string): Promise<Account | undefined>;
+  transfer(reading: Reading, id: string): Promise<Transfer | undefined>;
   /** What the account can still spend under its limit; undefined for one without. */
-  available(id: string): bigint | undefined;
-  accounts(page: { readonly after?: string; readonly limit: number }): readonly Account[];
-  transfers(page: { readonly afterNumber?: number; readonly limit: number }): readonly Transfer[];
-  transfersUnder(prefix: string, limit: number): readonly Transfer[];
+  available(reading: Reading, id: string): Promise<bigint | undefined>;
+  accounts(reading: Reading, page: { readonly after?: string; readonly limit: number }): Promise<readonly Account[]>;
+  transfers(
+    reading: Reading,
+    page: { readonly afterNumber?: number; readonly limit: number },
+  ): Promise<readonly Transfer[]>;
+  transfersUnder(reading: Reading, prefix: string, limit: number): Promise<readonly Transfer[]>;
 }
 
 /** The code of the void that the sweep writes; nobody else uses it. */
@@ -51,41 +54,49 @@ class ChainFailed extends Error {
   }
 }
 
-export function createLedger(database: Sqlite, clock: Clock): Ledger {
-  const store = createLedgerStore(database);
+export function createLedger(clock: Clock): Ledger {
+  const store = createLedgerStore();
   return {
-    createAccounts: (accounts) =>
-      within(database, () => accounts.map((account) => createAccount(store, account, clock.now()))),
-    batched: (work) => store.batched(work),
-    createTransfers: (transfers) =>
-      within(database, () => chainsOf(transfers).flatMap((chain) => createChain(store, chain, clock.now()))),
-    expireDue: (limit) => transaction(database, () => expireDue(store, clock.now(), limit)),
-    account: (id) => store.account(id),
-    transfer: (id) => store.transfer(id),
-    available: (id) => {
-      const account = store.account(id);
+    async createAccounts(within, accounts) {
+      const statuses: AccountStatus[] = [];
+      for (const account of accounts) statuses.push(await createAccount({ store, within }, account, clock.now()));
+      return statuses;
+    },
+    batched: (within, work) => store.batched(within, work),
+    async createTransfers(within, transfers) {
+      const statuses: TransferStatus[] = [];
+      for (const chain of chainsOf(transfers))
+        statuses.push(...(await createChain({ store, within }, chain, clock.now())));
+      return statuses;
+    },
+    expireDue: (within, limit) => expireDue({ store, within }, clock.now(), limit),
+    account: (reading, id) => store.account(reading, id),
+    transfer: (reading, id) => store.transfer(reading, id),
+    async available(reading, id) {
+      const account = await store.account(reading, id);
       return account && availableOf(account);
     },
-    accounts: ({ after = "", limit }) => store.accounts(after, limit),
-    transfers: ({ afterNumber = 0, limit }) => store.transfers(afterNumber, limit),
-    transfersUnder: (prefix, limit) => store.transfersUnder(prefix, limit),
+    accounts: (reading, { after = "", limit }) => store.accounts(reading, after, limit),
+    transfers: (reading, { afterNumber = 0, limit }) => store.transfers(reading, afterNumber, limit),
+    transfersUnder: (reading, prefix, limit) => store.transfersUnder(reading, prefix, limit),
   };
 }
 
-/** A savepoint for each transfer would cost more than the transfer: whoever began the transaction undoes all of it. */
-const within = <T>(database: Sqlite, work: () => T): T =>
-  database.inTransaction ? work() : transaction(database, work);
+interface Books {
+  readonly store: LedgerStore;
+  readonly within: Within;
+}
 
-function createAccount(store: LedgerStore, account: NewAccount, at: number): AccountStatus {
+async function createAccount({ store, within }: Books, account: NewAccount, at: number): Promise<AccountStatus> {
   if (account.id === "") return "id-must-not-be-empty";
   if (account.code === 0) return "code-must-not-be-zero";
-  const known = store.account(account.id);
+  const known = await store.account(within, account.id);
   if (known) {
     if (known.limit !== account.limit) return "exists-with-different-limit";
     if (known.currency !== account.currency) return "exists-with-different-currency";
     return known.code === account.code ? "exists" : "exists-with-different-code";
   }
-  store.insertAccount(account, at);
+  await store.insertAccount(within, account, at);
   return "created";
 }
 
@@ -104,38 +115,47 @@ function chainsOf(transfers: readonly NewTransfer[]): readonly (readonly NewTran
   return chains;
 }
 
-function createChain(store: LedgerStore, chain: readonly NewTransfer[], at: number): readonly TransferStatus[] {
+async function createChain(
+  books: Books,
+  chain: readonly NewTransfer[],
+  at: number,
+): Promise<readonly TransferStatus[]> {
+  const { store, within } = books;
   const last = present(chain.at(-1), "the end of a chain");
   if (last.linked)
     return chain.map((transfer) => (transfer === last ? "linked-event-chain-open" : "linked-event-failed"));
   if (chain.length === 1) {
-    const status = createTransfer(store, last, at);
-    if (TRANSIENT_STATUSES.has(status)) store.markFailed(last.id);
+    const status = await createTransfer(books, last, at);
+    if (TRANSIENT_STATUSES.has(status)) await store.markFailed(within, last.id);
     return [status];
   }
   try {
-    return store.undoable(() =>
-      chain.map((transfer, index) => {
-        const status = createTransfer(store, transfer, at);
+    return await store.undoable(within, async () => {
+      const statuses: TransferStatus[] = [];
+      for (const [index, transfer] of chain.entries()) {
+        const status = await createTransfer(books, transfer, at);
         if (status !== "created") throw new ChainFailed(index, status);
-        return status;
-      }),
-    );
+        statuses.push(status);
+      }
+      return statuses;
+    });
   } catch (error) {
     if (!(error instanceof ChainFailed)) throw error;
-    if (TRANSIENT_STATUSES.has(error.status)) store.markFailed(present(chain[error.at], "the failed transfer").id);
+    if (TRANSIENT_STATUSES.has(error.status))
+      await store.markFailed(within, present(chain[error.at], "the failed transfer").id);
     return chain.map((_, index) => (index === error.at ? error.status : "linked-event-failed"));
   }
 }
 
-function createTransfer(store: LedgerStore, transfer: NewTransfer, at: number): TransferStatus {
+async function createTransfer(books: Books, transfer: NewTransfer, at: number): Promise<TransferStatus> {
+  const { store, within } = books;
   if (transfer.id === "") return "id-must-not-be-empty";
-  const known = store.transfer(transfer.id);
+  const known = await store.transfer(within, transfer.id);
   if (known) return compare(known, transfer);
-  if (store.hasFailed(transfer.id)) return "id-already-failed";
+  if (await store.hasFailed(within, transfer.id)) return "id-already-failed";
   if (transfer.code === 0) return "code-must-not-be-zero";
-  if (transfer.kind === "post-pending" || transfer.kind === "void-pending") return resolve(store, transfer, at);
-  return move(store, transfer, at);
+  if (transfer.kind === "post-pending" || transfer.kind === "void-pending") return await resolve(books, transfer, at);
+  return await move(books, transfer, at);
 }
 
 function compare(known: Transfer, again: NewTransfer): TransferStatus {
@@ -156,14 +176,14 @@ function compare(known: Transfer, again: NewTransfer): TransferStatus {
   return "exists";
 }
 
-function move(store: LedgerStore, transfer: MoveTransfer, at: number): TransferStatus {
+async function move({ store, within }: Books, transfer: MoveTransfer, at: number): Promise<TransferStatus> {
   if (transfer.amount < 0n) return "amount-must-not-be-negative";
   if (transfer.amount > LEDGER_AMOUNT_MAX) return "amount-too-large";
   if (transfer.timeoutMs !== undefined && transfer.kind !== "pending") return "timeout-reserved-for-pending";
   if (transfer.debitAccount === transfer.creditAccount) return "accounts-must-be-different";
-  const debit = store.account(transfer.debitAccount);
+  const debit = await store.account(within, transfer.debitAccount);
   if (!debit) return "debit-account-not-found";
-  const credit = store.account(transfer.creditAccount);
+  const credit = await store.account(within, transfer.creditAccount);
   if (!credit) return "credit-account-not-found";
   if (debit.currency !== credit.currency) return "accounts-must-have-the-same-currency";
   const amount = transfer.balancingDebit ? smaller(transfer.amount, availableOf(debit)) : transfer.amount;
@@ -171,11 +191,15 @@ function move(store: LedgerStore, transfer: MoveTransfer, at: number): TransferS
   if (refusal) return refusal;
 
   const pending = transfer.kind === "pending";
-  store.change(debit.id, { ...NO_CHANGE, [pending ? "debitsPending" : "debitsPosted"]: amount });
-  store.change(credit.id, { ...NO_CHANGE, [pending ? "creditsPending" : "creditsPosted"]: amount });
-  store.insertTransfer({ ...transfer, amount, requested: transfer.amount, createdAt: at });
+  await store.change(within, debit.id, { ...NO_CHANGE, [pending ? "debitsPending" : "debitsPosted"]: amount });
+  await store.change(within, credit.id, { ...NO_CHANGE, [pending ? "creditsPending" : "creditsPosted"]: amount });
+  await store.insertTransfer(within, { ...transfer, amount, requested: transfer.amount, createdAt: at });
   if (pending) {
-    store.insertPending(transfer.id, transfer.timeoutMs === undefined ? undefined : at + transfer.timeoutMs);
+    await store.insertPending(
+      within,
+      transfer.id,
+      transfer.timeoutMs === undefined ? undefined : at + transfer.timeoutMs,
+    );
   }
   return "created";
 }
@@ -205,23 +229,27 @@ function availableOf(account: Account): bigint | undefined {
 
 const smaller = (a: bigint, b: bigint | undefined): bigint => (b === undefined || a < b ? a : b);
 
-function resolve(store: LedgerStore, transfer: PostTransfer | VoidTransfer, at: number): TransferStatus {
+async function resolve(
+  { store, within }: Books,
+  transfer: PostTransfer | VoidTransfer,
+  at: number,
+): Promise<TransferStatus> {
   if (transfer.pendingId === transfer.id) return "pending-id-must-be-different";
-  const held = store.transfer(transfer.pendingId);
+  const held = await store.transfer(within, transfer.pendingId);
   if (!held) return "pending-transfer-not-found";
   if (held.kind !== "pending") return "pending-transfer-not-pending";
   const amount = transfer.kind === "post-pending" ? (transfer.amount ?? held.amount) : held.amount;
   if (amount < 0n) return "amount-must-not-be-negative";
   if (amount > held.amount) return "exceeds-pending-transfer-amount";
-  const state = store.pendingState(held.id);
+  const state = await store.pendingState(within, held.id);
   if (state === "posted") return "pending-transfer-already-posted";
   if (state === "voided") return "pending-transfer-already-voided";
   if (state === "expired") return "pending-transfer-expired";
 
   const posted = transfer.kind === "post-pending" ? amount : 0n;
-  store.change(held.debitAccount, { ...NO_CHANGE, debitsPending: -held.amount, debitsPosted: posted });
-  store.change(held.creditAccount, { ...NO_CHANGE, creditsPending: -held.amount, creditsPosted: posted });
-  store.insertTransfer({
+  await store.change(within, held.debitAccount, { ...NO_CHANGE, debitsPending: -held.amount, debitsPosted: posted });
+  await store.change(within, held.creditAccount, { ...NO_CHANGE, creditsPending: -held.amount, creditsPosted: posted });
+  await store.insertTransfer(within, {
     ...transfer,
     debitAccount: held.debitAccount,
     creditAccount: held.creditAccount,
@@ -230,13 +258,19 @@ function resolve(store: LedgerStore, transfer: PostTransfer | VoidTransfer, at: 
     createdAt: at,
   });
   const expired = transfer.kind === "void-pending" && transfer.code === EXPIRY_CODE;
-  store.resolvePending(held.id, transfer.kind === "post-pending" ? "posted" : expired ? "expired" : "voided");
+  await store.resolvePending(
+    within,
+    held.id,
+    transfer.kind === "post-pending" ? "posted" : expired ? "expired" : "voided",
+  );
   return "created";
 }
 
-function expireDue(store: LedgerStore, now: number, limit: number): readonly string[] {
-  return store.due(now, limit).filter((pendingId) => {
+async function expireDue(books: Books, now: number, limit: number): Promise<readonly string[]> {
+  const expired: string[] = [];
+  for (const pendingId of await books.store.due(books.within, now, limit)) {
     const sweep = { id: `${pendingId}/expired`, kind: "void-pending", pendingId, code: EXPIRY_CODE } as const;
-    return createTransfer(store, sweep, now) === "created";
-  });
+    if ((await createTransfer(books, sweep, now)) === "created") expired.push(pendingId);
+  }
+  return expired;
 }

@@ -1,7 +1,7 @@
 /** All SQL of the ledger, with statements prepared once: this is the hot path, and the seam for another engine. */
 import { present } from "../../../base/assert.ts";
 import type { Currency } from "../../../base/money.ts";
-import { type Sqlite, transaction } from "../../../base/sqlite.ts";
+import { type Reading, sql, type Within, wideSql } from "../../store/store.ts";
 import type { Account, BalanceLimit, NewAccount, Transfer } from "./types.ts";
 
 export type PendingState = "pending" | "posted" | "voided" | "expired";
@@ -16,28 +16,28 @@ export interface BalanceChange {
 
 export interface LedgerStore {
   /**
-   * Keeps the accounts that `work` uses in memory, and writes those that changed once, at its end. Within a transaction that
-   * the caller undoes if it throws.
+   * Keeps the accounts that `work` uses in memory, and writes those that changed once, at its end. The caller undoes the
+   * transaction if it throws.
    */
-  batched<T>(work: () => T): T;
+  batched<T>(within: Within, work: () => Promise<T>): Promise<T>;
   /** Undoes what `work` did when it throws, and throws on. */
-  undoable<T>(work: () => T): T;
-  account(id: string): Account | undefined;
-  insertAccount(account: NewAccount, at: number): void;
-  transfer(id: string): Transfer | undefined;
-  insertTransfer(transfer: Omit<Transfer, "number">): void;
-  change(accountId: string, change: BalanceChange): void;
-  pendingState(id: string): PendingState | undefined;
-  insertPending(id: string, expiresAt: number | undefined): void;
-  resolvePending(id: string, state: Exclude<PendingState, "pending">): void;
+  undoable<T>(within: Within, work: () => Promise<T>): Promise<T>;
+  account(reading: Reading, id: string): Promise<Account | undefined>;
+  insertAccount(within: Within, account: NewAccount, at: number): Promise<void>;
+  transfer(reading: Reading, id: string): Promise<Transfer | undefined>;
+  insertTransfer(within: Within, transfer: Omit<Transfer, "number">): Promise<void>;
+  change(within: Within, accountId: string, change: BalanceChange): Promise<void>;
+  pendingState(reading: Reading, id: string): Promise<PendingState | undefined>;
+  insertPending(within: Within, id: string, expiresAt: number | undefined): Promise<void>;
+  resolvePending(within: Within, id: string, state: Exclude<PendingState, "pending">): Promise<void>;
   /** Pending transfers due at `now`, oldest first. */
-  due(now: number, limit: number): readonly string[];
-  hasFailed(id: string): boolean;
-  markFailed(id: string): void;
-  accounts(after: string, limit: number): readonly Account[];
-  transfers(afterNumber: number, limit: number): readonly Transfer[];
+  due(reading: Reading, now: number, limit: number): Promise<readonly string[]>;
+  hasFailed(reading: Reading, id: string): Promise<boolean>;
+  markFailed(within: Within, id: string): Promise<void>;
+  accounts(reading: Reading, after: string, limit: number): Promise<readonly Account[]>;
+  transfers(reading: Reading, afterNumber: number, limit: number): Promise<readonly Transfer[]>;
   /** Transfers whose id starts with `prefix`, in the order in which they were made. */
-  transfersUnder(prefix: string, limit: number): readonly Transfer[];
+  transfersUnder(reading: Reading, prefix: string, limit: number): Promise<readonly Transfer[]>;
 }
 
 interface AccountRow {
@@ -99,53 +99,57 @@ const toTransfer = (row: TransferRow): Transfer => ({
 /** The end of the range of texts that start with `prefix`, in SQLite's binary order of UTF-8. */
 const RANGE_END = "\u{10FFFF}";
 
-export function createLedgerStore(database: Sqlite): LedgerStore {
-  const prepare = <P extends unknown[], R>(sql: string) => database.prepare<P, R>(sql).safeIntegers(true);
-  const account = prepare<[string], AccountRow>("SELECT * FROM ledger__account WHERE id = ?");
-  const accounts = prepare<[string, number], AccountRow>(
-    "SELECT * FROM ledger__account WHERE id > ? ORDER BY id LIMIT ?",
-  );
-  const insertAccount = prepare(
-    "INSERT INTO ledger__account (id, currency, code, balance_limit, created_at) VALUES (?, ?, ?, ?, ?)",
-  );
-  const transfer = prepare<[string], TransferRow>("SELECT * FROM ledger__transfer WHERE id = ?");
-  const transfers = prepare<[number, number], TransferRow>(
-    "SELECT * FROM ledger__transfer WHERE number > ? ORDER BY number LIMIT ?",
-  );
-  const under = prepare<[string, string, number], TransferRow>(
-    "SELECT * FROM ledger__transfer WHERE id >= ? AND id < ? ORDER BY number LIMIT ?",
-  );
-  const insertTransfer = prepare(
-    `INSERT INTO ledger__transfer (id, kind, debit_account, credit_account, amount, requested, pending_id, code, linked,
-       balancing_debit, timeout_ms, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  );
-  const pending = prepare<[string], { state: PendingState }>("SELECT state FROM ledger__pending WHERE transfer_id = ?");
-  const insertPending = prepare(
-    "INSERT INTO ledger__pending (transfer_id, state, expires_at) VALUES (?, 'pending', ?)",
-  );
-  const resolve = prepare("UPDATE ledger__pending SET state = ? WHERE transfer_id = ?");
-  const due = prepare<[number, number], { transfer_id: string }>(
-    `SELECT transfer_id FROM ledger__pending WHERE state = 'pending' AND expires_at IS NOT NULL AND expires_at <= ?
-       ORDER BY expires_at LIMIT ?`,
-  );
-  const failed = prepare<[string], { id: string }>("SELECT id FROM ledger__failed WHERE id = ?");
-  const firstFailed = prepare<[], { id: string }>("SELECT id FROM ledger__failed LIMIT 1");
-  const markFailed = prepare("INSERT OR IGNORE INTO ledger__failed (id) VALUES (?)");
-  const optional = <Row, Value>(row: Row | undefined, map: (row: Row) => Value): Value | undefined =>
-    row === undefined ? undefined : map(row);
+const ACCOUNT = wideSql<[string], AccountRow>("SELECT * FROM ledger__account WHERE id = ?");
+const ACCOUNTS = wideSql<[string, number], AccountRow>(
+  "SELECT * FROM ledger__account WHERE id > ? ORDER BY id LIMIT ?",
+);
+const INSERT_ACCOUNT = sql<[string, string, number, string, number]>(
+  "INSERT INTO ledger__account (id, currency, code, balance_limit, created_at) VALUES (?, ?, ?, ?, ?)",
+);
+const BALANCES = sql<[bigint, bigint, bigint, bigint, string]>(
+  `UPDATE ledger__account SET debits_pending = ?, debits_posted = ?, credits_pending = ?, credits_posted = ? WHERE id = ?`,
+);
+const TRANSFER = wideSql<[string], TransferRow>("SELECT * FROM ledger__transfer WHERE id = ?");
+const TRANSFERS = wideSql<[number, number], TransferRow>(
+  "SELECT * FROM ledger__transfer WHERE number > ? ORDER BY number LIMIT ?",
+);
+const UNDER = wideSql<[string, string, number], TransferRow>(
+  "SELECT * FROM ledger__transfer WHERE id >= ? AND id < ? ORDER BY number LIMIT ?",
+);
+const INSERT_TRANSFER = sql(
+  `INSERT INTO ledger__transfer (id, kind, debit_account, credit_account, amount, requested, pending_id, code, linked,
+     balancing_debit, timeout_ms, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+);
+const PENDING = sql<[string], { state: PendingState }>("SELECT state FROM ledger__pending WHERE transfer_id = ?");
+const INSERT_PENDING = sql<[string, number | null]>(
+  "INSERT INTO ledger__pending (transfer_id, state, expires_at) VALUES (?, 'pending', ?)",
+);
+const RESOLVE = sql<[string, string]>("UPDATE ledger__pending SET state = ? WHERE transfer_id = ?");
+const DUE = sql<[number, number], { transfer_id: string }>(
+  `SELECT transfer_id FROM ledger__pending WHERE state = 'pending' AND expires_at IS NOT NULL AND expires_at <= ?
+     ORDER BY expires_at LIMIT ?`,
+);
+const FAILED = sql<[string], { id: string }>("SELECT id FROM ledger__failed WHERE id = ?");
+const MARK_FAILED = sql<[string]>("INSERT INTO ledger__failed (id) VALUES (?) ON CONFLICT DO NOTHING");
 
-  const kept = accountCache(database, (id) => optional(account.get(id), toAccount));
-  let anyFailed = firstFailed.get() !== undefined;
-
+export function createLedgerStore(): LedgerStore {
+  const kept = accountCache(async (reading, id) => {
+    const row = await reading.get(ACCOUNT, [id]);
+    return row && toAccount(row);
+  });
   return {
     account: kept.account,
     change: kept.change,
     batched: kept.batched,
     undoable: kept.undoable,
-    insertAccount: (a, at) => void insertAccount.run(a.id, a.currency, a.code, a.limit, at),
-    transfer: (id) => optional(transfer.get(id), toTransfer),
-    insertTransfer: (t) =>
-      void insertTransfer.run(
+    insertAccount: async (within, a, at) =>
+      void (await within.run(INSERT_ACCOUNT, [a.id, a.currency, a.code, a.limit, at])),
+    async transfer(reading, id) {
+      const row = await reading.get(TRANSFER, [id]);
+      return row && toTransfer(row);
+    },
+    insertTransfer: async (within, t) =>
+      void (await within.run(INSERT_TRANSFER, [
         t.id,
         t.kind,
         t.debitAccount,
@@ -158,92 +162,96 @@ export function createLedgerStore(database: Sqlite): LedgerStore {
         t.balancingDebit ? 1 : 0,
         t.timeoutMs ?? null,
         t.createdAt,
-      ),
-    pendingState: (id) => pending.get(id)?.state,
-    insertPending: (id, expiresAt) => void insertPending.run(id, expiresAt ?? null),
-    resolvePending: (id, state) => void resolve.run(state, id),
-    due: (now, limit) => due.all(now, limit).map((row) => row.transfer_id),
-    hasFailed: (id) => anyFailed && failed.get(id) !== undefined,
-    markFailed(id) {
-      anyFailed = true;
-      markFailed.run(id);
+      ])),
+    pendingState: async (reading, id) => (await reading.get(PENDING, [id]))?.state,
+    insertPending: async (within, id, expiresAt) => void (await within.run(INSERT_PENDING, [id, expiresAt ?? null])),
+    resolvePending: async (within, id, state) => void (await within.run(RESOLVE, [state, id])),
+    due: async (reading, now, limit) => (await reading.all(DUE, [now, limit])).map((row) => row.transfer_id),
+    hasFailed: async (reading, id) => (await reading.get(FAILED, [id])) !== undefined,
+    markFailed: async (within, id) => void (await within.run(MARK_FAILED, [id])),
+    async accounts(reading, after, limit) {
+      await kept.saveAll(reading);
+      return (await reading.all(ACCOUNTS, [after, limit])).map(toAccount);
     },
-    accounts(after, limit) {
-      kept.saveAll();
-      return accounts.all(after, limit).map(toAccount);
-    },
-    transfers: (after, limit) => transfers.all(after, limit).map(toTransfer),
-    transfersUnder: (prefix, limit) => under.all(prefix, prefix + RANGE_END, limit).map(toTransfer),
+    transfers: async (reading, after, limit) => (await reading.all(TRANSFERS, [after, limit])).map(toTransfer),
+    transfersUnder: async (reading, prefix, limit) =>
+      (await reading.all(UNDER, [prefix, prefix + RANGE_END, limit])).map(toTransfer),
   };
 }
 
-type AccountCache = Pick<LedgerStore, "batched" | "undoable" | "account" | "change"> & { saveAll(): void };
+interface AccountCache extends Pick<LedgerStore, "batched" | "undoable" | "account" | "change"> {
+  saveAll(reading: Reading): Promise<void>;
+}
+
+interface Batch {
+  /** Whose batch it is: nobody else sees what is not written yet. */
+  readonly within: Within;
+  readonly accounts: Map<string, Account>;
+  readonly changed: Set<string>;
+}
 
 /** A batch of sales changes few accounts many times: each is read once and written once. */
-function accountCache(database: Sqlite, read: (id: string) => Account | undefined): AccountCache {
-  const write = database.prepare(
-    `UPDATE ledger__account SET debits_pending = ?, debits_posted = ?, credits_pending = ?, credits_posted = ? WHERE id = ?`,
-  );
-  let cached: Map<string, Account> | undefined;
-  const changed = new Set<string>();
-  const save = (account: Account) =>
-    void write.run(
-      account.debitsPending,
-      account.debitsPosted,
-      account.creditsPending,
-      account.creditsPosted,
-      account.id,
-    );
-  function saveAll(): void {
-    for (const id of changed) save(present(cached?.get(id), "an account that changed"));
-    changed.clear();
+function accountCache(read: (reading: Reading, id: string) => Promise<Account | undefined>): AccountCache {
+  let open: Batch | undefined;
+  const batchOf = (reading: Reading) => (open?.within === reading ? open : undefined);
+  const save = async (within: Within, { id, ...a }: Account) =>
+    await within.run(BALANCES, [a.debitsPending, a.debitsPosted, a.creditsPending, a.creditsPosted, id]);
+  async function saveAll(reading: Reading): Promise<void> {
+    const batch = batchOf(reading);
+    if (!batch) return;
+    for (const id of batch.changed)
+      await save(batch.within, present(batch.accounts.get(id), "an account that changed"));
+    batch.changed.clear();
   }
-  function forget(): void {
-    changed.clear();
-    cached?.clear();
-  }
-  function account(id: string): Account | undefined {
-    const known = cached?.get(id) ?? read(id);
-    if (known) cached?.set(id, known);
-    return known;
+  async function account(reading: Reading, id: string): Promise<Account | undefined> {
+    const batch = batchOf(reading);
+    const known = batch?.accounts.get(id);
+    if (known) return known;
+    const found = await read(reading, id);
+    if (found) batch?.accounts.set(id, found);
+    return found;
   }
   return {
     account,
     saveAll,
-    batched(work) {
-      if (cached) return work();
-      cached = new Map();
+    async batched(within, work) {
+      if (batchOf(within)) return await work();
+      open = { within, accounts: new Map(), changed: new Set() };
       try {
-        const result = work();
-        saveAll();
+        const result = await work();
+        await saveAll(within);
         return result;
       } finally {
-        forget();
-        cached = undefined;
+        open = undefined;
       }
     },
-    undoable(work) {
-      saveAll();
+    async undoable(within, work) {
+      await saveAll(within);
       try {
-        return transaction(database, work);
+        return await within.savepoint(work);
       } catch (error) {
-        forget();
+        const batch = batchOf(within);
+        batch?.changed.clear();
+        batch?.accounts.clear();
         throw error;
       }
     },
-    change(id, by) {
-      const before = present(account(id), "the account of a transfer");
-      const after: Account = {
-        ...before,
-        debitsPending: before.debitsPending + by.debitsPending,
-        debitsPosted: before.debitsPosted + by.debitsPosted,
-        creditsPending: before.creditsPending + by.creditsPending,
-        creditsPosted: before.creditsPosted + by.creditsPosted,
+    async change(within, id, by) {
+      const old = present(await account(within, id), "the account of a transfer");
+      const changed: Account = {
+        ...old,
+        debitsPending: old.debitsPending + by.debitsPending,
+        debitsPosted: old.debitsPosted + by.debitsPosted,
+        creditsPending: old.creditsPending + by.creditsPending,
+        creditsPosted: old.creditsPosted + by.creditsPosted,
       };
-      if (cached) {
-        cached.set(id, after);
-        changed.add(id);
-      } else save(after);
+      const batch = batchOf(within);
+      if (!batch) {
+        await save(within, changed);
+        return;
+      }
+      batch.accounts.set(id, changed);
+      batch.changed.add(id);
     },
   };
 }

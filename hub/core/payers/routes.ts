@@ -18,10 +18,12 @@ import {
 import { type Signed, SignedSchema } from "../../../wire/signing.ts";
 import { PHONE_ENROL_PATH, PHONE_PATH } from "../../../wire/topics.ts";
 import { ErrorSchema, HttpRefusal, isoTime, jsonSchema, LimitSchema, parseInput } from "../../http.ts";
+import type { HubStore, Reading } from "../../store/store.ts";
 import { createRateLimit } from "./rate-limit.ts";
 import type { PayerDevice, Payers } from "./service.ts";
 
 export interface PayerRouteParts {
+  readonly store: HubStore;
   readonly payers: Payers;
   readonly clock: Clock;
   readonly hubSigningKey: string;
@@ -30,7 +32,7 @@ export interface PayerRouteParts {
   readonly renewal: { all(): void };
   address(): { readonly httpsUrl: string; readonly caCertificate: string; readonly caFingerprint: string };
   /** Whether there is such an account, and a customer's. */
-  isCustomer(accountId: string): boolean;
+  isCustomer(reading: Reading, accountId: string): Promise<boolean>;
   receive(signed: Signed): Promise<PhoneAnswer>;
   /** Somebody sent what no phone of this hub signed. */
   refused(source: string, error: unknown): void;
@@ -77,8 +79,9 @@ export function registerPhoneRoutes(app: FastifyInstance, parts: PayerRouteParts
         response: { 200: jsonSchema(PhoneEnrolResponseSchema) },
       },
     },
-    (request): PhoneEnrolResponse => {
-      const enrolled = parts.payers.enrol(parseInput(PhoneEnrolRequestSchema, request.body));
+    async (request): Promise<PhoneEnrolResponse> => {
+      const asked = parseInput(PhoneEnrolRequestSchema, request.body);
+      const enrolled = await parts.store.transaction((within) => parts.payers.enrol(within, asked));
       if (!enrolled.ok) {
         const { reason, detail } = enrolled.error;
         throw new HttpRefusal(ENROL_STATUS[reason], reason, detail);
@@ -130,10 +133,10 @@ export function registerPayerRoutes(app: FastifyInstance, parts: PayerRouteParts
         security,
       },
     },
-    (request) => {
-      const query = parseInput(PhoneQuery, request.query);
-      const found = parts.payers.devices({ after: query.cursor ?? "", limit: query.limit });
-      const last = found.length === query.limit ? found.at(-1) : undefined;
+    async (request) => {
+      const { cursor: after = "", limit } = parseInput(PhoneQuery, request.query);
+      const found = await parts.store.read((reading) => parts.payers.devices(reading, { after, limit }));
+      const last = found.length === limit ? found.at(-1) : undefined;
       return { phones: found.map(showPhone), ...(last ? { cursor: last.deviceId } : {}) };
     },
   );
@@ -147,11 +150,13 @@ export function registerPayerRoutes(app: FastifyInstance, parts: PayerRouteParts
         security,
       },
     },
-    (request, reply) => {
+    async (request, reply) => {
       const { userId, accountId, name, hours = parts.claimHours } = parseInput(ClaimBody, request.body);
-      if (!parts.isCustomer(accountId))
+      const made = await parts.store.transaction(async (within) => {
+        if (await parts.isCustomer(within, accountId))
+          return await parts.payers.createClaim(within, { userId, accountId, name, validMs: hours * HOUR_MS });
         throw new HttpRefusal(404, "E_UNKNOWN", `accountId: there is no customer's account ${accountId}`, "accountId");
-      const made = parts.payers.createClaim({ userId, accountId, name, validMs: hours * HOUR_MS });
+      });
       const { httpsUrl, caFingerprint } = parts.address();
       const claim = phoneClaimText({
         hub: httpsUrl,
@@ -175,10 +180,10 @@ export function registerPayerRoutes(app: FastifyInstance, parts: PayerRouteParts
         security,
       },
     },
-    (request) => {
+    async (request) => {
       const { deviceId, status } = parseInput(BlockBody, request.body);
-      if (!parts.payers.setStatus(deviceId, status))
-        throw new HttpRefusal(404, "E_UNKNOWN", `deviceId: there is no phone ${deviceId}`, "deviceId");
+      const known = await parts.store.transaction((within) => parts.payers.setStatus(within, deviceId, status));
+      if (!known) throw new HttpRefusal(404, "E_UNKNOWN", `deviceId: there is no phone ${deviceId}`, "deviceId");
       parts.renewal.all();
       return { deviceId, status };
     },

@@ -11,7 +11,6 @@ import type { RandomBytes } from "../../../base/ids.ts";
 import type { Log } from "../../../base/log.ts";
 import type { Money } from "../../../base/money.ts";
 import { fail, ok, type Result } from "../../../base/result.ts";
-import { type Sqlite, transaction } from "../../../base/sqlite.ts";
 import type { ReasonCode } from "../../../wire/common.ts";
 import {
   DeviceIdSchema,
@@ -22,7 +21,8 @@ import {
   type PhoneReply,
 } from "../../../wire/phone.ts";
 import { firstIssue, parseJson, readPublicKey, type Signed, signatureFits } from "../../../wire/signing.ts";
-import { createPayerStore, type DeviceRow, type NoticeRow, type PayerStore } from "./store.ts";
+import type { Reading, Within } from "../../store/store.ts";
+import { type DeviceRow, type NoticeRow, payerStore } from "./store.ts";
 
 export interface PayerDevice {
   readonly deviceId: string;
@@ -59,14 +59,13 @@ export interface PhoneEnrolRefusal {
 
 /** What a feature may ask of payers. */
 export interface PayerDirectory {
-  device(deviceId: string): PayerDevice | undefined;
-  hasUser(userId: string): boolean;
-  /** Waits until the phone asks. Within the caller's transaction. */
-  notify(notice: NoticeInput): void;
+  device(reading: Reading, deviceId: string): Promise<PayerDevice | undefined>;
+  hasUser(reading: Reading, userId: string): Promise<boolean>;
+  /** Waits until the phone asks. */
+  notify(within: Within, notice: NoticeInput): Promise<void>;
 }
 
 export interface PayersOptions {
-  readonly database: Sqlite;
   readonly clock: Clock;
   readonly random: RandomBytes;
   /** As customers know the shop. */
@@ -74,8 +73,8 @@ export interface PayersOptions {
   readonly log: Log;
   /** What terminals are told: a blocked phone's notes are taken nowhere, with the hub in reach or not. */
   readonly denyList: {
-    add(subject: DeniedPhone, why: string): Result<unknown, string>;
-    remove(subject: DeniedPhone): Result<unknown, string>;
+    add(within: Within, subject: DeniedPhone, why: string): Promise<Result<unknown, string>>;
+    remove(within: Within, subject: DeniedPhone): Promise<Result<unknown, string>>;
   };
 }
 interface DeniedPhone {
@@ -91,29 +90,37 @@ const ID_BYTES = 8;
 const digest = (secret: string): Uint8Array => hash("sha256", secret, "buffer");
 
 export function createPayers(options: PayersOptions) {
-  const { database, clock, random, merchantName } = options;
-  const store = createPayerStore(database);
+  const { clock, random, merchantName } = options;
   return {
-    device: (deviceId: string): PayerDevice | undefined => {
-      const row = store.device(deviceId);
+    async device(reading: Reading, deviceId: string): Promise<PayerDevice | undefined> {
+      const row = await payerStore.device(reading, deviceId);
       return row && deviceOf(row);
     },
-    devices: (page: { readonly after: string; readonly limit: number }): readonly PayerDevice[] =>
-      store.devices(page.after, page.limit).map(deviceOf),
-    hasUser: (userId: string) => store.hasUser(userId),
+    async devices(
+      reading: Reading,
+      page: { readonly after: string; readonly limit: number },
+    ): Promise<readonly PayerDevice[]> {
+      return (await payerStore.devices(reading, page)).map(deviceOf);
+    },
+    hasUser: (reading: Reading, userId: string): Promise<boolean> => payerStore.hasUser(reading, userId),
     /** The phones that pay from an account. */
-    devicesOf: (accountId: string): readonly string[] => store.devicesOf(accountId),
+    devicesOf: (reading: Reading, accountId: string): Promise<readonly string[]> =>
+      payerStore.devicesOf(reading, accountId),
     /** For the hub and, with their next lease, for its terminals. False for a phone unknown here. */
-    setStatus: (deviceId: string, status: PayerDevice["status"], why = "blocked by the operator"): boolean =>
-      changeStatus(options, store, { deviceId, status, why }),
+    setStatus: (
+      within: Within,
+      deviceId: string,
+      status: PayerDevice["status"],
+      why = "blocked by the operator",
+    ): Promise<boolean> => changeStatus(options, within, { deviceId, status, why }),
 
     /** Only a hash of the secret stays here. */
-    createClaim(input: NewClaimInput): NewPhoneClaim {
+    async createClaim(within: Within, input: NewClaimInput): Promise<NewPhoneClaim> {
       const now = clock.now();
       const secret = Buffer.from(random(SECRET_BYTES)).toString("base64url");
       const claim = { claimId: toHex(random(ID_BYTES)), secret, userId: input.userId };
       const expiresAt = now + input.validMs;
-      store.insertClaim({
+      await payerStore.insertClaim(within, {
         id: claim.claimId,
         userId: input.userId,
         accountId: input.accountId,
@@ -125,36 +132,36 @@ export function createPayers(options: PayersOptions) {
       return { ...claim, expiresAt };
     },
 
-    enrol: (request: PhoneEnrolRequest): Result<PayerDevice, PhoneEnrolRefusal> =>
-      transaction(database, () => {
-        const now = clock.now();
-        const claim = store.claim(request.claimId);
-        const secretFits = timingSafeEqual(digest(request.secret), claim?.secretHash ?? digest(""));
-        if (!claim || !secretFits) return refuse("E_UNKNOWN", "no such claim and secret; ask for a new claim");
-        if (claim.usedAt !== null) return refuse("E_USED", "this claim was used; ask for a new one");
-        if (now >= claim.expiresAt) return refuse("E_EXPIRED", "this claim has expired; ask for a new one");
-        if (!isPhoneKey(request.publicKey)) return refuse("E_FORMAT", "publicKey: not an Ed25519 key");
-        if (!store.useClaim(claim.id, now)) return refuse("E_USED", "this claim was used; ask for a new one");
-        const row: DeviceRow = {
-          id: toHex(random(ID_BYTES)),
-          userId: claim.userId,
-          publicKey: request.publicKey,
-          accountId: claim.accountId,
-          name: claim.name,
-          status: "active",
-          createdAt: now,
-        };
-        store.insert(row);
-        return ok(deviceOf(row));
-      }),
+    async enrol(within: Within, request: PhoneEnrolRequest): Promise<Result<PayerDevice, PhoneEnrolRefusal>> {
+      const now = clock.now();
+      const claim = await payerStore.claim(within, request.claimId);
+      const secretFits = timingSafeEqual(digest(request.secret), claim?.secretHash ?? digest(""));
+      if (!claim || !secretFits) return refuse("E_UNKNOWN", "no such claim and secret; ask for a new claim");
+      if (claim.usedAt !== null) return refuse("E_USED", "this claim was used; ask for a new one");
+      if (now >= claim.expiresAt) return refuse("E_EXPIRED", "this claim has expired; ask for a new one");
+      if (!isPhoneKey(request.publicKey)) return refuse("E_FORMAT", "publicKey: not an Ed25519 key");
+      if (!(await payerStore.useClaim(within, claim.id, now)))
+        return refuse("E_USED", "this claim was used; ask for a new one");
+      const row: DeviceRow = {
+        id: toHex(random(ID_BYTES)),
+        userId: claim.userId,
+        publicKey: request.publicKey,
+        accountId: claim.accountId,
+        name: claim.name,
+        status: "active",
+        createdAt: now,
+      };
+      await payerStore.insert(within, row);
+      return ok(deviceOf(row));
+    },
 
     /**
      * Who says it, and what. Throws Fault `identity.invalid` for a phone unknown here or blocked, `signature.invalid`, and
-     * `message.invalid` for signed words of unknown form. Stores nothing.
+     * `message.invalid` for signed words of unknown form.
      */
-    open(signed: Signed): { readonly message: PhoneMessage; readonly device: PayerDevice } {
+    async open(reading: Reading, signed: Signed): Promise<OpenedWords> {
       const deviceId = namedDevice(signed.text);
-      const row = store.device(deviceId);
+      const row = await payerStore.device(reading, deviceId);
       if (!row) throw new Fault("identity.invalid", `no phone ${deviceId} is enrolled here`);
       if (!fits(signed, readPublicKey(row.publicKey)))
         throw new Fault("signature.invalid", `the phone ${deviceId} did not sign this`);
@@ -165,31 +172,35 @@ export function createPayers(options: PayersOptions) {
       return { message: parsed.data, device: deviceOf(row) };
     },
 
-    notify: (notice: NoticeInput): void => store.insertNotice(noticeRow(notice, clock.now())),
+    notify: (within: Within, notice: NoticeInput): Promise<void> =>
+      payerStore.insertNotice(within, noticeRow(notice, clock.now())),
 
     /** The answer to a poll. */
-    notices(device: PayerDevice, since: number): PhoneReply {
-      const found = store.notices(device.deviceId, since, NOTICES_MAX + 1);
+    async notices(reading: Reading, device: PayerDevice, since: number): Promise<PhoneReply> {
+      const found = await payerStore.notices(reading, device.deviceId, { since, limit: NOTICES_MAX + 1 });
       const notices = found.slice(0, NOTICES_MAX).map((row) => noticeOf(row, merchantName));
       return { type: "notices", body: { notices, more: found.length > NOTICES_MAX } };
     },
   };
 }
 
+interface OpenedWords {
+  readonly message: PhoneMessage;
+  readonly device: PayerDevice;
+}
+
 interface StatusChange extends Pick<PayerDevice, "deviceId" | "status"> {
   readonly why: string;
 }
 
-function changeStatus(options: PayersOptions, store: PayerStore, { deviceId, status, why }: StatusChange): boolean {
-  const { database, denyList, log } = options;
+async function changeStatus({ denyList, log }: PayersOptions, within: Within, change: StatusChange): Promise<boolean> {
+  const { deviceId, status, why } = change;
   const phone = { kind: "device", id: deviceId } as const;
-  return transaction(database, () => {
-    if (!store.setStatus(deviceId, status)) return false;
-    const told = status === "blocked" ? denyList.add(phone, why) : denyList.remove(phone);
-    if (!told.ok && told.error === "full")
-      log.error("the deny list is full: terminals are not told of a blocked phone", { deviceId, why });
-    return true;
-  });
+  if (!(await payerStore.setStatus(within, deviceId, status))) return false;
+  const told = await (status === "blocked" ? denyList.add(within, phone, why) : denyList.remove(within, phone));
+  if (!told.ok && told.error === "full")
+    log.error("the deny list is full: terminals are not told of a blocked phone", { deviceId, why });
+  return true;
 }
 
 export interface NewClaimInput {

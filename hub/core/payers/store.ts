@@ -1,6 +1,6 @@
 /** All SQL of payers. */
 import type { Currency } from "../../../base/money.ts";
-import type { Sqlite } from "../../../base/sqlite.ts";
+import { type Reading, sql, type Within } from "../../store/store.ts";
 
 export interface DeviceRow {
   readonly id: string;
@@ -33,68 +33,70 @@ export interface NoticeRow {
   readonly at: number;
 }
 
-const DEVICE_COLUMNS = `id, user_id AS userId, public_key AS publicKey, account_id AS accountId, name, status,
-  created_at AS createdAt`;
-
-export type PayerStore = ReturnType<typeof createPayerStore>;
-
 /** A phone that was off for longer learns of older payments from its account alone. */
 export const NOTICES_KEPT_MS = 90 * 24 * 3_600_000;
 const FORGOTTEN_AT_ONCE = 10;
 
-export function createPayerStore(database: Sqlite) {
-  const device = database.prepare<[string], DeviceRow>(`SELECT ${DEVICE_COLUMNS} FROM payers__device WHERE id = ?`);
-  const devices = database.prepare<[string, number], DeviceRow>(
-    `SELECT ${DEVICE_COLUMNS} FROM payers__device WHERE id > ? ORDER BY id LIMIT ?`,
-  );
-  const ofUser = database.prepare<[string], 1>("SELECT 1 FROM payers__device WHERE user_id = ? LIMIT 1").pluck();
-  const ofAccount = database
-    .prepare<[string], string>("SELECT id FROM payers__device WHERE account_id = ? ORDER BY id")
-    .pluck();
-  const insert = database.prepare(
-    `INSERT INTO payers__device (id, user_id, public_key, account_id, name, status, created_at)
-     VALUES (@id, @userId, @publicKey, @accountId, @name, @status, @createdAt)`,
-  );
-  const setStatus = database.prepare("UPDATE payers__device SET status = ? WHERE id = ?");
-  const claim = database.prepare<[string], ClaimRow>(
-    `SELECT id, user_id AS userId, account_id AS accountId, name, secret_hash AS secretHash, expires_at AS expiresAt,
-       used_at AS usedAt FROM payers__claim WHERE id = ?`,
-  );
-  const insertClaim = database.prepare(
-    `INSERT INTO payers__claim (id, user_id, account_id, name, secret_hash, created_at, expires_at)
-     VALUES (@id, @userId, @accountId, @name, @secretHash, @createdAt, @expiresAt)`,
-  );
-  const useClaim = database.prepare("UPDATE payers__claim SET used_at = ? WHERE id = ? AND used_at IS NULL");
-  const insertNotice = database.prepare(
-    `INSERT INTO payers__notice (device_id, status, txn_id, grant_id, minor, currency, at)
-     VALUES (@deviceId, @status, @txnId, @grantId, @minor, @currency, @at)`,
-  );
-  const forgetNotices = database.prepare<[string, string, number, number]>(
-    `DELETE FROM payers__notice WHERE device_id = ? AND number IN (
-       SELECT number FROM payers__notice WHERE device_id = ? ORDER BY number LIMIT ?
-     ) AND at < ?`,
-  );
-  const notices = database.prepare<[string, number, number], NoticeRow>(
-    `SELECT number, device_id AS deviceId, status, txn_id AS txnId, grant_id AS grantId, minor, currency, at FROM payers__notice
-     WHERE device_id = ? AND number > ? ORDER BY number LIMIT ?`,
-  );
-  return {
-    device: (id: string) => device.get(id),
-    devices: (after: string, limit: number) => devices.all(after, limit),
-    devicesOf: (accountId: string) => ofAccount.all(accountId),
-    hasUser: (userId: string) => ofUser.get(userId) === 1,
-    insert: (row: DeviceRow) => void insert.run(row),
-    setStatus: (id: string, status: DeviceRow["status"]) => setStatus.run(status, id).changes === 1,
-    claim: (id: string) => claim.get(id),
-    insertClaim: (row: Omit<ClaimRow, "usedAt"> & { readonly createdAt: number }) => void insertClaim.run(row),
-    /** True for the one caller that used it. */
-    useClaim: (id: string, at: number) => useClaim.run(at, id).changes === 1,
-    /** Forgets at the same time some of what its device has had long enough to ask for. */
-    insertNotice(row: Omit<NoticeRow, "number">): void {
-      insertNotice.run(row);
-      // Afterwards: the number of the newest row must not be given again.
-      forgetNotices.run(row.deviceId, row.deviceId, FORGOTTEN_AT_ONCE, row.at - NOTICES_KEPT_MS);
-    },
-    notices: (deviceId: string, since: number, limit: number) => notices.all(deviceId, since, limit),
-  };
-}
+const DEVICE_COLUMNS = `id, user_id AS userId, public_key AS publicKey, account_id AS accountId, name, status,
+  created_at AS createdAt`;
+const DEVICE = sql<[string], DeviceRow>(`SELECT ${DEVICE_COLUMNS} FROM payers__device WHERE id = ?`);
+const DEVICES = sql<[string, number], DeviceRow>(
+  `SELECT ${DEVICE_COLUMNS} FROM payers__device WHERE id > ? ORDER BY id LIMIT ?`,
+);
+const ONE_OF_USER = sql<[string], { id: string }>("SELECT id FROM payers__device WHERE user_id = ? LIMIT 1");
+const ALL_OF_ACCOUNT = sql<[string], { id: string }>("SELECT id FROM payers__device WHERE account_id = ? ORDER BY id");
+const INSERT_DEVICE = sql<Readonly<DeviceRow>>(
+  `INSERT INTO payers__device (id, user_id, public_key, account_id, name, status, created_at)
+   VALUES (@id, @userId, @publicKey, @accountId, @name, @status, @createdAt)`,
+);
+const SET_STATUS = sql<[DeviceRow["status"], string]>("UPDATE payers__device SET status = ? WHERE id = ?");
+
+type NewClaim = Omit<ClaimRow, "usedAt"> & { readonly createdAt: number };
+const CLAIM = sql<[string], ClaimRow>(
+  `SELECT id, user_id AS userId, account_id AS accountId, name, secret_hash AS secretHash, expires_at AS expiresAt,
+     used_at AS usedAt FROM payers__claim WHERE id = ?`,
+);
+const INSERT_CLAIM = sql<NewClaim>(
+  `INSERT INTO payers__claim (id, user_id, account_id, name, secret_hash, created_at, expires_at)
+   VALUES (@id, @userId, @accountId, @name, @secretHash, @createdAt, @expiresAt)`,
+);
+const USE_CLAIM = sql<[number, string]>("UPDATE payers__claim SET used_at = ? WHERE id = ? AND used_at IS NULL");
+
+type NewNotice = Omit<NoticeRow, "number">;
+const INSERT_NOTICE = sql<NewNotice>(
+  `INSERT INTO payers__notice (device_id, status, txn_id, grant_id, minor, currency, at)
+   VALUES (@deviceId, @status, @txnId, @grantId, @minor, @currency, @at)`,
+);
+const FORGET_NOTICES = sql<[string, string, number, number]>(
+  `DELETE FROM payers__notice WHERE device_id = ? AND number IN (
+     SELECT number FROM payers__notice WHERE device_id = ? ORDER BY number LIMIT ?
+   ) AND at < ?`,
+);
+const NOTICES = sql<[string, number, number], NoticeRow>(
+  `SELECT number, device_id AS deviceId, status, txn_id AS txnId, grant_id AS grantId, minor, currency, at FROM payers__notice
+   WHERE device_id = ? AND number > ? ORDER BY number LIMIT ?`,
+);
+
+export const payerStore = {
+  device: (reading: Reading, id: string) => reading.get(DEVICE, [id]),
+  devices: (reading: Reading, { after, limit }: { readonly after: string; readonly limit: number }) =>
+    reading.all(DEVICES, [after, limit]),
+  devicesOf: async (reading: Reading, accountId: string) =>
+    (await reading.all(ALL_OF_ACCOUNT, [accountId])).map(({ id }) => id),
+  hasUser: async (reading: Reading, userId: string) => (await reading.get(ONE_OF_USER, [userId])) !== undefined,
+  insert: (within: Within, row: DeviceRow) => within.run(INSERT_DEVICE, row),
+  setStatus: async (within: Within, id: string, status: DeviceRow["status"]) =>
+    (await within.run(SET_STATUS, [status, id])) === 1,
+  claim: (reading: Reading, id: string) => reading.get(CLAIM, [id]),
+  insertClaim: (within: Within, row: NewClaim) => within.run(INSERT_CLAIM, row),
+  /** True for the one caller that used it. */
+  useClaim: async (within: Within, id: string, at: number) => (await within.run(USE_CLAIM, [at, id])) === 1,
+  /** Forgets at the same time some of what its device has had long enough to ask for. */
+  async insertNotice(within: Within, row: NewNotice): Promise<void> {
+    await within.run(INSERT_NOTICE, row);
+    // Afterwards: the number of the newest row must not be given again.
+    await within.run(FORGET_NOTICES, [row.deviceId, row.deviceId, FORGOTTEN_AT_ONCE, row.at - NOTICES_KEPT_MS]);
+  },
+  notices: (reading: Reading, deviceId: string, { since, limit }: { readonly since: number; readonly limit: number }) =>
+    reading.all(NOTICES, [deviceId, since, limit]),
+};

@@ -2,35 +2,26 @@
  * Agrees with a terminal on its day: gathers the parts of its list, sets it beside what was taken and posted, and keeps the
  * last list and report of each terminal and day, so that the comparison can be made again.
  */
-import { z } from "zod";
 import type { Clock } from "../../../base/clock.ts";
 import type { Epoch, PaymentId, TerminalId } from "../../../base/ids.ts";
 import type { Log } from "../../../base/log.ts";
-import type { Sqlite } from "../../../base/sqlite.ts";
 import type { UpOf } from "../../../wire/envelope.ts";
 import { EntryBodySchema } from "../../../wire/journal-entry.ts";
-import {
-  type DayReport,
-  DayReportSchema,
-  DIFFERENCES_MAX,
-  type Difference,
-  SUMMARY_ENTRIES_MAX,
-  SUMMARY_PARTS_MAX,
-  SummaryEntrySchema,
-} from "../../../wire/reconciliation.ts";
+import { type DayReport, DIFFERENCES_MAX, type Difference } from "../../../wire/reconciliation.ts";
 import { parseJson } from "../../../wire/signing.ts";
-import type { DayEntries, Stretch, TakenEntry } from "../ingest/index.ts";
+import type { HubStore, Reading, Within } from "../../store/store.ts";
+import { dayEntries, type Stretch, type TakenEntry } from "../ingest/index.ts";
 import { compareDay, type HubEntry } from "./compare.ts";
+import { partStore, reportStore, type Summary } from "./store.ts";
 
 export interface ReconciliationOptions {
-  readonly database: Sqlite;
+  readonly store: HubStore;
   readonly clock: Clock;
   readonly log: Log;
-  readonly entries: DayEntries;
   /** What the ledger moved for a payment; negative for a refund. */
-  postedMinor(terminalId: TerminalId, paymentId: PaymentId): bigint | undefined;
+  postedMinor(reading: Reading, terminalId: TerminalId, paymentId: PaymentId): Promise<bigint | undefined>;
   /** Runs within the hub's next commit. */
-  commit(apply: () => void): Promise<void>;
+  commit<T>(apply: (within: Within) => Promise<T>): Promise<T>;
 }
 
 /** A terminal's day as the operator sees it. */
@@ -56,66 +47,27 @@ export interface Reconciliation {
   look(terminalId: TerminalId, businessDate: string): Promise<DayView>;
 }
 
-/** Lists that are being gathered at one time; the oldest makes room, and its terminal sends it again. */
-const GATHERING_MAX = 64;
 const ENTRIES_SHOWN_MAX = 1_000;
 const DAY_MS = 86_400_000;
 /** An entry that was written after its terminal's list may have come in before it, by so much at most. */
 const OVERTAKING_MS = 60_000;
 
-const SummarySchema = z.strictObject({
-  summaryId: z.string(),
-  from: z.string(),
-  to: z.string(),
-  epoch: z.string(),
-  archivedThrough: z.int(),
-  /** The newest entry of the journal when the list was made. */
-  head: z.int(),
-  listedAt: z.number(),
-  entries: z.array(SummaryEntrySchema).max(SUMMARY_ENTRIES_MAX * SUMMARY_PARTS_MAX),
-});
-type Summary = z.infer<typeof SummarySchema>;
-
-interface Gathering {
-  readonly summaryId: string;
-  readonly since: number;
-  readonly parts: Map<number, UpOf<"day.summary">["body"]>;
-}
-
 export function createReconciliation(options: ReconciliationOptions): Reconciliation {
-  const { clock, log } = options;
-  const store = createReportStore(options.database);
-  const gathering = new Map<TerminalId, Gathering>();
-
-  /** The whole list, when this part was the last that was missing. */
-  function gather({ terminalId, sequence, body }: UpOf<"day.summary">): Summary | undefined {
-    let open = gathering.get(terminalId);
-    if (open?.summaryId !== body.summaryId) {
-      const [oldest] = gathering.keys();
-      if (gathering.size >= GATHERING_MAX && oldest !== undefined) gathering.delete(oldest);
-      open = { summaryId: body.summaryId, since: clock.now(), parts: new Map() };
-      gathering.set(terminalId, open);
-    }
-    open.parts.set(body.part, body);
-    if (open.parts.size < body.parts) return undefined;
-    gathering.delete(terminalId);
-    const { summaryId, from, to, epoch, archivedThrough = 0 } = body;
-    const entries = [...open.parts.values()].flatMap((part) => part.entries);
-    return { summaryId, from, to, epoch, archivedThrough, head: sequence, listedAt: open.since, entries };
-  }
+  const { store, clock, log } = options;
 
   async function compare(terminalId: TerminalId, businessDate: string, summary: Summary) {
     const { from, to, epoch, archivedThrough } = summary;
-    const taken = await readStretch(options.entries, { terminalId, from, to });
+    const taken = await readStretch(store, { terminalId, from, to });
     const newer = (entry: TakenEntry): boolean =>
       entry.epoch === epoch && entry.sequence > summary.head && entry.receivedAt >= summary.listedAt - OVERTAKING_MS;
     const hub = hubEntries(taken.filter((entry) => !newer(entry)));
+    const posted = await readPosted(options, terminalId, hub);
     const { agreed, differences } = compareDay({
       epoch,
       archivedThrough,
       terminal: summary.entries,
       hub,
-      postedMinor: (paymentId) => options.postedMinor(terminalId, paymentId),
+      postedMinor: (paymentId) => posted.get(paymentId),
     });
     const report: DayReport = {
       summaryId: summary.summaryId,
@@ -131,12 +83,11 @@ export function createReconciliation(options: ReconciliationOptions): Reconcilia
   return {
     async take(envelope) {
       const { terminalId, body } = envelope;
-      const summary = gather(envelope);
+      const summary = await options.commit((within) => gather(within, envelope, clock.now()));
       if (!summary) return undefined;
       const { report } = await compare(terminalId, body.businessDate, summary);
-      await options.commit(() =>
-        store.put({ terminalId, businessDate: body.businessDate, at: clock.now(), summary, report }),
-      );
+      const kept = { terminalId, businessDate: body.businessDate, at: clock.now(), summary, report };
+      await options.commit((within) => reportStore.put(within, kept));
       const { businessDate, agreed, unexplained } = report;
       const fields = { terminalId, businessDate, agreed, differences: report.differences.length + report.more };
       if (unexplained > 0) log.error("a terminal's day does not agree with this hub's", { ...fields, unexplained });
@@ -145,19 +96,33 @@ export function createReconciliation(options: ReconciliationOptions): Reconcilia
     },
 
     async look(terminalId, businessDate) {
-      const kept = store.get(terminalId, businessDate);
+      const kept = await store.read((reading) => reportStore.get(reading, terminalId, businessDate));
       if (!kept) {
         // Without the terminal's word nobody knows its time zone: the day of UTC is as good as any.
         const start = Date.parse(`${businessDate}T00:00:00Z`);
         const from = new Date(start).toISOString();
         const to = new Date(start + DAY_MS).toISOString();
-        return { from, to, ...shown(hubEntries(await readStretch(options.entries, { terminalId, from, to }))) };
+        return { from, to, ...shown(hubEntries(await readStretch(store, { terminalId, from, to }))) };
       }
       const { hub, report } = await compare(terminalId, businessDate, kept);
       const { from, to, listedAt, epoch, entries } = kept;
       return { from, to, ...shown(hub), compared: { listedAt, epoch, listed: entries.length, report } };
     },
   };
+}
+
+/** The whole list, when this part was the last that was missing. Each part may come to another replica of the hub. */
+async function gather(
+  within: Within,
+  { terminalId, sequence, body }: UpOf<"day.summary">,
+  now: number,
+): Promise<Summary | undefined> {
+  const { summaryId, part, parts, from, to, epoch, archivedThrough = 0 } = body;
+  const whole = { summaryId, from, to, epoch, archivedThrough, head: sequence };
+  if (parts === 1) return { ...whole, listedAt: now, entries: body.entries };
+  await partStore.put(within, { terminalId, summaryId, part, at: now, entries: body.entries });
+  if ((await partStore.count(within, terminalId)) < parts) return undefined;
+  return { ...whole, ...(await partStore.takeAll(within, terminalId)) };
 }
 
 const shown = (entries: readonly HubEntry[]) => ({
@@ -171,14 +136,40 @@ const bounded = (differences: readonly Difference[]) => ({
   unexplained: differences.filter(({ explained }) => explained === undefined).length,
 });
 
-async function readStretch(entries: DayEntries, stretch: Stretch): Promise<readonly TakenEntry[]> {
+async function readStretch(store: HubStore, stretch: Stretch): Promise<readonly TakenEntry[]> {
   const found: TakenEntry[] = [];
-  for (const slice of entries.slices(stretch)) {
+  for await (const slice of dayEntries(store, stretch)) {
     found.push(...slice);
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await othersTurn();
   }
   return found;
 }
+
+/** Payments looked up in one slice: some 10 ms. */
+const POSTED_SLICE = 200;
+
+/** What the ledger moved for each payment of which the merchant is to get something. */
+async function readPosted(
+  { store, postedMinor }: ReconciliationOptions,
+  terminalId: TerminalId,
+  entries: readonly HubEntry[],
+): Promise<ReadonlyMap<PaymentId, bigint>> {
+  const ids = entries.flatMap(({ paymentId, decidedMinor }) => (decidedMinor === undefined ? [] : (paymentId ?? [])));
+  const posted = new Map<PaymentId, bigint>();
+  for (let start = 0; start < ids.length; start += POSTED_SLICE) {
+    await store.read(async (reading) => {
+      for (const paymentId of ids.slice(start, start + POSTED_SLICE)) {
+        const minor = await postedMinor(reading, terminalId, paymentId);
+        if (minor !== undefined) posted.set(paymentId, minor);
+      }
+    });
+    await othersTurn();
+  }
+  return posted;
+}
+
+/** Where the database answers at once, only this lets in what has arrived meanwhile. */
+const othersTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 /** One for each place and hash: what was set aside and taken later is told by how it was taken. */
 function hubEntries(taken: readonly TakenEntry[]): readonly HubEntry[] {
@@ -204,44 +195,5 @@ function toHubEntry({ epoch, sequence, hash, status, reason, detail, text }: Tak
     ...(reason === null ? {} : { reason }),
     ...(detail === null ? {} : { detail }),
     ...(minor === undefined ? {} : { decidedMinor: approved?.operation === "refund" ? -minor : minor }),
-  };
-}
-
-interface Kept {
-  readonly terminalId: TerminalId;
-  readonly businessDate: string;
-  readonly at: number;
-  readonly summary: Summary;
-  readonly report: DayReport;
-}
-
-/** A year of books, and the time to close them. */
-const REPORTS_KEPT_MS = 400 * 24 * 3_600_000;
-
-function createReportStore(database: Sqlite) {
-  const put = database.prepare(
-    `INSERT INTO reconciliation__report (terminal_id, business_date, at, summary, report) VALUES (?, ?, ?, ?, ?)
-     ON CONFLICT (terminal_id, business_date) DO UPDATE
-     SET at = excluded.at, summary = excluded.summary, report = excluded.report`,
-  );
-  const forget = database.prepare<[string, string]>(
-    "DELETE FROM reconciliation__report WHERE terminal_id = ? AND business_date < ?",
-  );
-  const get = database
-    .prepare<[string, string], string>(
-      "SELECT summary FROM reconciliation__report WHERE terminal_id = ? AND business_date = ?",
-    )
-    .pluck();
-  return {
-    /** Forgets at the same time what this terminal compared more than a year ago. */
-    put({ terminalId, businessDate, at, summary, report }: Kept): void {
-      const [summaryText, reportText] = [JSON.stringify(summary), JSON.stringify(DayReportSchema.parse(report))];
-      put.run(terminalId, businessDate, at, summaryText, reportText);
-      forget.run(terminalId, new Date(at - REPORTS_KEPT_MS).toISOString().slice(0, 10));
-    },
-    get(terminalId: string, businessDate: string): Summary | undefined {
-      const text = get.get(terminalId, businessDate);
-      return text === undefined ? undefined : SummarySchema.parse(JSON.parse(text));
-    },
   };
 }

@@ -4,7 +4,9 @@ import { ManualClock } from "../../../base/clock.ts";
 import { systemRandom, type TerminalId } from "../../../base/ids.ts";
 import { openSqlite } from "../../../base/sqlite.ts";
 import { DENIED_MAX, denyListHash } from "../../../wire/lease.ts";
-import { createDenyList, type DeniedSubject } from "./deny-list.ts";
+import { sqliteStore } from "../../store/sqlite-store.ts";
+import type { HubStore } from "../../store/store.ts";
+import { createDenyList, type DeniedSubject, type DenyList, type DenyListOptions } from "./deny-list.ts";
 import { terminalMigrations } from "./schema.ts";
 
 const PAN = "9999990000000015";
@@ -15,83 +17,96 @@ const under = (key: Uint8Array, name: string) => createHmac("sha256", key).updat
 
 function world() {
   const database = openSqlite(":memory:", { migrations: terminalMigrations });
+  const store = sqliteStore(database);
   const devices = new Map<string, string[]>();
-  const options = {
-    database,
+  const options: DenyListOptions = {
     clock: new ManualClock(),
     random: systemRandom,
     tokenKey: systemRandom(32),
-    devicesOf: (accountId: string) => devices.get(accountId) ?? [],
+    devicesOf: (_reading, accountId) => Promise.resolve(devices.get(accountId) ?? []),
   };
-  return { database, devices, options, list: createDenyList(options) };
+  return { database, store, devices, options, list: inStore(store, createDenyList(options)) };
 }
 
-test("each terminal is told the denied card under its own key, as its cards' tokens are made there", () => {
+/** Each call in a transaction of its own. */
+const inStore = (store: HubStore, list: DenyList) => ({
+  add: (subject: DeniedSubject, why?: string) => store.transaction((within) => list.add(within, subject, why)),
+  remove: (subject: DeniedSubject) => store.transaction((within) => list.remove(within, subject)),
+  version: () => store.read((reading) => list.version(reading)),
+  list: () => store.read((reading) => list.list(reading)),
+  forTerminal: (id: TerminalId, key: Uint8Array) => store.read((reading) => list.forTerminal(reading, id, key)),
+});
+
+test("each terminal is told the denied card under its own key, as its cards' tokens are made there", async () => {
   const { list } = world();
-  expect(list.forTerminal(T1, KEY)).toEqual({ version: 0, hash: denyListHash([]), tokens: [] });
-  expect(list.add(CARD, "stolen")).toMatchObject({ ok: true, value: { shown: "999999******0015", why: "stolen" } });
+  expect(await list.forTerminal(T1, KEY)).toEqual({ version: 0, hash: denyListHash([]), tokens: [] });
+  expect(await list.add(CARD, "stolen")).toMatchObject({
+    ok: true,
+    value: { shown: "999999******0015", why: "stolen" },
+  });
   const other = new Uint8Array(32).fill(8);
-  expect(list.forTerminal(T1, KEY)).toEqual({
+  expect(await list.forTerminal(T1, KEY)).toEqual({
     version: 1,
     hash: denyListHash([under(KEY, PAN)]),
     tokens: [under(KEY, PAN)],
   });
-  expect(list.forTerminal("T2" as TerminalId, other).tokens).toEqual([under(other, PAN)]);
+  expect((await list.forTerminal("T2" as TerminalId, other)).tokens).toEqual([under(other, PAN)]);
   // A terminal that enrolled anew with another key is not told the tokens of the old one.
-  expect(list.forTerminal(T1, other).tokens).toEqual([under(other, PAN)]);
+  expect((await list.forTerminal(T1, other)).tokens).toEqual([under(other, PAN)]);
 });
 
-test("a device is told by its id, an account by its id and its devices, the later ones too", () => {
+test("a device is told by its id, an account by its id and its devices, the later ones too", async () => {
   const { list, devices } = world();
   devices.set("customer:1", ["phone-2"]);
-  list.add({ kind: "device", id: "phone-1" });
-  list.add({ kind: "account", id: "customer:1" });
+  await list.add({ kind: "device", id: "phone-1" });
+  await list.add({ kind: "account", id: "customer:1" });
   const names = ["account:customer:1", "device:phone-1", "device:phone-2"];
-  expect(list.forTerminal(T1, KEY).tokens).toEqual(names.map((name) => under(KEY, name)).sort());
+  const told = await list.forTerminal(T1, KEY);
+  expect(told.tokens).toEqual(names.map((name) => under(KEY, name)).sort());
   devices.set("customer:1", ["phone-2", "phone-3"]);
-  expect(list.forTerminal(T1, KEY).tokens).toContain(under(KEY, "device:phone-3"));
+  expect((await list.forTerminal(T1, KEY)).tokens).toContain(under(KEY, "device:phone-3"));
 });
 
-test("the version rises with each change, and with nothing else", () => {
+test("the version rises with each change, and with nothing else", async () => {
   const { list } = world();
-  list.add(CARD);
-  expect(list.add(CARD)).toEqual({ ok: false, error: "known" });
-  expect(list.remove({ kind: "card", id: "9999990000000023" })).toEqual({ ok: false, error: "unknown" });
-  expect(list.version).toBe(1);
-  list.remove(CARD);
-  expect(list.version).toBe(2);
-  expect(list.forTerminal(T1, KEY)).toMatchObject({ version: 2, tokens: [] });
+  await list.add(CARD);
+  expect(await list.add(CARD)).toEqual({ ok: false, error: "known" });
+  expect(await list.remove({ kind: "card", id: "9999990000000023" })).toEqual({ ok: false, error: "unknown" });
+  expect(await list.version()).toBe(1);
+  await list.remove(CARD);
+  expect(await list.version()).toBe(2);
+  expect(await list.forTerminal(T1, KEY)).toMatchObject({ version: 2, tokens: [] });
 });
 
-test("no number lies in the database in clear, and only the hub's own key opens it", () => {
-  const { database, list, options } = world();
-  list.add(CARD);
+test("no number lies in the database in clear, and only the hub's own key opens it", async () => {
+  const { database, store, list, options } = world();
+  await list.add(CARD);
   const bytes = database.serialize();
   expect(bytes.includes(PAN)).toBe(false);
   expect(bytes.includes(PAN.slice(6))).toBe(false);
-  expect(JSON.stringify(list.list())).not.toContain(PAN);
-  const stranger = createDenyList({ ...options, tokenKey: systemRandom(32) });
-  expect(() => stranger.forTerminal(T1, KEY)).toThrow();
+  expect(JSON.stringify(await list.list())).not.toContain(PAN);
+  const stranger = inStore(store, createDenyList({ ...options, tokenKey: systemRandom(32) }));
+  await expect(stranger.forTerminal(T1, KEY)).rejects.toThrow("authenticate");
 });
 
-test("a number moved to another row is not believed", () => {
+test("a number moved to another row is not believed", async () => {
   const { database, list } = world();
-  list.add(CARD);
-  list.add({ kind: "card", id: "9999990000000023" });
+  await list.add(CARD);
+  await list.add({ kind: "card", id: "9999990000000023" });
   database.exec(
     "UPDATE terminals__denied SET sealed = (SELECT sealed FROM terminals__denied WHERE number = 1) WHERE number = 2",
   );
-  expect(() => list.forTerminal(T1, KEY)).toThrow();
+  await expect(list.forTerminal(T1, KEY)).rejects.toThrow("authenticate");
 });
 
-test("a list that a lease could not carry is refused, counting the devices of an account", () => {
+test("a list that a lease could not carry is refused, counting the devices of an account", async () => {
   const { list, devices } = world();
   devices.set(
     "customer:1",
     Array.from({ length: DENIED_MAX - 1 }, (_, number) => `phone-${number}`),
   );
-  expect(list.add({ kind: "account", id: "customer:1" }).ok).toBe(true);
-  expect(list.add({ kind: "device", id: "phone-1" })).toEqual({ ok: false, error: "full" });
-  expect(list.add(CARD)).toEqual({ ok: false, error: "full" });
-  expect(list.forTerminal(T1, KEY).tokens).toHaveLength(DENIED_MAX);
+  expect((await list.add({ kind: "account", id: "customer:1" })).ok).toBe(true);
+  expect(await list.add({ kind: "device", id: "phone-1" })).toEqual({ ok: false, error: "full" });
+  expect(await list.add(CARD)).toEqual({ ok: false, error: "full" });
+  expect((await list.forTerminal(T1, KEY)).tokens).toHaveLength(DENIED_MAX);
 });

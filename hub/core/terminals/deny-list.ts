@@ -7,8 +7,8 @@ import { assert } from "../../../base/assert.ts";
 import type { Clock } from "../../../base/clock.ts";
 import type { RandomBytes, TerminalId } from "../../../base/ids.ts";
 import { fail, ok, type Result } from "../../../base/result.ts";
-import { type Sqlite, transaction } from "../../../base/sqlite.ts";
 import { DENIED_MAX, denyListHash, type Lease } from "../../../wire/lease.ts";
+import { type Reading, sql, type Within } from "../../store/store.ts";
 
 export type DeniedKind = "card" | "device" | "account";
 
@@ -29,25 +29,24 @@ export interface DeniedEntry {
 export type DenyRefusal = "full" | "known" | "unknown";
 
 export interface DenyListOptions {
-  readonly database: Sqlite;
   readonly clock: Clock;
   readonly random: RandomBytes;
   /** 32 bytes: keys the hub's card tokens; what seals the numbers here is derived from it. */
   readonly tokenKey: Uint8Array;
   /** The paying devices of an account. */
-  devicesOf(accountId: string): readonly string[];
+  devicesOf(reading: Reading, accountId: string): Promise<readonly string[]>;
 }
 
 export interface DenyList {
-  readonly version: number;
-  add(subject: DeniedSubject, why?: string): Result<DeniedEntry, DenyRefusal>;
-  remove(subject: DeniedSubject): Result<DeniedEntry, DenyRefusal>;
+  version(reading: Reading): Promise<number>;
+  add(within: Within, subject: DeniedSubject, why?: string): Promise<Result<DeniedEntry, DenyRefusal>>;
+  remove(within: Within, subject: DeniedSubject): Promise<Result<DeniedEntry, DenyRefusal>>;
   /** Oldest first. */
-  list(): readonly DeniedEntry[];
+  list(reading: Reading): Promise<readonly DeniedEntry[]>;
   /** Whether this hub refuses the card, by its token here, or an account. */
-  denies(kind: "card" | "device" | "account", name: string): boolean;
+  denies(reading: Reading, kind: "card" | "device" | "account", name: string): Promise<boolean>;
   /** As the terminal with this card-token key is told it. */
-  forTerminal(terminalId: TerminalId, cardTokenKey: Uint8Array): Lease["denyList"];
+  forTerminal(reading: Reading, terminalId: TerminalId, cardTokenKey: Uint8Array): Promise<Lease["denyList"]>;
 }
 
 const CIPHER = "aes-256-gcm";
@@ -79,58 +78,59 @@ function namesOf(rows: readonly DeniedRow[]): Named {
 const hmac = (key: Uint8Array, text: string): string => createHmac("sha256", key).update(text).digest("hex");
 
 export function createDenyList(options: DenyListOptions): DenyList {
-  const { database, clock, random, tokenKey } = options;
-  const sql = denySql(database);
+  const { clock, random, tokenKey } = options;
   const sealingKey = createHmac("sha256", tokenKey).update("tillway/v1/deny-list").digest();
   const cache = new Map<TerminalId, { readonly stamp: string; readonly list: Lease["denyList"] }>();
   const nameOf = ({ kind, id }: DeniedSubject): string => (kind === "card" ? hmac(tokenKey, id) : id);
 
   /** Accounts and devices by name, read once for each version: every renewal of every lease asks for them. */
   let named: (Named & { readonly version: number }) | undefined;
-  const devicesOfAll = ({ accounts, devices }: Named): readonly string[] =>
-    accounts.length === 0
-      ? devices
-      : [...new Set([...devices, ...accounts.flatMap((account) => options.devicesOf(account))])];
+  async function devicesOfAll(reading: Reading, { accounts, devices }: Named): Promise<readonly string[]> {
+    const all = new Set(devices);
+    for (const account of accounts) for (const device of await options.devicesOf(reading, account)) all.add(device);
+    return [...all];
+  }
+  /** How many a lease would have to name with this one more. */
+  async function countWith(reading: Reading, subject: DeniedSubject): Promise<number> {
+    const rows = await denySql.all(reading);
+    const others = rows.filter(({ kind }) => kind !== "device").length;
+    const more = subject.kind === "account" ? (await options.devicesOf(reading, subject.id)).length : 0;
+    return others + (await devicesOfAll(reading, namesOf(rows))).length + 1 + more;
+  }
 
   return {
-    get version() {
-      return sql.version();
+    version: denySql.version,
+    async add(within, subject, why) {
+      const name = nameOf(subject);
+      if (await denySql.one(within, subject.kind, name)) return fail("known");
+      if ((await countWith(within, subject)) > DENIED_MAX) return fail("full");
+      const sealed = subject.kind === "card" ? seal(sealingKey, { name, pan: subject.id }, random) : null;
+      const row = { ...subject, name, shown: shownOf(subject), sealed, why: why ?? null, at: clock.now() };
+      await denySql.insert(within, row);
+      await denySql.raise(within);
+      return ok(toEntry(row));
     },
-    add: (subject, why) =>
-      transaction(database, () => {
-        const name = nameOf(subject);
-        if (sql.one(subject.kind, name)) return fail("known");
-        const rows = sql.all();
-        const others = rows.filter(({ kind }) => kind !== "device").length;
-        const more = subject.kind === "account" ? options.devicesOf(subject.id).length : 0;
-        if (others + devicesOfAll(namesOf(rows)).length + 1 + more > DENIED_MAX) return fail("full");
-        const sealed = subject.kind === "card" ? seal(sealingKey, { name, pan: subject.id }, random) : null;
-        const row = { ...subject, name, shown: shownOf(subject), sealed, why: why ?? null, at: clock.now() };
-        sql.insert(row);
-        sql.raise();
-        return ok(toEntry(row));
-      }),
-    remove: (subject) =>
-      transaction(database, () => {
-        const row = sql.one(subject.kind, nameOf(subject));
-        if (!row) return fail("unknown");
-        sql.remove(row.kind, row.name);
-        sql.raise();
-        return ok(toEntry(row));
-      }),
-    list: () => sql.all().map(toEntry),
-    denies: (kind, name) => sql.one(kind, name) !== undefined,
+    async remove(within, subject) {
+      const row = await denySql.one(within, subject.kind, nameOf(subject));
+      if (!row) return fail("unknown");
+      await denySql.remove(within, row.kind, row.name);
+      await denySql.raise(within);
+      return ok(toEntry(row));
+    },
+    list: async (reading) => (await denySql.all(reading)).map(toEntry),
+    denies: async (reading, kind, name) => (await denySql.one(reading, kind, name)) !== undefined,
 
-    forTerminal(terminalId, cardTokenKey) {
-      const version = sql.version();
-      if (named?.version !== version) named = { version, ...namesOf(sql.all()) };
-      const devices = devicesOfAll(named);
+    async forTerminal(reading, terminalId, cardTokenKey) {
+      const version = await denySql.version(reading);
+      if (named?.version !== version) named = { version, ...namesOf(await denySql.all(reading)) };
+      const { accounts } = named;
+      const devices = await devicesOfAll(reading, named);
       const stamp = `${version}/${devices.length}/${Buffer.from(cardTokenKey).toString("hex")}`;
       const known = cache.get(terminalId);
       if (known?.stamp === stamp) return known.list;
-      const cards = sql.all().filter(({ kind }) => kind === "card");
+      const cards = (await denySql.all(reading)).filter(({ kind }) => kind === "card");
       const names = cards.map((row) => unseal(sealingKey, row));
-      for (const account of named.accounts) names.push(`account:${account}`);
+      for (const account of accounts) names.push(`account:${account}`);
       for (const device of devices) names.push(`device:${device}`);
       // A denied account may have got more devices since; what was denied by name comes first.
       const tokens = names.slice(0, DENIED_MAX).map((name) => hmac(cardTokenKey, name));
@@ -171,22 +171,27 @@ function unseal(key: Uint8Array, { name, sealed }: DeniedRow): string {
   return decipher.update(sealed.subarray(NONCE_BYTES + TAG_BYTES), undefined, "utf8") + decipher.final("utf8");
 }
 
-function denySql(database: Sqlite) {
-  const COLUMNS = "kind, name, shown, sealed, why, at";
-  const all = database.prepare<[], DeniedRow>(`SELECT ${COLUMNS} FROM terminals__denied ORDER BY number`);
-  const one = database.prepare<[string, string], DeniedRow>(
-    `SELECT ${COLUMNS} FROM terminals__denied WHERE kind = ? AND name = ?`,
-  );
-  const insert = database.prepare(`INSERT INTO terminals__denied (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)`);
-  const remove = database.prepare("DELETE FROM terminals__denied WHERE kind = ? AND name = ?");
-  const version = database.prepare<[], number>("SELECT version FROM terminals__deny_version").pluck();
-  const raise = database.prepare("UPDATE terminals__deny_version SET version = version + 1");
-  return {
-    all: () => all.all(),
-    one: (kind: DeniedKind, name: string) => one.get(kind, name),
-    insert: (row: DeniedRow) => void insert.run(row.kind, row.name, row.shown, row.sealed, row.why, row.at),
-    remove: (kind: DeniedKind, name: string) => void remove.run(kind, name),
-    version: () => version.get() ?? 0,
-    raise: () => void raise.run(),
-  };
-}
+const COLUMNS = "kind, name, shown, sealed, why, at";
+const ALL = sql<[], DeniedRow>(`SELECT ${COLUMNS} FROM terminals__denied ORDER BY number`);
+const ONE = sql<[string, string], DeniedRow>(`SELECT ${COLUMNS} FROM terminals__denied WHERE kind = ? AND name = ?`);
+const INSERT = sql<[string, string, string, Uint8Array | null, string | null, number]>(
+  `INSERT INTO terminals__denied (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)`,
+);
+const REMOVE = sql<[string, string]>("DELETE FROM terminals__denied WHERE kind = ? AND name = ?");
+const VERSION = sql<[], { version: number }>("SELECT version FROM terminals__deny_version");
+const RAISE = sql<[]>("UPDATE terminals__deny_version SET version = version + 1");
+
+const denySql = {
+  all: (reading: Reading) => reading.all(ALL, []),
+  one: (reading: Reading, kind: DeniedKind, name: string) => reading.get(ONE, [kind, name]),
+  async insert(within: Within, { kind, name, shown, sealed, why, at }: DeniedRow): Promise<void> {
+    await within.run(INSERT, [kind, name, shown, sealed, why, at]);
+  },
+  async remove(within: Within, kind: DeniedKind, name: string): Promise<void> {
+    await within.run(REMOVE, [kind, name]);
+  },
+  version: async (reading: Reading): Promise<number> => (await reading.get(VERSION, []))?.version ?? 0,
+  async raise(within: Within): Promise<void> {
+    await within.run(RAISE, []);
+  },
+};

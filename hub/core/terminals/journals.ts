@@ -3,8 +3,8 @@
  * opens: a key goes when every journal holds a lease with a newer one, and all that it had written by then is here.
  */
 import type { Epoch, TerminalId } from "../../../base/ids.ts";
-import type { Sqlite } from "../../../base/sqlite.ts";
 import type { Presence } from "../../../wire/terminal.ts";
+import { type Reading, sql, type Within } from "../../store/store.ts";
 
 export interface JournalView {
   readonly terminalId: TerminalId;
@@ -19,32 +19,40 @@ interface JournalRow extends Omit<JournalView, "headForward"> {
   readonly headForward: number | null;
 }
 
-export type JournalBook = ReturnType<typeof createJournalBook>;
+const HEAR = sql<[string, string, number, number, number | null]>(
+  `INSERT INTO terminals__journal (terminal_id, epoch, first_heard_at, heard_at, head_forward) VALUES (?, ?, ?, ?, ?)
+   ON CONFLICT (terminal_id, epoch) DO UPDATE SET heard_at = excluded.heard_at, head_forward = excluded.head_forward`,
+);
+const HOLDS = sql<[string, string, string, number]>(
+  `INSERT INTO terminals__key_held (terminal_id, epoch, sealing_key_id, since) VALUES (?, ?, ?, ?)
+   ON CONFLICT DO NOTHING`,
+);
+const JOURNALS = sql<[string], JournalRow>(
+  `SELECT terminal_id AS terminalId, epoch, first_heard_at AS firstHeardAt, heard_at AS heardAt,
+     head_forward AS headForward FROM terminals__journal WHERE terminal_id = ? ORDER BY first_heard_at`,
+);
+const HELD = sql<[string, string], { readonly keyId: string; readonly since: number }>(
+  "SELECT sealing_key_id AS keyId, since FROM terminals__key_held WHERE terminal_id = ? AND epoch = ?",
+);
 
 /** All SQL of what journals told. */
-export function createJournalBook(database: Sqlite) {
-  const hear = database.prepare(
-    `INSERT INTO terminals__journal (terminal_id, epoch, first_heard_at, heard_at, head_forward) VALUES (?, ?, ?, ?, ?)
-     ON CONFLICT (terminal_id, epoch) DO UPDATE SET heard_at = excluded.heard_at, head_forward = excluded.head_forward`,
-  );
-  const holds = database.prepare(
-    "INSERT OR IGNORE INTO terminals__key_held (terminal_id, epoch, sealing_key_id, since) VALUES (?, ?, ?, ?)",
-  );
-  const journals = database.prepare<[string], JournalRow>(
-    `SELECT terminal_id AS terminalId, epoch, first_heard_at AS firstHeardAt, heard_at AS heardAt,
-       head_forward AS headForward FROM terminals__journal WHERE terminal_id = ? ORDER BY first_heard_at`,
-  );
-  const held = database.prepare<[string, string], { readonly keyId: string; readonly since: number }>(
-    "SELECT sealing_key_id AS keyId, since FROM terminals__key_held WHERE terminal_id = ? AND epoch = ?",
-  );
-  return {
-    hear: (source: Source, presence: Presence, at: number) =>
-      void hear.run(source.terminalId, source.epoch, at, at, presence.head?.forward ?? null),
-    holds: (source: Source, keyId: string, at: number) => void holds.run(source.terminalId, source.epoch, keyId, at),
-    of: (terminalId: string): readonly JournalView[] =>
-      journals.all(terminalId).map(({ headForward, ...row }) => (headForward === null ? row : { ...row, headForward })),
-    keysOf: ({ terminalId, epoch }: Source) => held.all(terminalId, epoch),
-  };
+export const journalBook = {
+  async hear(within: Within, source: Source, { presence, at }: Heard): Promise<void> {
+    await within.run(HEAR, [source.terminalId, source.epoch, at, at, presence.head?.forward ?? null]);
+  },
+  async holds(within: Within, source: Source, { keyId, at }: { keyId: string; at: number }): Promise<void> {
+    await within.run(HOLDS, [source.terminalId, source.epoch, keyId, at]);
+  },
+  async of(reading: Reading, terminalId: string): Promise<readonly JournalView[]> {
+    const rows = await reading.all(JOURNALS, [terminalId]);
+    return rows.map(({ headForward, ...row }) => (headForward === null ? row : { ...row, headForward }));
+  },
+  keysOf: (reading: Reading, { terminalId, epoch }: Source) => reading.all(HELD, [terminalId, epoch]),
+};
+
+interface Heard {
+  readonly presence: Presence;
+  readonly at: number;
 }
 
 interface Source {
@@ -57,10 +65,9 @@ const SALES_END_MS = 900_000;
 
 export interface NeedInput {
   readonly terminal: { readonly id: TerminalId; readonly enrolledAt: number; readonly enrolledKeyId?: string };
-  readonly book: JournalBook;
   /** Whether this key is newer than the one that is asked about. */
   isNewer(keyId: string): boolean;
-  takenOf(terminalId: TerminalId, epoch: Epoch): Taken;
+  takenOf(reading: Reading, terminalId: TerminalId, epoch: Epoch): Promise<Taken>;
 }
 
 /** What the hub has of a journal. */
@@ -72,28 +79,32 @@ export interface Taken {
 }
 
 /** Why a terminal may still need an older key; undefined when it certainly does not. */
-export function needOf(input: NeedInput): string | undefined {
-  const { terminal, book, isNewer } = input;
+export async function needOf(reading: Reading, input: NeedInput): Promise<string | undefined> {
+  const { terminal, isNewer } = input;
   const enrolledNewer = terminal.enrolledKeyId !== undefined && isNewer(terminal.enrolledKeyId);
-  const journals = book.of(terminal.id);
+  const journals = await journalBook.of(reading, terminal.id);
   if (journals.length === 0)
     return enrolledNewer ? undefined : "it was enrolled with an older key and was not heard since";
   for (const journal of journals) {
     if (enrolledNewer && journal.firstHeardAt >= terminal.enrolledAt) continue;
-    const need = journalNeed(input, journal);
+    const need = await journalNeed(reading, input, journal);
     if (need !== undefined) return `journal ${journal.epoch}: ${need}`;
   }
   return undefined;
 }
 
-function journalNeed({ book, isNewer, takenOf }: NeedInput, journal: JournalView): string | undefined {
-  const newer = book.keysOf(journal).filter(({ keyId }) => isNewer(keyId));
+async function journalNeed(
+  reading: Reading,
+  { isNewer, takenOf }: NeedInput,
+  journal: JournalView,
+): Promise<string | undefined> {
+  const newer = (await journalBook.keysOf(reading, journal)).filter(({ keyId }) => isNewer(keyId));
   if (newer.length === 0) return "it has not told that it holds a lease with a newer key";
   const settledAt = Math.min(...newer.map(({ since }) => since)) + SALES_END_MS;
   if (journal.heardAt < settledAt)
     return `it took the newer key only now; ask again after ${new Date(settledAt).toISOString()}`;
   if (journal.headForward === undefined) return "it does not tell how many entries it has written";
-  const { watermark, setAside } = takenOf(journal.terminalId, journal.epoch);
+  const { watermark, setAside } = await takenOf(reading, journal.terminalId, journal.epoch);
   const missing = journal.headForward - watermark;
   if (missing > 0) return `${missing} of its entries are not here yet`;
   return setAside ? "entries of it are set aside; decide on them first: tillway hub quarantine" : undefined;

@@ -5,18 +5,19 @@
 import { hkdfSync } from "node:crypto";
 import { Fault } from "../../../base/fault.ts";
 import type { RandomBytes, TerminalId } from "../../../base/ids.ts";
-import { type Sqlite, transaction } from "../../../base/sqlite.ts";
 import { open, seal } from "../../../protocols/card-verification/cryptography.ts";
-import type { createTerminalStore, TerminalRow } from "./store.ts";
+import type { Within } from "../../store/store.ts";
+import { type TerminalRow, terminalStore } from "./store.ts";
 
 export interface KeyVault {
   seal(id: TerminalId, key: Uint8Array): Uint8Array;
   /** Throws Fault `store.failed` when it was sealed with another key of the hub. */
   open(row: Pick<TerminalRow, "id" | "cardTokenKey">): Uint8Array;
+  /** Seals what an earlier version left bare. */
+  sealBare(within: Within): Promise<void>;
 }
 
 export interface KeyVaultOptions {
-  readonly database: Sqlite;
   readonly random: RandomBytes;
   /** 32 bytes, from a file of the hub's own. */
   readonly tokenKey: Uint8Array;
@@ -25,15 +26,12 @@ export interface KeyVaultOptions {
 const KEY_BYTES = 32;
 const PURPOSE = "tillway terminals: keys of card tokens";
 
-/** Seals what an earlier version left bare. */
-export function createKeyVault(
-  { database, random, tokenKey }: KeyVaultOptions,
-  store: Pick<ReturnType<typeof createTerminalStore>, "all" | "setCardTokenKey">,
-): KeyVault {
+export function createKeyVault({ random, tokenKey }: KeyVaultOptions): KeyVault {
   const key = new Uint8Array(hkdfSync("sha256", tokenKey, "", PURPOSE, KEY_BYTES));
   const boundTo = (id: TerminalId) => Buffer.from(id, "utf8");
-  const vault: KeyVault = {
-    seal: (id, plain) => seal({ key, plain, boundTo: boundTo(id), random }),
+  const sealKey = (id: TerminalId, plain: Uint8Array) => seal({ key, plain, boundTo: boundTo(id), random });
+  return {
+    seal: sealKey,
     open({ id, cardTokenKey }) {
       const plain = open({ key, sealed: cardTokenKey, boundTo: boundTo(id) });
       if (plain) return plain;
@@ -42,12 +40,10 @@ export function createKeyVault(
         `terminal ${id} was enrolled under another token key of this hub; restore its keys`,
       );
     },
+    async sealBare(within) {
+      for (const { id, cardTokenKey } of await terminalStore.all(within))
+        if (cardTokenKey.length === KEY_BYTES)
+          await terminalStore.setCardTokenKey(within, id, sealKey(id, cardTokenKey));
+    },
   };
-  const bare = store.all().filter(({ cardTokenKey }) => cardTokenKey.length === KEY_BYTES);
-  if (bare.length > 0) {
-    transaction(database, () => {
-      for (const { id, cardTokenKey } of bare) store.setCardTokenKey(id, vault.seal(id, cardTokenKey));
-    });
-  }
-  return vault;
 }

@@ -1,11 +1,11 @@
 /** Offline leases as they were given (RM8): what each says, and what of them may still be in force or in use somewhere. */
 import type { Epoch, TerminalId } from "../../../base/ids.ts";
 import type { Currency } from "../../../base/money.ts";
-import type { Sqlite } from "../../../base/sqlite.ts";
 import type { Means } from "../../../wire/common.ts";
 import type { Lease } from "../../../wire/lease.ts";
 import { publicKeyText } from "../../../wire/signing.ts";
 import type { SealingKeys } from "../../sealing-ring.ts";
+import { type Reading, sql, type Value, type Within, wideSql } from "../../store/store.ts";
 
 /** How much a terminal may sell with no hub in reach. */
 export interface LeasePolicy {
@@ -100,49 +100,54 @@ const COLUMNS = `terminal_id AS terminalId, first_counter AS firstCounter, last_
   sum_minor AS sumMinor, payer_minor AS payerMinor, sealing_key_id AS sealingKeyId, issued_at AS issuedAt,
   expires_at AS expiresAt`;
 
+const EXTEND = sql<Record<string, Value>>(
+  `UPDATE terminals__lease SET last_counter = @counter, issued_at = @issuedAt,
+     expires_at = CASE WHEN expires_at > @expiresAt THEN expires_at ELSE @expiresAt END
+   WHERE terminal_id = @terminalId AND last_counter = CAST(@counter AS BIGINT) - 1 AND epoch = @epoch
+     AND currency = @currency AND sum_minor = @sumMinor AND payer_minor = @payerMinor AND sealing_key_id = @sealingKeyId`,
+);
+/** A hub restored from a backup gives some counters once more: the newest counts. */
+const BEGIN = sql<Record<string, Value>>(
+  `INSERT INTO terminals__lease (terminal_id, first_counter, last_counter, epoch, currency, sum_minor, payer_minor,
+     sealing_key_id, issued_at, expires_at)
+   VALUES (@terminalId, @counter, @counter, @epoch, @currency, @sumMinor, @payerMinor, @sealingKeyId, @issuedAt, @expiresAt)
+   ON CONFLICT (terminal_id, first_counter) DO UPDATE SET last_counter = excluded.last_counter, epoch = excluded.epoch,
+     currency = excluded.currency, sum_minor = excluded.sum_minor, payer_minor = excluded.payer_minor,
+     sealing_key_id = excluded.sealing_key_id, issued_at = excluded.issued_at, expires_at = excluded.expires_at`,
+);
+const runs = <P extends readonly Value[]>(where: string) =>
+  wideSql<P, RunRow>(`SELECT ${COLUMNS} FROM terminals__lease WHERE ${where}`);
+const NEWEST = runs<[string]>("terminal_id = ? ORDER BY first_counter DESC LIMIT 1");
+const COVERING = runs<[string, number, number]>("terminal_id = ? AND first_counter <= ? AND last_counter >= ?");
+const VALID = runs<[number]>("expires_at > ? ORDER BY terminal_id, first_counter");
+
 /** All SQL of given leases. */
-export function createLeaseBook(database: Sqlite) {
-  const extend = database.prepare(
-    `UPDATE terminals__lease SET last_counter = @counter, issued_at = @issuedAt, expires_at = max(expires_at, @expiresAt)
-     WHERE terminal_id = @terminalId AND last_counter = @counter - 1 AND epoch = @epoch AND currency = @currency
-       AND sum_minor = @sumMinor AND payer_minor = @payerMinor AND sealing_key_id = @sealingKeyId`,
-  );
-  const begin = database.prepare(
-    `INSERT OR REPLACE INTO terminals__lease (terminal_id, first_counter, last_counter, epoch, currency, sum_minor,
-       payer_minor, sealing_key_id, issued_at, expires_at)
-     VALUES (@terminalId, @counter, @counter, @epoch, @currency, @sumMinor, @payerMinor, @sealingKeyId, @issuedAt, @expiresAt)`,
-  );
-  const runs = <P extends unknown[]>(where: string) =>
-    database.prepare<P, RunRow>(`SELECT ${COLUMNS} FROM terminals__lease WHERE ${where}`).safeIntegers(true);
-  const newest = runs<[string]>("terminal_id = ? ORDER BY first_counter DESC LIMIT 1");
-  const covering = runs<[string, number, number]>("terminal_id = ? AND first_counter <= ? AND last_counter >= ?");
-  const valid = runs<[number]>("expires_at > ? ORDER BY terminal_id, first_counter");
-  return {
-    note(lease: Lease): void {
-      const row = {
-        terminalId: lease.terminalId,
-        counter: lease.counter,
-        epoch: lease.epoch,
-        currency: lease.currency,
-        sumMinor: BigInt(lease.sumMinor),
-        payerMinor: smaller(BigInt(lease.sumMinor), BigInt(lease.perPayer?.sumMinor ?? lease.sumMinor)),
-        sealingKeyId: lease.sealingKey.keyId,
-        issuedAt: Date.parse(lease.issuedAt),
-        expiresAt: Date.parse(lease.expiresAt),
-      };
-      if (extend.run(row).changes === 0) begin.run(row);
-    },
-    newest(terminalId: TerminalId): LeaseRun | undefined {
-      const row = newest.get(terminalId);
-      return row && toRun(row);
-    },
-    /** The run that a lease of this number belongs to. */
-    withCounter(terminalId: TerminalId, counter: number): LeaseRun | undefined {
-      const row = covering.get(terminalId, counter, counter);
-      return row && toRun(row);
-    },
-    validAt: (now: number): readonly LeaseRun[] => valid.all(now).map(toRun),
-  };
-}
+export const leaseBook = {
+  async note(within: Within, lease: Lease): Promise<void> {
+    const row = {
+      terminalId: lease.terminalId,
+      counter: lease.counter,
+      epoch: lease.epoch,
+      currency: lease.currency,
+      sumMinor: BigInt(lease.sumMinor),
+      payerMinor: smaller(BigInt(lease.sumMinor), BigInt(lease.perPayer?.sumMinor ?? lease.sumMinor)),
+      sealingKeyId: lease.sealingKey.keyId,
+      issuedAt: Date.parse(lease.issuedAt),
+      expiresAt: Date.parse(lease.expiresAt),
+    };
+    if ((await within.run(EXTEND, row)) === 0) await within.run(BEGIN, row);
+  },
+  async newest(reading: Reading, terminalId: TerminalId): Promise<LeaseRun | undefined> {
+    const row = await reading.get(NEWEST, [terminalId]);
+    return row && toRun(row);
+  },
+  /** The run that a lease of this number belongs to. */
+  async withCounter(reading: Reading, terminalId: TerminalId, counter: number): Promise<LeaseRun | undefined> {
+    const row = await reading.get(COVERING, [terminalId, counter, counter]);
+    return row && toRun(row);
+  },
+  validAt: async (reading: Reading, now: number): Promise<readonly LeaseRun[]> =>
+    (await reading.all(VALID, [now])).map(toRun),
+};
 
 const smaller = (a: bigint, b: bigint): bigint => (a < b ? a : b);

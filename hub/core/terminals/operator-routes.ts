@@ -5,6 +5,7 @@ import type { TerminalId } from "../../../base/ids.ts";
 import { TerminalIdSchema } from "../../../wire/common.ts";
 import { DENIED_MAX } from "../../../wire/lease.ts";
 import { HttpRefusal, isoTime, jsonSchema, parseInput } from "../../http.ts";
+import type { Reading } from "../../store/store.ts";
 import type { DeniedEntry, DenyRefusal } from "./deny-list.ts";
 import { showTerminal, type TerminalRouteParts, TerminalShape } from "./routes.ts";
 
@@ -89,27 +90,32 @@ export function registerTerminalOperatorRoutes(app: FastifyInstance, parts: Term
 }
 
 function terminalRoutes(app: FastifyInstance, parts: TerminalRouteParts): void {
-  const { terminals, renewal } = parts;
-  const shown = (id: TerminalId): z.output<typeof ShownTerminal> => {
-    const view = terminals.get(id);
+  const { store, terminals, renewal } = parts;
+  async function shown(reading: Reading, id: TerminalId): Promise<z.output<typeof ShownTerminal>> {
+    const view = await terminals.get(reading, id);
     if (!view) throw new HttpRefusal(404, "E_UNKNOWN", `no terminal ${id} is enrolled here`);
-    const { findings } = parts.factsOf(id);
-    const actions = terminals.actions(id).map(({ action, by, why, at }) => ({ action, by, why, at: isoTime(at) }));
+    const { findings } = await parts.factsOf(reading, id);
+    const done = await terminals.actions(reading, id);
+    const actions = done.map(({ action, by, why, at }) => ({ action, by, why, at: isoTime(at) }));
     const openFindings = findings.map(({ kind, epoch, detail }) => ({ kind, epoch, detail }));
-    return { ...showTerminal(parts, view), openFindings, actions };
-  };
+    return { ...(await showTerminal(reading, parts, view)), openFindings, actions };
+  }
   const act =
     (verb: "revoke" | "restore"): RouteHandlerMethod =>
-    (request) => {
+    async (request) => {
       const { id: terminalId } = parseInput(IdParams, request.params);
-      const done = terminals[verb]({ terminalId, ...parseInput(ActionBody, request.body) });
-      if (done.ok && done.value) renewal.one(terminalId);
-      return shown(terminalId);
+      const action = { terminalId, ...parseInput(ActionBody, request.body) };
+      const { changed, view } = await store.transaction(async (within) => {
+        const done = await terminals[verb](within, action);
+        return { changed: done.ok && done.value, view: await shown(within, terminalId) };
+      });
+      if (changed) renewal.one(terminalId);
+      return view;
     };
   const response = { 200: jsonSchema(ShownTerminal) };
   const one = { params: idParams, response, security };
   app.get("/v1/terminals/:id", { schema: { summary: "One terminal, and what was done to it", ...one } }, (request) =>
-    shown(parseInput(IdParams, request.params).id),
+    store.read((reading) => shown(reading, parseInput(IdParams, request.params).id)),
   );
   const acting = { ...one, body: jsonSchema(ActionBody) };
   app.post(
@@ -132,14 +138,18 @@ function terminalRoutes(app: FastifyInstance, parts: TerminalRouteParts): void {
         security,
       },
     },
-    (): z.output<typeof ExposureShape> => showExposure(parts),
+    () => store.read((reading) => showExposure(reading, parts)),
   );
 }
 
-function showExposure({ terminals, factsOf }: TerminalRouteParts): z.output<typeof ExposureShape> {
-  const { currencies, leases } = terminals.exposure((terminalId, epoch) =>
-    factsOf(terminalId).findings.some((finding) => finding.kind === "clone" && finding.epoch === epoch) ? 2 : 1,
-  );
+async function showExposure(
+  reading: Reading,
+  { terminals, factsOf }: TerminalRouteParts,
+): Promise<z.output<typeof ExposureShape>> {
+  const { currencies, leases } = await terminals.exposure(reading, async (terminalId, epoch) => {
+    const { findings } = await factsOf(reading, terminalId);
+    return findings.some((finding) => finding.kind === "clone" && finding.epoch === epoch) ? 2 : 1;
+  });
   return {
     currencies: currencies.map((one) => ({
       ...one,
@@ -174,24 +184,32 @@ const DENY_REFUSALS: Readonly<Record<DenyRefusal, HttpRefusal>> = {
   ),
 };
 
-function denyRoutes(app: FastifyInstance, { terminals, renewal }: TerminalRouteParts): void {
+function denyRoutes(app: FastifyInstance, { store, terminals, renewal }: TerminalRouteParts): void {
   const { denyList } = terminals;
   const changing = (summary: string) => ({
     schema: { summary, body: jsonSchema(DenyBody), response: { 200: jsonSchema(ChangedShape) }, security },
   });
   const change =
     (verb: "add" | "remove"): RouteHandlerMethod =>
-    (request): z.output<typeof ChangedShape> => {
+    async (request): Promise<z.output<typeof ChangedShape>> => {
       const { subject, why } = parseInput(DenyBody, request.body);
-      const changed = verb === "add" ? denyList.add(subject, why) : denyList.remove(subject);
-      if (!changed.ok) throw DENY_REFUSALS[changed.error];
+      const answer = await store.transaction(async (within) => {
+        const changed =
+          verb === "add" ? await denyList.add(within, subject, why) : await denyList.remove(within, subject);
+        if (!changed.ok) throw DENY_REFUSALS[changed.error];
+        return { version: await denyList.version(within), entry: showDenied(changed.value) };
+      });
       renewal.all();
-      return { version: denyList.version, entry: showDenied(changed.value) };
+      return answer;
     };
   app.get(
     "/v1/deny",
     { schema: { summary: "The deny list, oldest first", response: { 200: jsonSchema(DenyListShape) }, security } },
-    () => ({ version: denyList.version, entries: denyList.list().map(showDenied) }),
+    () =>
+      store.read(async (reading) => ({
+        version: await denyList.version(reading),
+        entries: (await denyList.list(reading)).map(showDenied),
+      })),
   );
   app.post(
     "/v1/deny",
@@ -202,26 +220,28 @@ function denyRoutes(app: FastifyInstance, { terminals, renewal }: TerminalRouteP
 }
 
 function keyRoutes(app: FastifyInstance, parts: TerminalRouteParts): void {
-  const { terminals, sealing, renewal } = parts;
-  const needsOf = (keyId: string) => terminals.needsOfKey(keyId, parts.takenOf);
-  const listed = (): z.output<typeof KeysShape> => ({
-    sealing: sealing.all.map(({ keyId, generation, madeAt }) => {
-      const needs = keyId === sealing.keyId ? [] : needsOf(keyId);
-      return {
+  const { store, terminals, sealing, renewal } = parts;
+  const needsOf = (reading: Reading, keyId: string) => terminals.needsOfKey(reading, keyId, parts.takenOf);
+  async function listed(reading: Reading): Promise<z.output<typeof KeysShape>> {
+    const keys: z.output<typeof KeysShape>["sealing"] = [];
+    for (const { keyId, generation, madeAt } of sealing.all) {
+      const needs = keyId === sealing.keyId ? [] : await needsOf(reading, keyId);
+      keys.push({
         keyId,
         generation,
         madeAt: isoTime(madeAt),
         present: keyId === sealing.keyId,
         neededBy: needs.slice(0, NEEDS_SHOWN_MAX),
         moreNeeds: Math.max(0, needs.length - NEEDS_SHOWN_MAX),
-      };
-    }),
-  });
+      });
+    }
+    return { sealing: keys };
+  }
   const response = { 200: jsonSchema(KeysShape) };
   app.get(
     "/v1/keys",
     { schema: { summary: "Sealing keys, and who may need the older ones", response, security } },
-    () => listed(),
+    () => store.read(listed),
   );
   app.post(
     "/v1/keys/sealing/rotate",
@@ -229,7 +249,7 @@ function keyRoutes(app: FastifyInstance, parts: TerminalRouteParts): void {
     () => {
       terminals.rotateSealing();
       renewal.all();
-      return listed();
+      return store.read(listed);
     },
   );
   app.post(
@@ -242,16 +262,22 @@ function keyRoutes(app: FastifyInstance, parts: TerminalRouteParts): void {
         security,
       },
     },
-    (request): z.output<typeof PrunedShape> => {
+    async (request): Promise<z.output<typeof PrunedShape>> => {
       const { giveUp, by, why } = parseInput(PruneBody, request.body ?? {});
       if (giveUp.length > 0 && (by === undefined || why === undefined))
         throw new HttpRefusal(400, "E_FORMAT", "giveUp: say by whom and why", "giveUp");
-      for (const terminalId of giveUp) terminals.giveUp({ terminalId, by: by ?? "", why: why ?? "" });
-      const needless = sealing.all.filter(
-        ({ keyId }) => keyId !== sealing.keyId && needsOf(keyId).every(({ terminalId }) => giveUp.includes(terminalId)),
-      );
-      for (const { keyId } of needless) sealing.remove(keyId);
-      return { pruned: needless.map(({ keyId }) => keyId), ...listed() };
+      const needless = await store.transaction(async (within) => {
+        for (const terminalId of giveUp) await terminals.giveUp(within, { terminalId, by: by ?? "", why: why ?? "" });
+        const found: string[] = [];
+        for (const { keyId } of sealing.all) {
+          if (keyId === sealing.keyId) continue;
+          const needs = await needsOf(within, keyId);
+          if (needs.every(({ terminalId }) => giveUp.includes(terminalId))) found.push(keyId);
+        }
+        return found;
+      });
+      for (const keyId of needless) sealing.remove(keyId);
+      return { pruned: needless, ...(await store.read(listed)) };
     },
   );
 }

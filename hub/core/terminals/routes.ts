@@ -8,6 +8,7 @@ import { claimText, EnrolRequestSchema, type EnrolResponse, EnrolResponseSchema 
 import { ENROL_PATH } from "../../../wire/topics.ts";
 import { HttpRefusal, isoTime, jsonSchema, LimitSchema, parseInput } from "../../http.ts";
 import type { SealingRing } from "../../sealing-ring.ts";
+import type { HubStore, Reading } from "../../store/store.ts";
 import type { Taken } from "./journals.ts";
 import type { LeaseRun } from "./leases.ts";
 import type { Terminals, TerminalView } from "./service.ts";
@@ -34,15 +35,16 @@ export interface TerminalFacts {
 }
 
 export interface TerminalRouteParts {
+  readonly store: HubStore;
   readonly terminals: Terminals;
   readonly keys: Pick<EnrolResponse, "hubSigningKey" | "sealingKey">;
   readonly claimHours: number;
   readonly sealing: Pick<SealingRing, "all" | "keyId" | "remove">;
   /** Tells terminals of leases that say something new. */
   readonly renewal: { one(terminalId: TerminalView["id"]): void; all(): void };
-  takenOf(terminalId: TerminalView["id"], epoch: Epoch): Taken;
+  takenOf(reading: Reading, terminalId: TerminalView["id"], epoch: Epoch): Promise<Taken>;
   address(): HubAddress;
-  factsOf(terminalId: TerminalView["id"]): TerminalFacts;
+  factsOf(reading: Reading, terminalId: TerminalView["id"]): Promise<TerminalFacts>;
 }
 
 export const TerminalShape = z.object({
@@ -97,8 +99,9 @@ export function registerEnrolRoute(app: FastifyInstance, parts: TerminalRoutePar
         response: { 200: jsonSchema(EnrolResponseSchema) },
       },
     },
-    (request): EnrolResponse => {
-      const enrolled = parts.terminals.enrol(parseInput(EnrolRequestSchema, request.body));
+    async (request): Promise<EnrolResponse> => {
+      const input = parseInput(EnrolRequestSchema, request.body);
+      const enrolled = await parts.store.transaction((within) => parts.terminals.enrol(within, input));
       if (!enrolled.ok) {
         const { reason, detail } = enrolled.error;
         throw new HttpRefusal(ENROL_STATUS[reason], reason, detail);
@@ -124,12 +127,16 @@ export function registerTerminalRoutes(app: FastifyInstance, parts: TerminalRout
         security,
       },
     },
-    (request) => {
+    async (request) => {
       const query = parseInput(TerminalQuery, request.query);
-      const found = parts.terminals.list({ after: query.cursor ?? "", limit: query.limit });
-      const last = found.length === query.limit ? found.at(-1) : undefined;
-      const terminals = found.map((view) => showTerminal(parts, view));
-      return { terminals, ...(last ? { cursor: last.id } : {}) };
+      const page = { after: query.cursor ?? "", limit: query.limit };
+      return await parts.store.read(async (reading) => {
+        const found = await parts.terminals.list(reading, page);
+        const last = found.length === query.limit ? found.at(-1) : undefined;
+        const terminals: z.output<typeof TerminalShape>[] = [];
+        for (const view of found) terminals.push(await showTerminal(reading, parts, view));
+        return { terminals, ...(last ? { cursor: last.id } : {}) };
+      });
     },
   );
   app.post(
@@ -143,12 +150,14 @@ export function registerTerminalRoutes(app: FastifyInstance, parts: TerminalRout
         security,
       },
     },
-    (request, reply) => {
+    async (request, reply) => {
       const { id } = parseInput(ClaimParams, request.params);
-      if (parts.terminals.isRevoked(id))
-        throw new HttpRefusal(409, "E_STATE", `${id} is revoked; restore it before it enrols again`);
       const { hours = parts.claimHours } = parseInput(ClaimBody, request.body ?? {});
-      const made = parts.terminals.createClaim({ terminalId: id, validMs: hours * HOUR_MS });
+      const made = await parts.store.transaction(async (within) => {
+        if (await parts.terminals.isRevoked(within, id))
+          throw new HttpRefusal(409, "E_STATE", `${id} is revoked; restore it before it enrols again`);
+        return await parts.terminals.createClaim(within, { terminalId: id, validMs: hours * HOUR_MS });
+      });
       const { httpsUrl, caFingerprint } = parts.address();
       const claim = claimText({
         hub: httpsUrl,
@@ -163,9 +172,13 @@ export function registerTerminalRoutes(app: FastifyInstance, parts: TerminalRout
   );
 }
 
-export function showTerminal(parts: TerminalRouteParts, view: TerminalView): z.output<typeof TerminalShape> {
-  const facts = parts.factsOf(view.id);
-  const lease = parts.terminals.newestLease(view.id);
+export async function showTerminal(
+  reading: Reading,
+  parts: TerminalRouteParts,
+  view: TerminalView,
+): Promise<z.output<typeof TerminalShape>> {
+  const facts = await parts.factsOf(reading, view.id);
+  const lease = await parts.terminals.newestLease(reading, view.id);
   const outstanding = view.presence?.outstanding;
   return {
     terminalId: view.id,

@@ -5,21 +5,20 @@ import type { Clock } from "../../../base/clock.ts";
 import { reasonOf } from "../../../base/fault.ts";
 import type { RandomBytes, TerminalId } from "../../../base/ids.ts";
 import { fail, ok, type Result } from "../../../base/result.ts";
-import { type Sqlite, transaction } from "../../../base/sqlite.ts";
 import type { ReasonCode } from "../../../wire/common.ts";
 import type { HubTime, Lease } from "../../../wire/lease.ts";
 import { readPublicKey, type Signed, signText } from "../../../wire/signing.ts";
 import { type EnrolRequest, type Health, HealthSchema, type Presence, PresenceSchema } from "../../../wire/terminal.ts";
 import type { SealingRing } from "../../sealing-ring.ts";
+import type { Reading, Within } from "../../store/store.ts";
 import { createDenyList, type DenyList } from "./deny-list.ts";
 import { type Exposure, exposureOf } from "./exposure.ts";
-import { createJournalBook, needOf } from "./journals.ts";
+import { journalBook, needOf } from "./journals.ts";
 import { createKeyVault, type KeyVault } from "./key-vault.ts";
-import { createLeaseBook, type LeasePolicy, type LeaseRun, leaseFrom, leaseIdOf } from "./leases.ts";
-import { type ActionRow, createTerminalStore, type TerminalRow } from "./store.ts";
+import { type LeasePolicy, type LeaseRun, leaseBook, leaseFrom, leaseIdOf } from "./leases.ts";
+import { type ActionRow, terminalStore as store, type TerminalRow } from "./store.ts";
 
 export interface TerminalsOptions {
-  readonly database: Sqlite;
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly signingKey: KeyObject;
@@ -28,7 +27,7 @@ export interface TerminalsOptions {
   /** 32 bytes: keys the hub's card tokens. */
   readonly tokenKey: Uint8Array;
   /** The paying devices of an account, denied with it. */
-  devicesOf(accountId: string): readonly string[];
+  devicesOf(reading: Reading, accountId: string): Promise<readonly string[]>;
   /** Undefined: this terminal gets none. */
   leasePolicy(terminalId: TerminalId): LeasePolicy | undefined;
 }
@@ -85,14 +84,13 @@ const digest = (secret: string): Uint8Array => hash("sha256", secret, "buffer");
 const newSecret = (random: RandomBytes): string => Buffer.from(random(SECRET_BYTES)).toString("base64url");
 
 export function createTerminals(options: TerminalsOptions) {
-  const { database, clock, random } = options;
-  const store = createTerminalStore(database);
-  const vault = createKeyVault(options, store);
+  const { clock, random } = options;
+  const vault = createKeyVault(options);
   const denyList = createDenyList(options);
   const keys = new Map<string, KeyObject>();
 
-  function signingKeyOf(id: TerminalId): KeyObject | undefined {
-    const row = store.get(id);
+  async function signingKeyOf(reading: Reading, id: TerminalId): Promise<KeyObject | undefined> {
+    const row = await store.get(reading, id);
     if (!row) return undefined;
     const cached = keys.get(row.signingKey);
     if (cached) return cached;
@@ -103,23 +101,30 @@ export function createTerminals(options: TerminalsOptions) {
   }
 
   return {
-    ...leasing(options, { store, denyList, vault }),
-    ...revocation(options, store),
+    ...leasing(options, { denyList, vault }),
+    ...revocation(options),
     signingKeyOf,
     denyList,
-    get: (id: string): TerminalView | undefined => {
-      const row = store.get(id);
+    /** To be called once before all else: brings what an earlier version stored to its present form. */
+    prepare: (within: Within) => vault.sealBare(within),
+    async get(reading: Reading, id: string): Promise<TerminalView | undefined> {
+      const row = await store.get(reading, id);
       return row && viewOf(row);
     },
-    list: (page: { readonly after: string; readonly limit: number }): readonly TerminalView[] =>
-      store.list(page.after, page.limit).map(viewOf),
+    list: async (
+      reading: Reading,
+      page: { readonly after: string; readonly limit: number },
+    ): Promise<readonly TerminalView[]> => (await store.list(reading, page.after, page.limit)).map(viewOf),
 
     /** Only a hash of the secret stays here. */
-    createClaim(input: { readonly terminalId: TerminalId; readonly validMs: number }): NewClaim {
+    async createClaim(
+      within: Within,
+      input: { readonly terminalId: TerminalId; readonly validMs: number },
+    ): Promise<NewClaim> {
       const now = clock.now();
       const claim = { claimId: toHex(random(CLAIM_ID_BYTES)), secret: newSecret(random), terminalId: input.terminalId };
       const expiresAt = now + input.validMs;
-      store.insertClaim({
+      await store.insertClaim(within, {
         id: claim.claimId,
         terminalId: claim.terminalId,
         secretHash: digest(claim.secret),
@@ -129,20 +134,18 @@ export function createTerminals(options: TerminalsOptions) {
       return { ...claim, expiresAt };
     },
 
-    enrol: (request: EnrolRequest): Result<Enrolled, EnrolRefusal> =>
-      transaction(database, () =>
-        enrol(request, { store, vault, now: clock.now(), random, sealingKeyId: options.sealing.keyId }),
-      ),
+    enrol: (within: Within, request: EnrolRequest): Promise<Result<Enrolled, EnrolRefusal>> =>
+      enrol(within, request, { vault, now: clock.now(), random, sealingKeyId: options.sealing.keyId }),
 
     /** Compares in constant time; an unknown terminal costs the same. */
-    authenticate(id: string, bearer: string): boolean {
-      const known = store.get(id)?.bearerHash;
+    async authenticate(reading: Reading, id: string, bearer: string): Promise<boolean> {
+      const known = (await store.get(reading, id))?.bearerHash;
       const same = timingSafeEqual(digest(bearer), known ?? digest(""));
       return known !== undefined && same;
     },
 
-    markSeen: (id: TerminalId) => store.markSeen(id, clock.now()),
-    setHealth: (id: TerminalId, health: Health) => store.setHealth(id, JSON.stringify(health)),
+    markSeen: (within: Within, id: TerminalId) => store.markSeen(within, id, clock.now()),
+    setHealth: (within: Within, id: TerminalId, health: Health) => store.setHealth(within, id, JSON.stringify(health)),
 
     signedTime(terminalId: TerminalId): Signed {
       const time: HubTime = { terminalId, at: new Date(clock.now()).toISOString() };
@@ -151,116 +154,140 @@ export function createTerminals(options: TerminalsOptions) {
   };
 }
 
-type TakenOf = Parameters<typeof needOf>[0]["takenOf"];
-type Store = ReturnType<typeof createTerminalStore>;
+type TakenOf = Parameters<typeof needOf>[1]["takenOf"];
 
-function revocation({ database, clock }: TerminalsOptions, store: Store) {
+function revocation({ clock }: TerminalsOptions) {
   /** True when it changed. */
-  const setRevoked = (input: ActionInput, action: "revoke" | "restore"): Result<boolean, "unknown"> =>
-    transaction(database, () => {
-      if (!store.get(input.terminalId)) return fail("unknown");
-      const at = clock.now();
-      const changed = store.setRevoked(input.terminalId, action === "revoke" ? at : null);
-      if (changed) store.noteAction({ ...input, action, at });
-      return ok(changed);
-    });
+  async function setRevoked(
+    within: Within,
+    input: ActionInput,
+    action: "revoke" | "restore",
+  ): Promise<Result<boolean, "unknown">> {
+    if (!(await store.get(within, input.terminalId))) return fail("unknown");
+    const at = clock.now();
+    const changed = await store.setRevoked(within, input.terminalId, action === "revoke" ? at : null);
+    if (changed) await store.noteAction(within, { ...input, action, at });
+    return ok(changed);
+  }
 
   return {
-    isRevoked: (id: TerminalId): boolean => store.get(id)?.revokedAt != null,
+    isRevoked: async (reading: Reading, id: TerminalId): Promise<boolean> =>
+      (await store.get(reading, id))?.revokedAt != null,
     /** Its messages are refused from now on; its keys stay, so that its journal can be checked. */
-    revoke: (input: ActionInput) => setRevoked(input, "revoke"),
-    restore: (input: ActionInput) => setRevoked(input, "restore"),
+    revoke: (within: Within, input: ActionInput) => setRevoked(within, input, "revoke"),
+    restore: (within: Within, input: ActionInput) => setRevoked(within, input, "restore"),
     /** Newest first. */
-    actions: (id: string): readonly ActionRow[] => store.actions(id),
+    actions: (reading: Reading, id: string): Promise<readonly ActionRow[]> => store.actions(reading, id),
   };
 }
 
+interface LeaseNeeds {
+  readonly denyList: DenyList;
+  readonly vault: KeyVault;
+}
+
 /** Leases as they are given, and what is known of who holds them and the keys that they name. */
-function leasing(
-  options: TerminalsOptions,
-  { store, denyList, vault }: { readonly store: Store; readonly denyList: DenyList; readonly vault: KeyVault },
-) {
-  const { database, clock } = options;
-  const leases = createLeaseBook(database);
-  const journals = createJournalBook(database);
+function leasing(options: TerminalsOptions, { denyList, vault }: LeaseNeeds) {
+  const { clock } = options;
   return {
-    setPresence(id: TerminalId, epoch: Lease["epoch"], presence: Presence): void {
+    ...keyNeeds(options),
+    async setPresence(within: Within, source: JournalSource, presence: Presence): Promise<void> {
       const now = clock.now();
-      const source = { terminalId: id, epoch };
-      store.setPresence(id, JSON.stringify(presence));
+      const { terminalId } = source;
+      await store.setPresence(within, terminalId, JSON.stringify(presence));
       if (presence.status === "offline") return;
-      journals.hear(source, presence, now);
-      const held = leases.withCounter(id, presence.leaseCounter ?? 0);
-      if (held?.epoch === epoch) journals.holds(source, held.sealingKeyId, now);
+      await journalBook.hear(within, source, { presence, at: now });
+      const held = await leaseBook.withCounter(within, terminalId, presence.leaseCounter ?? 0);
+      if (held?.epoch === source.epoch) await journalBook.holds(within, source, { keyId: held.sealingKeyId, at: now });
     },
     /** The journal that a terminal last spoke for. */
-    newestEpoch: (id: TerminalId): Lease["epoch"] | undefined =>
-      journals
-        .of(id)
-        .toSorted((a, b) => a.heardAt - b.heardAt)
-        .at(-1)?.epoch,
+    newestEpoch: async (reading: Reading, id: TerminalId): Promise<Lease["epoch"] | undefined> =>
+      (await journalBook.of(reading, id)).toSorted((a, b) => a.heardAt - b.heardAt).at(-1)?.epoch,
 
     /** A new lease with the next counter, or undefined where policy gives none or the terminal is revoked. */
-    grantLease(terminalId: TerminalId, epoch: Lease["epoch"]): Signed | undefined {
+    async grantLease(within: Within, terminalId: TerminalId, epoch: Lease["epoch"]): Promise<Signed | undefined> {
       const policy = options.leasePolicy(terminalId);
-      const row = store.get(terminalId);
+      const row = await store.get(within, terminalId);
       if (policy === undefined || row === undefined || row.revokedAt !== null) return undefined;
-      const counter = store.nextLeaseCounter(terminalId);
+      const counter = await store.nextLeaseCounter(within, terminalId);
       if (counter === undefined) return undefined;
-      if (policy.deferredAuthorisation) store.noteDeferring(terminalId, counter);
+      if (policy.deferredAuthorisation) await store.noteDeferring(within, terminalId, counter);
       const { sealing } = options;
-      const denied = denyList.forTerminal(terminalId, vault.open(row));
+      const denied = await denyList.forTerminal(within, terminalId, vault.open(row));
       const lease = leaseFrom({ terminalId, epoch, counter, policy, now: clock.now(), sealing, denyList: denied });
-      leases.note(lease);
+      await leaseBook.note(within, lease);
       return signText("lease", JSON.stringify(lease), options.signingKey);
     },
 
     /** The last lease given; it may have ended. */
-    newestLease: (id: TerminalId): LeaseRun | undefined => leases.newest(id),
-    exposure: (copiesOf: (terminalId: TerminalId, epoch: string) => number): Exposure =>
-      exposureOf(leases.validAt(clock.now()), copiesOf),
-
-    /** New leases name the new key. */
-    rotateSealing: () => options.sealing.rotate(clock.now()),
-    /** Which terminals may still need a sealing key that is not the present one. */
-    needsOfKey(keyId: string, takenOf: TakenOf): readonly KeyNeed[] {
-      const generation = options.sealing.find(keyId)?.generation ?? 0;
-      const isNewer = (other: string) => (options.sealing.find(other)?.generation ?? 0) > generation;
-      return store.all().flatMap(({ id, enrolledAt, enrolledKeyId }) => {
-        const terminal = { id, enrolledAt, ...(enrolledKeyId === null ? {} : { enrolledKeyId }) };
-        const why = needOf({ terminal, book: journals, isNewer, takenOf });
-        return why === undefined ? [] : [{ terminalId: id, why }];
-      });
+    newestLease: (reading: Reading, id: TerminalId): Promise<LeaseRun | undefined> => leaseBook.newest(reading, id),
+    /** `copiesOf`: how many journals of this terminal and epoch are known to be written. */
+    async exposure(reading: Reading, copiesOf: CopiesOf): Promise<Exposure> {
+      const runs = await leaseBook.validAt(reading, clock.now());
+      const copies = new Map<string, number>();
+      const nameOf = (terminalId: TerminalId, epoch: string) => `${terminalId}\n${epoch}`;
+      for (const { terminalId, epoch } of runs) {
+        const name = nameOf(terminalId, epoch);
+        if (!copies.has(name)) copies.set(name, await copiesOf(terminalId, epoch));
+      }
+      return exposureOf(runs, (terminalId, epoch) => copies.get(nameOf(terminalId, epoch)) ?? 1);
     },
-    /** A person takes it on himself that what a terminal still holds under an older key can never be opened. */
-    giveUp: (input: ActionInput) => store.noteAction({ ...input, action: "give-up", at: clock.now() }),
 
     /**
      * Whether a sale under this lease may be authorised afterwards (RM9). What the lease said when it was given counts, so
      * that a policy changed since then takes nothing from a merchant who kept to it. What policy says today counts too:
      * a hub restored from a backup no longer knows the newest leases.
      */
-    permitsDeferred(terminalId: TerminalId, leaseId: string | undefined): boolean {
+    async permitsDeferred(reading: Reading, terminalId: TerminalId, leaseId: string | undefined): Promise<boolean> {
       if (options.leasePolicy(terminalId)?.deferredAuthorisation) return true;
       const counter = Number(/-(\d{1,15})$/.exec(leaseId ?? "")?.[1] ?? 0);
-      return leaseIdOf(terminalId, counter) === leaseId && store.wasDeferring(terminalId, counter);
+      return leaseIdOf(terminalId, counter) === leaseId && (await store.wasDeferring(reading, terminalId, counter));
     },
   };
 }
 
+type CopiesOf = (terminalId: TerminalId, epoch: string) => Promise<number>;
+interface JournalSource {
+  readonly terminalId: TerminalId;
+  readonly epoch: Lease["epoch"];
+}
+
+/** Which sealing keys may go. */
+function keyNeeds({ sealing, clock }: TerminalsOptions) {
+  return {
+    /** New leases name the new key. */
+    rotateSealing: () => sealing.rotate(clock.now()),
+    /** Which terminals may still need a sealing key that is not the present one. */
+    async needsOfKey(reading: Reading, keyId: string, takenOf: TakenOf): Promise<readonly KeyNeed[]> {
+      const generation = sealing.find(keyId)?.generation ?? 0;
+      const isNewer = (other: string) => (sealing.find(other)?.generation ?? 0) > generation;
+      const needs: KeyNeed[] = [];
+      for (const { id, enrolledAt, enrolledKeyId } of await store.all(reading)) {
+        const terminal = { id, enrolledAt, ...(enrolledKeyId === null ? {} : { enrolledKeyId }) };
+        const why = await needOf(reading, { terminal, isNewer, takenOf });
+        if (why !== undefined) needs.push({ terminalId: id, why });
+      }
+      return needs;
+    },
+    /** A person takes it on himself that what a terminal still holds under an older key can never be opened. */
+    giveUp: (within: Within, input: ActionInput) =>
+      store.noteAction(within, { ...input, action: "give-up", at: clock.now() }),
+  };
+}
+
 interface EnrolContext {
-  readonly store: Store;
   readonly vault: KeyVault;
   readonly now: number;
   readonly random: RandomBytes;
   readonly sealingKeyId: string;
 }
 
-function enrol(
+async function enrol(
+  within: Within,
   request: EnrolRequest,
-  { store, vault, now, random, sealingKeyId }: EnrolContext,
-): Result<Enrolled, EnrolRefusal> {
-  const claim = store.claim(request.claimId);
+  { vault, now, random, sealingKeyId }: EnrolContext,
+): Promise<Result<Enrolled, EnrolRefusal>> {
+  const claim = await store.claim(within, request.claimId);
   const secretFits = timingSafeEqual(digest(request.secret), claim?.secretHash ?? digest(""));
   if (!claim || !secretFits)
     return fail({ reason: "E_UNKNOWN", detail: "no such claim and secret; ask the operator for a new claim" });
@@ -268,18 +295,18 @@ function enrol(
     return fail({ reason: "E_USED", detail: "this claim was used; ask the operator for a new one" });
   if (now >= claim.expiresAt)
     return fail({ reason: "E_EXPIRED", detail: "this claim has expired; ask the operator for a new one" });
-  const known = store.get(claim.terminalId);
+  const known = await store.get(within, claim.terminalId);
   if (known && known.revokedAt !== null)
     return fail({ reason: "E_DENIED", detail: "this terminal is revoked; the operator can restore it" });
   const keyProblem = signingKeyProblem(request.signingKey);
   if (keyProblem !== undefined) return fail({ reason: "E_FORMAT", detail: `signingKey: ${keyProblem}` });
-  if (!store.useClaim(claim.id, now))
+  if (!(await store.useClaim(within, claim.id, now)))
     return fail({ reason: "E_USED", detail: "this claim was used; ask the operator for a new one" });
 
   const bearer = newSecret(random);
   // A terminal that comes again keeps its card-token key, so that the tokens in its old journal stay comparable.
   const cardTokenKey = known ? vault.open(known) : random(SECRET_BYTES);
-  store.enrol({
+  await store.enrol(within, {
     id: claim.terminalId,
     signingKey: request.signingKey,
     bearerHash: digest(bearer),

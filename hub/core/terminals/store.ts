@@ -1,6 +1,6 @@
 /** All SQL of terminals. */
 import type { TerminalId } from "../../../base/ids.ts";
-import type { Sqlite } from "../../../base/sqlite.ts";
+import { type Reading, sql, type Within } from "../../store/store.ts";
 
 export interface TerminalRow {
   readonly id: TerminalId;
@@ -39,103 +39,109 @@ const TERMINAL_COLUMNS = `id, signing_key AS signingKey, bearer_hash AS bearerHa
   lease_counter AS leaseCounter, enrolled_at AS enrolledAt, last_seen_at AS lastSeenAt, presence, health,
   enrolled_key_id AS enrolledKeyId, revoked_at AS revokedAt`;
 
-export function createTerminalStore(database: Sqlite) {
-  const get = database.prepare<[string], TerminalRow>(
-    `SELECT ${TERMINAL_COLUMNS} FROM terminals__terminal WHERE id = ?`,
-  );
-  const list = database.prepare<[string, number], TerminalRow>(
-    `SELECT ${TERMINAL_COLUMNS} FROM terminals__terminal WHERE id > ? ORDER BY id LIMIT ?`,
-  );
-  const all = database.prepare<[], TerminalRow>(`SELECT ${TERMINAL_COLUMNS} FROM terminals__terminal ORDER BY id`);
-  const enrol = database.prepare(
-    `INSERT INTO terminals__terminal (id, signing_key, bearer_hash, card_token_key, enrolled_at, enrolled_key_id)
-     VALUES (?, ?, ?, ?, ?, ?)
-     ON CONFLICT (id) DO UPDATE SET signing_key = excluded.signing_key, bearer_hash = excluded.bearer_hash,
-       enrolled_at = excluded.enrolled_at, enrolled_key_id = excluded.enrolled_key_id`,
-  );
-  const setKey = database.prepare("UPDATE terminals__terminal SET card_token_key = ? WHERE id = ?");
-  const seen = database.prepare("UPDATE terminals__terminal SET last_seen_at = ? WHERE id = ?");
-  const presence = database.prepare("UPDATE terminals__terminal SET presence = ? WHERE id = ?");
-  const health = database.prepare("UPDATE terminals__terminal SET health = ? WHERE id = ?");
-  const nextLease = database
-    .prepare<[string], number>(
-      "UPDATE terminals__terminal SET lease_counter = lease_counter + 1 WHERE id = ? RETURNING lease_counter",
-    )
-    .pluck();
-  const claim = database.prepare<[string], ClaimRow>(
-    `SELECT id, terminal_id AS terminalId, secret_hash AS secretHash, expires_at AS expiresAt, used_at AS usedAt
-     FROM terminals__claim WHERE id = ?`,
-  );
-  const insertClaim = database.prepare(
-    "INSERT INTO terminals__claim (id, terminal_id, secret_hash, created_at, expires_at) VALUES (?, ?, ?, ?, ?)",
-  );
-  const useClaim = database.prepare("UPDATE terminals__claim SET used_at = ? WHERE id = ? AND used_at IS NULL");
-
-  return {
-    ...deferringSql(database),
-    ...revocationSql(database),
-    get: (id: string) => get.get(id),
-    list: (after: string, limit: number) => list.all(after, limit),
-    all: () => all.all(),
-    enrol: (row: NewTerminal) =>
-      void enrol.run(row.id, row.signingKey, row.bearerHash, row.cardTokenKey, row.enrolledAt, row.enrolledKeyId),
-    setCardTokenKey: (id: TerminalId, sealed: Uint8Array) => void setKey.run(sealed, id),
-    markSeen: (id: TerminalId, at: number) => void seen.run(at, id),
-    setPresence: (id: TerminalId, text: string) => void presence.run(text, id),
-    setHealth: (id: TerminalId, text: string) => void health.run(text, id),
-    nextLeaseCounter: (id: TerminalId) => nextLease.get(id),
-    claim: (id: string) => claim.get(id),
-    insertClaim: (row: Omit<ClaimRow, "usedAt"> & { readonly createdAt: number }) =>
-      void insertClaim.run(row.id, row.terminalId, row.secretHash, row.createdAt, row.expiresAt),
-    /** True for the one caller that used it. */
-    useClaim: (id: string, at: number) => useClaim.run(at, id).changes === 1,
-  };
-}
+const FROM = `SELECT ${TERMINAL_COLUMNS} FROM terminals__terminal`;
+const GET = sql<[string], TerminalRow>(`${FROM} WHERE id = ?`);
+const LIST = sql<[string, number], TerminalRow>(`${FROM} WHERE id > ? ORDER BY id LIMIT ?`);
+const ALL = sql<[], TerminalRow>(`${FROM} ORDER BY id`);
+const ENROL = sql<[string, string, Uint8Array, Uint8Array, number, string]>(
+  `INSERT INTO terminals__terminal (id, signing_key, bearer_hash, card_token_key, enrolled_at, enrolled_key_id)
+   VALUES (?, ?, ?, ?, ?, ?)
+   ON CONFLICT (id) DO UPDATE SET signing_key = excluded.signing_key, bearer_hash = excluded.bearer_hash,
+     enrolled_at = excluded.enrolled_at, enrolled_key_id = excluded.enrolled_key_id`,
+);
+const SET_KEY = sql<[Uint8Array, string]>("UPDATE terminals__terminal SET card_token_key = ? WHERE id = ?");
+const SEEN = sql<[number, string]>("UPDATE terminals__terminal SET last_seen_at = ? WHERE id = ?");
+const PRESENCE = sql<[string, string]>("UPDATE terminals__terminal SET presence = ? WHERE id = ?");
+const HEALTH = sql<[string, string]>("UPDATE terminals__terminal SET health = ? WHERE id = ?");
+const NEXT_LEASE = sql<[string], { counter: number }>(
+  "UPDATE terminals__terminal SET lease_counter = lease_counter + 1 WHERE id = ? RETURNING lease_counter AS counter",
+);
+const CLAIM = sql<[string], ClaimRow>(
+  `SELECT id, terminal_id AS terminalId, secret_hash AS secretHash, expires_at AS expiresAt, used_at AS usedAt
+   FROM terminals__claim WHERE id = ?`,
+);
+const INSERT_CLAIM = sql<[string, string, Uint8Array, number, number]>(
+  "INSERT INTO terminals__claim (id, terminal_id, secret_hash, created_at, expires_at) VALUES (?, ?, ?, ?, ?)",
+);
+const USE_CLAIM = sql<[number, string]>("UPDATE terminals__claim SET used_at = ? WHERE id = ? AND used_at IS NULL");
 
 type NewTerminal = Pick<TerminalRow, "id" | "signingKey" | "bearerHash" | "cardTokenKey" | "enrolledAt"> & {
   readonly enrolledKeyId: string;
 };
+type NewClaimRow = Omit<ClaimRow, "usedAt"> & { readonly createdAt: number };
+
+const terminalSql = {
+  get: (reading: Reading, id: string) => reading.get(GET, [id]),
+  list: (reading: Reading, after: string, limit: number) => reading.all(LIST, [after, limit]),
+  all: (reading: Reading) => reading.all(ALL, []),
+  async enrol(within: Within, row: NewTerminal): Promise<void> {
+    const { id, signingKey, bearerHash, cardTokenKey, enrolledAt, enrolledKeyId } = row;
+    await within.run(ENROL, [id, signingKey, bearerHash, cardTokenKey, enrolledAt, enrolledKeyId]);
+  },
+  async setCardTokenKey(within: Within, id: TerminalId, sealed: Uint8Array): Promise<void> {
+    await within.run(SET_KEY, [sealed, id]);
+  },
+  async markSeen(within: Within, id: TerminalId, at: number): Promise<void> {
+    await within.run(SEEN, [at, id]);
+  },
+  async setPresence(within: Within, id: TerminalId, text: string): Promise<void> {
+    await within.run(PRESENCE, [text, id]);
+  },
+  async setHealth(within: Within, id: TerminalId, text: string): Promise<void> {
+    await within.run(HEALTH, [text, id]);
+  },
+  nextLeaseCounter: async (within: Within, id: TerminalId) => (await within.get(NEXT_LEASE, [id]))?.counter,
+  claim: (reading: Reading, id: string) => reading.get(CLAIM, [id]),
+  async insertClaim(within: Within, row: NewClaimRow): Promise<void> {
+    await within.run(INSERT_CLAIM, [row.id, row.terminalId, row.secretHash, row.createdAt, row.expiresAt]);
+  },
+  /** True for the one caller that used it. */
+  useClaim: async (within: Within, id: string, at: number) => (await within.run(USE_CLAIM, [at, id])) === 1,
+};
 
 /** Actions shown of one terminal. */
 const ACTIONS_SHOWN_MAX = 100;
+const SET_REVOKED = sql<{ id: string; at: number | null }>(
+  "UPDATE terminals__terminal SET revoked_at = @at WHERE id = @id AND (revoked_at IS NULL) <> (CAST(@at AS BIGINT) IS NULL)",
+);
+const NOTE_ACTION = sql<[string, string, string, string, number]>(
+  "INSERT INTO terminals__action (terminal_id, action, by_whom, why, at) VALUES (?, ?, ?, ?, ?)",
+);
+const ACTIONS = sql<[string, number], ActionRow>(
+  `SELECT terminal_id AS terminalId, action, by_whom AS by, why, at FROM terminals__action
+   WHERE terminal_id = ? ORDER BY number DESC LIMIT ?`,
+);
 
 /** Who revoked a terminal, restored it, or gave up what it holds. */
-function revocationSql(database: Sqlite) {
-  const set = database.prepare(
-    "UPDATE terminals__terminal SET revoked_at = @at WHERE id = @id AND (revoked_at IS NULL) <> (@at IS NULL)",
-  );
-  const note = database.prepare(
-    "INSERT INTO terminals__action (terminal_id, action, by_whom, why, at) VALUES (@terminalId, @action, @by, @why, @at)",
-  );
-  const actions = database.prepare<[string, number], ActionRow>(
-    `SELECT terminal_id AS terminalId, action, by_whom AS by, why, at FROM terminals__action
-     WHERE terminal_id = ? ORDER BY number DESC LIMIT ?`,
-  );
-  return {
-    /** True when it changed. */
-    setRevoked: (id: TerminalId, at: number | null): boolean => set.run({ id, at }).changes === 1,
-    noteAction: (row: ActionRow) => void note.run(row),
-    actions: (id: string) => actions.all(id, ACTIONS_SHOWN_MAX),
-  };
-}
+const revocationSql = {
+  /** True when it changed. */
+  setRevoked: async (within: Within, id: TerminalId, at: number | null): Promise<boolean> =>
+    (await within.run(SET_REVOKED, { id, at })) === 1,
+  async noteAction(within: Within, { terminalId, action, by, why, at }: ActionRow): Promise<void> {
+    await within.run(NOTE_ACTION, [terminalId, action, by, why, at]);
+  },
+  actions: (reading: Reading, id: string) => reading.all(ACTIONS, [id, ACTIONS_SHOWN_MAX]),
+};
+
+const EXTEND_DEFERRING = sql<{ id: string; counter: number }>(
+  `UPDATE terminals__deferring_leases SET last_counter = @counter
+   WHERE terminal_id = @id AND last_counter = CAST(@counter AS BIGINT) - 1`,
+);
+const BEGIN_DEFERRING = sql<{ id: string; counter: number }>(
+  "INSERT INTO terminals__deferring_leases (terminal_id, first_counter, last_counter) VALUES (@id, @counter, @counter)",
+);
+const DEFERRING = sql<[string, number, number], { covered: number }>(
+  `SELECT 1 AS covered FROM terminals__deferring_leases
+   WHERE terminal_id = ? AND first_counter <= ? AND last_counter >= ?`,
+);
 
 /** Which leases permitted deferred authorisation: runs of counters, so that there is a row per change of policy and not per lease. */
-function deferringSql(database: Sqlite) {
-  const extend = database.prepare(
-    "UPDATE terminals__deferring_leases SET last_counter = @counter WHERE terminal_id = @id AND last_counter = @counter - 1",
-  );
-  const begin = database.prepare(
-    "INSERT INTO terminals__deferring_leases (terminal_id, first_counter, last_counter) VALUES (@id, @counter, @counter)",
-  );
-  const covers = database
-    .prepare<[string, number, number], 1>(
-      "SELECT 1 FROM terminals__deferring_leases WHERE terminal_id = ? AND first_counter <= ? AND last_counter >= ?",
-    )
-    .pluck();
-  return {
-    noteDeferring(id: TerminalId, counter: number): void {
-      if (extend.run({ id, counter }).changes === 0) begin.run({ id, counter });
-    },
-    wasDeferring: (id: TerminalId, counter: number): boolean => covers.get(id, counter, counter) === 1,
-  };
-}
+const deferringSql = {
+  async noteDeferring(within: Within, id: TerminalId, counter: number): Promise<void> {
+    if ((await within.run(EXTEND_DEFERRING, { id, counter })) === 0) await within.run(BEGIN_DEFERRING, { id, counter });
+  },
+  wasDeferring: async (reading: Reading, id: TerminalId, counter: number): Promise<boolean> =>
+    (await reading.get(DEFERRING, [id, counter, counter])) !== undefined,
+};
+
+export const terminalStore = { ...terminalSql, ...revocationSql, ...deferringSql };

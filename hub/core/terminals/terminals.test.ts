@@ -3,7 +3,9 @@ import { ManualClock } from "../../../base/clock.ts";
 import { systemRandom, type TerminalId } from "../../../base/ids.ts";
 import { openSqlite } from "../../../base/sqlite.ts";
 import { newSigningKeys, publicKeyText } from "../../../wire/signing.ts";
+import type { EnrolRequest } from "../../../wire/terminal.ts";
 import { newSealingKeys, SealingRing, sealingGeneration } from "../../sealing-ring.ts";
+import { sqliteStore } from "../../store/sqlite-store.ts";
 import { createTerminals, terminalMigrations } from "./index.ts";
 
 const T1 = "T1" as TerminalId;
@@ -12,64 +14,69 @@ const HOUR_MS = 3_600_000;
 function world() {
   const clock = new ManualClock();
   const database = openSqlite(":memory:", { migrations: terminalMigrations });
+  const store = sqliteStore(database);
   const terminals = createTerminals({
-    database,
     clock,
     random: systemRandom,
     signingKey: newSigningKeys().privateKey,
     sealing: new SealingRing([sealingGeneration(1, newSealingKeys())]),
     tokenKey: systemRandom(32),
-    devicesOf: () => [],
+    devicesOf: () => Promise.resolve([]),
     leasePolicy: () => undefined,
   });
   const signingKey = publicKeyText(newSigningKeys().publicKey);
-  return { clock, database, terminals, signingKey };
-}
-
-test("a claim is refused when it has expired, and used up by its first use", () => {
-  const { clock, terminals, signingKey } = world();
-  const [old, good] = [1, 2].map(() => terminals.createClaim({ terminalId: T1, validMs: HOUR_MS }));
-  if (!old || !good) throw new Error("no claims");
-  expect(terminals.enrol({ ...good, signingKey })).toMatchObject({ ok: true });
-  expect(terminals.enrol({ ...good, signingKey })).toMatchObject({ ok: false, error: { reason: "E_USED" } });
-  clock.setWall(clock.now() + HOUR_MS);
-  expect(terminals.enrol({ ...old, signingKey })).toMatchObject({ ok: false, error: { reason: "E_EXPIRED" } });
-});
-
-test("a wrong secret and an unknown claim get the same answer, and leave the claim good", () => {
-  const { terminals, signingKey } = world();
-  const claim = terminals.createClaim({ terminalId: T1, validMs: HOUR_MS });
-  const wrong = terminals.enrol({ ...claim, secret: `${claim.secret}x`, signingKey });
-  const unknown = terminals.enrol({ claimId: "0".repeat(16), secret: claim.secret, signingKey });
-  expect(wrong).toMatchObject({ ok: false, error: { reason: "E_UNKNOWN" } });
-  expect(unknown).toEqual(wrong);
-  expect(terminals.enrol({ ...claim, signingKey: "AAAA" })).toMatchObject({ error: { reason: "E_FORMAT" } });
-  expect(terminals.enrol({ ...claim, signingKey }).ok).toBe(true);
-});
-
-test("a bearer is believed for its own terminal only, until the terminal enrols again; its card-token key stays", () => {
-  const { terminals, signingKey } = world();
-  const enrol = (terminalId: string) => {
-    const claim = terminals.createClaim({ terminalId: terminalId as TerminalId, validMs: HOUR_MS });
-    const enrolled = terminals.enrol({ ...claim, signingKey });
+  /** Each in a transaction of its own. */
+  const claimFor = (terminalId: TerminalId) =>
+    store.transaction((within) => terminals.createClaim(within, { terminalId, validMs: HOUR_MS }));
+  const enrol = (request: EnrolRequest) => store.transaction((within) => terminals.enrol(within, request));
+  const enrolNew = async (terminalId: TerminalId) => {
+    const enrolled = await enrol({ ...(await claimFor(terminalId)), signingKey });
     if (!enrolled.ok) throw new Error(enrolled.error.detail);
     return enrolled.value;
   };
-  const [first, other] = [enrol("T1"), enrol("T2")];
-  expect(terminals.authenticate("T1", first.bearer)).toBe(true);
-  expect(terminals.authenticate("T1", other.bearer)).toBe(false);
-  expect(terminals.authenticate("T3", first.bearer)).toBe(false);
-  expect(terminals.authenticate("T3", "")).toBe(false);
-  const again = enrol("T1");
-  expect(terminals.authenticate("T1", first.bearer)).toBe(false);
-  expect(terminals.authenticate("T1", again.bearer)).toBe(true);
+  return { clock, database, store, terminals, signingKey, claimFor, enrol, enrolNew };
+}
+
+test("a claim is refused when it has expired, and used up by its first use", async () => {
+  const { clock, claimFor, enrol, signingKey } = world();
+  const old = await claimFor(T1);
+  const good = await claimFor(T1);
+  expect(await enrol({ ...good, signingKey })).toMatchObject({ ok: true });
+  expect(await enrol({ ...good, signingKey })).toMatchObject({ ok: false, error: { reason: "E_USED" } });
+  clock.setWall(clock.now() + HOUR_MS);
+  expect(await enrol({ ...old, signingKey })).toMatchObject({ ok: false, error: { reason: "E_EXPIRED" } });
+});
+
+test("a wrong secret and an unknown claim get the same answer, and leave the claim good", async () => {
+  const { claimFor, enrol, signingKey } = world();
+  const claim = await claimFor(T1);
+  const wrong = await enrol({ ...claim, secret: `${claim.secret}x`, signingKey });
+  const unknown = await enrol({ claimId: "0".repeat(16), secret: claim.secret, signingKey });
+  expect(wrong).toMatchObject({ ok: false, error: { reason: "E_UNKNOWN" } });
+  expect(unknown).toEqual(wrong);
+  expect(await enrol({ ...claim, signingKey: "AAAA" })).toMatchObject({ error: { reason: "E_FORMAT" } });
+  expect((await enrol({ ...claim, signingKey })).ok).toBe(true);
+});
+
+test("a bearer is believed for its own terminal only, until the terminal enrols again; its card-token key stays", async () => {
+  const { store, terminals, enrolNew } = world();
+  const believed = (id: string, bearer: string) => store.read((reading) => terminals.authenticate(reading, id, bearer));
+  const first = await enrolNew(T1);
+  const other = await enrolNew("T2" as TerminalId);
+  expect(await believed("T1", first.bearer)).toBe(true);
+  expect(await believed("T1", other.bearer)).toBe(false);
+  expect(await believed("T3", first.bearer)).toBe(false);
+  expect(await believed("T3", "")).toBe(false);
+  const again = await enrolNew(T1);
+  expect(await believed("T1", first.bearer)).toBe(false);
+  expect(await believed("T1", again.bearer)).toBe(true);
   expect(new Uint8Array(again.cardTokenKey)).toEqual(first.cardTokenKey);
 });
 
-test("neither the secret of a claim nor a bearer is stored", () => {
-  const { database, terminals, signingKey } = world();
-  const claim = terminals.createClaim({ terminalId: T1, validMs: HOUR_MS });
-  const enrolled = terminals.enrol({ ...claim, signingKey });
+test("neither the secret of a claim nor a bearer is stored", async () => {
+  const { database, claimFor, enrol, signingKey } = world();
+  const claim = await claimFor(T1);
+  const enrolled = await enrol({ ...claim, signingKey });
   if (!enrolled.ok) throw new Error(enrolled.error.detail);
   const bytes = database.serialize();
   for (const secret of [claim.secret, enrolled.value.bearer]) {
@@ -79,8 +86,9 @@ test("neither the secret of a claim nor a bearer is stored", () => {
   expect(bytes.includes(claim.claimId)).toBe(true);
 });
 
-test("a terminal for which policy gives no lease gets none", () => {
-  const { terminals, signingKey } = world();
-  terminals.enrol({ ...terminals.createClaim({ terminalId: T1, validMs: HOUR_MS }), signingKey });
-  expect(terminals.grantLease(T1, "0".repeat(16) as never)).toBeUndefined();
+test("a terminal for which policy gives no lease gets none", async () => {
+  const { store, terminals, enrolNew } = world();
+  await enrolNew(T1);
+  const lease = await store.transaction((within) => terminals.grantLease(within, T1, "0".repeat(16) as never));
+  expect(lease).toBeUndefined();
 });

@@ -9,6 +9,6 @@ export const cardVerification: ServiceDefinition = {
   migrations: cardVerificationMigrations,
   define(core) {
     const service = createCardVerification(core);
-    return { answer: (message) => service.answer(message), routes: operatorRoutes(service) };
+    return { answer: (within, message) => service.answer(within, message), routes: operatorRoutes(service) };
   },
 };

@@ -50,9 +50,9 @@ export const operatorRoutes = (service: CardVerification): readonly OperatorRout
     body: NewCardBody,
     answer: PersonalisedCardSchema,
     status: 201,
-    handle({ body }) {
+    async handle({ body }, within) {
       const { accountId } = parseInput(NewCardBody, body);
-      const added = service.addCard(accountId);
+      const added = await service.addCard(within, accountId);
       if (!added.ok)
         throw new HttpRefusal(404, "E_UNKNOWN", `accountId: there is no account ${accountId}`, "accountId");
       return added.value;
@@ -65,9 +65,9 @@ export const operatorRoutes = (service: CardVerification): readonly OperatorRout
     query: CardQuery,
     answer: CardsShape,
     status: 200,
-    handle({ query }) {
+    async handle({ query }, reading) {
       const { cursor = "", limit } = parseInput(CardQuery, query);
-      const found = service.cards({ after: cursor, limit });
+      const found = await service.cards(reading, { after: cursor, limit });
       const last = found.length === limit ? found.at(-1) : undefined;
       return { cards: found.map(showCard), ...(last ? { cursor: last.cardId } : {}) };
     },
@@ -79,9 +79,9 @@ export const operatorRoutes = (service: CardVerification): readonly OperatorRout
     body: UnblockBody,
     answer: UnblockBody,
     status: 200,
-    handle({ body }) {
+    async handle({ body }, within) {
       const { cardId } = parseInput(UnblockBody, body);
-      if (!service.unblock(cardId))
+      if (!(await service.unblock(within, cardId)))
         throw new HttpRefusal(404, "E_UNKNOWN", `cardId: there is no card ${cardId}`, "cardId");
       return { cardId };
     },
@@ -93,9 +93,9 @@ export const operatorRoutes = (service: CardVerification): readonly OperatorRout
     query: TransactionQuery,
     answer: TransactionsShape,
     status: 200,
-    handle({ query }) {
+    async handle({ query }, reading) {
       const { cursor, limit } = parseInput(TransactionQuery, query);
-      const found = service.transactions({ afterNumber: Number(cursor ?? 0), limit });
+      const found = await service.transactions(reading, { afterNumber: Number(cursor ?? 0), limit });
       const last = found.length === limit ? found.at(-1) : undefined;
       return { transactions: found.map(showTransaction), ...(last ? { cursor: String(last.number) } : {}) };
     },

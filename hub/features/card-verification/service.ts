@@ -8,7 +8,6 @@ import { fromHex, toHex } from "../../../base/bytes.ts";
 import { newMessageId, type RandomBytes } from "../../../base/ids.ts";
 import { currencyOf } from "../../../base/money.ts";
 import { fail, ok, type Result } from "../../../base/result.ts";
-import { transaction } from "../../../base/sqlite.ts";
 import {
   answerOf,
   CHALLENGE_SECRET_BYTES,
@@ -27,14 +26,9 @@ import type {
 import type { ReasonCode } from "../../../wire/common.ts";
 import type { TransferStatus } from "../../core/ledger/index.ts";
 import type { FeatureMessage, Reply, ServiceCore } from "../../service.ts";
+import type { Reading, Within } from "../../store/store.ts";
 import { createVault, type Vault } from "./personalisation.ts";
-import {
-  type CardRow,
-  type CardVerificationStore,
-  createCardVerificationStore,
-  type TransactionKey,
-  type TransactionRow,
-} from "./store.ts";
+import { type CardRow, cardStore, type TransactionKey, type TransactionRow } from "./store.ts";
 
 /** P0 account, P1 key, P2 data, P3 posting. */
 export type Process = "P0" | "P1" | "P2" | "P3";
@@ -52,59 +46,58 @@ const AUTH_CODE_CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUV";
 const AUTH_CODE_LENGTH = 6;
 
 export interface CardVerification {
-  answer(message: FeatureMessage): Reply;
+  answer(within: Within, message: FeatureMessage): Promise<Reply>;
   /** Makes a card for the account. What it gives is secret and kept nowhere else in clear. */
-  addCard(accountId: string): Result<PersonalisedCard, "no-such-account">;
+  addCard(within: Within, accountId: string): Promise<Result<PersonalisedCard, "no-such-account">>;
   /** Takes the block away; false for a card unknown here. */
-  unblock(cardId: string): boolean;
-  cards(page: { readonly after: string; readonly limit: number }): readonly CardRow[];
-  transactions(page: { readonly afterNumber: number; readonly limit: number }): readonly TransactionRow[];
+  unblock(within: Within, cardId: string): Promise<boolean>;
+  cards(reading: Reading, page: { readonly after: string; readonly limit: number }): Promise<readonly CardRow[]>;
+  transactions(
+    reading: Reading,
+    page: { readonly afterNumber: number; readonly limit: number },
+  ): Promise<readonly TransactionRow[]>;
 }
 
 interface Parts extends ServiceCore {
-  readonly store: CardVerificationStore;
   readonly vault: Vault;
 }
 
 export function createCardVerification(core: ServiceCore): CardVerification {
-  const store = createCardVerificationStore(core.database);
-  const parts: Parts = { ...core, store, vault: createVault(core.secret, core.random) };
+  const parts: Parts = { ...core, vault: createVault(core.secret, core.random) };
   return {
-    answer: (message) => answer(parts, message),
-    addCard: (accountId) =>
-      transaction(core.database, () => {
-        if (!core.ledger.account(accountId)) return fail("no-such-account");
-        const { row, card } = parts.vault.personalise(accountId, core.clock.now());
-        store.insertCard(row);
-        return ok(card);
-      }),
-    unblock: (cardId) =>
-      transaction(core.database, () => {
-        if (!store.card(cardId)) return false;
-        store.setFailures({ cardId, failures: 0, blockedAt: null });
-        return true;
-      }),
-    cards: ({ after, limit }) => store.cards(after, limit),
-    transactions: ({ afterNumber, limit }) => store.transactions(afterNumber, limit),
+    answer: (within, message) => answer(parts, within, message),
+    async addCard(within, accountId) {
+      if (!(await core.ledger.account(within, accountId))) return fail("no-such-account");
+      const { row, card } = parts.vault.personalise(accountId, core.clock.now());
+      await cardStore.insertCard(within, row);
+      return ok(card);
+    },
+    async unblock(within, cardId) {
+      if (!(await cardStore.card(within, cardId))) return false;
+      await cardStore.setFailures(within, { cardId, failures: 0, blockedAt: null });
+      return true;
+    },
+    cards: (reading, page) => cardStore.cards(reading, page),
+    transactions: (reading, page) => cardStore.transactions(reading, page),
   };
 }
 
 type Content = Omit<CardResult, "replyTo" | "txnId">;
 
-function answer(parts: Parts, message: FeatureMessage): Reply {
+async function answer(parts: Parts, within: Within, message: FeatureMessage): Promise<Reply> {
   const { terminalId, id: replyTo } = message;
   const txnId = message.type === "card.transaction" ? message.body.transaction.txnId : message.body.txnId;
   const key: TransactionKey = { terminalId, txnId };
   const reply = (content: Content): Reply => ({ type: "card.result", body: { replyTo, txnId, ...content } });
   switch (message.type) {
     case "card.lookup":
-      return reply(lookUp(parts, key, message.body));
+      return reply(await lookUp(within, key, message.body));
     case "card.transaction": {
-      const begun = begin(parts, key, message.body);
+      const begun = await begin(parts, within, { key, body: message.body });
       return begun.ok ? { type: "card.challenge", body: { replyTo, txnId, ...begun.value } } : reply(begun.error);
     }
     case "card.response":
-      return reply(respond(parts, key, message.body));
+      return reply(await respond(parts, within, { key, body: message.body }));
   }
 }
 
@@ -119,66 +112,79 @@ const conflict = (field: string): Content =>
   refused("E_CONFLICT", `${field} differs from what came under this id before`, field);
 
 /** What became of it. An open challenge is withdrawn first, so that `open` stays true. */
-function lookUp({ store }: Parts, key: TransactionKey, body: CardLookup): Content {
-  const known = store.transaction(key);
+async function lookUp(within: Within, key: TransactionKey, body: CardLookup): Promise<Content> {
+  const known = await cardStore.transaction(within, key);
   if (!known) return OPEN;
   const field = differingField(known, body);
   if (field !== undefined) return conflict(field);
   if (known.state !== "open") return storedAnswer(known);
-  store.withdraw(key);
+  await cardStore.withdraw(within, key);
   return { ...OPEN, ...factsOf(known) };
 }
 
+interface Said<Body> {
+  readonly key: TransactionKey;
+  readonly body: Body;
+}
+
 /** Message 1: P0, then a challenge. */
-function begin(parts: Parts, key: TransactionKey, body: CardTransaction): Result<NewChallenge, Content> {
-  const { store, clock } = parts;
+async function begin(
+  parts: Parts,
+  within: Within,
+  { key, body }: Said<CardTransaction>,
+): Promise<Result<NewChallenge, Content>> {
   const { amount, payeeAccount, terminalId } = body.transaction;
   if (terminalId !== key.terminalId)
     return fail(refused("E_DENIED", "a terminal speaks for itself alone", "terminalId"));
   if (amount.minor === "0") return fail(refused("E_FORMAT", "an amount of nothing cannot be paid", "amount.minor"));
-  const known = store.transaction(key);
+  const known = await cardStore.transaction(within, key);
   if (known) {
     const field = differingField(known, { amount, payeeAccount });
     if (field !== undefined) return fail(conflict(field));
     if (known.state !== "open") return fail(known.cardId === body.cardId ? storedAnswer(known) : conflict("cardId"));
   } else {
-    const { minor, currency } = amount;
-    store.insert({ ...key, minor: Number(minor), currency, payeeAccount, cardId: body.cardId, createdAt: clock.now() });
+    const { cardId } = body;
+    const createdAt = parts.clock.now();
+    const { currency } = amount;
+    await cardStore.insert(within, { ...key, minor: Number(amount.minor), currency, payeeAccount, cardId, createdAt });
   }
   const trace: Process[] = [];
-  const found = findAccount(parts, body.cardId, trace);
-  if (!found.ok) return fail(end(parts, { key, cardId: body.cardId, trace, outcome: found.error }));
-  return ok(challenge(parts, { key, body, card: found.value, trace }));
+  const found = await findAccount(parts, within, { cardId: body.cardId, trace });
+  if (!found.ok) return fail(await end(parts, within, { key, cardId: body.cardId, trace, outcome: found.error }));
+  return ok(await challenge(parts, within, { key, body, card: found.value, trace }));
 }
 
 /** P0: the account that the card is linked to. */
-function findAccount({ store, ledger }: Parts, cardId: string, trace: Process[]): Result<CardRow, Outcome> {
+async function findAccount(
+  { ledger }: Parts,
+  reading: Reading,
+  { cardId, trace }: { readonly cardId: string; readonly trace: Process[] },
+): Promise<Result<CardRow, Outcome>> {
   trace.push("P0");
-  const card = store.card(cardId);
-  if (!card || !ledger.account(card.accountId)) return fail(refused("E_UNKNOWN", "no account is linked to this card"));
+  const card = await cardStore.card(reading, cardId);
+  const account = card && (await ledger.account(reading, card.accountId));
+  if (!account) return fail(refused("E_UNKNOWN", "no account is linked to this card"));
   if (card.blockedAt !== null) return fail(refused("E_DENIED", "this card is blocked"));
   return ok(card);
 }
 
 type NewChallenge = Pick<CardChallenge, "challengeId" | "cipherChallenge" | "expiresAt">;
 
-interface ToChallenge {
-  readonly key: TransactionKey;
-  readonly body: CardTransaction;
+interface ToChallenge extends Said<CardTransaction> {
   readonly card: CardRow;
   readonly trace: readonly Process[];
 }
 
 /** A fresh secret for each; the one before, if any, is gone with it. */
-function challenge(parts: Parts, { key, body, card, trace }: ToChallenge): NewChallenge {
-  const { store, vault, random, clock } = parts;
+async function challenge(parts: Parts, within: Within, { key, body, card, trace }: ToChallenge): Promise<NewChallenge> {
+  const { vault, random, clock } = parts;
   const { cardId } = card;
   const challengeId = newMessageId(random);
   const challengeSecret = random(CHALLENGE_SECRET_BYTES);
   const issuedAt = clock.now();
   const expiresAt = issuedAt + parts.cardChallengeTtlMs;
   const encryptedData = fromHex(body.encryptedCardData);
-  store.challenge({
+  await cardStore.challenge(within, {
     ...key,
     cardId,
     challengeId,
@@ -198,29 +204,29 @@ function challenge(parts: Parts, { key, body, card, trace }: ToChallenge): NewCh
 }
 
 /** Message 4: P1, P2, P3. Whatever the answer, the challenge is spent. */
-function respond(parts: Parts, key: TransactionKey, body: CardResponse): Content {
-  const { store } = parts;
-  const known = store.transaction(key);
+async function respond(parts: Parts, within: Within, { key, body }: Said<CardResponse>): Promise<Content> {
+  const known = await cardStore.transaction(within, key);
   if (!known) return { ...OPEN, reason: "E_UNKNOWN", detail: "no such transaction was begun here" };
   if (known.state !== "open") return storedAnswer(known);
   if (known.challengeId !== body.challengeId || known.challengeSecret === null) {
-    store.withdraw(key);
+    await cardStore.withdraw(within, key);
     return { ...OPEN, reason: "E_UNKNOWN", detail: "this challenge is not open", ...factsOf(known) };
   }
   const trace = JSON.parse(known.trace) as Process[];
   const { cardId } = known;
-  const card = store.card(cardId);
+  const card = await cardStore.card(within, cardId);
   if (!card || card.blockedAt !== null) {
-    return end(parts, { key, cardId, trace, outcome: refused("E_DENIED", "this card is blocked") });
+    return await end(parts, within, { key, cardId, trace, outcome: refused("E_DENIED", "this card is blocked") });
   }
   const failure = proveKey(parts, { known, card, body, trace }) ?? compareData(parts, { known, card, trace });
   if (failure) {
-    const blocked = countFailure(parts, card);
+    const blocked = await countFailure(parts, within, card);
     const detail = blocked ? `${failure.detail}; the card is blocked now` : failure.detail;
-    return end(parts, { key, cardId, trace, outcome: { ...failure, detail } });
+    return await end(parts, within, { key, cardId, trace, outcome: { ...failure, detail } });
   }
-  if (card.failures > 0) store.setFailures({ cardId, failures: 0, blockedAt: null });
-  return end(parts, { key, cardId, trace, outcome: post(parts, { known, card, trace }) });
+  if (card.failures > 0) await cardStore.setFailures(within, { cardId, failures: 0, blockedAt: null });
+  const outcome = await post(parts, within, { known, card, trace });
+  return await end(parts, within, { key, cardId, trace, outcome });
 }
 
 interface Verifying {
@@ -267,24 +273,26 @@ function compareData({ vault }: Parts, { known, card, trace }: Verifying): Failu
 }
 
 /** True when this failure blocks the card. */
-function countFailure({ store, clock, log }: Parts, { cardId, failures }: CardRow): boolean {
+async function countFailure({ clock, log }: Parts, within: Within, { cardId, failures }: CardRow): Promise<boolean> {
   const blocked = failures + 1 >= FAILURES_MAX;
-  store.setFailures({ cardId, failures: failures + 1, blockedAt: blocked ? clock.now() : null });
+  await cardStore.setFailures(within, { cardId, failures: failures + 1, blockedAt: blocked ? clock.now() : null });
   if (blocked) log.warn("a card is blocked after consecutive failures", { cardId, failures: failures + 1 });
   return blocked;
 }
 
 /** P3: one transfer, payer to payee, under an id that is used once for ever. */
-function post(parts: Parts, { known, card, trace }: Verifying): Outcome {
+async function post(parts: Parts, within: Within, { known, card, trace }: Verifying): Promise<Outcome> {
+  const { ledger } = parts;
   trace.push("P3");
   const currency = currencyOf(known.currency);
   // The ledger knows amounts without a currency: that the two accounts have the same one does not make it this one.
-  if (parts.ledger.account(card.accountId)?.currency !== currency) return OTHER_CURRENCY;
-  const own = parts.ledger.account(parts.merchantAccount(currency));
-  const payee = parts.ledger.account(known.payeeAccount);
+  const payer = await ledger.account(within, card.accountId);
+  if (payer?.currency !== currency) return OTHER_CURRENCY;
+  const own = await ledger.account(within, await parts.merchantAccount(within, currency));
+  const payee = await ledger.account(within, known.payeeAccount);
   // A terminal names the payee: it moves a customer's money to a shop, and to no customer and none of the hub's own accounts.
   if (payee && payee.code !== own?.code) return NO_MERCHANT;
-  const [status] = parts.ledger.createTransfers([
+  const [status] = await ledger.createTransfers(within, [
     {
       id: `card-verification/${known.terminalId}/${known.txnId}`,
       kind: "single",
@@ -328,9 +336,9 @@ interface ToEnd {
 }
 
 /** Stores the one answer of this id, and gives it. */
-function end({ store, clock }: Parts, { key, cardId, trace, outcome }: ToEnd): Content {
+async function end({ clock }: Parts, within: Within, { key, cardId, trace, outcome }: ToEnd): Promise<Content> {
   const { status: state } = outcome;
-  store.end({
+  await cardStore.end(within, {
     ...key,
     state,
     cardId,
@@ -338,7 +346,7 @@ function end({ store, clock }: Parts, { key, cardId, trace, outcome }: ToEnd): C
     trace: JSON.stringify(trace),
     endedAt: clock.now(),
   });
-  const known = store.transaction(key);
+  const known = await cardStore.transaction(within, key);
   assert(known?.state === state, "an open transaction ends once");
   return storedAnswer(known);
 }

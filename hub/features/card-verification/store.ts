@@ -1,5 +1,5 @@
 /** All SQL of card verification. */
-import type { Sqlite } from "../../../base/sqlite.ts";
+import { type Reading, sql, type Within } from "../../store/store.ts";
 
 export interface CardRow {
   readonly cardId: string;
@@ -14,10 +14,8 @@ export interface CardRow {
   readonly createdAt: number;
 }
 
-export interface TransactionKey {
-  readonly terminalId: string;
-  readonly txnId: string;
-}
+/** A type, not an interface: only that may be given to a statement by its names. */
+export type TransactionKey = { readonly terminalId: string; readonly txnId: string };
 
 export interface TransactionRow extends TransactionKey {
   readonly number: number;
@@ -39,7 +37,43 @@ export interface TransactionRow extends TransactionKey {
   readonly endedAt: number | null;
 }
 
-export interface OpenChallenge extends TransactionKey {
+const CARD_COLUMNS = `card_id AS cardId, account_id AS accountId, sealed_keys AS sealedKeys, sealed_data AS sealedData,
+  failures, blocked_at AS blockedAt, created_at AS createdAt`;
+const CARD = sql<[string], CardRow>(`SELECT ${CARD_COLUMNS} FROM card_verification__card WHERE card_id = ?`);
+const CARDS = sql<[string, number], CardRow>(
+  `SELECT ${CARD_COLUMNS} FROM card_verification__card WHERE card_id > ? ORDER BY card_id LIMIT ?`,
+);
+type NewCard = Omit<CardRow, "failures" | "blockedAt">;
+const INSERT_CARD = sql<NewCard>(
+  `INSERT INTO card_verification__card (card_id, account_id, sealed_keys, sealed_data, created_at)
+   VALUES (@cardId, @accountId, @sealedKeys, @sealedData, @createdAt)`,
+);
+type Failures = Pick<CardRow, "cardId" | "failures" | "blockedAt">;
+const SET_FAILURES = sql<Failures>(
+  "UPDATE card_verification__card SET failures = @failures, blocked_at = @blockedAt WHERE card_id = @cardId",
+);
+
+const TRANSACTION_COLUMNS = `number, terminal_id AS terminalId, txn_id AS txnId, minor, currency,
+  payee_account AS payeeAccount, card_id AS cardId, state, challenge_id AS challengeId,
+  challenge_secret AS challengeSecret, encrypted_data AS encryptedData, issued_at AS issuedAt, expires_at AS expiresAt,
+  outcome, trace, created_at AS createdAt, ended_at AS endedAt`;
+const TRANSACTION = sql<TransactionKey, TransactionRow>(
+  `SELECT ${TRANSACTION_COLUMNS} FROM card_verification__transaction
+   WHERE terminal_id = @terminalId AND txn_id = @txnId`,
+);
+const TRANSACTIONS = sql<[number, number], TransactionRow>(
+  `SELECT ${TRANSACTION_COLUMNS} FROM card_verification__transaction WHERE number > ? ORDER BY number LIMIT ?`,
+);
+type NewTransaction = Pick<
+  TransactionRow,
+  keyof TransactionKey | "minor" | "currency" | "payeeAccount" | "cardId" | "createdAt"
+>;
+const INSERT = sql<NewTransaction>(
+  `INSERT INTO card_verification__transaction
+     (terminal_id, txn_id, minor, currency, payee_account, card_id, state, trace, created_at)
+   VALUES (@terminalId, @txnId, @minor, @currency, @payeeAccount, @cardId, 'open', '[]', @createdAt)`,
+);
+type OpenChallenge = TransactionKey & {
   readonly cardId: string;
   readonly challengeId: string;
   readonly challengeSecret: Uint8Array;
@@ -47,81 +81,43 @@ export interface OpenChallenge extends TransactionKey {
   readonly issuedAt: number;
   readonly expiresAt: number;
   readonly trace: string;
-}
-
-export interface Ending extends TransactionKey {
+};
+const CHALLENGE = sql<OpenChallenge>(
+  `UPDATE card_verification__transaction SET card_id = @cardId, challenge_id = @challengeId,
+     challenge_secret = @challengeSecret, encrypted_data = @encryptedData, issued_at = @issuedAt,
+     expires_at = @expiresAt, trace = @trace
+   WHERE terminal_id = @terminalId AND txn_id = @txnId AND state = 'open'`,
+);
+const WITHDRAW = sql<TransactionKey>(
+  `UPDATE card_verification__transaction SET challenge_id = NULL, challenge_secret = NULL, encrypted_data = NULL,
+     issued_at = NULL, expires_at = NULL
+   WHERE terminal_id = @terminalId AND txn_id = @txnId AND state = 'open'`,
+);
+type Ending = TransactionKey & {
   readonly state: "approved" | "declined";
   readonly cardId: string;
   readonly outcome: string;
   readonly trace: string;
   readonly endedAt: number;
-}
+};
+const END = sql<Ending>(
+  `UPDATE card_verification__transaction SET state = @state, card_id = @cardId, outcome = @outcome, trace = @trace,
+     ended_at = @endedAt, challenge_secret = NULL, encrypted_data = NULL
+   WHERE terminal_id = @terminalId AND txn_id = @txnId AND state = 'open'`,
+);
 
-const CARD_COLUMNS = `card_id AS cardId, account_id AS accountId, sealed_keys AS sealedKeys, sealed_data AS sealedData,
-  failures, blocked_at AS blockedAt, created_at AS createdAt`;
-const TRANSACTION_COLUMNS = `number, terminal_id AS terminalId, txn_id AS txnId, minor, currency,
-  payee_account AS payeeAccount, card_id AS cardId, state, challenge_id AS challengeId,
-  challenge_secret AS challengeSecret, encrypted_data AS encryptedData, issued_at AS issuedAt, expires_at AS expiresAt,
-  outcome, trace, created_at AS createdAt, ended_at AS endedAt`;
-
-export type CardVerificationStore = ReturnType<typeof createCardVerificationStore>;
-
-export function createCardVerificationStore(database: Sqlite) {
-  const card = database.prepare<[string], CardRow>(
-    `SELECT ${CARD_COLUMNS} FROM card_verification__card WHERE card_id = ?`,
-  );
-  const cards = database.prepare<[string, number], CardRow>(
-    `SELECT ${CARD_COLUMNS} FROM card_verification__card WHERE card_id > ? ORDER BY card_id LIMIT ?`,
-  );
-  const insertCard = database.prepare(
-    `INSERT INTO card_verification__card (card_id, account_id, sealed_keys, sealed_data, created_at)
-     VALUES (@cardId, @accountId, @sealedKeys, @sealedData, @createdAt)`,
-  );
-  const setFailures = database.prepare(
-    "UPDATE card_verification__card SET failures = @failures, blocked_at = @blockedAt WHERE card_id = @cardId",
-  );
-  const transaction = database.prepare<TransactionKey, TransactionRow>(
-    `SELECT ${TRANSACTION_COLUMNS} FROM card_verification__transaction
-     WHERE terminal_id = @terminalId AND txn_id = @txnId`,
-  );
-  const transactions = database.prepare<[number, number], TransactionRow>(
-    `SELECT ${TRANSACTION_COLUMNS} FROM card_verification__transaction WHERE number > ? ORDER BY number LIMIT ?`,
-  );
-  const insert = database.prepare(
-    `INSERT INTO card_verification__transaction
-       (terminal_id, txn_id, minor, currency, payee_account, card_id, state, trace, created_at)
-     VALUES (@terminalId, @txnId, @minor, @currency, @payeeAccount, @cardId, 'open', '[]', @createdAt)`,
-  );
-  const challenge = database.prepare(
-    `UPDATE card_verification__transaction SET card_id = @cardId, challenge_id = @challengeId,
-       challenge_secret = @challengeSecret, encrypted_data = @encryptedData, issued_at = @issuedAt,
-       expires_at = @expiresAt, trace = @trace
-     WHERE terminal_id = @terminalId AND txn_id = @txnId AND state = 'open'`,
-  );
-  const withdraw = database.prepare(
-    `UPDATE card_verification__transaction SET challenge_id = NULL, challenge_secret = NULL, encrypted_data = NULL,
-       issued_at = NULL, expires_at = NULL
-     WHERE terminal_id = @terminalId AND txn_id = @txnId AND state = 'open'`,
-  );
-  const end = database.prepare(
-    `UPDATE card_verification__transaction SET state = @state, card_id = @cardId, outcome = @outcome, trace = @trace,
-       ended_at = @endedAt, challenge_secret = NULL, encrypted_data = NULL
-     WHERE terminal_id = @terminalId AND txn_id = @txnId AND state = 'open'`,
-  );
-
-  return {
-    card: (cardId: string) => card.get(cardId),
-    cards: (after: string, limit: number) => cards.all(after, limit),
-    insertCard: (row: Omit<CardRow, "failures" | "blockedAt">) => void insertCard.run(row),
-    setFailures: (row: Pick<CardRow, "cardId" | "failures" | "blockedAt">) => void setFailures.run(row),
-    transaction: (key: TransactionKey) => transaction.get(key),
-    transactions: (afterNumber: number, limit: number) => transactions.all(afterNumber, limit),
-    insert: (
-      row: TransactionKey & Pick<TransactionRow, "minor" | "currency" | "payeeAccount" | "cardId" | "createdAt">,
-    ) => void insert.run(row),
-    challenge: (open: OpenChallenge) => void challenge.run(open),
-    /** The secret is gone with it: nothing can answer the challenge any more. */
-    withdraw: (key: TransactionKey) => void withdraw.run(key),
-    end: (ending: Ending) => void end.run(ending),
-  };
-}
+export const cardStore = {
+  card: (reading: Reading, cardId: string) => reading.get(CARD, [cardId]),
+  cards: (reading: Reading, { after, limit }: { readonly after: string; readonly limit: number }) =>
+    reading.all(CARDS, [after, limit]),
+  insertCard: (within: Within, card: NewCard) => within.run(INSERT_CARD, card),
+  setFailures: (within: Within, failures: Failures) => within.run(SET_FAILURES, failures),
+  transaction: (reading: Reading, key: TransactionKey) => reading.get(TRANSACTION, key),
+  transactions: (reading: Reading, { afterNumber, limit }: { readonly afterNumber: number; readonly limit: number }) =>
+    reading.all(TRANSACTIONS, [afterNumber, limit]),
+  insert: (within: Within, transaction: NewTransaction) => within.run(INSERT, transaction),
+  challenge: (within: Within, open: OpenChallenge) => within.run(CHALLENGE, open),
+  /** The secret is gone with it: nothing can answer the challenge any more. */
+  withdraw: (within: Within, key: TransactionKey) => within.run(WITHDRAW, key),
+  end: (within: Within, ending: Ending) => within.run(END, ending),
+};

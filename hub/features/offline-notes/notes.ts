@@ -8,39 +8,50 @@ import type { ReasonCode } from "../../../wire/common.ts";
 import type { NoteFacts } from "../../../wire/journal-entry.ts";
 import { countersignatureFits, type NoteContent, openNote, refusalOfSpending } from "../../../wire/offline-note.ts";
 import type { AdvicePayer, EntryOutcome, MeansAdvice } from "../../core/authorisation/index.ts";
-import { isOverdue, type NoteParts, openStaged, reclaim, rowOf, stage, stagedAccount } from "./allowances.ts";
-import type { AllowanceRow, ConflictRow, NoteRow } from "./store.ts";
+import type { ServiceCore } from "../../service.ts";
+import type { Reading, Within } from "../../store/store.ts";
+import { isOverdue, openStaged, reclaim, rowOf, stage, stagedAccount } from "./allowances.ts";
+import { type AllowanceRow, type ConflictRow, type NoteRow, noteStore } from "./store.ts";
 
 type Resolved = { readonly payer: AdvicePayer } | { readonly outcome: EntryOutcome } | undefined;
 
-/** Within the hub's transaction. */
-export function resolveNote(parts: NoteParts, input: MeansAdvice): Resolved {
+export async function resolveNote(core: ServiceCore, within: Within, input: MeansAdvice): Promise<Resolved> {
   const facts = input.body.note;
   if (!facts) return undefined;
-  const { store, metrics, payers } = parts;
-  const checked = checkTaken(parts, input, facts);
+  const { metrics, payers } = core;
+  const checked = await checkTaken(core, within, { ...input, facts });
   if (!checked.ok) {
     metrics.count("tillway_hub_notes_total", { result: "refused" });
     return { outcome: checked.error };
   }
   const note = checked.value;
-  const allowance = store.allowance(note.allowance.allowanceId) ?? restore(parts, note);
+  const known = await noteStore.allowance(within, note.allowance.allowanceId);
+  const allowance = known ?? (await restore(core, within, note));
+  const { deviceId } = allowance;
   const row = noteRow(note, input.now);
-  const conflict = conflictOf(parts, allowance, row);
-  const payer = payerOf(parts, { allowance, row, kind: conflict?.kind });
-  store.insertNote(row);
-  if (conflict) nameDevice(parts, { allowance, row, conflict, payer });
-  else if (payers.device(allowance.deviceId))
-    payers.notify({ deviceId: allowance.deviceId, status: "paid", txnId: row.paymentId, amount: note.amount });
+  const conflict = await conflictOf(within, allowance, row);
+  const payer = await payerOf(core, within, { allowance, row, kind: conflict?.kind });
+  await noteStore.insertNote(within, row);
+  if (conflict) await nameDevice(core, within, { allowance, row, conflict, payer });
+  else if (await payers.device(within, deviceId))
+    await payers.notify(within, { deviceId, status: "paid", txnId: row.paymentId, amount: note.amount });
   metrics.count("tillway_hub_notes_total", { result: conflict ? "conflict" : "posted" });
   return { payer };
 }
 
+interface Taken extends MeansAdvice {
+  readonly facts: NoteFacts;
+}
+
 /** All that the terminal should have checked itself, and that it took the note. */
-function checkTaken(parts: NoteParts, { key, body }: MeansAdvice, facts: NoteFacts): Result<NoteContent, EntryOutcome> {
+async function checkTaken(
+  core: ServiceCore,
+  reading: Reading,
+  { key, body, facts }: Taken,
+): Promise<Result<NoteContent, EntryOutcome>> {
   const refuse = (reason: ReasonCode, detail: string) =>
     fail<EntryOutcome>({ status: "quarantined", reason, detail: `note: ${detail}` });
-  const opened = openNote(facts.note, parts.signing.publicKey);
+  const opened = openNote(facts.note, core.signing.publicKey);
   if (!opened.ok) return refuse(opened.error.reason, opened.error.detail);
   const note = opened.value;
   const { allowance, counter, amount } = note;
@@ -52,7 +63,7 @@ function checkTaken(parts: NoteParts, { key, body }: MeansAdvice, facts: NoteFac
     return refuse("E_CONFLICT", "its amount is not the sale's");
   const spending = refusalOfSpending(note);
   if (spending) return refuse(spending.reason, spending.detail);
-  const terminalKey = parts.terminalSigningKey(key.terminalId as TerminalId);
+  const terminalKey = await core.terminalSigningKey(reading, key.terminalId as TerminalId);
   if (!terminalKey || !countersignatureFits(facts, terminalKey))
     return refuse("E_SIG", "the terminal did not sign that it took it");
   return ok(note);
@@ -62,13 +73,12 @@ function checkTaken(parts: NoteParts, { key, body }: MeansAdvice, facts: NoteFac
  * An allowance that this hub signed and does not know: its database was restored from an older backup (RM18). It is staged
  * again, as far as the account has the money.
  */
-function restore(parts: NoteParts, { allowance }: NoteContent): AllowanceRow {
-  const { store, payers, ledger } = parts;
-  const owner = payers.device(allowance.deviceId);
+async function restore(core: ServiceCore, within: Within, { allowance }: NoteContent): Promise<AllowanceRow> {
+  const owner = await core.payers.device(within, allowance.deviceId);
   const { allowanceId, amount, expiresAt } = allowance;
-  const closed = isOverdue(parts, expiresAt);
-  if (owner && !closed) stage(parts, { allowanceId, accountId: owner.accountId, amount });
-  else openStaged(ledger, allowanceId, amount.currency);
+  const closed = isOverdue(core, expiresAt);
+  if (owner && !closed) await stage(core, within, { allowanceId, accountId: owner.accountId, amount });
+  else await openStaged(core, within, { allowanceId, amount });
   const row = {
     ...rowOf(allowance),
     userId: owner?.userId ?? null,
@@ -77,8 +87,8 @@ function restore(parts: NoteParts, { allowance }: NoteContent): AllowanceRow {
     signed: null,
     state: closed ? ("closed" as const) : ("active" as const),
   };
-  store.insertAllowance(row);
-  parts.log.warn("an allowance was not known here and is staged again", { allowanceId, deviceId: allowance.deviceId });
+  await noteStore.insertAllowance(within, row);
+  core.log.warn("an allowance was not known here and is staged again", { allowanceId, deviceId: allowance.deviceId });
   return { ...row, statedNotes: null, statedMinor: null, returnedMinor: null };
 }
 
@@ -101,14 +111,14 @@ interface Conflict {
 }
 
 /** The notes of one phone make one chain. What does not fit beside its neighbours came from a copy of the phone's key. */
-function conflictOf({ store }: NoteParts, allowance: AllowanceRow, note: NoteRow): Conflict | undefined {
+async function conflictOf(reading: Reading, allowance: AllowanceRow, note: NoteRow): Promise<Conflict | undefined> {
   const { allowanceId } = allowance;
-  const [same] = store.notesAt(allowanceId, note.counter);
+  const [same] = await noteStore.notesAt(reading, allowanceId, note.counter);
   if (same) return { kind: "same-counter", other: same };
-  const below = store.notesBelow(allowanceId, note.counter);
+  const below = await noteStore.notesBelow(reading, allowanceId, note.counter);
   if (below.length > 0 && !below.some((earlier) => follows(earlier, note)))
     return { kind: "broken-chain", other: below[0] };
-  const above = store.notesAbove(allowanceId, note.counter);
+  const above = await noteStore.notesAbove(reading, allowanceId, note.counter);
   if (above.length > 0 && !above.some((later) => follows(note, later)))
     return { kind: "broken-chain", other: above[0] };
   const { statedNotes, statedMinor } = allowance;
@@ -136,13 +146,13 @@ interface Paying {
  * The staged value pays as far as it goes, also for what was spent twice: the money is the phone's owner's, whose key
  * signed. What went back to his account by his phone's false word, or for want of notes in time, is set aside again first.
  */
-function payerOf(parts: NoteParts, { allowance, row, kind }: Paying): AdvicePayer {
+async function payerOf(core: ServiceCore, within: Within, { allowance, row, kind }: Paying): Promise<AdvicePayer> {
   const { accountId, state, allowanceId } = allowance;
-  if (state === "closed" || kind === "after-return") reclaim(parts, allowance, row);
+  if (state === "closed" || kind === "after-return") await reclaim(core, within, { allowance, note: row });
   return {
     accountId: stagedAccount(allowanceId),
     ...(accountId === null ? {} : { refundAccountId: accountId }),
-    riskParty: parts.offlineNotes.riskParty,
+    riskParty: core.offlineNotes.riskParty,
   };
 }
 
@@ -153,16 +163,18 @@ interface Naming {
   readonly payer: AdvicePayer;
 }
 
-function nameDevice(parts: NoteParts, { allowance, row, conflict, payer }: Naming): void {
-  const { store, ledger, log } = parts;
+async function nameDevice(
+  core: ServiceCore,
+  within: Within,
+  { allowance, row, conflict, payer }: Naming,
+): Promise<void> {
   const { deviceId, userId, allowanceId, currency } = allowance;
   const { kind, other } = conflict;
-  const spendable = Number(
-    payer.accountId === undefined ? 0n : (ledger.available(payer.accountId) ?? BigInt(row.minor)),
-  );
+  const available = payer.accountId === undefined ? 0n : await core.ledger.available(within, payer.accountId);
+  const spendable = Number(available ?? BigInt(row.minor));
   const { counter, minor, terminalId, paymentId, at } = row;
   const exposureMinor = Math.max(0, minor - spendable);
-  store.insertConflict({
+  await noteStore.insertConflict(within, {
     kind,
     allowanceId,
     deviceId,
@@ -179,8 +191,8 @@ function nameDevice(parts: NoteParts, { allowance, row, conflict, payer }: Namin
     exposureParty: payer.riskParty,
     at,
   });
-  parts.blockPayer(deviceId, "spent the same staged value twice");
-  log.error("a phone spent the same value twice, or its key was copied: it is blocked", {
+  await core.blockPayer(within, deviceId, "spent the same staged value twice");
+  core.log.error("a phone spent the same value twice, or its key was copied: it is blocked", {
     deviceId,
     kind,
     terminalId,

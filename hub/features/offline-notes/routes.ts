@@ -3,7 +3,7 @@ import { z } from "zod";
 import { isoTime, LimitSchema, parseInput } from "../../http.ts";
 import type { OperatorRoute } from "../../service.ts";
 import { stagedAccount } from "./allowances.ts";
-import type { AllowanceRow, ConflictRow, NoteStore } from "./store.ts";
+import { type AllowanceRow, type ConflictRow, noteStore } from "./store.ts";
 
 const AllowanceShape = z.object({
   allowanceId: z.string(),
@@ -44,7 +44,7 @@ const ConflictQuery = z.strictObject({
   limit: LimitSchema,
 });
 
-export const operatorRoutes = (store: NoteStore): readonly OperatorRoute[] => [
+export const operatorRoutes: readonly OperatorRoute[] = [
   {
     method: "GET",
     path: "/v1/offline-notes/allowances",
@@ -52,11 +52,15 @@ export const operatorRoutes = (store: NoteStore): readonly OperatorRoute[] => [
     query: AllowanceQuery,
     answer: AllowancesShape,
     status: 200,
-    handle({ query }) {
+    async handle({ query }, reading) {
       const { cursor = "", limit } = parseInput(AllowanceQuery, query);
-      const found = store.allowances(cursor, limit);
+      const found = await noteStore.allowances(reading, cursor, limit);
       const last = found.length === limit ? found.at(-1) : undefined;
-      const allowances = found.map((row) => showAllowance(row, store.spent(row.allowanceId)?.spentAfter ?? 0));
+      const allowances: z.output<typeof AllowanceShape>[] = [];
+      for (const row of found) {
+        const spent = await noteStore.spent(reading, row.allowanceId);
+        allowances.push(showAllowance(row, spent?.spentAfter ?? 0));
+      }
       return { allowances, ...(last ? { cursor: last.allowanceId } : {}) };
     },
   },
@@ -67,9 +71,9 @@ export const operatorRoutes = (store: NoteStore): readonly OperatorRoute[] => [
     query: ConflictQuery,
     answer: ConflictsShape,
     status: 200,
-    handle({ query }) {
+    async handle({ query }, reading) {
       const { cursor, limit } = parseInput(ConflictQuery, query);
-      const found = store.conflicts(Number(cursor ?? 0), limit);
+      const found = await noteStore.conflicts(reading, Number(cursor ?? 0), limit);
       const last = found.length === limit ? found.at(-1) : undefined;
       return { conflicts: found.map(showConflict), ...(last ? { cursor: String(last.number) } : {}) };
     },

@@ -1,6 +1,6 @@
 /** All SQL of offline notes. */
 import type { Currency } from "../../../base/money.ts";
-import type { Sqlite } from "../../../base/sqlite.ts";
+import { type Reading, sql, type Within } from "../../store/store.ts";
 
 export interface AllowanceRow {
   readonly allowanceId: string;
@@ -55,119 +55,106 @@ export interface ConflictRow {
   readonly at: number;
 }
 
-export interface Statement {
+const ALLOWANCE_COLUMNS = `allowance_id AS allowanceId, device_id AS deviceId, user_id AS userId, account_id AS accountId,
+  currency, minor, counter_start AS counterStart, issued_at AS issuedAt, expires_at AS expiresAt, request_id AS requestId,
+  signed, state, stated_notes AS statedNotes, stated_minor AS statedMinor, returned_minor AS returnedMinor`;
+const allowanceWhere = (rest: string) => `SELECT ${ALLOWANCE_COLUMNS} FROM offline_notes__allowance WHERE ${rest}`;
+const ALLOWANCE = sql<[string], AllowanceRow>(allowanceWhere("allowance_id = ?"));
+const ASKED_BY = sql<[string, string], AllowanceRow>(allowanceWhere("device_id = ? AND request_id = ?"));
+const NEWEST_OF = sql<[string], AllowanceRow>(allowanceWhere("device_id = ? ORDER BY expires_at DESC LIMIT 1"));
+const ALLOWANCES = sql<[string, number], AllowanceRow>(
+  allowanceWhere("allowance_id > ? ORDER BY allowance_id LIMIT ?"),
+);
+const DUE_BEFORE = sql<[number, number], AllowanceRow>(
+  allowanceWhere("state <> 'closed' AND expires_at < ? ORDER BY expires_at LIMIT ?"),
+);
+type NewAllowance = Omit<AllowanceRow, "statedNotes" | "statedMinor" | "returnedMinor">;
+const INSERT_ALLOWANCE = sql<NewAllowance>(
+  `INSERT INTO offline_notes__allowance (allowance_id, device_id, user_id, account_id, currency, minor, counter_start,
+     issued_at, expires_at, request_id, signed, state)
+   VALUES (@allowanceId, @deviceId, @userId, @accountId, @currency, @minor, @counterStart, @issuedAt, @expiresAt,
+     @requestId, @signed, @state)`,
+);
+interface Returned {
   readonly allowanceId: string;
   readonly statedNotes: number;
   readonly statedMinor: number;
   readonly returnedMinor: number;
 }
+const RETURNED = sql<Readonly<Returned>>(
+  `UPDATE offline_notes__allowance SET state = 'returned', stated_notes = @statedNotes, stated_minor = @statedMinor,
+     returned_minor = @returnedMinor WHERE allowance_id = @allowanceId AND state = 'active'`,
+);
+const CLOSE = sql<[string]>("UPDATE offline_notes__allowance SET state = 'closed' WHERE allowance_id = ?");
+const LAST_COUNTER = sql<{ deviceId: string }, { counter: number }>(
+  `SELECT max(counter) AS counter FROM (
+     SELECT counter FROM offline_notes__note JOIN offline_notes__allowance USING (allowance_id) WHERE device_id = @deviceId
+     UNION ALL
+     SELECT counter_start + coalesce(stated_notes, 0) - 1 FROM offline_notes__allowance WHERE device_id = @deviceId
+     UNION ALL SELECT 0) AS known`,
+);
 
-export type NoteStore = ReturnType<typeof createNoteStore>;
+const NOTE_COLUMNS = `allowance_id AS allowanceId, counter, minor, spent_after AS spentAfter, previous_hash AS previousHash,
+  hash, terminal_id AS terminalId, epoch, payment_id AS paymentId, at`;
+const notesAt = (counter: string) =>
+  sql<{ allowanceId: string; counter: number }, NoteRow>(
+    `SELECT ${NOTE_COLUMNS} FROM offline_notes__note WHERE allowance_id = @allowanceId AND counter = (${counter}) ORDER BY number`,
+  );
+const NOTES_AT = notesAt("@counter");
+const NOTES_BELOW = notesAt(
+  "SELECT max(counter) FROM offline_notes__note WHERE allowance_id = @allowanceId AND counter < @counter",
+);
+const NOTES_ABOVE = notesAt(
+  "SELECT min(counter) FROM offline_notes__note WHERE allowance_id = @allowanceId AND counter > @counter",
+);
+const SPENT = sql<[string], { counter: number; spentAfter: number }>(
+  `SELECT max(counter) AS counter, max(spent_after) AS spentAfter FROM offline_notes__note WHERE allowance_id = ?
+   HAVING count(*) > 0`,
+);
+const INSERT_NOTE = sql<Readonly<NoteRow>>(
+  `INSERT INTO offline_notes__note (allowance_id, counter, minor, spent_after, previous_hash, hash, terminal_id, epoch,
+     payment_id, at)
+   VALUES (@allowanceId, @counter, @minor, @spentAfter, @previousHash, @hash, @terminalId, @epoch, @paymentId, @at)`,
+);
 
-export function createNoteStore(database: Sqlite) {
-  return { ...allowanceSql(database), ...noteSql(database), ...conflictSql(database) };
-}
+const CONFLICTS = sql<[number, number], ConflictRow>(
+  `SELECT number, kind, allowance_id AS allowanceId, device_id AS deviceId, user_id AS userId, counter, minor, currency,
+     terminal_id AS terminalId, payment_id AS paymentId, other_terminal_id AS otherTerminalId,
+     other_payment_id AS otherPaymentId, other_minor AS otherMinor, exposure_minor AS exposureMinor,
+     exposure_party AS exposureParty, at FROM offline_notes__conflict WHERE number > ? ORDER BY number LIMIT ?`,
+);
+type NewConflict = Omit<ConflictRow, "number">;
+const INSERT_CONFLICT = sql<NewConflict>(
+  `INSERT INTO offline_notes__conflict (kind, allowance_id, device_id, user_id, counter, minor, currency, terminal_id,
+     payment_id, other_terminal_id, other_payment_id, other_minor, exposure_minor, exposure_party, at)
+   VALUES (@kind, @allowanceId, @deviceId, @userId, @counter, @minor, @currency, @terminalId, @paymentId,
+     @otherTerminalId, @otherPaymentId, @otherMinor, @exposureMinor, @exposureParty, @at)`,
+);
 
-function allowanceSql(database: Sqlite) {
-  const COLUMNS = `allowance_id AS allowanceId, device_id AS deviceId, user_id AS userId, account_id AS accountId, currency,
-    minor, counter_start AS counterStart, issued_at AS issuedAt, expires_at AS expiresAt, request_id AS requestId, signed,
-    state, stated_notes AS statedNotes, stated_minor AS statedMinor, returned_minor AS returnedMinor`;
-  const select = (rest: string) => `SELECT ${COLUMNS} FROM offline_notes__allowance ${rest}`;
-  const one = database.prepare<[string], AllowanceRow>(select("WHERE allowance_id = ?"));
-  const asked = database.prepare<[string, string], AllowanceRow>(select("WHERE device_id = ? AND request_id = ?"));
-  const newest = database.prepare<[string], AllowanceRow>(
-    select("WHERE device_id = ? ORDER BY expires_at DESC LIMIT 1"),
-  );
-  const list = database.prepare<[string, number], AllowanceRow>(
-    select("WHERE allowance_id > ? ORDER BY allowance_id LIMIT ?"),
-  );
-  const due = database.prepare<[number, number], AllowanceRow>(
-    select("WHERE state <> 'closed' AND expires_at < ? ORDER BY expires_at LIMIT ?"),
-  );
-  const insert = database.prepare(
-    `INSERT INTO offline_notes__allowance (allowance_id, device_id, user_id, account_id, currency, minor, counter_start,
-       issued_at, expires_at, request_id, signed, state)
-     VALUES (@allowanceId, @deviceId, @userId, @accountId, @currency, @minor, @counterStart, @issuedAt, @expiresAt,
-       @requestId, @signed, @state)`,
-  );
-  const state = database.prepare(
-    `UPDATE offline_notes__allowance SET state = 'returned', stated_notes = @statedNotes, stated_minor = @statedMinor,
-       returned_minor = @returnedMinor WHERE allowance_id = @allowanceId AND state = 'active'`,
-  );
-  const close = database.prepare("UPDATE offline_notes__allowance SET state = 'closed' WHERE allowance_id = ?");
-  const lastCounter = database
-    .prepare<[{ deviceId: string }], number>(
-      `SELECT max(counter) FROM (
-         SELECT counter FROM offline_notes__note JOIN offline_notes__allowance USING (allowance_id) WHERE device_id = @deviceId
-         UNION ALL
-         SELECT counter_start + coalesce(stated_notes, 0) - 1 FROM offline_notes__allowance WHERE device_id = @deviceId
-         UNION ALL SELECT 0)`,
-    )
-    .pluck();
-  return {
-    allowance: (allowanceId: string) => one.get(allowanceId),
-    askedBy: (deviceId: string, requestId: string) => asked.get(deviceId, requestId),
-    newestOf: (deviceId: string) => newest.get(deviceId),
-    allowances: (after: string, limit: number) => list.all(after, limit),
-    /** Not closed, and expired before `time`; the oldest first. */
-    dueBefore: (time: number, limit: number) => due.all(time, limit),
-    insertAllowance: (row: Omit<AllowanceRow, "statedNotes" | "statedMinor" | "returnedMinor">) => void insert.run(row),
-    returned: (statement: Statement) => void state.run(statement),
-    close: (allowanceId: string) => void close.run(allowanceId),
-    /** The highest counter that is known of this phone; 0 when there is none. */
-    lastCounter: (deviceId: string): number => lastCounter.get({ deviceId }) ?? 0,
-  };
-}
+export const noteStore = {
+  allowance: (reading: Reading, allowanceId: string) => reading.get(ALLOWANCE, [allowanceId]),
+  askedBy: (reading: Reading, deviceId: string, requestId: string) => reading.get(ASKED_BY, [deviceId, requestId]),
+  newestOf: (reading: Reading, deviceId: string) => reading.get(NEWEST_OF, [deviceId]),
+  allowances: (reading: Reading, after: string, limit: number) => reading.all(ALLOWANCES, [after, limit]),
+  /** Not closed, and expired before `time`; the oldest first. */
+  dueBefore: (reading: Reading, time: number, limit: number) => reading.all(DUE_BEFORE, [time, limit]),
+  insertAllowance: (within: Within, row: NewAllowance) => within.run(INSERT_ALLOWANCE, row),
+  returned: (within: Within, returned: Returned) => within.run(RETURNED, returned),
+  close: (within: Within, allowanceId: string) => within.run(CLOSE, [allowanceId]),
+  /** The highest counter that is known of this phone; 0 when there is none. */
+  lastCounter: async (reading: Reading, deviceId: string): Promise<number> =>
+    (await reading.get(LAST_COUNTER, { deviceId }))?.counter ?? 0,
 
-function noteSql(database: Sqlite) {
-  const COLUMNS = `allowance_id AS allowanceId, counter, minor, spent_after AS spentAfter, previous_hash AS previousHash, hash,
-    terminal_id AS terminalId, epoch, payment_id AS paymentId, at`;
-  const at = (which: string) =>
-    database.prepare<[{ allowanceId: string; counter: number }], NoteRow>(
-      `SELECT ${COLUMNS} FROM offline_notes__note WHERE allowance_id = @allowanceId AND counter = (${which}) ORDER BY number`,
-    );
-  const same = at("@counter");
-  const below = at(
-    "SELECT max(counter) FROM offline_notes__note WHERE allowance_id = @allowanceId AND counter < @counter",
-  );
-  const above = at(
-    "SELECT min(counter) FROM offline_notes__note WHERE allowance_id = @allowanceId AND counter > @counter",
-  );
-  const highest = database.prepare<[string], { counter: number; spentAfter: number }>(
-    `SELECT max(counter) AS counter, max(spent_after) AS spentAfter FROM offline_notes__note WHERE allowance_id = ?
-     HAVING count(*) > 0`,
-  );
-  const insert = database.prepare(
-    `INSERT INTO offline_notes__note (allowance_id, counter, minor, spent_after, previous_hash, hash, terminal_id, epoch,
-       payment_id, at)
-     VALUES (@allowanceId, @counter, @minor, @spentAfter, @previousHash, @hash, @terminalId, @epoch, @paymentId, @at)`,
-  );
-  return {
-    notesAt: (allowanceId: string, counter: number) => same.all({ allowanceId, counter }),
-    /** Those with the next lower counter that is known; more than one after a double spend. */
-    notesBelow: (allowanceId: string, counter: number) => below.all({ allowanceId, counter }),
-    notesAbove: (allowanceId: string, counter: number) => above.all({ allowanceId, counter }),
-    /** How far the allowance is known to be spent. */
-    spent: (allowanceId: string) => highest.get(allowanceId),
-    insertNote: (row: NoteRow) => void insert.run(row),
-  };
-}
+  notesAt: (reading: Reading, allowanceId: string, counter: number) => reading.all(NOTES_AT, { allowanceId, counter }),
+  /** Those with the next lower counter that is known; more than one after a double spend. */
+  notesBelow: (reading: Reading, allowanceId: string, counter: number) =>
+    reading.all(NOTES_BELOW, { allowanceId, counter }),
+  notesAbove: (reading: Reading, allowanceId: string, counter: number) =>
+    reading.all(NOTES_ABOVE, { allowanceId, counter }),
+  /** How far the allowance is known to be spent. */
+  spent: (reading: Reading, allowanceId: string) => reading.get(SPENT, [allowanceId]),
+  insertNote: (within: Within, row: NoteRow) => within.run(INSERT_NOTE, row),
 
-function conflictSql(database: Sqlite) {
-  const list = database.prepare<[number, number], ConflictRow>(
-    `SELECT number, kind, allowance_id AS allowanceId, device_id AS deviceId, user_id AS userId, counter, minor, currency,
-       terminal_id AS terminalId, payment_id AS paymentId, other_terminal_id AS otherTerminalId,
-       other_payment_id AS otherPaymentId, other_minor AS otherMinor, exposure_minor AS exposureMinor,
-       exposure_party AS exposureParty, at FROM offline_notes__conflict WHERE number > ? ORDER BY number LIMIT ?`,
-  );
-  const insert = database.prepare(
-    `INSERT INTO offline_notes__conflict (kind, allowance_id, device_id, user_id, counter, minor, currency, terminal_id,
-       payment_id, other_terminal_id, other_payment_id, other_minor, exposure_minor, exposure_party, at)
-     VALUES (@kind, @allowanceId, @deviceId, @userId, @counter, @minor, @currency, @terminalId, @paymentId,
-       @otherTerminalId, @otherPaymentId, @otherMinor, @exposureMinor, @exposureParty, @at)`,
-  );
-  return {
-    conflicts: (afterNumber: number, limit: number) => list.all(afterNumber, limit),
-    insertConflict: (row: Omit<ConflictRow, "number">) => void insert.run(row),
-  };
-}
+  conflicts: (reading: Reading, afterNumber: number, limit: number) => reading.all(CONFLICTS, [afterNumber, limit]),
+  insertConflict: (within: Within, row: NewConflict) => within.run(INSERT_CONFLICT, row),
+};

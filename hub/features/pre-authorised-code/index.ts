@@ -12,17 +12,17 @@ export const preAuthorisedCode: ServiceDefinition = {
     const service = createPreAuthorisedCodes(core);
     return {
       means: {
-        resolveRequest: (input) => service.resolve(input),
-        settle: (key, outcome) => service.settle(key, outcome),
+        resolveRequest: (within, input) => service.resolve(within, input),
+        settle: (within, key, outcome) => service.settle(within, key, outcome),
       },
       phone: {
         types: ["authorisation-request"],
-        answer(message, device) {
+        async answer(within, message, device) {
           assert(message.type === "authorisation-request", `a ${message.type} is not for pre-authorised codes`);
-          return service.register(message.body, device);
+          return await service.register(within, message.body, device);
         },
       },
-      answer: () => undefined,
+      answer: () => Promise.resolve(undefined),
       routes: operatorRoutes(service),
     };
   },

@@ -37,14 +37,13 @@ export const operatorRoutes = (service: PreAuthorisedCodes): readonly OperatorRo
     query: GrantQuery,
     answer: GrantsShape,
     status: 200,
-    handle({ query }) {
+    async handle({ query }, reading) {
       const { cursor, limit } = parseInput(GrantQuery, query);
-      const found = service.grants({ afterNumber: Number(cursor ?? 0), limit });
+      const found = await service.grants(reading, { afterNumber: Number(cursor ?? 0), limit });
       const last = found.length === limit ? found.at(-1) : undefined;
-      return {
-        grants: found.map((grant) => showGrant(grant, service.wrongCodes(grant.userId))),
-        ...(last ? { cursor: String(last.number) } : {}),
-      };
+      const grants: z.output<typeof GrantShape>[] = [];
+      for (const grant of found) grants.push(showGrant(grant, await service.wrongCodes(reading, grant.userId)));
+      return { grants, ...(last ? { cursor: String(last.number) } : {}) };
     },
   },
   {
@@ -54,9 +53,9 @@ export const operatorRoutes = (service: PreAuthorisedCodes): readonly OperatorRo
     body: RevokeBody,
     answer: RevokeBody,
     status: 200,
-    handle({ body }) {
+    async handle({ body }, within) {
       const { userId } = parseInput(RevokeBody, body);
-      if (!service.revoke(userId))
+      if (!(await service.revoke(within, userId)))
         throw new HttpRefusal(404, "E_UNKNOWN", `userId: no phone of a user ${userId} is enrolled`, "userId");
       return { userId };
     },

@@ -5,29 +5,36 @@
 import { createHmac } from "node:crypto";
 import { assert, present } from "../../../base/assert.ts";
 import { newMessageId } from "../../../base/ids.ts";
-import { transaction } from "../../../base/sqlite.ts";
 import { type PreAuthorisedCode, RESPONSE_CODES } from "../../../wire/authorisation.ts";
 import { fromWireMoney, type ReasonCode } from "../../../wire/common.ts";
 import type { CodeRegistration, PhoneReply } from "../../../wire/phone.ts";
 import type { Answer, MeansOutcome, MeansRequest, Payer, PaymentKey } from "../../core/authorisation/index.ts";
 import type { PayerDevice } from "../../core/payers/index.ts";
 import type { ServiceCore } from "../../service.ts";
-import { createGrantStore, type GrantRow, type GrantStore } from "./store.ts";
+import type { Reading, Within } from "../../store/store.ts";
+import { type GrantRow, grantStore } from "./store.ts";
 
 export interface PreAuthorisedCodes {
   /** Message 1. */
-  register(body: CodeRegistration, device: PayerDevice): PhoneReply;
+  register(within: Within, body: CodeRegistration, device: PayerDevice): Promise<PhoneReply>;
   /** Message 4: undefined where no code is shown. */
-  resolve(input: MeansRequest): { readonly payer: Payer } | { readonly refusal: Answer } | undefined;
-  settle(key: PaymentKey, outcome: MeansOutcome): void;
+  resolve(within: Within, input: MeansRequest): Promise<Resolved | undefined>;
+  settle(within: Within, key: PaymentKey, outcome: MeansOutcome): Promise<void>;
   /** All codes of the user; what is paid already stays paid. False for a user unknown here. */
-  revoke(userId: string): boolean;
-  grants(page: { readonly afterNumber: number; readonly limit: number }): readonly GrantRow[];
-  wrongCodes(userId: string): number;
+  revoke(within: Within, userId: string): Promise<boolean>;
+  grants(
+    reading: Reading,
+    page: { readonly afterNumber: number; readonly limit: number },
+  ): Promise<readonly GrantRow[]>;
+  wrongCodes(reading: Reading, userId: string): Promise<number>;
 }
 
+interface Refused {
+  readonly refusal: Answer;
+}
+type Resolved = { readonly payer: Payer } | Refused;
+
 interface Parts extends ServiceCore {
-  readonly store: GrantStore;
   /** Under this hub's own key, of the pair: the same code of another user has another. */
   hashOf(code: PreAuthorisedCode): Uint8Array;
 }
@@ -37,43 +44,45 @@ const SECOND_MS = 1_000;
 const SHOWN_CHARACTERS = 4;
 
 export function createPreAuthorisedCodes(core: ServiceCore): PreAuthorisedCodes {
-  const store = createGrantStore(core.database);
   const parts: Parts = {
     ...core,
-    store,
     hashOf: ({ userId, secureCode }) => createHmac("sha256", core.secret).update(`${userId}/${secureCode}`).digest(),
   };
   return {
-    register: (body, device) => register(parts, body, device),
-    resolve: (input) => resolve(parts, input),
-    settle: (key, outcome) => settle(parts, key, outcome),
-    revoke: (userId) =>
-      transaction(core.database, () => {
-        if (!core.payers.hasUser(userId)) return false;
-        store.revokeGrants(userId, core.clock.now());
-        store.forgetWrongCodes(userId);
-        return true;
-      }),
-    grants: ({ afterNumber, limit }) => store.grants(afterNumber, limit),
-    wrongCodes: (userId) => store.wrongCodes(userId),
+    register: (within, body, device) => register(parts, within, { body, device }),
+    resolve: (within, input) => resolve(parts, within, input),
+    settle: (within, key, outcome) => settle(parts, within, { key, outcome }),
+    async revoke(within, userId) {
+      if (!(await core.payers.hasUser(within, userId))) return false;
+      await grantStore.revokeGrants(within, userId, core.clock.now());
+      await grantStore.forgetWrongCodes(within, userId);
+      return true;
+    },
+    grants: (reading, page) => grantStore.grants(reading, page),
+    wrongCodes: (reading, userId) => grantStore.wrongCodes(reading, userId),
   };
 }
 
 const refused = (reason: ReasonCode, detail: string): PhoneReply => ({ type: "refused", body: { reason, detail } });
 
-function register(parts: Parts, body: CodeRegistration, device: PayerDevice): PhoneReply {
-  const { store, clock, random, offlineCode } = parts;
+interface Registration {
+  readonly body: CodeRegistration;
+  readonly device: PayerDevice;
+}
+
+async function register(parts: Parts, within: Within, { body, device }: Registration): Promise<PhoneReply> {
+  const { clock, random, offlineCode } = parts;
   if (body.deviceId !== device.deviceId || body.userId !== device.userId)
     return refused("E_DENIED", "a phone registers codes for itself and its own user alone");
   const codeHash = parts.hashOf(body);
-  const known = store.grant(body.userId, codeHash);
+  const known = await grantStore.grant(within, body.userId, codeHash);
   if (known) return answerRepeat(parts, known, body);
-  const problem = problemOf(parts, body, device);
+  const problem = await problemOf(parts, within, { body, device });
   if (problem) return problem;
   const now = clock.now();
-  store.expireGrants(body.userId, now);
+  await grantStore.expireGrants(within, body.userId, now);
   const { maxActivePerUser } = offlineCode;
-  if (store.activeGrants(body.userId) >= maxActivePerUser)
+  if ((await grantStore.activeGrants(within, body.userId)) >= maxActivePerUser)
     return refused("E_LIMIT", `${maxActivePerUser} codes are active already; use one first or wait until it expires`);
   const { capMinor, validitySec } = boundsOf(parts, body);
   const { userId, deviceId, currency } = body;
@@ -90,7 +99,7 @@ function register(parts: Parts, body: CodeRegistration, device: PayerDevice): Ph
     // Rounded, so that a code's text can name the very instant whatever unit it counts in.
     expiresAt: Math.floor(now / SECOND_MS + validitySec) * SECOND_MS,
   };
-  store.insertGrant(grant);
+  await grantStore.insertGrant(within, grant);
   return firstApproval({ ...grant, status: "ISSUED" });
 }
 
@@ -99,9 +108,13 @@ const boundsOf = ({ offlineCode }: Parts, body: CodeRegistration) => ({
   validitySec: body.validitySec ?? offlineCode.ttlSec,
 });
 
-function problemOf(parts: Parts, body: CodeRegistration, device: PayerDevice): PhoneReply | undefined {
+async function problemOf(
+  parts: Parts,
+  reading: Reading,
+  { body, device }: Registration,
+): Promise<PhoneReply | undefined> {
   const { ledger, offlineCode } = parts;
-  const account = body.accountRef === device.accountId ? ledger.account(device.accountId) : undefined;
+  const account = body.accountRef === device.accountId ? await ledger.account(reading, device.accountId) : undefined;
   if (!account) return refused("E_UNKNOWN", `accountRef: this phone has no account ${body.accountRef}`);
   if (account.currency !== body.currency)
     return refused("E_DENIED", `currency: the account is kept in ${account.currency}`);
@@ -138,36 +151,39 @@ const firstApproval = (grant: Pick<GrantRow, "grantId" | "status" | "expiresAt" 
   },
 });
 
-const declined = (responseCode: string, reason: ReasonCode, detail: string): { readonly refusal: Answer } => ({
+const declined = (responseCode: string, reason: ReasonCode, detail: string): Refused => ({
   refusal: { outcome: "declined", responseCode, reason, detail },
 });
 
 /** Checks in the order of R4; the debit is the caller's, and comes after the reservation. */
-function resolve(
+async function resolve(
   parts: Parts,
+  within: Within,
   { key, request, now }: MeansRequest,
-): { readonly payer: Payer } | { readonly refusal: Answer } | undefined {
-  const { store, payers } = parts;
+): Promise<Resolved | undefined> {
   if (request.code === undefined) return undefined;
-  const grant = store.grant(request.code.userId, parts.hashOf(request.code));
-  if (!grant) return unknownPair(parts, request.code.userId, now);
-  const state = refusalOfState(parts, grant, now);
+  const { userId } = request.code;
+  const grant = await grantStore.grant(within, userId, parts.hashOf(request.code));
+  if (!grant) return await unknownPair(parts, within, { userId, now });
+  const state = await refusalOfState(within, grant, now);
   if (state) return state;
   const amount = fromWireMoney(request.amount);
   if (amount.currency !== grant.currency)
     return declined(RESPONSE_CODES.doNotHonour, "E_DENIED", `code: it pays in ${grant.currency} only`);
   if (amount.minor > BigInt(grant.capMinor))
     return declined(RESPONSE_CODES.exceedsLimit, "E_LIMIT", `code: it pays at most ${grant.capMinor} minor units`);
-  if (payers.device(grant.deviceId)?.status !== "active")
+  const phone = await parts.payers.device(within, grant.deviceId);
+  if (phone?.status !== "active")
     return declined(RESPONSE_CODES.doNotHonour, "E_DENIED", "code: the phone that registered it is blocked");
-  assert(store.reserve(grant.grantId, key, amount.minor), "what is ISSUED within this transaction can be reserved");
+  const reserved = await grantStore.reserve(within, grant.grantId, { ...key, minor: amount.minor });
+  assert(reserved, "what is ISSUED within this transaction can be reserved");
   const { accountId, deviceId } = grant;
   return { payer: { accountId, deviceId, maskedAccount: `****${accountId.slice(-SHOWN_CHARACTERS)}` } };
 }
 
 const USED = declined(RESPONSE_CODES.doNotHonour, "E_USED", "code: it was used; a code pays once");
 
-function refusalOfState({ store }: Parts, grant: GrantRow, now: number): { readonly refusal: Answer } | undefined {
+async function refusalOfState(within: Within, grant: GrantRow, now: number): Promise<Refused | undefined> {
   switch (grant.status) {
     case "USED":
     case "RESERVED":
@@ -176,7 +192,7 @@ function refusalOfState({ store }: Parts, grant: GrantRow, now: number): { reado
       return declined(RESPONSE_CODES.doNotHonour, "E_DENIED", "code: it was revoked; register a new one");
     case "ISSUED":
       if (now <= grant.expiresAt) return undefined;
-      store.move(grant.grantId, "EXPIRED");
+      await grantStore.move(within, grant.grantId, "EXPIRED");
       break;
     case "EXPIRED":
       break;
@@ -185,43 +201,53 @@ function refusalOfState({ store }: Parts, grant: GrantRow, now: number): { reado
 }
 
 /** Counted for the user whose id was shown, if there is one; whoever guesses does not get far (R5). */
-function unknownPair(
-  { store, payers, offlineCode, log }: Parts,
-  userId: string,
-  now: number,
-): { readonly refusal: Answer } {
-  if (payers.hasUser(userId) && store.countWrongCode(userId) >= offlineCode.wrongCodesMax) {
-    store.revokeGrants(userId, now);
-    store.forgetWrongCodes(userId);
+async function unknownPair(
+  { payers, offlineCode, log }: Parts,
+  within: Within,
+  { userId, now }: { readonly userId: string; readonly now: number },
+): Promise<Refused> {
+  const isUser = await payers.hasUser(within, userId);
+  if (isUser && (await grantStore.countWrongCode(within, userId)) >= offlineCode.wrongCodesMax) {
+    await grantStore.revokeGrants(within, userId, now);
+    await grantStore.forgetWrongCodes(within, userId);
     log.warn("too many wrong codes: all codes of the user are revoked", { userId });
   }
   return declined(RESPONSE_CODES.invalidCard, "E_UNKNOWN", "code: nobody registered this code for this user");
 }
 
-function settle(parts: Parts, key: PaymentKey, outcome: MeansOutcome): void {
-  const { store } = parts;
-  const grant = store.grantOfPayment(key);
+interface Settling {
+  readonly key: PaymentKey;
+  readonly outcome: MeansOutcome;
+}
+
+async function settle(parts: Parts, within: Within, { key, outcome }: Settling): Promise<void> {
+  const grant = await grantStore.grantOfPayment(within, key);
   if (!grant) return;
   const free = grant.revokedAt === null ? "ISSUED" : "REVOKED";
   if (outcome === "approved" && grant.status !== "USED") {
-    store.move(grant.grantId, "USED");
-    store.forgetWrongCodes(grant.userId);
-    notify(parts, grant, "paid");
+    await grantStore.move(within, grant.grantId, "USED");
+    await grantStore.forgetWrongCodes(within, grant.userId);
+    await notify(parts, within, { grant, status: "paid" });
   }
   if (outcome === "declined" && grant.status === "RESERVED") {
-    store.move(grant.grantId, free);
-    store.forgetPayment(key);
+    await grantStore.move(within, grant.grantId, free);
+    await grantStore.forgetPayment(within, key);
   }
   if (outcome === "released" && grant.status === "USED") {
     // The payment stays known: an advice that comes after its hold ran out still spends the code.
-    store.move(grant.grantId, free);
-    notify(parts, grant, "released");
+    await grantStore.move(within, grant.grantId, free);
+    await notify(parts, within, { grant, status: "released" });
   }
 }
 
-function notify({ payers }: Parts, grant: GrantRow, status: "paid" | "released"): void {
+interface Notice {
+  readonly grant: GrantRow;
+  readonly status: "paid" | "released";
+}
+
+async function notify({ payers }: Parts, within: Within, { grant, status }: Notice): Promise<void> {
   const { grantId, deviceId, paymentId, minor, currency } = grant;
   const amount = { minor: BigInt(present(minor ?? undefined, "what the payment takes")), currency };
   const txnId = present(paymentId ?? undefined, "the payment that has the grant");
-  payers.notify({ deviceId, status, txnId, grantId, amount });
+  await payers.notify(within, { deviceId, status, txnId, grantId, amount });
 }

@@ -1,8 +1,8 @@
 /** All SQL of pre-authorised codes. */
 import type { Currency } from "../../../base/money.ts";
-import type { Sqlite } from "../../../base/sqlite.ts";
 import type { GrantStatus } from "../../../wire/phone.ts";
 import type { PaymentKey } from "../../core/authorisation/index.ts";
+import { type Reading, sql, type Within } from "../../store/store.ts";
 
 export interface GrantRow {
   readonly number: number;
@@ -24,88 +24,82 @@ export interface GrantRow {
   readonly revokedAt: number | null;
 }
 
-export type NewGrant = Omit<GrantRow, "number" | "status" | "terminalId" | "paymentId" | "minor" | "revokedAt">;
+type NewGrant = Omit<GrantRow, "number" | "status" | "terminalId" | "paymentId" | "minor" | "revokedAt">;
 
+const TABLE = "pre_authorised_code__grant";
 const COLUMNS = `number, grant_id AS grantId, user_id AS userId, code_hash AS codeHash, device_id AS deviceId,
   account_id AS accountId, cap_minor AS capMinor, currency, validity_sec AS validitySec, status,
   terminal_id AS terminalId, payment_id AS paymentId, minor, issued_at AS issuedAt, expires_at AS expiresAt,
   revoked_at AS revokedAt`;
+const BY_PAIR = sql<[string, Uint8Array], GrantRow>(
+  `SELECT ${COLUMNS} FROM ${TABLE} WHERE user_id = ? AND code_hash = ?`,
+);
+const BY_PAYMENT = sql<[string, string], GrantRow>(
+  `SELECT ${COLUMNS} FROM ${TABLE} WHERE terminal_id = ? AND payment_id = ?`,
+);
+const LIST = sql<[number, number], GrantRow>(
+  `SELECT ${COLUMNS} FROM ${TABLE} WHERE number > ? ORDER BY number LIMIT ?`,
+);
+const COUNT_ACTIVE = sql<[string], { active: number }>(
+  `SELECT count(*) AS active FROM ${TABLE} WHERE user_id = ? AND status IN ('ISSUED', 'RESERVED')`,
+);
+const INSERT = sql<NewGrant>(
+  `INSERT INTO ${TABLE} (grant_id, user_id, code_hash, device_id, account_id, cap_minor, currency, validity_sec, status,
+     issued_at, expires_at)
+   VALUES (@grantId, @userId, @codeHash, @deviceId, @accountId, @capMinor, @currency, @validitySec, 'ISSUED',
+     @issuedAt, @expiresAt)`,
+);
+const FORGET_PAYMENT = sql<[string, string]>(
+  `UPDATE ${TABLE} SET terminal_id = NULL, payment_id = NULL, minor = NULL WHERE terminal_id = ? AND payment_id = ?`,
+);
+const RESERVE = sql<[string, string, bigint, string]>(
+  `UPDATE ${TABLE} SET status = 'RESERVED', terminal_id = ?, payment_id = ?, minor = ?
+   WHERE grant_id = ? AND status = 'ISSUED'`,
+);
+const MOVE = sql<[GrantStatus, string]>(`UPDATE ${TABLE} SET status = ? WHERE grant_id = ?`);
+const EXPIRE = sql<[string, number]>(
+  `UPDATE ${TABLE} SET status = 'EXPIRED' WHERE user_id = ? AND status = 'ISSUED' AND expires_at < ?`,
+);
+const REVOKE = sql<{ userId: string; at: number }>(
+  `UPDATE ${TABLE} SET revoked_at = @at, status = CASE WHEN status = 'ISSUED' THEN 'REVOKED' ELSE status END
+   WHERE user_id = @userId AND revoked_at IS NULL AND status IN ('ISSUED', 'RESERVED', 'USED')`,
+);
 
-export type GrantStore = ReturnType<typeof createGrantStore>;
+const WRONG_CODES = "pre_authorised_code__wrong_codes";
+const COUNT_WRONG_CODE = sql<[string], { count: number }>(
+  `INSERT INTO ${WRONG_CODES} (user_id, count) VALUES (?, 1)
+   ON CONFLICT (user_id) DO UPDATE SET count = ${WRONG_CODES}.count + 1 RETURNING count`,
+);
+const READ_WRONG_CODES = sql<[string], { count: number }>(`SELECT count FROM ${WRONG_CODES} WHERE user_id = ?`);
+const FORGET_WRONG_CODES = sql<[string]>(`DELETE FROM ${WRONG_CODES} WHERE user_id = ?`);
 
-export const createGrantStore = (database: Sqlite) => ({ ...grantSql(database), ...wrongCodeSql(database) });
+export const grantStore = {
+  /** By the pair, never by either alone. */
+  grant: (reading: Reading, userId: string, codeHash: Uint8Array) => reading.get(BY_PAIR, [userId, codeHash]),
+  grantOfPayment: (reading: Reading, { terminalId, paymentId }: PaymentKey) =>
+    reading.get(BY_PAYMENT, [terminalId, paymentId]),
+  grants: (reading: Reading, { afterNumber, limit }: { readonly afterNumber: number; readonly limit: number }) =>
+    reading.all(LIST, [afterNumber, limit]),
+  activeGrants: async (reading: Reading, userId: string) => (await reading.get(COUNT_ACTIVE, [userId]))?.active ?? 0,
+  insertGrant: (within: Within, grant: NewGrant) => within.run(INSERT, grant),
+  /** False unless it was free. A payment has one grant: what an earlier attempt of it had is another's from now on. */
+  async reserve(within: Within, grantId: string, { terminalId, paymentId, minor }: Reserving): Promise<boolean> {
+    await within.run(FORGET_PAYMENT, [terminalId, paymentId]);
+    return (await within.run(RESERVE, [terminalId, paymentId, minor, grantId])) === 1;
+  },
+  move: (within: Within, grantId: string, status: GrantStatus) => within.run(MOVE, [status, grantId]),
+  forgetPayment: (within: Within, { terminalId, paymentId }: PaymentKey) =>
+    within.run(FORGET_PAYMENT, [terminalId, paymentId]),
+  /** Those whose time is over at `now`. */
+  expireGrants: (within: Within, userId: string, now: number) => within.run(EXPIRE, [userId, now]),
+  /** None of the user's grants pays again, not even one that is given back later. */
+  revokeGrants: (within: Within, userId: string, at: number) => within.run(REVOKE, { userId, at }),
+  /** How many there have been, with this one. */
+  countWrongCode: async (within: Within, userId: string) => (await within.get(COUNT_WRONG_CODE, [userId]))?.count ?? 0,
+  wrongCodes: async (reading: Reading, userId: string) => (await reading.get(READ_WRONG_CODES, [userId]))?.count ?? 0,
+  forgetWrongCodes: (within: Within, userId: string) => within.run(FORGET_WRONG_CODES, [userId]),
+};
 
-function grantSql(database: Sqlite) {
-  const table = "pre_authorised_code__grant";
-  const byPair = database.prepare<[string, Uint8Array], GrantRow>(
-    `SELECT ${COLUMNS} FROM ${table} WHERE user_id = ? AND code_hash = ?`,
-  );
-  const byPayment = database.prepare<[string, string], GrantRow>(
-    `SELECT ${COLUMNS} FROM ${table} WHERE terminal_id = ? AND payment_id = ?`,
-  );
-  const list = database.prepare<[number, number], GrantRow>(
-    `SELECT ${COLUMNS} FROM ${table} WHERE number > ? ORDER BY number LIMIT ?`,
-  );
-  const active = database
-    .prepare<[string], number>(`SELECT count(*) FROM ${table} WHERE user_id = ? AND status IN ('ISSUED', 'RESERVED')`)
-    .pluck();
-  const insert = database.prepare(
-    `INSERT INTO ${table} (grant_id, user_id, code_hash, device_id, account_id, cap_minor, currency, validity_sec, status,
-       issued_at, expires_at)
-     VALUES (@grantId, @userId, @codeHash, @deviceId, @accountId, @capMinor, @currency, @validitySec, 'ISSUED',
-       @issuedAt, @expiresAt)`,
-  );
-  const forget = database.prepare(
-    `UPDATE ${table} SET terminal_id = NULL, payment_id = NULL, minor = NULL WHERE terminal_id = ? AND payment_id = ?`,
-  );
-  const reserve = database.prepare(
-    `UPDATE ${table} SET status = 'RESERVED', terminal_id = ?, payment_id = ?, minor = ?
-     WHERE grant_id = ? AND status = 'ISSUED'`,
-  );
-  const move = database.prepare(`UPDATE ${table} SET status = ? WHERE grant_id = ?`);
-  const expire = database.prepare(
-    `UPDATE ${table} SET status = 'EXPIRED' WHERE user_id = ? AND status = 'ISSUED' AND expires_at < ?`,
-  );
-  const revoke = database.prepare(
-    `UPDATE ${table} SET revoked_at = @at, status = CASE WHEN status = 'ISSUED' THEN 'REVOKED' ELSE status END
-     WHERE user_id = @userId AND revoked_at IS NULL AND status IN ('ISSUED', 'RESERVED', 'USED')`,
-  );
-  return {
-    /** By the pair, never by either alone. */
-    grant: (userId: string, codeHash: Uint8Array) => byPair.get(userId, codeHash),
-    grantOfPayment: (key: PaymentKey) => byPayment.get(key.terminalId, key.paymentId),
-    grants: (afterNumber: number, limit: number) => list.all(afterNumber, limit),
-    activeGrants: (userId: string) => active.get(userId) ?? 0,
-    insertGrant: (grant: NewGrant) => void insert.run(grant),
-    /** False unless it was free. A payment has one grant: what an earlier attempt of it had is another's from now on. */
-    reserve(grantId: string, key: PaymentKey, minor: bigint): boolean {
-      forget.run(key.terminalId, key.paymentId);
-      return reserve.run(key.terminalId, key.paymentId, minor, grantId).changes === 1;
-    },
-    move: (grantId: string, status: GrantStatus) => void move.run(status, grantId),
-    forgetPayment: (key: PaymentKey) => void forget.run(key.terminalId, key.paymentId),
-    /** Those whose time is over at `now`. */
-    expireGrants: (userId: string, now: number) => void expire.run(userId, now),
-    /** None of the user's grants pays again, not even one that is given back later. */
-    revokeGrants: (userId: string, at: number) => void revoke.run({ userId, at }),
-  };
-}
-
-function wrongCodeSql(database: Sqlite) {
-  const count = database
-    .prepare<[string], number>(
-      `INSERT INTO pre_authorised_code__wrong_codes (user_id, count) VALUES (?, 1)
-       ON CONFLICT (user_id) DO UPDATE SET count = count + 1 RETURNING count`,
-    )
-    .pluck();
-  const read = database
-    .prepare<[string], number>("SELECT count FROM pre_authorised_code__wrong_codes WHERE user_id = ?")
-    .pluck();
-  const forget = database.prepare("DELETE FROM pre_authorised_code__wrong_codes WHERE user_id = ?");
-  return {
-    /** How many there have been, with this one. */
-    countWrongCode: (userId: string): number => count.get(userId) ?? 0,
-    wrongCodes: (userId: string): number => read.get(userId) ?? 0,
-    forgetWrongCodes: (userId: string) => void forget.run(userId),
-  };
+interface Reserving extends PaymentKey {
+  readonly minor: bigint;
 }

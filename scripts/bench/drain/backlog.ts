@@ -12,6 +12,7 @@ import { currencyOf, money } from "../../../base/money.ts";
 import { createHubCore, openHubDatabase } from "../../../hub/hub-core.ts";
 import { loadHubKeys } from "../../../hub/keys.ts";
 import { hubPaths } from "../../../hub/main.ts";
+import { sqliteStore } from "../../../hub/store/sqlite-store.ts";
 import { sealCardData } from "../../../wire/card-data.ts";
 import { runTillway, startReady } from "../../lib/processes.ts";
 
@@ -45,7 +46,7 @@ export async function makeShop(folder: string, sales: number, onProgress: (text:
   writeFileSync(shop.hubConfig, `dataDir: ${hubData}\nlogLevel: warn\nlisten: { httpsPort: 0, mqttPort: 0 }\n`);
   await enrol(shop);
   onProgress("opening accounts");
-  openAccounts(hubData, Math.ceil(sales / SALES_PER_CARD));
+  await openAccounts(hubData, Math.ceil(sales / SALES_PER_CARD));
   await fillJournal(shop, sales, onProgress);
   return shop;
 }
@@ -89,10 +90,10 @@ async function mustRun(args: readonly string[]): Promise<string> {
   return stdout;
 }
 
-function openAccounts(hubData: string, cards: number): void {
-  const database = openHubDatabase(hubPaths(hubData).database);
-  const hub = createHubCore({
-    database,
+async function openAccounts(hubData: string, cards: number): Promise<void> {
+  await using store = sqliteStore(openHubDatabase(hubPaths(hubData).database));
+  const hub = await createHubCore({
+    store,
     keys: loadHubKeys(hubPaths(hubData).keys, systemRandom),
     policy: {
       merchantId: "bench",
@@ -104,12 +105,12 @@ function openAccounts(hubData: string, cards: number): void {
     random: systemRandom,
     log: silentLog,
   });
-  database.transaction(() => {
+  await store.transaction(async (within) => {
     for (let card = 0; card < cards; card += 1) {
-      hub.authorisation.openAccount({ pan: panOf(card), expiry: EXPIRY, balance: money(1_000_000n, "EUR") });
+      const customer = { pan: panOf(card), expiry: EXPIRY, balance: money(1_000_000n, "EUR") };
+      await hub.authorisation.openAccount(within, customer);
     }
-  })();
-  database.close();
+  });
 }
 
 async function fillJournal(shop: Shop, sales: number, onProgress: (text: string) => void): Promise<void> {

@@ -18,7 +18,7 @@ export const HUB_PLANTS: readonly Plant[] = [
         file: "hub/core/authorisation/postings.ts",
         find: '}advice/0`,\n      kind: "single",\n      debitAccount: customer,',
         replace:
-          '}advice/`.concat(String(ledger.transfersUnder(prefix, 100).length)),\n      kind: "single",\n      debitAccount: customer,',
+          '}advice/`.concat(String((await ledger.transfersUnder(within, prefix, 100)).length)),\n      kind: "single",\n      debitAccount: customer,',
       },
     ],
     seed: "1",
@@ -36,7 +36,7 @@ export const HUB_PLANTS: readonly Plant[] = [
     name: "reversal-leaves-no-tombstone",
     shippedBy: "Midaz #1974, jpos-users 2022: a reversal of what has not come yet is acknowledged and forgotten",
     file: ENTRIES,
-    find: `store.insertAttempt(payment.number, { attempt: body.attempt, state: "tombstone", at: now });`,
+    find: `await store.insertAttempt(within, payment.number, { attempt: body.attempt, state: "tombstone", at: now });`,
     replace: "",
     seed: "11",
   },
@@ -44,7 +44,7 @@ export const HUB_PLANTS: readonly Plant[] = [
     name: "hold-never-released",
     shippedBy: "Galileo neg_bal, Medici #119: the money of a reversed attempt stays held",
     file: ENTRIES,
-    find: `postings.release(key, body.attempt, "reversal");`,
+    find: `await postings.release(within, { key, attempt: body.attempt, code: "reversal" });`,
     replace: "",
     seed: "2",
   },
@@ -52,8 +52,8 @@ export const HUB_PLANTS: readonly Plant[] = [
     name: "advice-posted-beside-the-hold",
     shippedBy: "POSNext #50, #97: one sale in the general ledger twice",
     file: ENTRIES,
-    find: "if (postNewestHold(parts, { input, payment, attempts })) {",
-    replace: "if (attempts.length > 1 && postNewestHold(parts, { input, payment, attempts })) {",
+    find: "if (await postNewestHold(parts, { input, payment, attempts })) {",
+    replace: "if (attempts.length > 1 && (await postNewestHold(parts, { input, payment, attempts }))) {",
     seed: "1",
   },
   {
@@ -92,7 +92,7 @@ export const HUB_PLANTS: readonly Plant[] = [
     file: "hub/core/ingest/service.ts",
     find: "const source: Source = { terminalId, epoch: batch.epoch };",
     replace:
-      "const source: Source = { terminalId, epoch: (store.epochs(terminalId)[0]?.epoch ?? batch.epoch) as Epoch };",
+      "const [first] = await ingestStore.epochs(within, terminalId);\n  const source: Source = { terminalId, epoch: (first?.epoch ?? batch.epoch) as Epoch };",
     seed: "27",
   },
   {
