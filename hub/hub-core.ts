@@ -134,7 +134,7 @@ const EXPIRED_PER_SWEEP_MAX = 1_000;
 export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
   const { store, keys, policy, clock, random, log } = options;
   const metrics = options.metrics ?? createMetrics();
-  const ledger = createLedger(clock);
+  const ledger = createLedger({ kind: store.kind, clock });
   const terminals = terminalsOf(options, (reading, accountId) => payers.devicesOf(reading, accountId));
   let means: readonly Means[] = [];
   const authorisation = createAuthorisation({

@@ -1,15 +1,18 @@
 /** `tillway bench NAME`: measures, prints, and never judges. */
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { guarded } from "../../base/daemon.ts";
+import type { StoreKind } from "../../hub/store/store.ts";
 import { TRANSACTIONS_DEFAULT } from "./emv.ts";
 import { type Figure, printFigures } from "./figures.ts";
 import { FOOTPRINT_RUNS } from "./footprint.ts";
+
 import { SALES_DEFAULT } from "./sale.ts";
 
 const DRAIN_SALES = 50_000;
 const DRAIN_RUNS = 3;
 const REOPEN_ENTRIES = 1_000_000;
 const SIMULATE_SALES = 500;
+const LEDGER_RUNS = 5;
 
 interface BenchFlags {
   readonly json?: true;
@@ -56,6 +59,11 @@ export function registerBench(program: Command): void {
       const { benchEmv } = await import("./emv.ts");
       await print(flags, () => benchEmv({ transactions: flags.transactions, onProgress }));
     });
+  hubBenches(bench);
+}
+
+/** What hub and whole do. */
+function hubBenches(bench: Command): void {
   bench
     .command("drain")
     .description(
@@ -68,6 +76,16 @@ export function registerBench(program: Command): void {
     .action(async (flags: BenchFlags & { readonly sales: number; readonly runs: number; readonly entries: number }) => {
       const { benchDrain } = await import("./drain/drain.ts");
       await print(flags, () => benchDrain({ ...flags, onProgress }));
+    });
+  bench
+    .command("ledger")
+    .description("transfers a second through the ledger, beside a bare loop on the same database (half a minute)")
+    .addOption(new Option("--store <store>", "where they are kept").choices(["sqlite", "postgres"]).default("sqlite"))
+    .option("--json", "one JSON object per figure")
+    .option("--runs <number>", "how many times", count, LEDGER_RUNS)
+    .action(async (flags: BenchFlags & { readonly store: StoreKind; readonly runs: number }) => {
+      const { benchLedger } = await import("./ledger.ts");
+      await print(flags, () => benchLedger({ ...flags, onProgress }));
     });
   bench
     .command("simulate")

@@ -22,6 +22,9 @@ export interface Evidence {
   readonly posted: ReadonlyMap<string, bigint>;
 }
 
+/** Amounts stand as text, after the number of their digits; no seed's are longer than an integer. */
+export const minorOf = (column: string): string => `CAST(substr(${column}, 3) AS INTEGER)`;
+
 export const keyOf = (terminalId: string, paymentId: string): string => `${terminalId}/${paymentId}`;
 
 export function gather(shop: Shop, records: ReadonlyMap<string, SaleRecord>, database: Sqlite): Evidence {
@@ -31,7 +34,7 @@ export function gather(shop: Shop, records: ReadonlyMap<string, SaleRecord>, dat
     .all();
   const moved = database
     .prepare<[], { id: string; amount: bigint }>(
-      "SELECT id, amount FROM ledger__transfer WHERE kind IN ('single', 'post-pending')",
+      `SELECT id, ${minorOf("amount")} AS amount FROM ledger__transfer WHERE kind IN ('single', 'post-pending')`,
     )
     .safeIntegers()
     .all();

@@ -5,7 +5,7 @@
 import type { PaymentId } from "../../base/ids.ts";
 import type { EntryBody } from "../../wire/journal-entry.ts";
 import type { SaleRecord } from "./cashier.ts";
-import { type Evidence, entriesOf, find, gather, keyOf } from "./evidence.ts";
+import { type Evidence, entriesOf, find, gather, keyOf, minorOf } from "./evidence.ts";
 import { judgeLedger } from "./ledger-oracles.ts";
 import type { Shop, Terminal } from "./shop.ts";
 
@@ -39,8 +39,9 @@ export function judge(shop: Shop, records: ReadonlyMap<string, SaleRecord>): Jud
 function moneyConserved({ database }: Evidence): string[] {
   const sums = database
     .prepare<[], Readonly<Record<"debits" | "credits" | "pendingDebits" | "pendingCredits", bigint>>>(
-      `SELECT sum(debits_posted) AS debits, sum(credits_posted) AS credits,
-              sum(debits_pending) AS pendingDebits, sum(credits_pending) AS pendingCredits FROM ledger__account`,
+      `SELECT sum(${minorOf("debits_posted")}) AS debits, sum(${minorOf("credits_posted")}) AS credits,
+              sum(${minorOf("debits_pending")}) AS pendingDebits, sum(${minorOf("credits_pending")}) AS pendingCredits
+       FROM ledger__account`,
     )
     .safeIntegers()
     .get();
@@ -50,8 +51,9 @@ function moneyConserved({ database }: Evidence): string[] {
   if (sums.pendingDebits !== sums.pendingCredits) wrong.push("pending debits are not pending credits");
   const astray = database
     .prepare<[], { id: string }>(
-      `SELECT a.id FROM ledger__account a WHERE a.credits_posted - a.debits_posted <> coalesce((
-         SELECT sum(CASE WHEN t.credit_account = a.id THEN t.amount ELSE -t.amount END) FROM ledger__transfer t
+      `SELECT a.id FROM ledger__account a
+       WHERE ${minorOf("a.credits_posted")} - ${minorOf("a.debits_posted")} <> coalesce((
+         SELECT sum(CASE WHEN t.credit_account = a.id THEN 1 ELSE -1 END * ${minorOf("t.amount")}) FROM ledger__transfer t
          WHERE t.kind IN ('single', 'post-pending') AND (t.credit_account = a.id OR t.debit_account = a.id)), 0)`,
     )
     .all();

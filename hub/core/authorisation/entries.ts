@@ -127,7 +127,7 @@ async function postNote(parts: EntryParts, input: AdviceInput, { payment, payer 
   const { minor, currency } = fromWireMoney(input.body.amount);
   // The goods are paid once: what a card was asked for under the same payment is free again.
   for (const held of (await store.attempts(within, payment.number)).filter((attempt) => attempt.state === "approved")) {
-    await postings.release(within, { key: input.key, attempt: held.attempt, code: "superseded" });
+    await postings.release(within, { key: input.key, attempt: held.attempt });
     await store.moveAttempt(within, payment.number, held.attempt, "superseded");
   }
   const accountId = payer.refundAccountId ?? payer.accountId;
@@ -242,11 +242,11 @@ async function postNewestHold({ store, postings, within }: EntryParts, confirmin
   let posted = false;
   for (const attempt of held) {
     if (attempt === newest) {
-      const hold = { key: input.key, attempt: attempt.attempt, operation: input.body.operation };
+      const hold = { key: input.key, attempt: attempt.attempt };
       posted = await postings.post(within, minor === undefined ? hold : { ...hold, minor });
       await store.moveAttempt(within, payment.number, attempt.attempt, posted ? "posted" : "expired");
     } else {
-      await postings.release(within, { key: input.key, attempt: attempt.attempt, code: "superseded" });
+      await postings.release(within, { key: input.key, attempt: attempt.attempt });
       await store.moveAttempt(within, payment.number, attempt.attempt, "superseded");
     }
   }
@@ -290,7 +290,7 @@ export async function applyReversal(
       await store.insertAttempt(within, payment.number, { attempt: body.attempt, state: "tombstone", at: now });
       return PROCESSED;
     case "approved":
-      await postings.release(within, { key, attempt: body.attempt, code: "reversal" });
+      await postings.release(within, { key, attempt: body.attempt });
       await store.moveAttempt(within, payment.number, body.attempt, "reversed");
       await settleMeans(within, { means: parts.means(), key, outcome: "released" });
       return PROCESSED;
@@ -313,7 +313,7 @@ export async function applyVoid(parts: EntryParts, { key, now }: EntryInput<Entr
   if (payment.state === "confirmed") return declined("the payment is confirmed and can only be refunded");
   if (payment.state === "voided") return DUPLICATE;
   for (const attempt of (await store.attempts(within, payment.number)).filter((known) => known.state === "approved")) {
-    await postings.release(within, { key, attempt: attempt.attempt, code: "void" });
+    await postings.release(within, { key, attempt: attempt.attempt });
     await store.moveAttempt(within, payment.number, attempt.attempt, "voided");
   }
   await store.endPayment(within, payment.number, { state: "voided", at: now });

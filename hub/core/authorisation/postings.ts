@@ -14,9 +14,6 @@ export const TRANSFER_CODES = {
   refund: 2,
   advice: 3,
   exposure: 4,
-  reversal: 5,
-  superseded: 6,
-  void: 7,
   funding: 8,
 } as const;
 
@@ -52,8 +49,6 @@ export function readHoldId(id: string): { terminalId: string; paymentId: string;
   return match?.[1] && match[2] ? { terminalId: match[1], paymentId: match[2], attempt: Number(match[3]) } : undefined;
 }
 
-export type ReleaseCode = "reversal" | "superseded" | "void";
-
 /** Two legs for each of 99 attempts, and the honoured posting's two. */
 const TRANSFERS_OF_PAYMENT_MAX = 200;
 
@@ -63,13 +58,12 @@ export function createPostings(ledger: Ledger) {
     hold: (within: Within, hold: Hold) => createHold({ ledger, within }, hold),
 
     /** Makes a hold final: all of it, or `minor` of it while the rest goes free. False when the hold has expired. */
-    async post(within: Within, { key, attempt, operation, minor }: PostedHold): Promise<boolean> {
+    async post(within: Within, { key, attempt, minor }: PostedHold): Promise<boolean> {
       const [status] = await ledger.createTransfers(within, [
         {
           id: `${prefixOf(key)}post/${attempt}`,
           kind: "post-pending",
           pendingId: holdId(key, attempt),
-          code: TRANSFER_CODES[operation],
           ...(minor === undefined ? {} : { amount: minor }),
         },
       ]);
@@ -79,13 +73,12 @@ export function createPostings(ledger: Ledger) {
     },
 
     /** Gives a hold back; one that has expired is back already. */
-    async release(within: Within, { key, attempt, code }: Released): Promise<void> {
+    async release(within: Within, { key, attempt }: PostedHold): Promise<void> {
       const [status] = await ledger.createTransfers(within, [
         {
           id: `${prefixOf(key)}void/${attempt}`,
           kind: "void-pending",
           pendingId: holdId(key, attempt),
-          code: TRANSFER_CODES[code],
         },
       ]);
       assert(status === "created" || status === "pending-transfer-expired", `a hold cannot be voided: ${status}`);
@@ -133,12 +126,7 @@ export function createPostings(ledger: Ledger) {
   };
 }
 
-interface Released {
-  readonly key: PaymentKey;
-  readonly attempt: number;
-  readonly code: ReleaseCode;
-}
-type PostedHold = Pick<Hold, "key" | "attempt" | "operation"> & { readonly minor?: bigint };
+type PostedHold = Pick<Hold, "key" | "attempt"> & { readonly minor?: bigint };
 type DirectRefund = Omit<Hold, "attempt" | "operation" | "timeoutMs">;
 
 interface Books {

@@ -157,7 +157,7 @@ async function decideFresh(parts: RequestParts, input: AttemptInput, known: Know
   const { store, postings, within } = parts;
   // The terminal has moved on to a newer attempt: the older hold would count the same sale twice against the account.
   for (const older of known.attempts.filter((attempt) => attempt.state === "approved")) {
-    await postings.release(within, { key: input.key, attempt: older.attempt, code: "superseded" });
+    await postings.release(within, { key: input.key, attempt: older.attempt });
     await store.moveAttempt(within, known.payment.number, older.attempt, "superseded");
     await settleMeans(within, { means: parts.means(), key: input.key, outcome: "released" });
   }

@@ -205,7 +205,7 @@ const showTransfer = (transfer: Transfer): z.output<typeof TransferShape> => ({
   debitAccount: transfer.debitAccount,
   creditAccount: transfer.creditAccount,
   minor: transfer.amount.toString(),
-  at: isoTime(transfer.createdAt),
+  at: isoTime(Math.floor(transfer.timestampUs / 1_000)),
 });
 
 const showAccount = (account: AccountView): z.output<typeof AccountShape> => ({

@@ -1,4 +1,5 @@
-/** The ledger: double entry with repeat recognition. The only part that moves money. */
-export { ledgerMigrations } from "./schema.ts";
-export { createLedger, type Ledger } from "./service.ts";
-export type { Account, NewAccount, NewTransfer, Transfer, TransferStatus } from "./types.ts";
+/** The ledger: double entry in TigerBeetle's published semantics. The only part that moves money. */
+export { createLedger, type Ledger } from "./ledger.ts";
+export { ledgerMigrations } from "./migrations.ts";
+export type { Account, NewAccount, NewTransfer, Transfer } from "./model.ts";
+export type { AccountStatus, TransferStatus } from "./statuses.ts";

@@ -44,7 +44,7 @@ export const HUB_PLANTS: readonly Plant[] = [
     name: "hold-never-released",
     shippedBy: "Galileo neg_bal, Medici #119: the money of a reversed attempt stays held",
     file: ENTRIES,
-    find: `await postings.release(within, { key, attempt: body.attempt, code: "reversal" });`,
+    find: `await postings.release(within, { key, attempt: body.attempt });`,
     replace: "",
     seed: "2",
   },
@@ -98,9 +98,9 @@ export const HUB_PLANTS: readonly Plant[] = [
   {
     name: "half-of-a-transfer",
     shippedBy: "Medici #38, envato/double_entry #114: one side of a posting under contention",
-    file: "hub/core/ledger/service.ts",
-    find: "debitsPending: -held.amount, debitsPosted: posted });",
-    replace: 'debitsPending: -held.amount, debitsPosted: posted });\n  if (posted > 5_500n) return "created";',
+    file: "hub/core/ledger/plan-resolution.ts",
+    find: "    debitsPosted: debit.debitsPosted + posted,",
+    replace: "    debitsPosted: debit.debitsPosted + (posted > 5_500n ? 0n : posted),",
     seed: "2",
   },
 ];
