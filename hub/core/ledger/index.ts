@@ -2,4 +2,4 @@
 export { createLedger, type Ledger } from "./ledger.ts";
 export { ledgerMigrations } from "./migrations.ts";
 export type { Account, NewAccount, NewTransfer, Transfer } from "./model.ts";
-export type { AccountStatus, TransferStatus } from "./statuses.ts";
+export type { TransferStatus } from "./statuses.ts";
