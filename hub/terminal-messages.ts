@@ -54,7 +54,7 @@ export async function presence(
     },
   });
   if (body.status !== "online") return [];
-  const time = parts.terminals.signedTime(terminalId);
+  const time = parts.terminals.signedTime(terminalId, body.nonce);
   const given = { ...(lease === undefined ? {} : { lease }), ...(held === undefined ? {} : { held }) };
   return [{ ...headOf(parts, envelope), type: "lease", body: { time, ...given } }];
 }
@@ -88,7 +88,8 @@ export async function answerRevoked(parts: MessageParts, envelope: UpEnvelope): 
   const { terminalId } = envelope;
   await commits.submit({ lane: "queue", apply: (within) => terminals.markSeen(within, terminalId) });
   const head = headOf(parts, envelope);
-  const time = terminals.signedTime(terminalId);
+  const nonce = envelope.type === "presence" ? envelope.body.nonce : undefined;
+  const time = terminals.signedTime(terminalId, nonce);
   switch (envelope.type) {
     case "presence":
       return envelope.body.status === "online" ? [{ ...head, type: "lease", body: { time } }] : [];

@@ -57,8 +57,16 @@ export const LeaseSchema = z.strictObject({
 });
 export type Lease = z.infer<typeof LeaseSchema>;
 
+/** 16 bytes of chance, base64url. */
+export const NonceSchema = z.string().regex(/^[A-Za-z0-9_-]{22}$/);
+
 /** Signed under the domain `time`; replaces the box's own idea of the time for leases and deadlines. */
-export const HubTimeSchema = z.strictObject({ terminalId: TerminalIdSchema, at: TimeSchema });
+export const HubTimeSchema = z.strictObject({
+  terminalId: TerminalIdSchema,
+  at: TimeSchema,
+  /** Of the presence that this answers: shows that the time was told after it was asked for. */
+  nonce: NonceSchema.optional(),
+});
 export type HubTime = z.infer<typeof HubTimeSchema>;
 
 export const LeaseMessageSchema = z.strictObject({

@@ -1,6 +1,7 @@
 /** A terminal's own life at the hub: enrolment by a one-time claim, presence, health. */
 import { z } from "zod";
 import { Base64Schema, DigestSchema, SequenceSchema, TerminalIdSchema, TimeSchema } from "./common.ts";
+import { NonceSchema } from "./lease.ts";
 
 /** What the operator hands over: where the hub is, who may come, and which CA to trust (SHA-256 of its DER). */
 export const ClaimSchema = z.strictObject({
@@ -57,6 +58,8 @@ export const PresenceSchema = z.strictObject({
   clock: TimeSchema,
   outstanding: z.strictObject({ count: z.int().min(0), minor: z.string().max(20) }).optional(),
   leaseCounter: z.int().min(0).optional(),
+  /** Comes back in the hub's signed time; there while the terminal cannot prove what time it is. */
+  nonce: NonceSchema.optional(),
   /** The newest entry of the journal: shows a disk that was restored from an older copy. */
   head: z.strictObject({ sequence: SequenceSchema, forward: z.int().min(0), hash: DigestSchema }).optional(),
 });

@@ -1,14 +1,16 @@
 /**
  * Hub time as far as this box can prove it (RM8). Only times that the hub signed move it; between them it is carried on by
- * the time since boot, never by the wall clock, which may be as wrong as it likes.
+ * the time since boot, never by the wall clock, which may be as wrong as it likes. What proves the time after a reboot is an
+ * answer to a question of this very start: an older word, kept by a broker or recorded by a thief, is as well signed, and a
+ * disk that was restored from a copy no longer knows that it is old.
  */
 import type { KeyObject } from "node:crypto";
 import { z } from "zod";
 import type { Clock } from "../../base/clock.ts";
 import { isFault, reasonOf } from "../../base/fault.ts";
-import type { TerminalId } from "../../base/ids.ts";
+import type { RandomBytes, TerminalId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
-import { HubTimeSchema } from "../../wire/lease.ts";
+import { type HubTime, HubTimeSchema } from "../../wire/lease.ts";
 import { openSigned, parseJson, type Signed } from "../../wire/signing.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { HubClock } from "../uplink/hub.ts";
@@ -28,10 +30,16 @@ const DRIFT_SHARE_MAX = 0.000_3;
 /** After a restart a signed time this far under the high-water still counts as present, and not as an old one replayed. */
 const HIGH_WATER_SLACK_MS = 10_000;
 
+/** An answer that took longer says too little of what time it is now. */
+const ANSWER_WITHIN_MS = 10_000;
+/** Questions that wait for their answer; the oldest makes room. */
+const ASKED_MAX = 8;
+const NONCE_BYTES = 16;
+
 const KeptTimeSchema = z.strictObject({ at: z.number(), bootId: z.string(), uptimeMs: z.number().min(0) });
 type KeptTime = z.infer<typeof KeptTimeSchema>;
 
-/** `heard`: newer than all before. `old`: a repeat or a replay, ignored. `invalid`: not the hub's word for this terminal. */
+/** `heard`: newer than all before. `old`: a repeat, a replay, or no answer while one is needed; ignored. `invalid`: not the hub's word for this terminal. */
 export type Hearing = "heard" | "old" | "invalid";
 
 export interface HubClockOptions {
@@ -39,6 +47,7 @@ export interface HubClockOptions {
   readonly hubSigningKey: KeyObject;
   readonly journal: Pick<Journal, "recall" | "keep">;
   readonly boot: Boot;
+  readonly random: RandomBytes;
   readonly log: Log;
 }
 
@@ -51,6 +60,8 @@ export class SignedHubClock implements HubClock {
   /** The newest time that the hub signed; after a restart what it was at least, so that an old one proves nothing. */
   #newestSigned = 0;
   #kept: KeptTime | undefined;
+  /** Nonces of questions without an answer, with the time since boot at which each was asked. */
+  readonly #asked = new Map<string, number>();
   /** Signed times that were not believed: forged, another terminal's, or older than one heard before. */
   ignored = 0;
 
@@ -75,13 +86,25 @@ export class SignedHubClock implements HubClock {
     return { at: this.#highWater, proven: this.#anchor !== undefined };
   }
 
+  /** To be sent along when the hub is told of us; undefined while time is proven and nothing needs to be asked. */
+  question(): string | undefined {
+    if (this.#anchor) return undefined;
+    const nonce = Buffer.from(this.#options.random(NONCE_BYTES)).toString("base64url");
+    const [oldest] = this.#asked.keys();
+    if (this.#asked.size >= ASKED_MAX && oldest !== undefined) this.#asked.delete(oldest);
+    this.#asked.set(nonce, this.#options.boot.uptimeMs());
+    return nonce;
+  }
+
   /** Takes a signed time from the hub. Never throws for what came from outside. */
   hear(signed: Signed): Hearing {
-    const at = this.#open(signed);
-    if (at === undefined || at <= this.#newestSigned) {
+    const time = this.#open(signed);
+    const at = time === undefined ? 0 : Date.parse(time.at);
+    if (time === undefined || at <= this.#newestSigned || !(this.#anchor || this.#isOfNow(time))) {
       this.ignored += 1;
-      return at === undefined ? "invalid" : "old";
+      return time === undefined ? "invalid" : "old";
     }
+    this.#asked.clear();
     this.now();
     const uptimeMs = this.#options.boot.uptimeMs();
     const derived = this.#derived();
@@ -109,16 +132,21 @@ export class SignedHubClock implements HubClock {
     });
   }
 
+  #isOfNow({ nonce = "" }: HubTime): boolean {
+    const askedAt = this.#asked.get(nonce);
+    return askedAt !== undefined && this.#options.boot.uptimeMs() - askedAt <= ANSWER_WITHIN_MS;
+  }
+
   #derived(): number | undefined {
     if (!this.#anchor) return undefined;
     return this.#anchor.at + Math.max(0, this.#options.boot.uptimeMs() - this.#anchor.uptimeMs);
   }
 
-  #open(signed: Signed): number | undefined {
+  #open(signed: Signed): HubTime | undefined {
     const { hubSigningKey, terminalId, log } = this.#options;
     try {
       const time = openSigned("time", signed, hubSigningKey, HubTimeSchema);
-      return time.terminalId === terminalId ? Date.parse(time.at) : undefined;
+      return time.terminalId === terminalId ? time : undefined;
     } catch (error) {
       if (!isFault(error, "signature.invalid", "message.invalid", "codec.invalid")) throw error;
       log.warn("a time that the hub did not sign was ignored", { reason: reasonOf(error) });

@@ -14,6 +14,8 @@ export interface EnvelopeMakerOptions {
   readonly version: string;
   /** The number of the lease held, 0 without one. */
   readonly leaseCounter: () => number;
+  /** Asks the hub for its time, where that must be proven. */
+  readonly question: () => string | undefined;
 }
 
 export class EnvelopeMaker {
@@ -42,8 +44,9 @@ export class EnvelopeMaker {
   }
 
   presence(status: Presence["status"]): UpOf<"presence"> {
-    const { journal, clock, version, leaseCounter } = this.#options;
+    const { journal, clock, version, leaseCounter, question } = this.#options;
     const { count, minor } = journal.outstanding();
+    const nonce = status === "online" ? question() : undefined;
     return {
       ...this.head(0),
       type: "presence",
@@ -53,6 +56,7 @@ export class EnvelopeMaker {
         clock: new Date(clock.now()).toISOString(),
         outstanding: { count, minor: minor.toString() },
         leaseCounter: leaseCounter(),
+        ...(nonce === undefined ? {} : { nonce }),
         head: { ...journal.head },
       },
     };

@@ -59,7 +59,7 @@ export function createHubLink(parts: HubLinkOptions): HubLink {
   const { identity, journal, clock, random, boot, options } = parts;
   const log = parts.log.for("uplink");
   const { terminalId, hubSigningKey, sealingKey } = identity;
-  const hubClock = new SignedHubClock({ terminalId, hubSigningKey, journal, boot, log });
+  const hubClock = new SignedHubClock({ terminalId, hubSigningKey, journal, boot, random, log });
   const leases = new LeaseKeeper({
     terminalId,
     hubSigningKey,
@@ -76,6 +76,7 @@ export function createHubLink(parts: HubLinkOptions): HubLink {
     random,
     version: options.version,
     leaseCounter: () => leases.counter,
+    question: () => hubClock.question(),
   });
   const uplink = parts.uplink?.(envelopes) ?? createUplink({ ...parts, log }, envelopes);
   const { onlineTimeoutMs } = options;

@@ -6,6 +6,7 @@ import type { Epoch, PaymentId, TerminalId } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { money } from "../../base/money.ts";
 import {
+  answeredTime,
   EPOCH,
   HandBoot,
   hubKeys,
@@ -20,7 +21,7 @@ import {
 import { batchText } from "../../wire/advice.ts";
 import type { AuthorisationResponse } from "../../wire/authorisation.ts";
 import { toWireMoney } from "../../wire/common.ts";
-import type { DownEnvelope } from "../../wire/envelope.ts";
+import type { DownEnvelope, UpEnvelope } from "../../wire/envelope.ts";
 import { GENESIS_HASH } from "../../wire/journal-entry.ts";
 import { newSigningKeys, openSigned, type Signed } from "../../wire/signing.ts";
 import { SignedHubClock } from "../lease/hub-clock.ts";
@@ -78,6 +79,7 @@ function world({ heard = true, onlineTimeoutMs = 5_000 } = {}) {
     hubSigningKey,
     journal,
     boot: { id: boot.id, uptimeMs: () => clock.monotonic() },
+    random: (length) => new Uint8Array(length).fill(9),
     log: silentLog,
   });
   const leases = new LeaseKeeper({
@@ -100,6 +102,7 @@ function world({ heard = true, onlineTimeoutMs = 5_000 } = {}) {
     },
     version: "1.0.0",
     leaseCounter: () => leases.counter,
+    question: () => hubClock.question(),
   });
   const uplink = new HandUplink();
   const hub = new HubSession({
@@ -114,9 +117,10 @@ function world({ heard = true, onlineTimeoutMs = 5_000 } = {}) {
     onlineTimeoutMs,
   });
   uplink.set("up", "by hand");
-  if (heard) hubClock.hear(signedTime(NINE));
+  if (heard) hubClock.hear(answeredTime(NINE, hubClock.question()));
   return { clock, journal, hubClock, leases, uplink, hub };
 }
+const nonceOf = (envelope: UpEnvelope) => (envelope.type === "presence" ? envelope.body.nonce : undefined);
 const forEver = new AbortController().signal;
 const codeOf = (work: Promise<unknown>) =>
   work.then(
@@ -237,7 +241,9 @@ test("RM8 after a reboot the hub's time is asked for before a request leaves", a
   const { uplink, hub } = world({ heard: false });
   uplink.reply = (envelope) =>
     uplink.deliver(
-      envelope.type === "authorisation.request" ? answerTo(envelope.body) : leaseMessage(signedTime(NINE)),
+      envelope.type === "authorisation.request"
+        ? answerTo(envelope.body)
+        : leaseMessage(answeredTime(NINE, nonceOf(envelope))),
     );
   expect((await hub.authorise(requestOf("p1"), 1, forEver)).outcome).toBe("approved");
   expect(uplink.sent.map((envelope) => envelope.type)).toEqual(["presence", "authorisation.request"]);

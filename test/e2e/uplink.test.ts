@@ -13,13 +13,13 @@ import { toWireMoney } from "../../wire/common.ts";
 import type { DownEnvelope, UpEnvelope } from "../../wire/envelope.ts";
 import { newSigningKeys } from "../../wire/signing.ts";
 import {
+  answeredTime,
   EPOCH,
   HandBoot,
   hubKeys,
   MemoryJournal,
   sealingKeys,
   signedLease,
-  signedTime,
   TERMINAL,
 } from "../rules/lease-fixture.ts";
 import { type Authority, LOOPBACK, newAuthority, TcpProxy, TestHub } from "./uplink-hub.ts";
@@ -40,7 +40,8 @@ let counter = 0;
 function replyOf(envelope: UpEnvelope): readonly DownEnvelope[] {
   const { terminalId, epoch } = envelope;
   const head = { v: 1 as const, id: "0".repeat(24), terminalId, epoch, sequence: 0, sentAt: new Date(0).toISOString() };
-  const time = signedTime(Date.now());
+  const nonce = envelope.type === "presence" ? envelope.body.nonce : undefined;
+  const time = answeredTime(Date.now(), nonce);
   if (envelope.type === "presence") {
     counter += 1;
     const expiresAt = new Date(Date.now() + 3_600_000).toISOString();

@@ -20,6 +20,10 @@ export const strangerKeys = newSigningKeys();
 export const signedTime = (at: number, terminalId = TERMINAL, keys = hubKeys): Signed =>
   signText("time", JSON.stringify({ terminalId, at: new Date(at).toISOString() }), keys.privateKey);
 
+/** What the hub says to whoever asked with this nonce. */
+export const answeredTime = (at: number, nonce: string | undefined): Signed =>
+  signText("time", JSON.stringify({ terminalId: TERMINAL, at: new Date(at).toISOString(), nonce }), hubKeys.privateKey);
+
 export const denyList = (...tokens: string[]): Lease["denyList"] => ({
   version: tokens.length,
   hash: denyListHash(tokens),

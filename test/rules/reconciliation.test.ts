@@ -43,6 +43,7 @@ async function world() {
     random: systemRandom,
     version: "1",
     leaseCounter: () => 0,
+    question: () => undefined,
   });
   const events = new LinkEvents();
   const summaries: DaySummary[] = [];

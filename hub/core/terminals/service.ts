@@ -147,8 +147,10 @@ export function createTerminals(options: TerminalsOptions) {
     markSeen: (within: Within, id: TerminalId) => store.markSeen(within, id, clock.now()),
     setHealth: (within: Within, id: TerminalId, health: Health) => store.setHealth(within, id, JSON.stringify(health)),
 
-    signedTime(terminalId: TerminalId): Signed {
-      const time: HubTime = { terminalId, at: new Date(clock.now()).toISOString() };
+    /** `nonce`: of the presence that it answers. */
+    signedTime(terminalId: TerminalId, nonce?: string): Signed {
+      const at = new Date(clock.now()).toISOString();
+      const time: HubTime = { terminalId, at, ...(nonce === undefined ? {} : { nonce }) };
       return signText("time", JSON.stringify(time), options.signingKey);
     },
   };
@@ -191,7 +193,7 @@ function leasing(options: TerminalsOptions, { denyList, vault }: LeaseNeeds) {
   const { clock } = options;
   return {
     ...keyNeeds(options),
-    async setPresence(within: Within, source: JournalSource, presence: Presence): Promise<void> {
+    async setPresence(within: Within, source: JournalSource, { nonce: _, ...presence }: Presence): Promise<void> {
       const now = clock.now();
       const { terminalId } = source;
       await store.setPresence(within, terminalId, JSON.stringify(presence));
