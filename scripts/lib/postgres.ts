@@ -69,6 +69,7 @@ export async function startPostgres(settings: Readonly<Record<string, string>> =
       // Fast shutdown: sessions are ended, and nothing waits for them.
       child.kill("SIGINT");
       await ended;
+      child.stderr.destroy();
       rmSync(folder, { recursive: true, force: true });
     },
   };
