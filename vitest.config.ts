@@ -13,6 +13,9 @@ const POSTGRES_TOO = [
   "card-verification",
   "pre-authorised-code",
   "offline-notes",
+  "operators",
+  "operator-requests",
+  "operator-audit",
 ];
 
 /** Lanes: `unit` runs anywhere; `stack` needs pcscd, ptys and child processes, and runs one file at a time. */

@@ -1,10 +1,13 @@
 /** `tillway hub`: runs the hub, and speaks to a running one. */
+import { readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
 import { loadConfig } from "../base/config-file.ts";
 import { guarded, runDaemon } from "../base/daemon.ts";
-import { Fault } from "../base/fault.ts";
-import { ID_PATTERN } from "../base/ids.ts";
+import { Fault, reasonOf } from "../base/fault.ts";
+import { ID_PATTERN, systemRandom } from "../base/ids.ts";
 import { exponentOf, isCurrency, parseDecimal, toDecimal } from "../base/money.ts";
 import { registerCards } from "./cards/cli.ts";
 import { HUB_ENV_PREFIX, type HubConfig, HubConfigSchema } from "./config.ts";
@@ -13,7 +16,9 @@ import { loadCardRanges } from "./issuing-keys.ts";
 import { registerJournals } from "./journals/cli.ts";
 import { readSealingKeys } from "./keys.ts";
 import { hubPaths, readEndpoints, startHub } from "./main.ts";
-import { type OperatorClient, operatorClient } from "./operator-client.ts";
+import { type Access, type HubDoor, readToken, savedSession } from "./operator-access.ts";
+import { localUrl, type OperatorClient, operatorClient } from "./operator-client.ts";
+import { registerOperators } from "./operators/cli.ts";
 import { registerCodes, registerPhones } from "./phones/cli.ts";
 import { registerTerminals } from "./terminals/cli.ts";
 
@@ -23,35 +28,59 @@ const PAGE = 100;
 
 interface Shared {
   readonly config: string;
+  readonly tokenFile?: string;
 }
 type Listing = Shared & { readonly json?: true };
 
 const configOf = ({ config }: Shared): HubConfig =>
   loadConfig({ path: config, schema: HubConfigSchema, env: process.env, envPrefix: HUB_ENV_PREFIX });
 
-function clientOf(options: Shared): OperatorClient {
+/** Of who has logged in; it holds secrets, so it is the user's own. */
+const SESSION_FILE = join(
+  process.env["XDG_STATE_HOME"] ?? join(homedir(), ".local", "state"),
+  "tillway",
+  "hub-sessions.json",
+);
+
+/** The hub of a configuration on this machine. */
+function doorOf(options: Shared): HubDoor {
   const { dataDir, listen } = configOf(options);
   const { httpsPort } = readEndpoints(dataDir);
-  const paths = hubPaths(dataDir);
-  const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
-  return operatorClient({
-    listenHost: listen.host,
-    port: httpsPort,
-    tokenPath: paths.operatorToken,
-    caPath: paths.caCertificate,
-    signal,
-  });
+  return { url: localUrl(listen.host, httpsPort), ca: readOwn(hubPaths(dataDir).caCertificate) };
+}
+
+function accessOf(options: Shared): Access {
+  const saved = savedSession(SESSION_FILE, options.config);
+  if (options.tokenFile !== undefined) return { ...(saved ?? doorOf(options)), bearer: readToken(options.tokenFile) };
+  return saved ?? { ...doorOf(options), bearer: readOwn(hubPaths(configOf(options).dataDir).operatorToken) };
+}
+
+const clientOf = (options: Shared): OperatorClient => clientAt(accessOf(options));
+const clientAt = (access: HubDoor & { readonly bearer?: string }): OperatorClient =>
+  operatorClient({ ...access, random: systemRandom, signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
+
+function readOwn(path: string): string {
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch (error) {
+    const why = `${path}: ${reasonOf(error)}; start the hub and run this as its user, or log in: tillway hub login`;
+    throw new Fault("uplink.down", why);
+  }
 }
 
 export function registerHub(program: Command): void {
   const hub = program.command("hub").description("the hub: authorisation, ledger, terminals");
   const withConfig = (command: Command): Command =>
-    command.option("--config <file>", "the hub's configuration", DEFAULT_CONFIG);
+    command
+      .option("--config <file>", "the hub's configuration", DEFAULT_CONFIG)
+      .option("--token-file <file>", "an API token to ask with, in place of a session or the hub's own token");
 
   withConfig(hub.command("run", { isDefault: true }).description("runs the hub until SIGTERM"))
     .option("--check", "checks the configuration and ends")
     .action(guarded(run));
-  withConfig(hub.command("claim <terminal>").description("makes a one-time claim by which a terminal enrols"))
+  withConfig(
+    hub.command("claim <terminal>").alias("enrol").description("makes a one-time claim by which a terminal enrols"),
+  )
     .option("--hours <hours>", "how long it is good")
     .action(guarded(claim));
   const accounts = hub.command("accounts").description("lists accounts, or opens one");
@@ -80,6 +109,8 @@ export function registerHub(program: Command): void {
   registerPhones(hub, { withConfig, clientOf, pages, amountText });
   registerCodes(hub, { withConfig, clientOf, pages, amountText });
   registerTerminals(hub, { withConfig, clientOf, pages, amountText });
+  const logIns = { doorOf, clientAt, sessionFile: SESSION_FILE };
+  registerOperators(hub, { withConfig, clientOf, pages, amountText, ...logIns });
 }
 
 async function run(options: Shared & { readonly check?: true }): Promise<void> {

@@ -109,6 +109,15 @@ export const HubConfigSchema = z.strictObject({
       deferredMaxHours: z.int().min(1).max(8_760).default(168),
     })
     .prefault({}),
+  operators: z
+    .strictObject({
+      /** The token in the data folder may do all; false once an admin has an account. */
+      bootstrapToken: z.boolean().default(true),
+      /** A session without a request ends after this time, and any after the other. */
+      sessionIdleMinutes: z.int().min(1).max(1_440).default(30),
+      sessionHours: z.int().min(1).max(168).default(12),
+    })
+    .prefault({}),
   issuing: z.array(IssuingSchema).max(CARD_RANGES_MAX).default([]),
   lease: LeaseConfigSchema.prefault({}),
   /** Cards of system 2: how long one has to answer its challenge. */

@@ -14,6 +14,13 @@ import { type DownEnvelope, MESSAGE_BYTES_MAX, type UpEnvelope, UpEnvelopeSchema
 import { UPLINK_PATH } from "../wire/topics.ts";
 import { registerAuthorisationRoutes } from "./core/authorisation/index.ts";
 import { registerIngestRoutes } from "./core/ingest/index.ts";
+import {
+  guardRoutes,
+  type Operators,
+  registerAuditRoutes,
+  registerLogInRoute,
+  registerOperatorRoutes,
+} from "./core/operators/index.ts";
 import { type PayerRouteParts, registerPayerRoutes, registerPhoneRoutes } from "./core/payers/index.ts";
 import { registerReconciliationRoutes } from "./core/reconciliation/index.ts";
 import {
@@ -22,12 +29,13 @@ import {
   registerTerminalRoutes,
   type TerminalRouteParts,
 } from "./core/terminals/index.ts";
-import { bearerOf, ErrorSchema, HttpRefusal, jsonSchema, parseInput, sameSecret } from "./http.ts";
+import { bearerOf, ErrorSchema, HttpRefusal, jsonSchema, parseInput, refuseWaiting, TooOften } from "./http.ts";
 import type { HubCore } from "./hub-core.ts";
 import { registerImportRoutes } from "./import-routes.ts";
 import type { ServerTls } from "./mqtt-gateway.ts";
+import { createRateLimit } from "./rate-limit.ts";
 import { createRefusals, type Refusals, refusalOf } from "./refusals.ts";
-import type { RouteRequest } from "./service.ts";
+import { isStoreFailure } from "./store/failure.ts";
 
 export interface HttpGatewayOptions {
   readonly hub: HubCore;
@@ -35,13 +43,15 @@ export interface HttpGatewayOptions {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
-  readonly operatorToken: string;
+  readonly operators: Operators;
   readonly version: string;
   readonly terminalParts: TerminalRouteParts;
   readonly payerParts: Omit<PayerRouteParts, "refused">;
   readonly clock: Clock;
   readonly log: Log;
 }
+
+type AppOptions = Omit<HttpGatewayOptions, "host" | "port">;
 
 export interface HttpGateway extends AsyncDisposable {
   readonly port: number;
@@ -51,8 +61,25 @@ export interface HttpGateway extends AsyncDisposable {
 
 const REQUEST_WITHIN_MS = 10_000;
 const CONNECTIONS_MAX = 10_000;
+/** What a sender waits after the hub could not store: nothing was done, and the same may be sent again. */
+const RETRY_AFTER_SEC = 1;
+/** Messages of one terminal: a journal drains by some tens of batches a second. */
+const TERMINAL_BURST = 1_000;
+const TERMINAL_PER_MINUTE = 6_000;
 
 export async function openHttpGateway(options: HttpGatewayOptions): Promise<HttpGateway> {
+  const app = await buildHttpApp(options);
+  await listen(app, options);
+  return {
+    port: (app.server.address() as AddressInfo).port,
+    renewTls: ({ key, chain }) => (app.server as unknown as HttpsServer).setSecureContext({ key, cert: chain }),
+    [Symbol.asyncDispose]: () => app.close(),
+  };
+}
+
+/** All routes, without a port. */
+export async function buildHttpApp(options: AppOptions): Promise<FastifyInstance> {
+  const { operators, clock } = options;
   const log = options.log.for("https");
   const refusals = createRefusals({ clock: options.clock, log, metrics: options.hub.metrics });
   const app: FastifyInstance = Fastify({
@@ -80,6 +107,7 @@ export async function openHttpGateway(options: HttpGatewayOptions): Promise<Http
   await app.register(swaggerUi, { routePrefix: "/docs" });
   await app.register((scope, _, done) => {
     registerOpenRoutes(scope, options);
+    registerLogInRoute(scope, { operators, clock });
     registerUplink(scope, options, refusals);
     done();
   });
@@ -92,11 +120,7 @@ export async function openHttpGateway(options: HttpGatewayOptions): Promise<Http
     done();
   });
   await app.register((scope, _, done) => {
-    scope.addHook("onRequest", (request, _reply, next) => {
-      const bearer = bearerOf(request.headers.authorization);
-      const known = bearer !== undefined && sameSecret(bearer, options.operatorToken);
-      next(known ? undefined : new HttpRefusal(401, "E_DENIED", "the operator's token is missing or wrong"));
-    });
+    guardRoutes(scope, { operators, clock, refused: (address) => refusals.note(address, "identity") });
     registerAuthorisationRoutes(scope, options.hub);
     registerReconciliationRoutes(scope, options.hub.reconciliation);
     registerImportRoutes(scope, options.hub.imports);
@@ -105,14 +129,11 @@ export async function openHttpGateway(options: HttpGatewayOptions): Promise<Http
     registerTerminalOperatorRoutes(scope, options.terminalParts);
     registerPayerRoutes(scope, payerParts);
     registerFeatureRoutes(scope, options.hub);
+    registerOperatorRoutes(scope, { operators, clock });
+    registerAuditRoutes(scope, operators);
     done();
   });
-  await listen(app, options);
-  return {
-    port: (app.server.address() as AddressInfo).port,
-    renewTls: ({ key, chain }) => (app.server as unknown as HttpsServer).setSecureContext({ key, cert: chain }),
-    [Symbol.asyncDispose]: () => app.close(),
-  };
+  return app;
 }
 
 async function listen(app: FastifyInstance, { host, port }: HttpGatewayOptions): Promise<void> {
@@ -133,25 +154,27 @@ function handleErrors(app: FastifyInstance, { log, refusals }: { log: Log; refus
   app.setErrorHandler((error, request, reply) => {
     if (error instanceof HttpRefusal) {
       const { status, code, message, path } = error;
+      if (error instanceof TooOften) void reply.header("retry-after", error.retryAfterSec);
       return reply.code(status).send({ code, message, ...(path === undefined ? {} : { path }) });
     }
     const status = statusOf(error);
     if (status < 500) return reply.code(status).send({ code: "E_FORMAT", message: reasonOf(error), path: "(whole)" });
-    if (isFault(error)) refusals.trouble(error);
+    if (status === 503) refusals.trouble(error);
     else log.error("a request failed", { route: request.routeOptions.url, reason: reasonOf(error) });
+    if (status === 503) void reply.header("retry-after", RETRY_AFTER_SEC);
     return reply.code(status).send({ code: "E_UNAVAILABLE", message: "the hub cannot do this now; try again later" });
   });
 }
 
 function statusOf(error: unknown): number {
-  if (isFault(error)) return 503;
+  if (isFault(error) || isStoreFailure(error)) return 503;
   const status = error instanceof Error && "statusCode" in error ? error.statusCode : undefined;
   return typeof status === "number" ? status : 500;
 }
 
 const HealthShape = z.object({ status: z.literal("ok"), version: z.string(), hubEpoch: z.string(), waiting: z.int() });
 
-function registerOpenRoutes(app: FastifyInstance, { hub, version, terminalParts }: HttpGatewayOptions): void {
+function registerOpenRoutes(app: FastifyInstance, { hub, version, terminalParts }: AppOptions): void {
   registerEnrolRoute(app, terminalParts);
   app.get(
     "/v1/health",
@@ -168,14 +191,11 @@ function registerOpenRoutes(app: FastifyInstance, { hub, version, terminalParts 
 
 function registerFeatureRoutes(app: FastifyInstance, { store, featureRoutes }: HubCore): void {
   for (const route of featureRoutes) {
-    const { path, summary, body, query, answer, status } = route;
-    const run = (request: RouteRequest): Promise<unknown> =>
-      route.method === "GET"
-        ? store.read((reading) => route.handle(request, reading))
-        : store.transaction((within) => route.handle(request, within));
+    const { path, summary, body, query, answer, status, role, idempotent, named = [] } = route;
     app.route({
       method: route.method,
       url: path,
+      config: { role, named, ...(idempotent && { idempotent }) },
       schema: {
         summary,
         ...(body === undefined ? {} : { body: jsonSchema(body) }),
@@ -183,8 +203,13 @@ function registerFeatureRoutes(app: FastifyInstance, { store, featureRoutes }: H
         response: { [status]: jsonSchema(answer) },
         security: [{ operator: [] }],
       },
-      handler: async (request, reply) =>
-        reply.code(status).send(await run({ body: request.body, query: request.query })),
+      handler: async (request, reply) => {
+        const asked = { body: request.body, query: request.query };
+        void reply.code(status);
+        return route.method === "GET"
+          ? await store.read((reading) => route.handle(asked, reading))
+          : await request.change((within) => route.handle(asked, within));
+      },
     });
   }
 }
@@ -193,7 +218,8 @@ const isTerminal = ({ store, terminals }: HubCore, terminalId: TerminalId, beare
   store.read((reading) => terminals.authenticate(reading, terminalId, bearer));
 
 /** An envelope in, its answers out, after the commit. */
-function registerUplink(app: FastifyInstance, { hub }: HttpGatewayOptions, refusals: Refusals): void {
+function registerUplink(app: FastifyInstance, { hub, clock }: AppOptions, refusals: Refusals): void {
+  const limit = createRateLimit({ clock, burst: TERMINAL_BURST, perMinute: TERMINAL_PER_MINUTE });
   app.post(
     UPLINK_PATH,
     {
@@ -217,6 +243,7 @@ function registerUplink(app: FastifyInstance, { hub }: HttpGatewayOptions, refus
         refusals.note(request.ip, "identity", { terminalId: envelope.terminalId });
         throw new HttpRefusal(401, "E_DENIED", "unknown terminal or wrong secret; enrol it again");
       }
+      refuseWaiting(limit(envelope.terminalId));
       try {
         return { messages: await hub.receive(envelope) };
       } catch (error) {

@@ -18,6 +18,21 @@ export class HttpRefusal extends Error {
   }
 }
 
+/** A refusal of somebody who asks too often; he is told in `Retry-After` when to come again. */
+export class TooOften extends HttpRefusal {
+  readonly retryAfterSec: number;
+
+  constructor(retryAfterSec: number) {
+    super(429, "E_LIMIT", `too many requests; come again in ${retryAfterSec} s`);
+    this.retryAfterSec = retryAfterSec;
+  }
+}
+
+/** Throws TooOften unless there is nothing to wait for. */
+export function refuseWaiting(waitSec: number): void {
+  if (waitSec > 0) throw new TooOften(waitSec);
+}
+
 /** The value, or a 400 that names the path of the first wrong field. */
 export function parseInput<T>(schema: z.ZodType<T>, value: unknown): T {
   const parsed = schema.safeParse(value);

@@ -25,6 +25,7 @@ import {
 } from "./core/authorisation/index.ts";
 import { createIngest, type Ingest, ingestMigrations } from "./core/ingest/index.ts";
 import { createLedger, type Ledger, ledgerMigrations } from "./core/ledger/index.ts";
+import { operatorMigrations } from "./core/operators/index.ts";
 import { createPayers, type Payers, payerMigrations } from "./core/payers/index.ts";
 import { createReconciliation, type Reconciliation, reconciliationMigrations } from "./core/reconciliation/index.ts";
 import { createTerminals, type LeasePolicy, type Terminals, terminalMigrations } from "./core/terminals/index.ts";
@@ -102,9 +103,10 @@ export interface HubCore {
   leaseUnasked(terminalId: TerminalId): Promise<DownEnvelope | undefined>;
   /**
    * Applies what a customer's phone signed; the answer comes after the commit. Throws Fault `signature.invalid`,
-   * `identity.invalid` for a phone unknown or blocked, `message.invalid`, `queue.full`, `store.failed`.
+   * `identity.invalid` for a phone unknown or blocked, `message.invalid`, `queue.full`, `store.failed`, and what `admit`
+   * throws when it is told whose word it is.
    */
-  receivePhone(signed: Signed): Promise<PhoneAnswer>;
+  receivePhone(signed: Signed, admit?: (deviceId: string) => void): Promise<PhoneAnswer>;
   /** Returns holds that were never confirmed in time, and lets the features do what is due. */
   expireHolds(): Promise<number>;
   /** Messages that wait for a commit. */
@@ -123,6 +125,7 @@ export const HUB_MIGRATIONS: readonly Migration[] = [
   ...ingestMigrations,
   ...payerMigrations,
   ...reconciliationMigrations,
+  ...operatorMigrations,
   ...SERVICES.flatMap(({ migrations }) => migrations),
 ];
 
@@ -186,7 +189,7 @@ export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
     },
     receive: (envelope) => receive(parts, envelope).catch(storeFault),
     leaseUnasked: (terminalId) => leaseUnasked(parts, terminalId),
-    receivePhone: (signed) => receivePhone(parts, signed).catch(storeFault),
+    receivePhone: (signed, admit) => receivePhone(parts, signed, admit).catch(storeFault),
     expireHolds: () => store.transaction((within) => sweep(parts, within)),
     get waiting() {
       return commits.waiting;
@@ -321,9 +324,10 @@ function storeFault(error: unknown): never {
 }
 
 /** Words of a phone: who signed them is known before anything is stored. */
-async function receivePhone(parts: Parts, signed: Signed): Promise<PhoneAnswer> {
+async function receivePhone(parts: Parts, signed: Signed, admit?: (deviceId: string) => void): Promise<PhoneAnswer> {
   const { store, payers, services, commits, metrics } = parts;
   const { message, device } = await store.read((reading) => payers.open(reading, signed));
+  admit?.(device.deviceId);
   metrics.count("tillway_hub_phone_messages_total", { type: message.type });
   const reply = await commits.submit<PhoneReply>({
     lane: "person",

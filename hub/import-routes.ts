@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { isFault, reasonOf } from "../base/fault.ts";
 import { EntryReceiptSchema } from "../wire/advice.ts";
+import { MESSAGE_BYTES_MAX } from "../wire/envelope.ts";
 import { EXPORT_LINE_MAX } from "../wire/journal-export.ts";
 import { HttpRefusal, jsonSchema, parseInput } from "./http.ts";
 import { type AppliedPart, type CheckedImport, type ImportSink, PART_LINES_MAX } from "./import-sessions.ts";
@@ -33,6 +34,7 @@ export function registerImportRoutes(app: FastifyInstance, imports: ImportSink):
   app.post(
     "/v1/imports",
     {
+      config: { role: "operator", audit: "steps", named: ["answer.id"] },
       schema: { summary: "Begins to import a terminal's journal", response: { 201: jsonSchema(BegunShape) }, security },
     },
     async (_request, reply) => {
@@ -43,7 +45,11 @@ export function registerImportRoutes(app: FastifyInstance, imports: ImportSink):
   );
   app.post(
     "/v1/imports/:id/check",
-    { schema: { summary: "The next lines of the file, to be checked", params, body: lines, security } },
+    {
+      bodyLimit: MESSAGE_BYTES_MAX,
+      config: { role: "operator", audit: "none" },
+      schema: { summary: "The next lines of the file, to be checked", params, body: lines, security },
+    },
     async (request) => {
       await told(imports.check(idOf(request), linesOf(request)));
       return {};
@@ -52,6 +58,7 @@ export function registerImportRoutes(app: FastifyInstance, imports: ImportSink):
   app.post(
     "/v1/imports/:id/checked",
     {
+      config: { role: "operator", audit: "steps", named: ["answer.terminalId", "answer.epoch", "answer.entries"] },
       schema: {
         summary: "The file has been sent: whether its signature, its key and its chain hold",
         params,
@@ -64,6 +71,8 @@ export function registerImportRoutes(app: FastifyInstance, imports: ImportSink):
   app.post(
     "/v1/imports/:id/apply",
     {
+      bodyLimit: MESSAGE_BYTES_MAX,
+      config: { role: "operator", audit: "steps", named: ["answer.held", "answer.skipped"] },
       schema: {
         summary: "The same lines in the same parts once more, to be applied",
         params,

@@ -1,17 +1,20 @@
 /** Imports a journal while no hub runs: opens the hub's own files, under its lock, and closes them again. */
 import { existsSync } from "node:fs";
-import { resolve } from "node:path";
+import { userInfo } from "node:os";
+import { basename, resolve } from "node:path";
 import { systemClock } from "../base/clock.ts";
-import { Fault } from "../base/fault.ts";
+import { Fault, reasonOf } from "../base/fault.ts";
 import { systemRandom } from "../base/ids.ts";
 import { takeLock } from "../base/lock-file.ts";
 import { createLog } from "../base/log.ts";
 import { type HubConfig, policyOf } from "./config.ts";
+import type { AuditInput, Operators } from "./core/operators/index.ts";
 import { createHubCore } from "./hub-core.ts";
 import { type ImportReport, importFile } from "./import-file.ts";
 import { loadCardRanges } from "./issuing-keys.ts";
 import { loadHubKeys } from "./keys.ts";
 import { hubPaths } from "./main.ts";
+import { openOperators } from "./open-operators.ts";
 import { openHubStore } from "./open-store.ts";
 
 /** Throws Fault `lock.held` where a hub runs, `config.missing` where none ever did, and as `importFile`. */
@@ -26,5 +29,28 @@ export async function importStopped(path: string, config: HubConfig): Promise<Im
   await using store = await openHubStore(config, paths.database);
   const policy = { ...policyOf(config), issuing: loadCardRanges({ ...config, dataDir }) };
   const core = await createHubCore({ store, keys, policy, clock, random, log: createLog(config.logLevel) });
-  return await importFile(path, core.imports);
+  const operators = openOperators({ config, store, keys, clock, random });
+  return await audited(operators, path, () => importFile(path, core.imports));
+}
+
+/** By whoever may use the hub's files: no operator asked, so the log names the machine's user. */
+async function audited(
+  { store, audit }: Operators,
+  path: string,
+  work: () => Promise<ImportReport>,
+): Promise<ImportReport> {
+  const append = (input: Omit<AuditInput, "action" | "who" | "by">) =>
+    store.transaction((within) =>
+      audit.append(within, { action: "hub import", who: userInfo().username, by: "machine", ...input }),
+    );
+  const of = await append({ named: { file: basename(path) }, outcome: "begun" });
+  try {
+    const report = await work();
+    const { terminalId, epoch, entries } = report;
+    await append({ named: { terminalId, epoch, entries: String(entries) }, outcome: "done", of });
+    return report;
+  } catch (error) {
+    await append({ outcome: "failed", reason: reasonOf(error), of });
+    throw error;
+  }
 }

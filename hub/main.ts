@@ -11,6 +11,7 @@ import { createLog, type Log } from "../base/log.ts";
 import { publicKeyText, type Signed } from "../wire/signing.ts";
 import { TILLWAY_VERSION } from "../wire/version.ts";
 import { type HubConfig, policyOf } from "./config.ts";
+import type { Operators } from "./core/operators/index.ts";
 import type { TerminalRouteParts } from "./core/terminals/index.ts";
 import { openHttpGateway } from "./http-gateway.ts";
 import { createHubCore, type HubCore } from "./hub-core.ts";
@@ -18,9 +19,10 @@ import { loadCardRanges } from "./issuing-keys.ts";
 import { type HubKeys, loadHubKeys, loadOperatorToken } from "./keys.ts";
 import { createLeaseRenewal, type LeaseRenewal } from "./lease-renewal.ts";
 import { type MqttGateway, openMqttGateway } from "./mqtt-gateway.ts";
+import { openOperators } from "./open-operators.ts";
 import { openHubStore } from "./open-store.ts";
 import { createOpenings } from "./openings.ts";
-import type { Reading } from "./store/store.ts";
+import type { HubStore, Reading } from "./store/store.ts";
 import { type HubTls, loadHubTls } from "./tls.ts";
 
 export interface Endpoints {
@@ -91,7 +93,6 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
   const names = [config.public.host, ...config.public.names];
   const loadTls = () => loadHubTls({ folder: paths.tls, names, now: clock.now(), random });
   const tls = await loadTls();
-  const operatorToken = loadOperatorToken(paths.operatorToken, random);
   await using stack = new AsyncDisposableStack();
   stack.use(lock);
   const store = stack.use(await openHubStore(config, paths.database));
@@ -101,7 +102,9 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
   const core = await createHubCore({ store, keys, policy, clock, random, log, openings });
   // Disposed after the gateways and before the database: what they took is committed.
   stack.defer(() => core.idle());
-  stack.defer(sweep({ core, clock, log }));
+  const operators = await operatorsOf({ config, store, keys, clock, random, tokenPath: paths.operatorToken });
+  stack.defer(() => operators.refused.flush());
+  stack.defer(sweep({ core, operators, clock, log }));
   const { host } = config.listen;
   const mqtt = stack.use(await openMqttGateway({ hub: core, tls, host, port: config.listen.mqttPort, clock, log }));
   const ports = { httpsPort: config.listen.httpsPort, mqttPort: mqtt.port };
@@ -120,7 +123,7 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
       tls,
       host,
       port: config.listen.httpsPort,
-      operatorToken,
+      operators,
       version: TILLWAY_VERSION,
       terminalParts: parts,
       payerParts: { ...payerParts({ config, keys, core }), store, renewal, clock, address: parts.address },
@@ -133,7 +136,8 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
   const endpoints: Endpoints = { ...urlsOf(config, ports), ...ports };
   writeEndpoints(paths.endpoints, endpoints);
   const running = stack.move();
-  const status = `hub ready: ${endpoints.httpsUrl} and ${endpoints.mqttUrl}; operator token in ${paths.operatorToken}`;
+  const where = config.operators.bootstrapToken ? `operator token in ${paths.operatorToken}` : "operators log in";
+  const status = `hub ready: ${endpoints.httpsUrl} and ${endpoints.mqttUrl}; ${where}`;
   log.info("ready", { ...endpoints, hubEpoch: core.hubEpoch });
   return {
     core,
@@ -150,6 +154,25 @@ const urlsOf = (config: HubConfig, ports: { readonly httpsPort: number; readonly
   httpsUrl: `https://${bracketed(config.public.host)}:${ports.httpsPort}`,
   mqttUrl: `mqtts://${bracketed(config.public.host)}:${ports.mqttPort}`,
 });
+
+interface OperatorsInput extends Pick<BringUp, "config" | "clock" | "random"> {
+  readonly store: HubStore;
+  readonly keys: HubKeys;
+  readonly tokenPath: string;
+}
+
+/** Throws Fault `config.invalid` where nobody could log in. */
+async function operatorsOf({ tokenPath, ...parts }: OperatorsInput): Promise<Operators> {
+  const { bootstrapToken } = parts.config.operators;
+  const token = bootstrapToken ? { bootstrapToken: loadOperatorToken(tokenPath, parts.random) } : {};
+  const operators = openOperators({ ...parts, ...token });
+  if (bootstrapToken || (await operators.store.read((reading) => operators.accounts.hasAdmin(reading))))
+    return operators;
+  throw new Fault(
+    "config.invalid",
+    "operators.bootstrapToken is false and no admin has an account; set it to true and run: tillway hub users add NAME --role admin",
+  );
+}
 
 interface PartsInput {
   readonly config: HubConfig;
@@ -194,16 +217,24 @@ const payerParts = ({ config, keys, core }: Pick<PartsInput, "config" | "keys" |
   hubSigningKey: publicKeyText(keys.signing.publicKey),
   claimHours: config.claims.hours,
   isCustomer: (reading: Reading, accountId: string) => core.authorisation.isCustomer(reading, accountId),
-  receive: (signed: Signed) => core.receivePhone(signed),
+  receive: (signed: Signed, admit: (deviceId: string) => void) => core.receivePhone(signed, admit),
 });
 
+interface Swept {
+  readonly core: HubCore;
+  readonly operators: Operators;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
 /** Returns holds that were never confirmed, at the start and every minute. Returns how to stop. */
-function sweep({ core, clock, log }: { core: HubCore; clock: Clock; log: Log }): () => Promise<void> {
+function sweep({ core, operators, clock, log }: Swept): () => Promise<void> {
   let cancel = () => {};
   let running: Promise<void> = Promise.resolve();
   let ended = false;
   async function run(): Promise<void> {
     try {
+      await operators.refused.sweep();
       const expired = await core.expireHolds();
       if (expired > 0) log.info("authorisations expired without confirmation", { expired });
     } catch (error) {

@@ -1,20 +1,22 @@
-/** How the command line speaks to a running hub: its operator API, by the files that the hub left in its data folder. */
-import { readFileSync } from "node:fs";
+/** How the command line speaks to a running hub: its operator API, over TLS checked against the hub's own authority. */
 import { request } from "node:https";
 import { isIPv6 } from "node:net";
 import { Fault, reasonOf } from "../base/fault.ts";
+import { newMessageId, type RandomBytes } from "../base/ids.ts";
 
 export interface OperatorClient {
   get(path: string): Promise<unknown>;
+  /** Under a key of its own, so that the hub does it once however often this request reaches it. */
   post(path: string, body: unknown): Promise<unknown>;
 }
 
 export interface OperatorAccess {
-  /** Where the hub listens, as its configuration says. */
-  readonly listenHost: string;
-  readonly port: number;
-  readonly tokenPath: string;
-  readonly caPath: string;
+  readonly url: string;
+  /** Of a session, an API token, or the hub's data folder; absent for the requests that need none. */
+  readonly bearer?: string;
+  /** PEM of the hub's authority. */
+  readonly ca: string;
+  readonly random: RandomBytes;
   readonly signal: AbortSignal;
 }
 
@@ -25,43 +27,59 @@ const CERTIFIED_NAME = "localhost";
 /** Listening on every address is listening on the loopback one. */
 const LOOPBACK_OF: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
 
-export function operatorClient({ listenHost, port, tokenPath, caPath, signal }: OperatorAccess): OperatorClient {
+/** Where a hub on this machine is reached that listens there. */
+export function localUrl(listenHost: string, port: number): string {
   const host = LOOPBACK_OF[listenHost] ?? listenHost;
-  const url = `https://${isIPv6(host) ? `[${host}]` : host}:${port}`;
-  const token = readText(tokenPath);
-  const ca = readText(caPath);
-  const send = (method: string, path: string, body?: unknown): Promise<unknown> =>
-    new Promise((resolve, reject) => {
-      const text = body === undefined ? undefined : JSON.stringify(body);
-      const headers = {
-        authorization: `Bearer ${token}`,
-        ...(text === undefined
-          ? {}
-          : { "content-type": "application/json", "content-length": Buffer.byteLength(text) }),
-      };
-      const options = { method, ca, headers, signal, agent: false as const, servername: CERTIFIED_NAME };
-      const call = request(new URL(path, url), options, (response) => {
-        const chunks: Buffer[] = [];
-        let size = 0;
-        response.on("data", (chunk: Buffer) => {
-          size += chunk.length;
-          if (size > ANSWER_BYTES_MAX) call.destroy(new Error("the answer is too long"));
-          chunks.push(chunk);
-        });
-        response.on("end", () => {
-          try {
-            resolve(answerOf(response.statusCode ?? 0, Buffer.concat(chunks).toString("utf8")));
-          } catch (error) {
-            reject(error);
-          }
-        });
+  return `https://${isIPv6(host) ? `[${host}]` : host}:${port}`;
+}
+
+export function operatorClient(access: OperatorAccess): OperatorClient {
+  return {
+    get: (path) => send(access, { method: "GET", path }),
+    post: (path, body) => send(access, { method: "POST", path, text: JSON.stringify(body) }),
+  };
+}
+
+interface Sent {
+  readonly method: string;
+  readonly path: string;
+  readonly text?: string;
+}
+
+function send({ url, bearer, ca, random, signal }: OperatorAccess, { method, path, text }: Sent): Promise<unknown> {
+  const headers = {
+    ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
+    ...(text === undefined
+      ? {}
+      : {
+          "content-type": "application/json",
+          "content-length": Buffer.byteLength(text),
+          "idempotency-key": newMessageId(random),
+        }),
+  };
+  const options = { method, ca, headers, signal, agent: false as const, servername: CERTIFIED_NAME };
+  return new Promise((resolve, reject) => {
+    const call = request(new URL(path, url), options, (response) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      response.on("data", (chunk: Buffer) => {
+        size += chunk.length;
+        if (size > ANSWER_BYTES_MAX) call.destroy(new Error("the answer is too long"));
+        chunks.push(chunk);
       });
-      call.on("error", (error) =>
-        reject(new Fault("uplink.down", `the hub at ${url} cannot be reached: ${reasonOf(error)}; start it first`)),
-      );
-      call.end(text);
+      response.on("end", () => {
+        try {
+          resolve(answerOf(response.statusCode ?? 0, Buffer.concat(chunks).toString("utf8")));
+        } catch (error) {
+          reject(error);
+        }
+      });
     });
-  return { get: (path) => send("GET", path), post: (path, body) => send("POST", path, body) };
+    call.on("error", (error) =>
+      reject(new Fault("uplink.down", `the hub at ${url} cannot be reached: ${reasonOf(error)}; start it first`)),
+    );
+    call.end(text);
+  });
 }
 
 function answerOf(status: number, text: string): unknown {
@@ -69,12 +87,4 @@ function answerOf(status: number, text: string): unknown {
   if (status >= 200 && status < 300) return body;
   const message = typeof body === "object" && body !== null && "message" in body ? String(body.message) : text;
   throw new Fault("uplink.refused", `the hub says no (${status}): ${message}`);
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, "utf8").trim();
-  } catch (error) {
-    throw new Fault("uplink.down", `${path}: ${reasonOf(error)}; start the hub first, and run this as its user`);
-  }
 }

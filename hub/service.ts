@@ -11,6 +11,7 @@ import type { PhoneMessage, PhoneReply } from "../wire/phone.ts";
 import type { SigningKeys } from "../wire/signing.ts";
 import type { Means } from "./core/authorisation/index.ts";
 import type { Ledger } from "./core/ledger/index.ts";
+import type { Role } from "./core/operators/index.ts";
 import type { PayerDevice, PayerDirectory } from "./core/payers/index.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Reading, Within } from "./store/store.ts";
@@ -34,6 +35,12 @@ export interface RouteRequest {
 interface RouteContract {
   /** Under `/v1/<service>/`. */
   readonly path: string;
+  /** The least that may ask. */
+  readonly role: Role;
+  /** It moves money: a repeat under the same `Idempotency-Key` gets the first answer. */
+  readonly idempotent?: true;
+  /** What of request and answer the audit log may show, such as `body.userId`. */
+  readonly named?: readonly string[];
   readonly summary: string;
   readonly body?: z.ZodType;
   readonly query?: z.ZodType;

@@ -17,7 +17,8 @@ export type SigningDomain =
   | "phone"
   | "note"
   | "note-taken"
-  | "stand-in";
+  | "stand-in"
+  | "audit-head";
 
 /** The longest is a lease with a full deny list: 335,000 characters. */
 const SIGNED_TEXT_MAX = 524_288;

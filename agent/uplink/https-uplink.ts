@@ -141,7 +141,8 @@ export class HttpsUplink implements RunningUplink {
       this.#events.set("down", why);
       throw new Fault("uplink.refused", why);
     }
-    if (status >= 400 && status < 500) {
+    // 429 says nothing against the message: it is sent again later.
+    if (status >= 400 && status < 500 && status !== 429) {
       throw new Fault(
         "message.invalid",
         `the hub did not take a message (HTTP ${status} from ${url}); compare versions`,

@@ -27,15 +27,14 @@ export function registerTerminals(hub: Command, commands: HubCommands): void {
   listing(
     terminals.command("show <id>").description("shows a terminal: lease, journals, findings, what was done to it"),
   ).action(guarded((id: string, options: Listing) => showTerminal(commands, id, options)));
-  for (const [verb, what] of [
-    ["revoke", "refuses a terminal from now on"],
-    ["restore", "takes the revocation of a terminal back"],
-  ] as const) {
-    listing(terminals.command(`${verb} <id>`).description(what))
+  const acting = (under: Command, verb: "revoke" | "restore", what: string) =>
+    listing(under.command(`${verb} <id>`).description(what))
       .requiredOption("--by <name>", "who does it")
       .requiredOption("--why <text>", "why; both are kept")
       .action(guarded((id: string, options: Acting) => actOn(commands, { ...options, id, verb })));
-  }
+  acting(terminals, "revoke", "refuses a terminal from now on");
+  acting(terminals, "restore", "takes the revocation of a terminal back");
+  acting(hub, "revoke", "refuses a terminal from now on; short for `terminals revoke`");
   listing(hub.command("exposure").description("what the fleet can sell at most while it cannot reach the hub")).action(
     guarded((options: Listing) => showExposure(commands, options)),
   );
@@ -77,9 +76,12 @@ function registerKeys(hub: Command, commands: HubCommands): void {
   listing(keys.command("list", { isDefault: true }).description("lists them, and who may need the older ones")).action(
     guarded((options: Listing) => listKeys(commands, options)),
   );
-  listing(keys.command("rotate <kind>").description("makes a new key; kind is sealing")).action(
-    guarded((kind: string, options: Listing) => rotate(commands, kind, options)),
-  );
+  const rotating = (under: Command, what: string) =>
+    listing(under.command("rotate <kind>").description(what)).action(
+      guarded((kind: string, options: Listing) => rotate(commands, kind, options)),
+    );
+  rotating(keys, "makes a new key; kind is sealing");
+  rotating(hub, "makes a new key; short for `keys rotate`");
   listing(keys.command("prune").description("removes older keys that no terminal can need any more"))
     .option("--give-up <terminals...>", "terminals whose entries under older keys shall never be opened")
     .option("--by <name>", "who gives them up")

@@ -2,11 +2,11 @@
 import { readFileSync } from "node:fs";
 import type { ReadStream } from "node:tty";
 import { Fault, reasonOf } from "../../base/fault.ts";
+import { askHidden } from "../ask-hidden.ts";
 
 const FILE_BYTES_MAX = 262_144;
 const NUMBER = /^\d{12,19}$/;
 const STANDARD_INPUT = 0;
-const [ENTER, LINE_FEED, INTERRUPT, END, BACKSPACE, DELETE] = ["\r", "\n", "\u0003", "\u0004", "\b", "\u007f"];
 
 /** One number per line; `-` is standard input. Faults name lines, never what stands there. */
 export function readNumberFile(path: string): readonly string[] {
@@ -28,22 +28,7 @@ export function readNumberFile(path: string): readonly string[] {
 
 /** Asks at the terminal, and shows nothing of what is typed. */
 export async function askNumber(input: ReadStream, say: (text: string) => void): Promise<string> {
-  say("card number (not shown): ");
-  input.setRawMode(true);
-  let typed = "";
-  try {
-    for await (const chunk of input.setEncoding("utf8")) {
-      for (const key of String(chunk)) {
-        if (key === INTERRUPT || key === END) throw new Fault("aborted", "interrupted; nothing was changed");
-        if (key === BACKSPACE || key === DELETE) typed = typed.slice(0, -1);
-        else if (key !== ENTER && key !== LINE_FEED) typed += key;
-        else if (NUMBER.test(typed.trim())) return typed.trim();
-        else throw new Fault("config.invalid", "that is no card number of 12 to 19 digits");
-      }
-    }
-    throw new Fault("aborted", "nothing was typed; nothing was changed");
-  } finally {
-    input.setRawMode(false);
-    say("\n");
-  }
+  const typed = (await askHidden({ input, say, prompt: "card number (not shown): " })).trim();
+  if (NUMBER.test(typed)) return typed;
+  throw new Fault("config.invalid", "that is no card number of 12 to 19 digits");
 }

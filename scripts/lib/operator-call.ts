@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { request } from "node:https";
 import { join } from "node:path";
+import { newMessageId, systemRandom } from "../../base/ids.ts";
 
 export interface OperatorDoor {
   /** The hub's data folder: its authority and the operator's token lie there. */
@@ -25,6 +26,7 @@ export function operatorCall<T>(
   const headers = {
     authorization: `Bearer ${token}`,
     ...(text === undefined ? {} : { "content-type": "application/json" }),
+    ...(method === "POST" ? { "idempotency-key": newMessageId(systemRandom) } : {}),
   };
   return new Promise((resolve, reject) => {
     const asking = request({ method, host, port, path, ca, headers }, (response) => {

@@ -6,7 +6,7 @@ import { Agent, request } from "node:https";
 import { join } from "node:path";
 import { connectAsync, type MqttClient } from "mqtt";
 import { systemClock } from "../../base/clock.ts";
-import { systemRandom, type TerminalId } from "../../base/ids.ts";
+import { newMessageId, systemRandom, type TerminalId } from "../../base/ids.ts";
 import { type DownEnvelope, decodeDown, encodeEnvelope, type UpEnvelope } from "../../wire/envelope.ts";
 import { newSigningKeys, publicKeyText, readPublicKey } from "../../wire/signing.ts";
 import { type Claim, type EnrolResponse, EnrolResponseSchema, readClaim } from "../../wire/terminal.ts";
@@ -109,6 +109,7 @@ export class HubProcess {
       const headers = {
         ...(options.bearer === undefined ? {} : { authorization: `Bearer ${options.bearer}` }),
         ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...(method === "POST" ? { "idempotency-key": newMessageId(systemRandom) } : {}),
       };
       const url = `https://127.0.0.1:${this.#ports.https}${path}`;
       const call = request(url, { method, headers, ...(this.#agent ? { agent: this.#agent } : {}) }, (response) => {

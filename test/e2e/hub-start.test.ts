@@ -1,15 +1,16 @@
 /** The hub's start where its machine is not as usual: another address, a data folder that cannot be used. */
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "node:tls";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type Clock, ManualClock, systemClock } from "../../base/clock.ts";
+import { systemRandom } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { HubConfigSchema } from "../../hub/config.ts";
 import { hubPaths, startHub } from "../../hub/main.ts";
-import { operatorClient } from "../../hub/operator-client.ts";
+import { localUrl, operatorClient } from "../../hub/operator-client.ts";
 
 const DAY_MS = 86_400_000;
 let dataDir: string;
@@ -29,10 +30,11 @@ test.each(["127.0.0.2", "0.0.0.0", "127.0.0.1"])(
   "the operator's commands reach a hub that listens on %s, which its certificate need not name",
   async (host) => {
     const hub = await start(host);
-    const { operatorToken: tokenPath, caCertificate: caPath } = hubPaths(dataDir);
-    const port = hub.endpoints.httpsPort;
+    const { operatorToken, caCertificate } = hubPaths(dataDir);
+    const [bearer, ca] = [readFileSync(operatorToken, "utf8"), readFileSync(caCertificate, "utf8")];
+    const url = localUrl(host, hub.endpoints.httpsPort);
     const signal = AbortSignal.timeout(10_000);
-    const client = operatorClient({ listenHost: host, port, tokenPath, caPath, signal });
+    const client = operatorClient({ url, bearer, ca, random: systemRandom, signal });
     try {
       expect(await client.get("/v1/terminals")).toEqual({ terminals: [] });
     } finally {

@@ -43,3 +43,23 @@ test("an answer over HTTPS that comes after this way was given up does not show 
   await run;
   expect(uplink.state).toBe("down");
 });
+
+test.each([
+  [429, "uplink.timeout"],
+  [503, "uplink.timeout"],
+  [400, "message.invalid"],
+])("an answer %i means %s: a message is set aside only for what is wrong with it", async (status, code) => {
+  const authority = await newAuthority();
+  await using server = await new TestHub(BEARER).start(await authority.issue(LOOPBACK));
+  await using uplink = new HttpsUplink({
+    caCertificate: authority.certificate,
+    bearer: BEARER,
+    clock: systemClock,
+    chance: () => 0,
+    log: silentLog,
+    url: `https://127.0.0.1:${server.httpsPort}`,
+    probe: () => presence,
+  });
+  server.refusing = status;
+  await expect(uplink.send(presence, AbortSignal.timeout(10_000))).rejects.toMatchObject({ code });
+});

@@ -87,6 +87,8 @@ export class TestHub implements AsyncDisposable {
   httpsPort = 0;
   /** What the hub answers to an envelope. */
   reply: (envelope: UpEnvelope) => readonly DownEnvelope[] = () => [];
+  /** What every envelope over HTTPS is answered with instead, where it is set. */
+  refusing: number | undefined;
   /** While set, publishes get no acknowledgement and no answer. */
   holding = false;
   /** What other paths answer. */
@@ -177,6 +179,7 @@ export class TestHub implements AsyncDisposable {
   #answerByHttps(post: Post, authorization: string | undefined): { status: number; body: unknown } {
     if (post.path !== UPLINK_PATH) return this.other(post);
     if (authorization !== `Bearer ${this.bearer}`) return { status: 401, body: {} };
+    if (this.refusing !== undefined) return { status: this.refusing, body: {} };
     return { status: 200, body: { messages: this.reply(this.#take("https", post.text)) } };
   }
 }

@@ -100,6 +100,7 @@ export function registerAuthorisationRoutes(
   app.get(
     "/v1/transactions",
     {
+      config: { role: "viewer" },
       schema: {
         summary: "Payments with their outcome, attempts and transfers, oldest first",
         querystring: jsonSchema(TransactionQuery),
@@ -125,6 +126,7 @@ export function registerAuthorisationRoutes(
   app.get(
     "/v1/accounts",
     {
+      config: { role: "viewer" },
       schema: {
         summary: "Accounts of the ledger with their balances",
         querystring: jsonSchema(AccountQuery),
@@ -143,6 +145,7 @@ export function registerAuthorisationRoutes(
   app.post(
     "/v1/accounts",
     {
+      config: { role: "admin", idempotent: true, named: ["answer.id", "body.balance.minor", "body.balance.currency"] },
       schema: {
         summary: "Opens a customer's account for a test card, funded from equity",
         body: jsonSchema(NewAccountBody),
@@ -154,10 +157,12 @@ export function registerAuthorisationRoutes(
       const { pan, expiry, balance, name } = parseInput(NewAccountBody, request.body);
       const money = { minor: BigInt(balance.minor), currency: currencyOf(balance.currency) };
       const customer = { pan, expiry, balance: money, name };
-      const opened = await store.transaction((within) => authorisation.openAccount(within, customer));
-      if (!opened.ok) throw new HttpRefusal(409, "E_CONFLICT", "pan: this card has an account already", "pan");
       void reply.code(201);
-      return showAccount(opened.value);
+      return await request.change(async (within) => {
+        const opened = await authorisation.openAccount(within, customer);
+        if (!opened.ok) throw new HttpRefusal(409, "E_CONFLICT", "pan: this card has an account already", "pan");
+        return showAccount(opened.value);
+      });
     },
   );
 }

@@ -83,6 +83,7 @@ function registerFindings(app: FastifyInstance, { store, ingest, clock }: Ingest
   app.get(
     "/v1/findings",
     {
+      config: { role: "viewer" },
       schema: {
         summary: "What is wrong with terminals' journals: gaps, forks, restored and cloned disks",
         querystring: jsonSchema(ListQuery),
@@ -99,6 +100,7 @@ function registerFindings(app: FastifyInstance, { store, ingest, clock }: Ingest
   app.post(
     "/v1/findings/:number/close",
     {
+      config: { role: "operator", named: ["body.by", "body.why"] },
       schema: {
         summary: "Closes a finding: somebody has looked into it",
         params,
@@ -110,10 +112,12 @@ function registerFindings(app: FastifyInstance, { store, ingest, clock }: Ingest
     async (request) => {
       const { number } = parseInput(NumberParams, request.params);
       const by = { ...parseInput(DecisionBody, request.body), now: clock.now() };
-      const closed = await store.transaction((within) => ingest.findings.close(within, number, by));
-      if (closed.ok) return showFinding(closed.value);
-      if (closed.error === "unknown") throw new HttpRefusal(404, "E_UNKNOWN", `there is no finding ${number}`);
-      throw new HttpRefusal(409, "E_STATE", `finding ${number} was closed before`);
+      return await request.change(async (within) => {
+        const closed = await ingest.findings.close(within, number, by);
+        if (closed.ok) return showFinding(closed.value);
+        if (closed.error === "unknown") throw new HttpRefusal(404, "E_UNKNOWN", `there is no finding ${number}`);
+        throw new HttpRefusal(409, "E_STATE", `finding ${number} was closed before`);
+      });
     },
   );
 }
@@ -123,6 +127,7 @@ function registerQuarantine(app: FastifyInstance, { store, ingest, clock }: Inge
   app.get(
     "/v1/quarantine",
     {
+      config: { role: "viewer" },
       schema: {
         summary: "Entries that were set aside, and what became of them",
         querystring: jsonSchema(ListQuery),
@@ -139,6 +144,7 @@ function registerQuarantine(app: FastifyInstance, { store, ingest, clock }: Inge
   app.get(
     "/v1/quarantine/:number",
     {
+      config: { role: "viewer" },
       schema: {
         summary: "One entry that was set aside, with its text",
         params,
@@ -158,7 +164,7 @@ function registerQuarantine(app: FastifyInstance, { store, ingest, clock }: Inge
     async (request: FastifyRequest): Promise<z.output<typeof SetAsideShape>> => {
       const { number } = parseInput(NumberParams, request.params);
       const by = { ...parseInput(DecisionBody, request.body), now: clock.now() };
-      return showAside(orRefuse(await store.transaction((within) => quarantine[what](within, number, by))));
+      return await request.change(async (within) => showAside(orRefuse(await quarantine[what](within, number, by))));
     };
   const schemaOf = (summary: string) => ({
     summary,
@@ -169,12 +175,18 @@ function registerQuarantine(app: FastifyInstance, { store, ingest, clock }: Inge
   });
   app.post(
     "/v1/quarantine/:number/accept",
-    { schema: schemaOf("Applies an entry that was set aside, once, under its payment's id") },
+    {
+      config: { role: "operator", idempotent: true, named: ["body.by", "body.why"] },
+      schema: schemaOf("Applies an entry that was set aside, once, under its payment's id"),
+    },
     decide("accept"),
   );
   app.post(
     "/v1/quarantine/:number/drop",
-    { schema: schemaOf("Lays an entry that was set aside to rest: it moves nothing") },
+    {
+      config: { role: "operator", named: ["body.by", "body.why"] },
+      schema: schemaOf("Lays an entry that was set aside to rest: it moves nothing"),
+    },
     decide("drop"),
   );
 }

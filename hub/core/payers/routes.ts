@@ -17,9 +17,9 @@ import {
 } from "../../../wire/phone.ts";
 import { type Signed, SignedSchema } from "../../../wire/signing.ts";
 import { PHONE_ENROL_PATH, PHONE_PATH } from "../../../wire/topics.ts";
-import { ErrorSchema, HttpRefusal, isoTime, jsonSchema, LimitSchema, parseInput } from "../../http.ts";
+import { ErrorSchema, HttpRefusal, isoTime, jsonSchema, LimitSchema, parseInput, refuseWaiting } from "../../http.ts";
+import { createRateLimit } from "../../rate-limit.ts";
 import type { HubStore, Reading } from "../../store/store.ts";
-import { createRateLimit } from "./rate-limit.ts";
 import type { PayerDevice, Payers } from "./service.ts";
 
 export interface PayerRouteParts {
@@ -33,7 +33,8 @@ export interface PayerRouteParts {
   address(): { readonly httpsUrl: string; readonly caCertificate: string; readonly caFingerprint: string };
   /** Whether there is such an account, and a customer's. */
   isCustomer(reading: Reading, accountId: string): Promise<boolean>;
-  receive(signed: Signed): Promise<PhoneAnswer>;
+  /** `admit` throws for a phone that asks too often, once it is known that the phone itself does. */
+  receive(signed: Signed, admit: (deviceId: string) => void): Promise<PhoneAnswer>;
   /** Somebody sent what no phone of this hub signed. */
   refused(source: string, error: unknown): void;
 }
@@ -62,13 +63,15 @@ const ENROL_STATUS = { E_UNKNOWN: 401, E_USED: 409, E_EXPIRED: 410, E_FORMAT: 40
 /** Requests that one address may make at once, and each minute afterwards. A shop's customers share one. */
 const REQUESTS_BURST = 60;
 const REQUESTS_PER_MINUTE = 240;
+/** The same for one phone, wherever it is. */
+const PHONE_BURST = 30;
+const PHONE_PER_MINUTE = 120;
 
 /** Open to whoever holds a claim, or a key that was enrolled with one. */
 export function registerPhoneRoutes(app: FastifyInstance, parts: PayerRouteParts): void {
   const limit = createRateLimit({ clock: parts.clock, burst: REQUESTS_BURST, perMinute: REQUESTS_PER_MINUTE });
-  app.addHook("onRequest", (request, _reply, next) =>
-    next(limit(request.ip) ? undefined : new HttpRefusal(429, "E_LIMIT", "too many requests; wait a minute")),
-  );
+  const byPhone = createRateLimit({ clock: parts.clock, burst: PHONE_BURST, perMinute: PHONE_PER_MINUTE });
+  app.addHook("onRequest", async (request) => refuseWaiting(limit(request.ip)));
   app.post(
     PHONE_ENROL_PATH,
     {
@@ -105,7 +108,7 @@ export function registerPhoneRoutes(app: FastifyInstance, parts: PayerRouteParts
     async (request): Promise<PhoneAnswer> => {
       const signed = parseInput(SignedSchema, request.body);
       try {
-        return await parts.receive(signed);
+        return await parts.receive(signed, (deviceId) => refuseWaiting(byPhone(deviceId)));
       } catch (error) {
         throw refusalOf(error, () => parts.refused(request.ip, error));
       }
@@ -126,6 +129,7 @@ export function registerPayerRoutes(app: FastifyInstance, parts: PayerRouteParts
   app.get(
     "/v1/phones",
     {
+      config: { role: "viewer" },
       schema: {
         summary: "Customers' phones",
         querystring: jsonSchema(PhoneQuery),
@@ -143,6 +147,7 @@ export function registerPayerRoutes(app: FastifyInstance, parts: PayerRouteParts
   app.post(
     "/v1/phones/claims",
     {
+      config: { role: "operator", named: ["body.userId", "body.accountId", "answer.expiresAt"] },
       schema: {
         summary: "Makes a claim: the one line that lets a customer's phone enrol, once and for a limited time",
         body: jsonSchema(ClaimBody),
@@ -152,26 +157,27 @@ export function registerPayerRoutes(app: FastifyInstance, parts: PayerRouteParts
     },
     async (request, reply) => {
       const { userId, accountId, name, hours = parts.claimHours } = parseInput(ClaimBody, request.body);
-      const made = await parts.store.transaction(async (within) => {
-        if (await parts.isCustomer(within, accountId))
-          return await parts.payers.createClaim(within, { userId, accountId, name, validMs: hours * HOUR_MS });
-        throw new HttpRefusal(404, "E_UNKNOWN", `accountId: there is no customer's account ${accountId}`, "accountId");
-      });
-      const { httpsUrl, caFingerprint } = parts.address();
-      const claim = phoneClaimText({
-        hub: httpsUrl,
-        userId,
-        claimId: made.claimId,
-        secret: made.secret,
-        caFingerprint,
-      });
+      const { httpsUrl: hub, caFingerprint } = parts.address();
       void reply.code(201);
-      return { claim, userId, expiresAt: isoTime(made.expiresAt) };
+      return await request.change(async (within) => {
+        if (!(await parts.isCustomer(within, accountId)))
+          throw new HttpRefusal(
+            404,
+            "E_UNKNOWN",
+            `accountId: there is no customer's account ${accountId}`,
+            "accountId",
+          );
+        const asked = { userId, accountId, name, validMs: hours * HOUR_MS };
+        const { claimId, secret, expiresAt } = await parts.payers.createClaim(within, asked);
+        const claim = phoneClaimText({ hub, userId, claimId, secret, caFingerprint });
+        return { claim, userId, expiresAt: isoTime(expiresAt) };
+      });
     },
   );
   app.post(
     "/v1/phones/status",
     {
+      config: { role: "operator", named: ["body.deviceId", "body.status"] },
       schema: {
         summary:
           "Blocks a phone, or lifts the block: its codes pay nothing, and no terminal that heard of it takes its notes",
@@ -182,10 +188,12 @@ export function registerPayerRoutes(app: FastifyInstance, parts: PayerRouteParts
     },
     async (request) => {
       const { deviceId, status } = parseInput(BlockBody, request.body);
-      const known = await parts.store.transaction((within) => parts.payers.setStatus(within, deviceId, status));
-      if (!known) throw new HttpRefusal(404, "E_UNKNOWN", `deviceId: there is no phone ${deviceId}`, "deviceId");
+      const answer = await request.change(async (within) => {
+        if (await parts.payers.setStatus(within, deviceId, status)) return { deviceId, status };
+        throw new HttpRefusal(404, "E_UNKNOWN", `deviceId: there is no phone ${deviceId}`, "deviceId");
+      });
       parts.renewal.all();
-      return { deviceId, status };
+      return answer;
     },
   );
 }

@@ -36,6 +36,7 @@ export function registerReconciliationRoutes(app: FastifyInstance, reconciliatio
   app.get(
     "/v1/reconciliation",
     {
+      config: { role: "viewer" },
       schema: {
         summary: "One day of a terminal: the hub's entries, compared with the terminal's last list of the day",
         querystring: jsonSchema(Query),

@@ -105,22 +105,27 @@ function terminalRoutes(app: FastifyInstance, parts: TerminalRouteParts): void {
     async (request) => {
       const { id: terminalId } = parseInput(IdParams, request.params);
       const action = { terminalId, ...parseInput(ActionBody, request.body) };
-      const { changed, view } = await store.transaction(async (within) => {
+      let changed = false;
+      const view = await request.change(async (within) => {
         const done = await terminals[verb](within, action);
-        return { changed: done.ok && done.value, view: await shown(within, terminalId) };
+        changed = done.ok && done.value;
+        return await shown(within, terminalId);
       });
       if (changed) renewal.one(terminalId);
       return view;
     };
   const response = { 200: jsonSchema(ShownTerminal) };
   const one = { params: idParams, response, security };
-  app.get("/v1/terminals/:id", { schema: { summary: "One terminal, and what was done to it", ...one } }, (request) =>
-    store.read((reading) => shown(reading, parseInput(IdParams, request.params).id)),
+  app.get(
+    "/v1/terminals/:id",
+    { config: { role: "viewer" }, schema: { summary: "One terminal, and what was done to it", ...one } },
+    (request) => store.read((reading) => shown(reading, parseInput(IdParams, request.params).id)),
   );
   const acting = { ...one, body: jsonSchema(ActionBody) };
   app.post(
     "/v1/terminals/:id/revoke",
     {
+      config: { role: "operator", named: ["body.by", "body.why"] },
       schema: {
         summary: "Refuses a terminal from now on; its keys stay, so that its journal can be imported",
         ...acting,
@@ -128,10 +133,18 @@ function terminalRoutes(app: FastifyInstance, parts: TerminalRouteParts): void {
     },
     act("revoke"),
   );
-  app.post("/v1/terminals/:id/restore", { schema: { summary: "Takes a revocation back", ...acting } }, act("restore"));
+  app.post(
+    "/v1/terminals/:id/restore",
+    {
+      config: { role: "operator", named: ["body.by", "body.why"] },
+      schema: { summary: "Takes a revocation back", ...acting },
+    },
+    act("restore"),
+  );
   app.get(
     "/v1/exposure",
     {
+      config: { role: "viewer" },
       schema: {
         summary: "What the fleet can sell at most with no hub in reach: the sum of the leases in force",
         response: { 200: jsonSchema(ExposureShape) },
@@ -187,13 +200,17 @@ const DENY_REFUSALS: Readonly<Record<DenyRefusal, HttpRefusal>> = {
 function denyRoutes(app: FastifyInstance, { store, terminals, renewal }: TerminalRouteParts): void {
   const { denyList } = terminals;
   const changing = (summary: string) => ({
+    config: {
+      role: "operator" as const,
+      named: ["answer.entry.kind", "answer.entry.shown", "answer.version", "body.why"],
+    },
     schema: { summary, body: jsonSchema(DenyBody), response: { 200: jsonSchema(ChangedShape) }, security },
   });
   const change =
     (verb: "add" | "remove"): RouteHandlerMethod =>
     async (request): Promise<z.output<typeof ChangedShape>> => {
       const { subject, why } = parseInput(DenyBody, request.body);
-      const answer = await store.transaction(async (within) => {
+      const answer = await request.change(async (within) => {
         const changed =
           verb === "add" ? await denyList.add(within, subject, why) : await denyList.remove(within, subject);
         if (!changed.ok) throw DENY_REFUSALS[changed.error];
@@ -204,7 +221,10 @@ function denyRoutes(app: FastifyInstance, { store, terminals, renewal }: Termina
     };
   app.get(
     "/v1/deny",
-    { schema: { summary: "The deny list, oldest first", response: { 200: jsonSchema(DenyListShape) }, security } },
+    {
+      config: { role: "viewer" },
+      schema: { summary: "The deny list, oldest first", response: { 200: jsonSchema(DenyListShape) }, security },
+    },
     () =>
       store.read(async (reading) => ({
         version: await denyList.version(reading),
@@ -240,12 +260,18 @@ function keyRoutes(app: FastifyInstance, parts: TerminalRouteParts): void {
   const response = { 200: jsonSchema(KeysShape) };
   app.get(
     "/v1/keys",
-    { schema: { summary: "Sealing keys, and who may need the older ones", response, security } },
+    {
+      config: { role: "viewer" },
+      schema: { summary: "Sealing keys, and who may need the older ones", response, security },
+    },
     () => store.read(listed),
   );
   app.post(
     "/v1/keys/sealing/rotate",
-    { schema: { summary: "Makes a new sealing key; leases name it from now on", response, security } },
+    {
+      config: { role: "admin", audit: "steps" },
+      schema: { summary: "Makes a new sealing key; leases name it from now on", response, security },
+    },
     () => {
       terminals.rotateSealing();
       renewal.all();
@@ -255,6 +281,7 @@ function keyRoutes(app: FastifyInstance, parts: TerminalRouteParts): void {
   app.post(
     "/v1/keys/sealing/prune",
     {
+      config: { role: "admin", audit: "steps", named: ["body.by", "body.why"] },
       schema: {
         summary: "Removes older sealing keys that no terminal can need any more",
         body: jsonSchema(PruneBody),

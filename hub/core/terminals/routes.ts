@@ -120,6 +120,7 @@ export function registerTerminalRoutes(app: FastifyInstance, parts: TerminalRout
   app.get(
     "/v1/terminals",
     {
+      config: { role: "viewer" },
       schema: {
         summary: "Enrolled terminals: connection, presence, and what of their journals is held",
         querystring: jsonSchema(TerminalQuery),
@@ -142,6 +143,7 @@ export function registerTerminalRoutes(app: FastifyInstance, parts: TerminalRout
   app.post(
     "/v1/terminals/:id/claims",
     {
+      config: { role: "operator", named: ["body.hours", "answer.expiresAt"] },
       schema: {
         summary: "Makes a claim: the one line that lets a terminal enrol, once and for a limited time",
         params: { type: "object", properties: { id: { type: "string" } } },
@@ -153,21 +155,16 @@ export function registerTerminalRoutes(app: FastifyInstance, parts: TerminalRout
     async (request, reply) => {
       const { id } = parseInput(ClaimParams, request.params);
       const { hours = parts.claimHours } = parseInput(ClaimBody, request.body ?? {});
-      const made = await parts.store.transaction(async (within) => {
+      const { httpsUrl: hub, caFingerprint } = parts.address();
+      void reply.code(201);
+      return await request.change(async (within) => {
         if (await parts.terminals.isRevoked(within, id))
           throw new HttpRefusal(409, "E_STATE", `${id} is revoked; restore it before it enrols again`);
-        return await parts.terminals.createClaim(within, { terminalId: id, validMs: hours * HOUR_MS });
+        const asked = { terminalId: id, validMs: hours * HOUR_MS };
+        const { claimId, secret, expiresAt } = await parts.terminals.createClaim(within, asked);
+        const claim = claimText({ hub, terminalId: id, claimId, secret, caFingerprint });
+        return { claim, terminalId: id, expiresAt: isoTime(expiresAt) };
       });
-      const { httpsUrl, caFingerprint } = parts.address();
-      const claim = claimText({
-        hub: httpsUrl,
-        terminalId: id,
-        claimId: made.claimId,
-        secret: made.secret,
-        caFingerprint,
-      });
-      void reply.code(201);
-      return { claim, terminalId: id, expiresAt: isoTime(made.expiresAt) };
     },
   );
 }

@@ -46,6 +46,8 @@ export const operatorRoutes = (service: CardVerification): readonly OperatorRout
   {
     method: "POST",
     path: "/v1/card-verification/cards",
+    role: "admin",
+    named: ["answer.cardId", "body.accountId"],
     summary: "Personalises a test card for an account; the answer holds its keys and is given once",
     body: NewCardBody,
     answer: PersonalisedCardSchema,
@@ -61,6 +63,7 @@ export const operatorRoutes = (service: CardVerification): readonly OperatorRout
   {
     method: "GET",
     path: "/v1/card-verification/cards",
+    role: "viewer",
     summary: "Cards with their failures and blocks",
     query: CardQuery,
     answer: CardsShape,
@@ -75,6 +78,8 @@ export const operatorRoutes = (service: CardVerification): readonly OperatorRout
   {
     method: "POST",
     path: "/v1/card-verification/unblock",
+    role: "operator",
+    named: ["body.cardId"],
     summary: "Takes the block off a card and forgets its failures",
     body: UnblockBody,
     answer: UnblockBody,
@@ -89,6 +94,7 @@ export const operatorRoutes = (service: CardVerification): readonly OperatorRout
   {
     method: "GET",
     path: "/v1/card-verification/transactions",
+    role: "viewer",
     summary: "Verified transactions with the processes that ran, oldest first",
     query: TransactionQuery,
     answer: TransactionsShape,

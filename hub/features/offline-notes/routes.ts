@@ -48,6 +48,7 @@ export const operatorRoutes: readonly OperatorRoute[] = [
   {
     method: "GET",
     path: "/v1/offline-notes/allowances",
+    role: "viewer",
     summary: "Value that phones may spend with no hub in reach",
     query: AllowanceQuery,
     answer: AllowancesShape,
@@ -67,6 +68,7 @@ export const operatorRoutes: readonly OperatorRoute[] = [
   {
     method: "GET",
     path: "/v1/offline-notes/conflicts",
+    role: "viewer",
     summary: "Value that was spent twice: which phone, at which two payments, and who bears it",
     query: ConflictQuery,
     answer: ConflictsShape,

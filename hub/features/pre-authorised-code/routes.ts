@@ -33,6 +33,7 @@ export const operatorRoutes = (service: PreAuthorisedCodes): readonly OperatorRo
   {
     method: "GET",
     path: "/v1/pre-authorised-code/grants",
+    role: "viewer",
     summary: "Codes that phones registered, oldest first; the codes themselves are kept nowhere",
     query: GrantQuery,
     answer: GrantsShape,
@@ -49,6 +50,8 @@ export const operatorRoutes = (service: PreAuthorisedCodes): readonly OperatorRo
   {
     method: "POST",
     path: "/v1/pre-authorised-code/revoke",
+    role: "operator",
+    named: ["body.userId"],
     summary: "Revokes all codes of a user; what is paid already stays paid",
     body: RevokeBody,
     answer: RevokeBody,
