@@ -15,6 +15,7 @@ import type { Sqlite } from "../../base/sqlite.ts";
 import { createHubCore, type HubCore, type HubPolicy } from "../../hub/hub-core.ts";
 import { type HubKeys, newHubKeys } from "../../hub/keys.ts";
 import type { SealingRing } from "../../hub/sealing-ring.ts";
+import type { HubStore } from "../../hub/store/store.ts";
 import { batchText, type EntryReceipt, type ForwardedEntry } from "../../wire/advice.ts";
 import type { AuthorisationRequest, AuthorisationResponse } from "../../wire/authorisation.ts";
 import { digestOfSealed, type SealedCardData, sealCardData } from "../../wire/card-data.ts";
@@ -70,6 +71,8 @@ export interface HubFixture {
   readonly merchant: string;
   /** Every row of every table, as text. */
   dump(): Promise<string>;
+  /** The store of another replica of this hub. */
+  anotherStore(): Promise<HubStore>;
   /** Called whenever the hub draws this many random bytes. */
   onChance: (length: number) => void;
   /** Whether today's leases permit deferred authorisation. */
@@ -129,6 +132,7 @@ export async function hubFixture(options: FixtureOptions = {}): Promise<HubFixtu
     customer: account.value.id,
     merchant: "merchant:shop:EUR",
     dump: () => opened.dump(),
+    anotherStore: () => opened.another(),
   });
 }
 

@@ -1,5 +1,6 @@
 /** The audit log of what operators do: whole, in one transaction with what it tells of, and free of secrets. */
 import { beforeEach, describe, expect, test } from "vitest";
+import type { Operators } from "../../hub/core/operators/index.ts";
 import { sql } from "../../hub/store/store.ts";
 import { sweepForCardNumbers } from "../tidy/pan-sweep.ts";
 import { TEST_EXPIRY, TEST_PAN } from "./hub-fixture.ts";
@@ -60,7 +61,21 @@ describe("what is in it", () => {
 
   test("entries of many at once are one chain", async () => {
     await Promise.all(["one", "two", "three", "four"].flatMap((why) => [revoke(why), restore()]));
-    expect((await hub.ask("GET", "/v1/audit/verify", { bearer: BOOTSTRAP_TOKEN })).body).toMatchObject({ entries: 8 });
+    const { body } = await hub.ask("GET", "/v1/audit/verify", { bearer: BOOTSTRAP_TOKEN });
+    expect(body).toEqual({ entries: 8, head: { number: 8, hash: expect.any(String) } });
+  });
+
+  test("entries of several replicas of the hub at the same time are one chain, which each of them finds whole", async () => {
+    const replicas = [hub.operators];
+    for (const seed of ["second", "third"]) replicas.push(hub.operatorsOver(await hub.anotherStore(), seed));
+    const append = ({ store, audit }: Operators, who: string) =>
+      store.transaction((within) => audit.append(within, { action: "x", who, outcome: "done" }));
+    const numbers = await Promise.all(
+      ["one", "two", "three", "four", "five"].flatMap((who) => replicas.map((replica) => append(replica, who))),
+    );
+    expect(numbers.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 15 }, (_, at) => at + 1));
+    for (const { audit } of replicas)
+      expect(await audit.verify()).toEqual({ entries: 15, head: { number: 15, hash: expect.any(String) } });
   });
 
   test("no password, bearer or card number is in it, wherever a person put it", async () => {

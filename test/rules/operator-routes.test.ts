@@ -4,7 +4,7 @@ import { join } from "node:path";
 import Fastify from "fastify";
 import { beforeAll, describe, expect, test } from "vitest";
 import { guardRoutes } from "../../hub/core/operators/index.ts";
-import { type OperatorHub, operatorHub } from "./operators-fixture.ts";
+import { BOOTSTRAP_TOKEN, type OperatorHub, operatorHub } from "./operators-fixture.ts";
 
 const DOCUMENT = readFileSync(join(import.meta.dirname, "../../docs/operators.md"), "utf8");
 
@@ -73,7 +73,7 @@ test("docs/operators.md lists each route with what it needs, and no other", () =
   expect(listed.toSorted()).toEqual(wanted.toSorted());
 });
 
-describe("a route that is not guarded as it should be stops the start", () => {
+describe("a route that is not guarded as it should be stops the start, or fails", () => {
   const scope = () => {
     const app = Fastify();
     guardRoutes(app, { operators: hub.operators, clock: hub.clock, refused: () => {} });
@@ -81,6 +81,23 @@ describe("a route that is not guarded as it should be stops the start", () => {
   };
   test("one without a role", () => {
     expect(() => scope().get("/v1/planted", () => ({}))).toThrow(/names no role/);
+  });
+  test("one that says nothing of its audit and does not change by request.change fails, and is in the log", async () => {
+    const app = scope();
+    app.post("/v1/planted", { config: { role: "viewer" } }, () => ({}));
+    const asked = {
+      method: "POST",
+      url: "/v1/planted",
+      headers: { authorization: `Bearer ${BOOTSTRAP_TOKEN}` },
+    } as const;
+    expect((await app.inject(asked)).statusCode).toBe(500);
+    expect((await hub.entries()).at(-1)).toMatchObject({ action: "POST /v1/planted", outcome: "failed" });
+  });
+  test("one that only looks can change nothing", async () => {
+    const app = scope();
+    app.get("/v1/planted", { config: { role: "viewer" } }, (request) => request.change(async () => ({})));
+    const headers = { authorization: `Bearer ${BOOTSTRAP_TOKEN}` };
+    expect((await app.inject({ method: "GET", url: "/v1/planted", headers })).statusCode).toBe(500);
   });
   test("one whose body may hold what it does not know", () => {
     const schema = { body: { type: "object", properties: {} } };

@@ -6,6 +6,7 @@ import { silentLog } from "../../base/log.ts";
 import { createOperators, type Operators, type Role } from "../../hub/core/operators/index.ts";
 import type { TerminalRouteParts } from "../../hub/core/terminals/index.ts";
 import { buildHttpApp } from "../../hub/http-gateway.ts";
+import type { HubStore } from "../../hub/store/store.ts";
 import { loadHubTls } from "../../hub/tls.ts";
 import { publicKeyText } from "../../wire/signing.ts";
 import { type HubFixture, hubFixture, seededRandom } from "./hub-fixture.ts";
@@ -34,15 +35,17 @@ export async function operatorHub(options: { readonly withoutBootstrap?: true } 
   const folder = mkdtempSync(join(tmpdir(), "tillway-operators-"));
   const tls = await loadHubTls({ folder, names: [], now: clock.now(), random: seededRandom("tls") });
   rmSync(folder, { recursive: true });
-  const operators = createOperators({
-    store: hub.store,
-    clock,
-    random: seededRandom("operators"),
-    signing: keys.signing,
-    secret: new Uint8Array(32),
-    sessions: { idleMs: 30 * MINUTE_MS, lifeMs: 12 * 60 * MINUTE_MS },
-    ...(options.withoutBootstrap ? {} : { bootstrapToken: BOOTSTRAP_TOKEN }),
-  });
+  const operatorsOver = (store: HubStore, seed = "operators") =>
+    createOperators({
+      store,
+      clock,
+      random: seededRandom(seed),
+      signing: keys.signing,
+      secret: new Uint8Array(32),
+      sessions: { idleMs: 30 * MINUTE_MS, lifeMs: 12 * 60 * MINUTE_MS },
+      ...(options.withoutBootstrap ? {} : { bootstrapToken: BOOTSTRAP_TOKEN }),
+    });
+  const operators = operatorsOver(hub.store);
   const renewal = { one() {}, all() {} };
   const terminalParts = { ...terminalPartsOf(fixture), renewal };
   const app = await buildHttpApp({
@@ -79,7 +82,7 @@ export async function operatorHub(options: { readonly withoutBootstrap?: true } 
     });
     return { status: answer.statusCode, body: answer.json(), headers: answer.headers };
   };
-  return Object.assign(fixture, { app, operators, renewal, ask, ...people(operators, ask) });
+  return Object.assign(fixture, { app, operators, operatorsOver, renewal, ask, ...people(operators, ask) });
 }
 
 export const isRevoked = ({ hub, terminal }: HubFixture): Promise<boolean> =>

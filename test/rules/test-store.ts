@@ -14,6 +14,8 @@ export interface TestStore {
   readonly database: Sqlite;
   /** Every row of every table, as text. */
   dump(): Promise<string>;
+  /** The store of another replica over the same database; SQLite has but one. */
+  another(): Promise<HubStore>;
 }
 
 /** `path`: of a file, where the test wants one; in memory when not said. */
@@ -22,17 +24,22 @@ export async function openTestStore(path = ":memory:"): Promise<TestStore> {
   if (postgres === undefined) {
     const database = openHubDatabase(path);
     const store = sqliteStore(database);
-    return { store, database, dump: () => dumpOf(store, SQLITE_TABLES) };
+    return { store, database, dump: () => dumpOf(store, SQLITE_TABLES), another: async () => store };
   }
   const urls = [newDatabase(postgres.port, postgres.template)];
-  const store = await openPostgresStore({ urls, migrations: HUB_MIGRATIONS });
-  onTestFinished(() => store[Symbol.asyncDispose]());
+  const another = async () => {
+    const opened = await openPostgresStore({ urls, migrations: HUB_MIGRATIONS });
+    onTestFinished(() => opened[Symbol.asyncDispose]());
+    return opened;
+  };
+  const store = await another();
   return {
     store,
     get database(): Sqlite {
       throw new Error("this test looks into an SQLite file");
     },
     dump: () => dumpOf(store, POSTGRES_TABLES),
+    another,
   };
 }
 
