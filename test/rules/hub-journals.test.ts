@@ -322,6 +322,8 @@ test("the operator lists findings and entries set aside, page by page, and decid
   await fixture.terminal.tell(fixture.terminal.advice("sale-1"), fixture.terminal.advice("sale-2"));
   await copy.tell(copy.advice("other-1"), copy.advice("other-2"));
   await using app = Fastify() as unknown as FastifyInstance;
+  // What the guard of the operator's API gives, without its audit.
+  app.decorateRequest("change", (work) => fixture.hub.store.transaction(work));
   registerIngestRoutes(app, { store: fixture.hub.store, ingest: fixture.hub.ingest, clock: fixture.clock });
   const get = async (url: string) => (await app.inject(url)).json<Record<string, unknown>>();
   const post = async (url: string) => (await app.inject({ method: "POST", url, payload: PERSON })).json<object>();
