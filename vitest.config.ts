@@ -5,6 +5,7 @@ const POSTGRES_TOO = [
   "hub-rules",
   "hub-orders",
   "hub-terminals",
+  "terminal-door",
   "hub-issuing",
   "hub-deferred",
   "hub-journals",

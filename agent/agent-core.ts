@@ -145,6 +145,7 @@ function linkToHub(
     log,
     random,
     boot,
+    dataDir: config.dataDir,
     ...(uplink === undefined ? {} : { uplink }),
     options: {
       version: TILLWAY_VERSION,

@@ -1,16 +1,17 @@
-import { generateKeyPairSync } from "node:crypto";
+import { createPrivateKey, generateKeyPairSync, X509Certificate } from "node:crypto";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { systemClock } from "../base/clock.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import type { TerminalId } from "../base/ids.ts";
 import type { Device, OpenDevice, PrinterStatus } from "../drivers/capability.ts";
+import { newAuthority } from "../test/e2e/uplink-hub.ts";
 import { newSigningKeys, privateKeyText, publicKeyText } from "../wire/signing.ts";
 import { examine, findingText } from "./doctor.ts";
-import { storeIdentity } from "./identity.ts";
+import { loadIdentityFile, storeIdentity } from "./identity.ts";
 
 let folder: string;
 let dataDir: string;
@@ -61,9 +62,9 @@ function device(id: string, status: PrinterStatus = HEALTHY): Device {
 }
 const good: OpenDevice = ({ id }) => Promise.resolve(device(id));
 
-async function lines(open: OpenDevice = good, env = {}): Promise<string[]> {
+async function lines(open: OpenDevice = good, env = {}, clock: Clock = systemClock): Promise<string[]> {
   const found: string[] = [];
-  for await (const finding of examine({ configPath, env, clock: systemClock, open })) found.push(findingText(finding));
+  for await (const finding of examine({ configPath, env, clock, open })) found.push(findingText(finding));
   return found;
 }
 
@@ -142,6 +143,26 @@ test("planted: an unreachable hub is explained by what is wrong with the way to 
   for (const name of ["hub mqtt", "hub https"]) {
     expect(found).toContain(`FAIL ${name}: nothing listens on 127.0.0.1:${port}; start the hub, or check the port`);
   }
+});
+
+test("the certificate's end is told, and when it was not renewed in time or there is none yet, by what mends itself", async () => {
+  configure("devices: []");
+  const port = await deadPort();
+  enrolAt(port);
+  const told = async (now: number) =>
+    (await lines(good, {}, { ...systemClock, now: () => now })).find((line) => line.includes("certificate:"));
+  expect(await told(0)).toMatch(/^warn certificate: there is none yet/);
+  const { key, certificate } = await (await newAuthority()).issueTerminal();
+  const endsAt = Date.parse(new X509Certificate(certificate).validTo);
+  const renewAfter = new Date(endsAt - 3_600_000).toISOString();
+  const privateKey = createPrivateKey(key).export({ type: "pkcs8", format: "der" }).toString("base64");
+  const { bearer: _, ...file } = loadIdentityFile(dataDir);
+  storeIdentity(dataDir, { ...file, tls: { privateKey, certificate, renewAfter } });
+  expect(await told(endsAt - 3_600_001)).toBe(
+    `ok   certificate: good until ${new Date(endsAt).toISOString()}, renewed from ${renewAfter} on`,
+  );
+  expect(await told(endsAt - 3_600_000)).toMatch(/^warn certificate: to be renewed since/);
+  expect(await told(endsAt)).toMatch(/^FAIL certificate: has ended/);
 });
 
 test("a hub whose name is not found points to the network", async () => {

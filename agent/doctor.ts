@@ -40,6 +40,7 @@ export async function* examine(options: DoctorOptions): AsyncGenerator<Finding, 
   yield examineDisk(config);
   const { identity, finding } = examineIdentity(config.dataDir);
   yield finding;
+  if (identity) yield examineCertificate(identity, clock.now());
   const status = await askAgent(options);
   yield agentFinding(status, configPath);
   if (config.devices.length === 0) {
@@ -93,6 +94,27 @@ function examineIdentity(dataDir: string): { readonly identity?: Identity; reado
   } catch (error) {
     return { finding: { level: "FAIL", name, what: reasonOf(error) } };
   }
+}
+
+/** By this box's clock, which the check of the hub compares with the hub's. */
+function examineCertificate({ tls }: Identity, now: number): Finding {
+  const name = "certificate";
+  if (!tls) {
+    const what = "there is none yet; the running agent gets one as soon as it reaches its hub";
+    return { level: "warn", name, what };
+  }
+  const until = new Date(tls.endsAt).toISOString();
+  if (now >= tls.endsAt) {
+    const what = `has ended (${until}), so the hub lets this terminal sell nothing online; the running agent renews it as soon as it reaches its hub`;
+    return { level: "FAIL", name, what };
+  }
+  const renewed = new Date(tls.renewAfter).toISOString();
+  if (now < tls.renewAfter) return { level: "ok", name, what: `good until ${until}, renewed from ${renewed} on` };
+  return {
+    level: "warn",
+    name,
+    what: `to be renewed since ${renewed}, good until ${until}; let the agent reach its hub`,
+  };
 }
 
 /** The running agent's own word; undefined when none answers. */

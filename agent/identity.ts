@@ -1,6 +1,6 @@
 /** Who this terminal is: what enrolment gave it, in one file that nobody else may read. */
 
-import type { KeyObject } from "node:crypto";
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
@@ -9,14 +9,25 @@ import { Fault, reasonOf } from "../base/fault.ts";
 import type { TerminalId } from "../base/ids.ts";
 import { requirePrivate } from "../base/private-file.ts";
 import { syncFolder } from "../base/sqlite.ts";
-import { Base64Schema, TerminalIdSchema } from "../wire/common.ts";
+import { Base64Schema, TerminalIdSchema, TimeSchema } from "../wire/common.ts";
 import { firstIssue, parseJson, readPrivateKey, readPublicKey } from "../wire/signing.ts";
+
+/** A P-256 key as base64 of its PKCS #8, and what the hub certified of it. */
+const TlsFileSchema = z.strictObject({
+  privateKey: Base64Schema,
+  certificate: z.string().includes("BEGIN CERTIFICATE").max(8_192),
+  renewAfter: TimeSchema,
+});
 
 /** The file's content: keys as base64 of their DER, or of their bytes. */
 export const IdentityFileSchema = z.strictObject({
   v: z.literal(1),
   terminalId: TerminalIdSchema,
-  bearer: z.string().min(32).max(128),
+  /** Of an enrolment by an earlier version: good for the first certificate alone, and gone with it. */
+  bearer: z.string().min(32).max(128).optional(),
+  tls: TlsFileSchema.optional(),
+  /** Stored before the hub is asked to certify it, so that the answer to a question asked before a crash still fits. */
+  nextTlsKey: Base64Schema.optional(),
   caCertificate: z.string().includes("BEGIN CERTIFICATE").max(8_192),
   mqttUrl: z.url({ protocol: /^mqtts$/ }),
   httpsUrl: z.url({ protocol: /^https$/ }),
@@ -27,10 +38,19 @@ export const IdentityFileSchema = z.strictObject({
 });
 export type IdentityFile = z.infer<typeof IdentityFileSchema>;
 
+export interface TlsIdentity {
+  /** PEM. */
+  readonly key: string;
+  readonly certificate: string;
+  /** When the hub wants to be asked for the next one, and when this one ends. */
+  readonly renewAfter: number;
+  readonly endsAt: number;
+}
+
 export interface Identity {
   readonly terminalId: TerminalId;
-  /** MQTT password and HTTPS bearer. */
-  readonly bearer: string;
+  /** What the terminal shows of itself in TLS; absent after an enrolment by an earlier version. */
+  readonly tls?: TlsIdentity;
   /** PEM of the hub's authority, the only one believed. */
   readonly caCertificate: string;
   readonly mqttUrl: string;
@@ -60,6 +80,14 @@ export function loadIdentity(dataDir: string): Identity {
   return readIdentity(readFileSync(path, "utf8"), path);
 }
 
+/** The file as it is now, for whoever writes it anew with a change. */
+export function loadIdentityFile(dataDir: string): IdentityFile {
+  const path = identityPath(dataDir);
+  const text = readFileSync(path, "utf8");
+  readIdentity(text, path);
+  return IdentityFileSchema.parse(parseJson(text));
+}
+
 /** Checks a file's text. Names the field that is wrong, never its content. */
 export function readIdentity(text: string, path: string): Identity {
   const wrong = (why: string) =>
@@ -72,7 +100,7 @@ export function readIdentity(text: string, path: string): Identity {
     if (cardTokenKey.length !== CARD_TOKEN_KEY_BYTES) throw wrong(`cardTokenKey: not ${CARD_TOKEN_KEY_BYTES} bytes`);
     return {
       terminalId: file.terminalId,
-      bearer: file.bearer,
+      ...(file.tls && { tls: tlsOf(file.tls) }),
       caCertificate: file.caCertificate,
       mqttUrl: file.mqttUrl,
       httpsUrl: file.httpsUrl,
@@ -87,6 +115,18 @@ export function readIdentity(text: string, path: string): Identity {
   } catch (error) {
     throw error instanceof Fault && error.code === "identity.invalid" ? error : wrong(reasonOf(error));
   }
+}
+
+function tlsOf({ privateKey, certificate, renewAfter }: z.infer<typeof TlsFileSchema>): TlsIdentity {
+  const key = createPrivateKey({ key: Buffer.from(privateKey, "base64"), format: "der", type: "pkcs8" });
+  const read = new X509Certificate(certificate);
+  if (!read.checkPrivateKey(key)) throw new Fault("codec.invalid", "tls: its certificate is for another key");
+  return {
+    key: key.export({ type: "pkcs8", format: "pem" }).toString(),
+    certificate,
+    renewAfter: Date.parse(renewAfter),
+    endsAt: Date.parse(read.validTo),
+  };
 }
 
 function keyOf(field: string, type: "ed25519" | "x25519", read: () => KeyObject): KeyObject {

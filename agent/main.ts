@@ -98,6 +98,7 @@ function serve({ config, core, devices, clock, log }: Serving): Promise<RunningA
     hub: link.hub,
     hubClock: link.clock,
     lease: () => link.leases.view(),
+    certificate: () => link.credential.tls,
     disk: core.disk,
     draining: () => desk.draining,
   });

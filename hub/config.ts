@@ -98,6 +98,8 @@ export const HubConfigSchema = z.strictObject({
     })
     .prefault({}),
   claims: z.strictObject({ hours: z.number().min(0.01).max(720).default(1) }).prefault({}),
+  /** How long a terminal's certificate is good. It is renewed after two thirds of that. */
+  certificates: z.strictObject({ days: z.int().min(1).max(825).default(90) }).prefault({}),
   authorisation: z
     .strictObject({
       holdHours: z.int().min(1).max(8_760).default(168),

@@ -8,10 +8,8 @@ import Fastify, { type FastifyInstance } from "fastify";
 import { z } from "zod";
 import type { Clock } from "../base/clock.ts";
 import { Fault, isFault, reasonOf } from "../base/fault.ts";
-import type { TerminalId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
-import { type DownEnvelope, MESSAGE_BYTES_MAX, type UpEnvelope, UpEnvelopeSchema } from "../wire/envelope.ts";
-import { UPLINK_PATH } from "../wire/topics.ts";
+import { MESSAGE_BYTES_MAX } from "../wire/envelope.ts";
 import { registerAuthorisationRoutes } from "./core/authorisation/index.ts";
 import { registerIngestRoutes } from "./core/ingest/index.ts";
 import {
@@ -29,16 +27,19 @@ import {
   registerTerminalRoutes,
   type TerminalRouteParts,
 } from "./core/terminals/index.ts";
-import { bearerOf, ErrorSchema, HttpRefusal, jsonSchema, parseInput, refuseWaiting, TooOften } from "./http.ts";
+import { HttpRefusal, jsonSchema, TooOften } from "./http.ts";
 import type { HubCore } from "./hub-core.ts";
 import { registerImportRoutes } from "./import-routes.ts";
-import type { ServerTls } from "./mqtt-gateway.ts";
+import { type ServerTls, secureOptions } from "./mqtt-gateway.ts";
 import { createRateLimit } from "./rate-limit.ts";
 import { createRefusals, type Refusals, refusalOf } from "./refusals.ts";
 import { isStoreFailure } from "./store/failure.ts";
+import type { TerminalDoor } from "./terminal-door.ts";
+import { registerTerminalDoorRoutes } from "./uplink-routes.ts";
 
 export interface HttpGatewayOptions {
   readonly hub: HubCore;
+  readonly door: TerminalDoor;
   readonly tls: ServerTls;
   readonly host: string;
   /** 0 takes a free one. */
@@ -72,7 +73,7 @@ export async function openHttpGateway(options: HttpGatewayOptions): Promise<Http
   await listen(app, options);
   return {
     port: (app.server.address() as AddressInfo).port,
-    renewTls: ({ key, chain }) => (app.server as unknown as HttpsServer).setSecureContext({ key, cert: chain }),
+    renewTls: (tls) => (app.server as unknown as HttpsServer).setSecureContext(secureOptions(tls)),
     [Symbol.asyncDispose]: () => app.close(),
   };
 }
@@ -83,7 +84,7 @@ export async function buildHttpApp(options: AppOptions): Promise<FastifyInstance
   const log = options.log.for("https");
   const refusals = createRefusals({ clock: options.clock, log, metrics: options.hub.metrics });
   const app: FastifyInstance = Fastify({
-    https: { key: options.tls.key, cert: options.tls.chain, handshakeTimeout: REQUEST_WITHIN_MS },
+    https: { ...secureOptions(options.tls), handshakeTimeout: REQUEST_WITHIN_MS },
     bodyLimit: MESSAGE_BYTES_MAX,
     requestTimeout: REQUEST_WITHIN_MS,
     forceCloseConnections: true,
@@ -99,16 +100,16 @@ export async function buildHttpApp(options: AppOptions): Promise<FastifyInstance
       components: {
         securitySchemes: {
           operator: { type: "http", scheme: "bearer" },
-          terminal: { type: "http", scheme: "bearer" },
         },
       },
     },
   });
   await app.register(swaggerUi, { routePrefix: "/docs" });
   await app.register((scope, _, done) => {
-    registerOpenRoutes(scope, options);
+    registerOpenRoutes(scope, options, refusals);
     registerLogInRoute(scope, { operators, clock });
-    registerUplink(scope, options, refusals);
+    const limit = createRateLimit({ clock, burst: TERMINAL_BURST, perMinute: TERMINAL_PER_MINUTE });
+    registerTerminalDoorRoutes(scope, { ...options, refusals, limit });
     done();
   });
   const payerParts: PayerRouteParts = {
@@ -174,8 +175,15 @@ function statusOf(error: unknown): number {
 
 const HealthShape = z.object({ status: z.literal("ok"), version: z.string(), hubEpoch: z.string(), waiting: z.int() });
 
-function registerOpenRoutes(app: FastifyInstance, { hub, version, terminalParts }: AppOptions): void {
-  registerEnrolRoute(app, terminalParts);
+function registerOpenRoutes(
+  app: FastifyInstance,
+  { hub, door, version, terminalParts }: AppOptions,
+  refusals: Refusals,
+): void {
+  registerEnrolRoute(app, terminalParts, {
+    desk: door,
+    refused: (source, { reason, detail }) => refusals.note(source, "claim", { code: reason, why: detail }),
+  });
   app.get(
     "/v1/health",
     { schema: { summary: "Whether the hub serves", response: { 200: jsonSchema(HealthShape) } } },
@@ -212,49 +220,4 @@ function registerFeatureRoutes(app: FastifyInstance, { store, featureRoutes }: H
       },
     });
   }
-}
-
-const isTerminal = ({ store, terminals }: HubCore, terminalId: TerminalId, bearer: string): Promise<boolean> =>
-  store.read((reading) => terminals.authenticate(reading, terminalId, bearer));
-
-/** An envelope in, its answers out, after the commit. */
-function registerUplink(app: FastifyInstance, { hub, clock }: AppOptions, refusals: Refusals): void {
-  const limit = createRateLimit({ clock, burst: TERMINAL_BURST, perMinute: TERMINAL_PER_MINUTE });
-  app.post(
-    UPLINK_PATH,
-    {
-      schema: {
-        summary: "What a terminal sends where MQTT is blocked",
-        body: jsonSchema(UpEnvelopeSchema),
-        response: { 400: jsonSchema(ErrorSchema) },
-        security: [{ terminal: [] }],
-      },
-    },
-    async (request): Promise<{ messages: readonly DownEnvelope[] }> => {
-      const bearer = bearerOf(request.headers.authorization);
-      let envelope: UpEnvelope;
-      try {
-        envelope = parseInput(UpEnvelopeSchema, request.body);
-      } catch (error) {
-        refusals.note(request.ip, "malformed", { why: reasonOf(error) });
-        throw error;
-      }
-      if (bearer === undefined || !(await isTerminal(hub, envelope.terminalId, bearer))) {
-        refusals.note(request.ip, "identity", { terminalId: envelope.terminalId });
-        throw new HttpRefusal(401, "E_DENIED", "unknown terminal or wrong secret; enrol it again");
-      }
-      refuseWaiting(limit(envelope.terminalId));
-      try {
-        return { messages: await hub.receive(envelope) };
-      } catch (error) {
-        const reason = refusalOf(error);
-        if (reason === undefined) throw error;
-        refusals.note(envelope.terminalId, reason, { why: reasonOf(error) });
-        if (reason === "revoked") throw new HttpRefusal(403, "E_DENIED", reasonOf(error));
-        if (reason === "fence") throw new HttpRefusal(409, "E_STALE", reasonOf(error), "body.fence");
-        if (reason === "signature") throw new HttpRefusal(400, "E_SIG", reasonOf(error), "body.signature");
-        throw new HttpRefusal(400, "E_FORMAT", reasonOf(error), "body");
-      }
-    },
-  );
 }

@@ -23,7 +23,7 @@ import {
   type Means,
   STALE_ANSWER,
 } from "./core/authorisation/index.ts";
-import { createIngest, type Ingest, ingestMigrations } from "./core/ingest/index.ts";
+import { type CloneShown, createIngest, type Ingest, ingestMigrations } from "./core/ingest/index.ts";
 import { createLedger, type Ledger, ledgerMigrations } from "./core/ledger/index.ts";
 import { operatorMigrations } from "./core/operators/index.ts";
 import { createPayers, type Payers, payerMigrations } from "./core/payers/index.ts";
@@ -39,7 +39,7 @@ import { createServices } from "./service-core.ts";
 import { SERVICES } from "./services.ts";
 import { isStoreFailure } from "./store/failure.ts";
 import type { HubStore, Reading, Within } from "./store/store.ts";
-import { answerRevoked, headOf, leaseUnasked, presence, REVOKED_ANSWER } from "./terminal-messages.ts";
+import { answerRevoked, headOf, leaseUnasked, nameClone, presence, REVOKED_ANSWER } from "./terminal-messages.ts";
 
 export interface HubPolicy {
   readonly merchantId: string;
@@ -93,12 +93,15 @@ export interface HubCore {
   /** What terminals seal card data to. */
   readonly sealingKey: { readonly keyId: string; readonly publicKey: KeyObject };
   /**
-   * Applies one message of a terminal that the caller has authenticated; the answers come after the commit. Throws
+   * Applies one message of a terminal that the caller has authenticated; the answers come after the commit. `arrivedAt` is
+   * said by a caller who had to wait since then: what was late on arrival is late, whatever the clock says (RM2). Throws
    * Fault `identity.invalid` for a terminal unknown here, `identity.revoked`, `signature.invalid` for a batch that it did not sign,
    * `fence.stale` for a batch of an earlier opening of its journal, `queue.full` under overload, `store.failed` when
    * nothing could be stored.
    */
-  receive(envelope: UpEnvelope): Promise<readonly DownEnvelope[]>;
+  receive(envelope: UpEnvelope, arrivedAt?: number): Promise<readonly DownEnvelope[]>;
+  /** Names two holders of one identity, as connections or certificates have shown them. */
+  nameClone(terminalId: TerminalId, shown: CloneShown): void;
   /** A fresh lease for a terminal that did not ask, or that it has none; undefined for one that was never heard. */
   leaseUnasked(terminalId: TerminalId): Promise<DownEnvelope | undefined>;
   /**
@@ -187,8 +190,10 @@ export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
     get sealingKey() {
       return { keyId: keys.sealing.keyId, publicKey: keys.sealing.publicKey };
     },
-    receive: (envelope) => receive(parts, envelope).catch(storeFault),
+    // Dated before anything that can wait.
+    receive: (envelope, arrivedAt = clock.now()) => receive(parts, envelope, arrivedAt).catch(storeFault),
     leaseUnasked: (terminalId) => leaseUnasked(parts, terminalId),
+    nameClone: (terminalId, shown) => nameClone(parts, { terminalId, shown, log }),
     receivePhone: (signed, admit) => receivePhone(parts, signed, admit).catch(storeFault),
     expireHolds: () => store.transaction((within) => sweep(parts, within)),
     get waiting() {
@@ -266,9 +271,7 @@ interface Parts {
   readonly services: readonly HubService[];
 }
 
-async function receive(parts: Parts, envelope: UpEnvelope): Promise<readonly DownEnvelope[]> {
-  // Before anything that can wait: what was late on arrival is late, whatever the clock says afterwards (RM2).
-  const receivedAt = parts.clock.now();
+async function receive(parts: Parts, envelope: UpEnvelope, arrivedAt: number): Promise<readonly DownEnvelope[]> {
   const { signingKey, isRevoked } = await parts.store.read(async (reading) => ({
     signingKey: await parts.terminals.signingKeyOf(reading, envelope.terminalId),
     isRevoked: await parts.terminals.isRevoked(reading, envelope.terminalId),
@@ -278,7 +281,7 @@ async function receive(parts: Parts, envelope: UpEnvelope): Promise<readonly Dow
   if (isRevoked && envelope.type !== "authorisation.request") return await answerRevoked(parts, envelope);
   switch (envelope.type) {
     case "authorisation.request":
-      return [await authorise(parts, envelope, receivedAt)];
+      return [await authorise(parts, envelope, arrivedAt)];
     case "advice.batch":
       return [await takeBatch(parts, envelope, signingKey)];
     case "presence":

@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 import { type Clock, systemClock } from "../base/clock.ts";
 import type { RunningDaemon } from "../base/daemon.ts";
 import { Fault, isFault, reasonOf } from "../base/fault.ts";
-import { type RandomBytes, systemRandom } from "../base/ids.ts";
+import { type RandomBytes, systemRandom, type TerminalId } from "../base/ids.ts";
 import { takeLock } from "../base/lock-file.ts";
 import { createLog, type Log } from "../base/log.ts";
 import { publicKeyText, type Signed } from "../wire/signing.ts";
@@ -23,6 +23,8 @@ import { openOperators } from "./open-operators.ts";
 import { openHubStore } from "./open-store.ts";
 import { createOpenings } from "./openings.ts";
 import type { HubStore, Reading } from "./store/store.ts";
+import { openTerminalAuthority } from "./terminal-authority.ts";
+import { createTerminalDoor } from "./terminal-door.ts";
 import { type HubTls, loadHubTls } from "./tls.ts";
 
 export interface Endpoints {
@@ -93,6 +95,7 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
   const names = [config.public.host, ...config.public.names];
   const loadTls = () => loadHubTls({ folder: paths.tls, names, now: clock.now(), random });
   const tls = await loadTls();
+  const authority = await openTerminalAuthority({ folder: paths.tls, days: config.certificates.days, random });
   await using stack = new AsyncDisposableStack();
   stack.use(lock);
   const store = stack.use(await openHubStore(config, paths.database));
@@ -105,8 +108,11 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
   const operators = await operatorsOf({ config, store, keys, clock, random, tokenPath: paths.operatorToken });
   stack.defer(() => operators.refused.flush());
   stack.defer(sweep({ core, operators, clock, log }));
-  const { host } = config.listen;
-  const mqtt = stack.use(await openMqttGateway({ hub: core, tls, host, port: config.listen.mqttPort, clock, log }));
+  const { host, mqttPort } = config.listen;
+  const { terminals } = core;
+  const onCopy = (terminalId: TerminalId) => core.nameClone(terminalId, "certificates");
+  const door = createTerminalDoor({ store, terminals, authority, clock, onCopy });
+  const mqtt = stack.use(await openMqttGateway({ hub: core, door, tls, host, port: mqttPort, clock, log }));
   const ports = { httpsPort: config.listen.httpsPort, mqttPort: mqtt.port };
   const renewal = stack.use(createLeaseRenewal({ core, mqtt, log: log.for("leases") }));
   const parts = terminalParts({
@@ -120,6 +126,7 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
   const http = stack.use(
     await openHttpGateway({
       hub: core,
+      door,
       tls,
       host,
       port: config.listen.httpsPort,
@@ -199,6 +206,7 @@ const terminalParts = ({ config, keys, core, mqtt, renewal, address }: PartsInpu
   sealing: keys.sealing,
   renewal,
   address,
+  endSessions: (terminalId) => mqtt.end(terminalId),
   takenOf: (reading, terminalId, epoch) => core.ingest.taken(reading, { terminalId, epoch }),
   factsOf: async (reading, terminalId) => ({
     connected: mqtt.isConnected(terminalId),

@@ -12,6 +12,7 @@ export interface Metrics {
 const COUNTERS = {
   tillway_hub_messages_total: "Messages from terminals by type.",
   tillway_hub_messages_refused_total: "Messages refused, by reason.",
+  tillway_hub_alarms_total: "Sources that were refused again and again, by reason.",
   tillway_hub_phone_messages_total: "Messages that phones of customers signed, by type.",
   tillway_hub_authorisations_total: "Answers to online requests by outcome and response code.",
   tillway_hub_cryptograms_total: "Cryptograms of this hub's own cards by type and what became of them.",

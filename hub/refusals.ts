@@ -1,4 +1,7 @@
-/** Counts what is refused and logs it once per source and minute, so that neither a broken terminal nor a full disk fills the log. */
+/**
+ * Counts what is refused and logs it once for each source and reason, so that neither a broken terminal nor a full disk
+ * fills the log. What looks like somebody who tries doors is an alarm when it is repeated.
+ */
 import type { Clock } from "../base/clock.ts";
 import { isFault, reasonOf } from "../base/fault.ts";
 import type { Fields, Log } from "../base/log.ts";
@@ -6,14 +9,20 @@ import type { Metrics } from "./metrics.ts";
 
 /**
  * Why a message or connection was refused: the label of the counter. taken-over: an older session gave way to a new one of
- * the same terminal, which two boxes with one identity do to each other without end. fence: a batch of an earlier opening
- * of a journal.
+ * the same terminal. fence: a batch of an earlier opening of a journal. identity: none shown, or of nobody here.
+ * certificate: not of this hub, or not any more. copy: of an identity that somebody else goes on with. foreign: one
+ * terminal's certificate, another's name. expired: a certificate past its end, for more than it may. claim: an enrolment.
  */
 export type RefusalReason =
   | "malformed"
   | "signature"
   | "topic"
   | "identity"
+  | "certificate"
+  | "copy"
+  | "foreign"
+  | "expired"
+  | "claim"
   | "too-long"
   | "connection"
   | "taken-over"
@@ -26,8 +35,24 @@ export interface Refusals {
   trouble(error: unknown): void;
 }
 
-const QUIET_MS = 60_000;
-/** Sources remembered; the oldest is forgotten at the limit. */
+const QUIET_MS = 600_000;
+/** The hub's own trouble is told more often: somebody is about to mend it. */
+const TROUBLE_QUIET_MS = 60_000;
+/** So many refusals of one source for one reason, within the time for which it is quiet, are an alarm. */
+export const ALARM_AT = 10;
+/** A wrong certificate, a foreign topic, an expired claim. The others are what broken software and bad lines do. */
+const ALARMING: ReadonlySet<RefusalReason> = new Set([
+  "identity",
+  "certificate",
+  "copy",
+  "foreign",
+  "expired",
+  "claim",
+  "topic",
+  "signature",
+  "revoked",
+]);
+/** Sources remembered, with their reasons; the oldest is forgotten at the limit. */
 const SOURCES_MAX = 1_000;
 /** Characters shown of what a sender wrote. */
 const SHOWN_MAX = 200;
@@ -35,19 +60,29 @@ const SHOWN_MAX = 200;
 export function createRefusals({ clock, log, metrics }: { clock: Clock; log: Log; metrics: Metrics }): Refusals {
   const sources = new Map<string, Quiet>();
   const own: Quiet = { loggedAt: Number.NEGATIVE_INFINITY, since: 0 };
+
+  function alarm(source: string, reason: RefusalReason): void {
+    metrics.count("tillway_hub_alarms_total", { reason });
+    log.error("refused again and again; find out who this is", { source, reason, times: ALARM_AT });
+  }
+
   return {
     note(source, reason, fields = {}) {
       metrics.count("tillway_hub_messages_refused_total", { reason });
-      const known = sources.get(source);
-      if (known && !speaks(known, clock)) return;
-      sources.delete(source);
+      const key = `${reason} ${source}`;
+      const known = sources.get(key);
+      if (known && !speaks(known, clock, QUIET_MS)) {
+        if (known.since + 1 === ALARM_AT && ALARMING.has(reason)) alarm(source, reason);
+        return;
+      }
+      sources.delete(key);
       const [oldest] = sources.keys();
       if (sources.size >= SOURCES_MAX && oldest !== undefined) sources.delete(oldest);
-      sources.set(source, { loggedAt: clock.monotonic(), since: 0 });
+      sources.set(key, { loggedAt: clock.monotonic(), since: 0 });
       log.warn("refused", { source, reason, ...cut(fields), ...unlogged(known) });
     },
     trouble(error) {
-      if (!speaks(own, clock)) return;
+      if (!speaks(own, clock, TROUBLE_QUIET_MS)) return;
       log.error("messages cannot be taken; their senders will send them again", {
         reason: reasonOf(error),
         ...unlogged(own),
@@ -64,8 +99,8 @@ interface Quiet {
   since: number;
 }
 
-function speaks(quiet: Quiet, clock: Clock): boolean {
-  if (clock.monotonic() - quiet.loggedAt >= QUIET_MS) return true;
+function speaks(quiet: Quiet, clock: Clock, quietMs: number): boolean {
+  if (clock.monotonic() - quiet.loggedAt >= quietMs) return true;
   quiet.since += 1;
   return false;
 }

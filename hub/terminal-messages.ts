@@ -1,11 +1,12 @@
 /** What the hub says to one terminal about its lease: as an answer, unasked for, and to one that is revoked. */
 import type { Clock } from "../base/clock.ts";
-import { Fault } from "../base/fault.ts";
-import { newMessageId, type RandomBytes, type TerminalId } from "../base/ids.ts";
+import { Fault, reasonOf } from "../base/fault.ts";
+import { type Epoch, newMessageId, type RandomBytes, type TerminalId } from "../base/ids.ts";
+import type { Log } from "../base/log.ts";
 import { RESPONSE_CODES } from "../wire/authorisation.ts";
 import type { DownEnvelope, DownOf, UpEnvelope, UpOf } from "../wire/envelope.ts";
 import type { Answer } from "./core/authorisation/index.ts";
-import type { Ingest } from "./core/ingest/index.ts";
+import type { CloneShown, Ingest } from "./core/ingest/index.ts";
 import type { Terminals } from "./core/terminals/index.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import type { HubStore, Within } from "./store/store.ts";
@@ -70,6 +71,23 @@ export async function leaseUnasked(parts: MessageParts, terminalId: TerminalId):
   const head = headOf(parts, { terminalId, epoch, sequence: 0 });
   return { ...head, type: "lease", body: { time, ...(lease === undefined ? {} : { lease }) } };
 }
+
+/** Of the journal that was heard last, as a connection is of no journal. */
+export function nameClone(
+  { terminals, commits, clock, ingest }: MessageParts & { readonly ingest: Ingest },
+  { terminalId, shown, log }: { readonly terminalId: TerminalId; readonly shown: CloneShown; readonly log: Log },
+): void {
+  commits
+    .submit({
+      lane: "queue",
+      async apply(within) {
+        const epoch = (await terminals.newestEpoch(within, terminalId)) ?? NO_EPOCH;
+        await ingest.findings.twin(within, { terminalId, epoch }, { shown, now: clock.now() });
+      },
+    })
+    .catch((error: unknown) => log.error("a clone could not be noted", { terminalId, reason: reasonOf(error) }));
+}
+const NO_EPOCH = "0000000000000000" as Epoch;
 
 /** Its requests are declined, and kept as declined: a repeat after it was restored must not be told otherwise. */
 export const REVOKED_ANSWER: Answer = {

@@ -48,9 +48,11 @@ const CA_DAYS = 3_653;
 const SERVER_DAYS = 397;
 const RENEW_BELOW_DAYS = 30;
 const SERIAL_BYTES = 16;
-const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
+export const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
+/** Key and certificate of the authority, in the folder of `loadHubTls`. */
+export const CA_FILE = "ca.pem";
 /** A terminal whose clock was lost at boot must still reach the hub to be told the time, so nothing starts later than this. */
-const NOT_BEFORE = new Date(Date.UTC(1970, 0, 2));
+export const NOT_BEFORE = new Date(Date.UTC(1970, 0, 2));
 
 interface Pair {
   /** PEM of key and certificate in one file, so that no crash parts them. */
@@ -63,7 +65,7 @@ export async function loadHubTls(options: TlsOptions): Promise<HubTls> {
   const { folder, now } = options;
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const names = [...new Set(["localhost", "127.0.0.1", ...options.names])];
-  const ca = readPair(join(folder, "ca.pem")) ?? (await makeAuthority(options));
+  const ca = readPair(join(folder, CA_FILE)) ?? (await makeAuthority(options));
   const kept = readPair(join(folder, "server.pem"));
   const server =
     kept && serves(kept.certificate, { ca: ca.certificate, names, now }) ? kept : await makeServer(options, ca, names);
@@ -77,7 +79,8 @@ export async function loadHubTls(options: TlsOptions): Promise<HubTls> {
   };
 }
 
-const keyPart = (text: string): string =>
+/** The private key in such a file. */
+export const keyPart = (text: string): string =>
   /-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----\n?/.exec(text)?.[0] ?? "";
 
 function readPair(path: string): Pair | undefined {
@@ -134,7 +137,7 @@ async function makeAuthority({ folder, now, random }: TlsOptions): Promise<Pair>
       await SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   });
-  return storePair(join(folder, "ca.pem"), `${keyText(keys.privateKey)}${certificate.toString("pem")}\n`);
+  return storePair(join(folder, CA_FILE), `${keyText(keys.privateKey)}${certificate.toString("pem")}\n`);
 }
 
 async function makeServer({ folder, now, random }: TlsOptions, ca: Pair, names: readonly string[]): Promise<Pair> {

@@ -19,7 +19,13 @@ import {
   PhoneMessageSchema,
 } from "./phone.ts";
 import { StandInParametersSchema } from "./stand-in.ts";
-import { ClaimSchema, EnrolRequestSchema, EnrolResponseSchema } from "./terminal.ts";
+import {
+  ClaimSchema,
+  EnrolRequestSchema,
+  EnrolResponseSchema,
+  RenewalRequestSchema,
+  RenewalResponseSchema,
+} from "./terminal.ts";
 
 const FOLDER = new URL("../test/vectors/wire/", import.meta.url);
 const files = readdirSync(FOLDER).filter((name) => name.endsWith(".json"));
@@ -36,6 +42,8 @@ const SINGLE: Readonly<Record<string, z.ZodType>> = {
   "phone-claim.json": PhoneClaimSchema,
   "phone-enrol.request.json": PhoneEnrolRequestSchema,
   "phone-enrol.response.json": PhoneEnrolResponseSchema,
+  "renewal.request.json": RenewalRequestSchema,
+  "renewal.response.json": RenewalResponseSchema,
   "stand-in.signed.json": StandInParametersSchema,
   "time.signed.json": HubTimeSchema,
 };
@@ -84,6 +92,14 @@ test.each(messages)("%s is taken as it stands and read without loss", (file, sch
   const parsed = schema.safeParse(sample);
   expect(parsed.error).toBeUndefined();
   expect(JSON.parse(JSON.stringify(parsed.data))).toEqual(sample);
+});
+
+test("an agent that enrols with no certificate request is told to be upgraded", () => {
+  const { csr: _, ...earlier } = read("enrol.request.json") as Record<string, unknown>;
+  expect(EnrolRequestSchema.safeParse(earlier).error?.issues[0]).toMatchObject({
+    path: ["csr"],
+    message: expect.stringContaining("must be upgraded"),
+  });
 });
 
 test("a lease and a decision without the later fields are read: nothing more is permitted, and no limit is new", () => {

@@ -27,18 +27,31 @@ export function readClaim(text: string): Claim | undefined {
   }
 }
 
+/** A PKCS #10 request over the terminal's own P-256 key: DER as base64. */
+const CsrSchema = z
+  .base64({ error: "a certificate request is wanted here; an agent that sends none must be upgraded first" })
+  .max(4_096);
+
+/** What a terminal shows of itself in TLS, and from when on it is to ask for the next one. */
+export const IssuedCertificateSchema = z.strictObject({
+  /** PEM. */
+  pem: z.string().includes("BEGIN CERTIFICATE").max(8_192),
+  renewAfter: TimeSchema,
+});
+export type IssuedCertificate = z.infer<typeof IssuedCertificateSchema>;
+
 export const EnrolRequestSchema = z.strictObject({
   claimId: z.string().max(64),
   secret: z.string().max(128),
   /** Ed25519 SPKI: checks the signatures of batches. */
   signingKey: Base64Schema,
+  csr: CsrSchema,
 });
 export type EnrolRequest = z.infer<typeof EnrolRequestSchema>;
 
 export const EnrolResponseSchema = z.strictObject({
   terminalId: TerminalIdSchema,
-  /** Sent as MQTT password and HTTPS bearer. */
-  bearer: z.string().min(32).max(128),
+  certificate: IssuedCertificateSchema,
   caCertificate: z.string().max(8_192),
   mqttUrl: z.url(),
   httpsUrl: z.url(),
@@ -49,6 +62,11 @@ export const EnrolResponseSchema = z.strictObject({
   cardTokenKey: Base64Schema,
 });
 export type EnrolResponse = z.infer<typeof EnrolResponseSchema>;
+
+/** Sent under the present certificate, or under the secret of an earlier version. The same key gets the same answer again. */
+export const RenewalRequestSchema = z.strictObject({ terminalId: TerminalIdSchema, csr: CsrSchema });
+export type RenewalRequest = z.infer<typeof RenewalRequestSchema>;
+export const RenewalResponseSchema = z.strictObject({ certificate: IssuedCertificateSchema });
 
 /** On connecting, on renewal of the lease, and as the Last Will. The hub answers `online` with a LeaseMessage. */
 export const PresenceSchema = z.strictObject({

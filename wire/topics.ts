@@ -50,6 +50,8 @@ export function readTopic(
 /** POST an up envelope; the answer is `{"messages": [down envelopes]}`. */
 export const UPLINK_PATH = "/v1/uplink";
 export const ENROL_PATH = "/v1/enrol";
+/** POST a RenewalRequest for the terminal's next certificate. */
+export const CERTIFICATE_PATH = "/v1/certificate";
 /** POST a Signed text of domain `phone`; the answer is a PhoneAnswer. */
 export const PHONE_PATH = "/v1/phone";
 export const PHONE_ENROL_PATH = "/v1/phone/enrol";

@@ -15,7 +15,7 @@ import { connectTls, targetOf } from "../uplink/tls-connect.ts";
 import type { Finding } from "./finding.ts";
 
 export interface HubChecks {
-  readonly identity: Pick<Identity, "mqttUrl" | "httpsUrl" | "caCertificate" | "bearer" | "terminalId">;
+  readonly identity: Pick<Identity, "mqttUrl" | "httpsUrl" | "caCertificate" | "tls" | "terminalId">;
   /** What the configuration overrides. */
   readonly urls: {
     readonly prefer: "mqtt" | "https";
@@ -131,7 +131,7 @@ async function* examineWelcome({ identity, url, clock }: Welcome): AsyncGenerato
   const status = answer.statusCode ?? 0;
   answer.destroy();
   if (status === 401 || status === 403) {
-    const what = `the hub does not know ${identity.terminalId} by its secret; ask for a claim and run: tillway agent enrol CLAIM --force`;
+    const what = `the hub does not take the certificate of ${identity.terminalId}; if the running agent does not renew it, ask for a claim and run: tillway agent enrol CLAIM --force`;
     yield { level: "FAIL", name, what };
   } else if (status >= 300) {
     yield { level: "FAIL", name, what: `the hub answers with status ${status}; is its version as new as this one's?` };
@@ -170,8 +170,9 @@ function postPresence({ identity, url, now, signal }: Post): Promise<IncomingMes
     const request = httpsRequest(new URL(UPLINK_PATH, url), {
       method: "POST",
       ca: identity.caCertificate,
+      ...(identity.tls && { key: identity.tls.key, cert: identity.tls.certificate }),
       agent: false,
-      headers: { authorization: `Bearer ${identity.bearer}`, "content-type": "application/json" },
+      headers: { "content-type": "application/json" },
       signal,
     });
     request.once("response", resolve);

@@ -26,6 +26,8 @@ export const StatusSchema = z.strictObject({
   uptimeSec: z.int(),
   running: z.int(),
   hub: z.strictObject({ state: z.enum(["up", "down"]), via: z.string() }),
+  /** What the hub knows this terminal by; it is renewed from `renewAfter` on. Absent until the hub has given one. */
+  certificate: z.strictObject({ endsAt: z.string(), renewAfter: z.string() }).optional(),
   lease: z
     .strictObject({
       leaseId: z.string(),
@@ -72,6 +74,8 @@ export interface HealthSources {
   readonly hub: Pick<Hub, "state" | "via">;
   readonly hubClock: HubClock;
   lease(): LeaseView | undefined;
+  /** Milliseconds since 1970. */
+  certificate?(): { readonly endsAt: number; readonly renewAfter: number } | undefined;
   readonly disk: { freeBytes(): number; readonly reserveBytes: number };
   /** The agent is stopping and takes no new payments. */
   draining?(): boolean;
@@ -100,6 +104,7 @@ export function createHealth(sources: HealthSources): Health {
       uptimeSec: seconds(sources.clock.monotonic() - started.ms),
       running: sources.payments.running,
       hub: { state: sources.hub.state, via: sources.hub.via },
+      ...certificateStatus(sources.certificate?.()),
       ...leaseStatus(sources.lease()),
       queue: queueStatus(sources),
       journal: {
@@ -185,6 +190,14 @@ interface Started {
   /** On the monotonic clock. */
   readonly ms: number;
   readonly sequence: number;
+}
+
+function certificateStatus(tls: ReturnType<NonNullable<HealthSources["certificate"]>>): Pick<Status, "certificate"> {
+  if (!tls) return {};
+  const { endsAt, renewAfter } = tls;
+  return {
+    certificate: { endsAt: new Date(endsAt).toISOString(), renewAfter: new Date(renewAfter).toISOString() },
+  };
 }
 
 function diskStatus({ disk, journal, clock }: HealthSources, started: Started): Status["disk"] {

@@ -68,11 +68,12 @@ export function devicesText(devices: Status["devices"]): string {
 }
 
 export function statusText(status: Status): string {
-  const { queue, lease, hub, journal, disk, clock } = status;
+  const { queue, lease, certificate, hub, journal, disk, clock } = status;
   const rows = [
     ["selling", status.selling],
     ["terminal", `${status.terminalId}, version ${status.version}, up ${durationText(status.uptimeSec)}`],
     ["hub", `${hub.state} (${hub.via})`],
+    ...(certificate ? [["identity", `certified until ${certificate.endsAt}`]] : []),
     ["lease", lease ? leaseText(lease) : "none"],
     ["queue", queueSummary(queue, lease?.remaining.currency)],
     ["journal", `entry ${journal.sequence} of ${journal.epoch}`],

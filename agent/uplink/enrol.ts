@@ -4,12 +4,9 @@
  */
 import { createHash, X509Certificate } from "node:crypto";
 import { accessSync, constants, mkdirSync } from "node:fs";
-import type { IncomingMessage } from "node:http";
-import { request as httpsRequest } from "node:https";
 import { isIP } from "node:net";
 import type { DetailedPeerCertificate } from "node:tls";
-import { z } from "zod";
-import { abortFault, type Clock, deadline } from "../../base/clock.ts";
+import { type Clock, deadline } from "../../base/clock.ts";
 import { Fault, isFault, reasonOf } from "../../base/fault.ts";
 import { firstIssue, newSigningKeys, parseJson, privateKeyText, publicKeyText } from "../../wire/signing.ts";
 import {
@@ -21,13 +18,12 @@ import {
 } from "../../wire/terminal.ts";
 import { ENROL_PATH } from "../../wire/topics.ts";
 import { identityPath, isEnrolled, readIdentity, storeIdentity } from "../identity.ts";
+import { HTTPS_PORT, postToHub, wordsOf } from "./hub-post.ts";
 import { connectFault, connectTls, targetOf } from "./tls-connect.ts";
 
-const HTTPS_PORT = 443;
 /** For each of the two connections. */
 const CONNECTION_LIMIT_MS = 10_000;
 const CHAIN_LENGTH_MAX = 4;
-const ANSWER_BYTES_MAX = 65_536;
 
 export interface EnrolOptions {
   readonly claimText: string;
@@ -57,10 +53,15 @@ export async function enrol(options: EnrolOptions): Promise<Enrolled> {
   prepareFolder(dataDir);
   const authority = await proveHub(claim, clock, signal);
   const keys = newSigningKeys();
-  const body = { claimId: claim.claimId, secret: claim.secret, signingKey: publicKeyText(keys.publicKey) };
+  const { newTlsKey, certificateRequest } = await import("./certificate-request.ts");
+  const tlsKey = newTlsKey();
+  const csr = await certificateRequest(tlsKey, claim.terminalId);
+  const body = { claimId: claim.claimId, secret: claim.secret, signingKey: publicKeyText(keys.publicKey), csr };
   const answer = await redeem(claim, authority, { body, clock, signal });
   checkAnswer(claim, answer);
-  const file = { v: 1 as const, ...answer, signingPrivateKey: privateKeyText(keys.privateKey) };
+  const { certificate, ...given } = answer;
+  const tls = { privateKey: tlsKey, certificate: certificate.pem, renewAfter: certificate.renewAfter };
+  const file = { v: 1 as const, ...given, tls, signingPrivateKey: privateKeyText(keys.privateKey) };
   readIdentity(JSON.stringify(file), `the identity that the hub at ${claim.hub} gave`);
   storeIdentity(dataDir, file);
   return { terminalId: answer.terminalId, mqttUrl: answer.mqttUrl, httpsUrl: answer.httpsUrl, path };
@@ -152,9 +153,10 @@ async function redeem(
   { body, clock, signal }: Redemption,
 ): Promise<EnrolResponse> {
   using limit = deadline(clock, CONNECTION_LIMIT_MS, signal);
-  const { status, text } = await post(new URL(ENROL_PATH, claim.hub), {
-    text: JSON.stringify(body),
+  const { status, text } = await postToHub(new URL(ENROL_PATH, claim.hub), {
+    body,
     ca: authority.toString(),
+    tooLate: "the claim may be used up: ask for a new one",
     signal: limit.signal,
   });
   if (status >= 500) {
@@ -195,61 +197,4 @@ function checkAnswer(claim: Claim, answer: EnrolResponse): void {
     "identity.invalid",
     `the hub at ${claim.hub} names another authority in its answer than the claim does`,
   );
-}
-
-interface PostOptions {
-  readonly text: string;
-  /** PEM. */
-  readonly ca: string;
-  readonly signal: AbortSignal;
-}
-
-function post(url: URL, { text, ca, signal }: PostOptions): Promise<{ status: number; text: string }> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(abortFault(signal));
-    const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(text) };
-    const request = httpsRequest(url, { method: "POST", agent: false, ca, headers });
-    const onAbort = () => {
-      request.destroy();
-      reject(new Fault("uplink.timeout", `no answer from ${url.origin}; the claim may be used up: ask for a new one`));
-    };
-    const fail = (error: unknown) => {
-      signal.removeEventListener("abort", onAbort);
-      reject(connectFault(targetOf(url.href, HTTPS_PORT), error));
-    };
-    request.on("error", fail);
-    request.once("response", (response) => {
-      collect(response).then((answer) => {
-        signal.removeEventListener("abort", onAbort);
-        resolve(answer);
-      }, fail);
-    });
-    signal.addEventListener("abort", onAbort, { once: true });
-    request.end(text);
-  });
-}
-
-async function collect(response: IncomingMessage): Promise<{ status: number; text: string }> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of response) {
-    const bytes = Buffer.from(chunk);
-    size += bytes.length;
-    if (size > ANSWER_BYTES_MAX) throw new Error(`an answer of more than ${ANSWER_BYTES_MAX} bytes`);
-    chunks.push(bytes);
-  }
-  return { status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString("utf8") };
-}
-
-const RefusalSchema = z.object({ message: z.string().max(200).optional(), detail: z.string().max(200).optional() });
-
-/** The hub's own words for a refusal, if it gave any. */
-function wordsOf(text: string): string {
-  try {
-    const { data } = RefusalSchema.safeParse(parseJson(text));
-    const words = data?.detail ?? data?.message;
-    return words === undefined ? "" : `, "${words.replace(/[^\x20-\x7e]/g, "?")}"`;
-  } catch {
-    return "";
-  }
 }

@@ -11,6 +11,8 @@ import { RECONNECT_POLICY, retrySchedule } from "../../base/retry-schedule.ts";
 import { DownEnvelopeSchema, encodeEnvelope, MESSAGE_BYTES_MAX, type UpEnvelope } from "../../wire/envelope.ts";
 import { firstIssue, parseJson } from "../../wire/signing.ts";
 import { UPLINK_PATH } from "../../wire/topics.ts";
+import type { Credential } from "./credential.ts";
+import { wordsOf } from "./hub-post.ts";
 import { LinkEvents, type MessageListener, type StateListener } from "./link-events.ts";
 import { connectFault, contextOf, type TlsTarget, targetOf } from "./tls-connect.ts";
 import type { LinkState, RunningUplink } from "./uplink.ts";
@@ -31,7 +33,9 @@ export interface HttpsUplinkOptions {
   readonly url: string;
   /** PEM of the only authority believed. */
   readonly caCertificate: string;
-  readonly bearer: string;
+  readonly credential: Credential;
+  /** The hub has said no to what was shown. */
+  readonly onRefused?: () => void;
   /** What is sent to learn whether the hub is there. */
   readonly probe: () => UpEnvelope;
   readonly clock: Clock;
@@ -48,7 +52,8 @@ export class HttpsUplink implements RunningUplink {
   readonly name = "https";
   readonly #options: HttpsUplinkOptions;
   readonly #target: TlsTarget;
-  readonly #agent: Agent;
+  readonly #stopListening: () => void;
+  #agent: Agent;
   readonly #events = new LinkEvents();
   #ended = false;
   #lastAnswerAt = Number.NEGATIVE_INFINITY;
@@ -58,10 +63,11 @@ export class HttpsUplink implements RunningUplink {
   constructor(options: HttpsUplinkOptions) {
     this.#options = options;
     this.#target = targetOf(options.url, HTTPS_PORT);
-    this.#agent = new Agent({
-      keepAlive: true,
-      secureContext: contextOf(options.caCertificate),
-      maxSockets: CONNECTIONS_MAX,
+    this.#agent = newAgent(options);
+    // What is under way ends as it began.
+    this.#stopListening = options.credential.onExchange(() => {
+      for (const socket of Object.values(this.#agent.freeSockets).flat()) socket?.destroy();
+      this.#agent = newAgent(options);
     });
   }
 
@@ -78,6 +84,7 @@ export class HttpsUplink implements RunningUplink {
   async run(signal: AbortSignal): Promise<void> {
     const { clock, chance } = this.#options;
     this.#ended = false;
+    await this.#options.credential.ready(signal).catch(() => undefined);
     let delays = retrySchedule(RECONNECT_POLICY, chance);
     while (!signal.aborted) {
       if (this.state === "down" || clock.monotonic() - this.#lastAnswerAt >= IDLE_MS) await this.#probe(signal);
@@ -101,7 +108,7 @@ export class HttpsUplink implements RunningUplink {
       if (isFault(error)) this.#events.set("down", error.message);
       throw error;
     }
-    this.#judge(answer.status);
+    this.#judge(answer);
     this.#lastAnswerAt = this.#options.clock.monotonic();
     // An answer that comes after this way was given up must not show it as up again.
     if (!this.#ended) this.#events.set("up", `HTTPS to ${this.#options.url}`);
@@ -109,6 +116,7 @@ export class HttpsUplink implements RunningUplink {
   }
 
   [Symbol.asyncDispose](): Promise<void> {
+    this.#stopListening();
     this.#agent.destroy();
     return Promise.resolve();
   }
@@ -133,12 +141,14 @@ export class HttpsUplink implements RunningUplink {
   }
 
   /** Throws what an HTTP status says about the message and the link. */
-  #judge(status: number): void {
+  #judge({ status, body }: Answer): void {
     const { url } = this.#options;
     if (status >= 200 && status < 300) return;
     if (status === 401 || status === 403) {
-      const why = `the hub refuses this terminal's bearer over HTTPS (${status}): it was revoked or enrolled anew; enrol this terminal again`;
+      const words = wordsOf(body.toString("utf8"));
+      const why = `the hub refuses this terminal's certificate over HTTPS (${status}${words}); if it does not mend itself, enrol this terminal again`;
       this.#events.set("down", why);
+      this.#options.onRefused?.();
       throw new Fault("uplink.refused", why);
     }
     // 429 says nothing against the message: it is sent again later.
@@ -178,12 +188,11 @@ export class HttpsUplink implements RunningUplink {
   #post(text: string, signal: AbortSignal): Promise<Answer> {
     return new Promise((resolve, reject) => {
       let left = false;
-      const { bearer, url } = this.#options;
+      const { url } = this.#options;
       const request = httpsRequest(new URL(UPLINK_PATH, url), {
         method: "POST",
         agent: this.#agent,
         headers: {
-          authorization: `Bearer ${bearer}`,
           "content-type": "application/json",
           "content-length": Buffer.byteLength(text),
         },
@@ -225,6 +234,9 @@ export class HttpsUplink implements RunningUplink {
     });
   }
 }
+
+const newAgent = ({ caCertificate, credential }: HttpsUplinkOptions): Agent =>
+  new Agent({ keepAlive: true, secureContext: contextOf(caCertificate, credential.tls), maxSockets: CONNECTIONS_MAX });
 
 const unknownFate = (why: string): Fault =>
   new Fault("uplink.timeout", `the message may or may not have reached the hub: ${why}`);

@@ -6,10 +6,12 @@ import type { Log } from "../../base/log.ts";
 import { type CardHub, UplinkCardHub } from "../features/card-verification/card-hub.ts";
 import type { Identity } from "../identity.ts";
 import type { Journal } from "../journal/journal.ts";
-import { type Boot, SignedHubClock } from "../lease/hub-clock.ts";
+import { type Boot, SignedHubClock, wallTime } from "../lease/hub-clock.ts";
 import { LeaseKeeper } from "../lease/lease-keeper.ts";
 import { type DayHub, UplinkDayHub } from "../reconciliation/day-hub.ts";
+import { CertificateKeeper } from "./certificate-keeper.ts";
 import { PreferringUplink } from "./choose-uplink.ts";
+import { Credential } from "./credential.ts";
 import { EnvelopeMaker } from "./envelopes.ts";
 import { HttpsUplink } from "./https-uplink.ts";
 import { HubSession } from "./hub-session.ts";
@@ -18,6 +20,9 @@ import type { RunningUplink } from "./uplink.ts";
 
 /** How often the high-water of hub time is looked at while nothing is heard (RM8). */
 const HIGH_WATER_EVERY_MS = 60_000;
+/** A renewed certificate waits for a moment without requests under way, and no longer than ten minutes. */
+const QUIET_LOOK_MS = 1_000;
+const QUIET_LOOKS_MAX = 600;
 
 export interface HubLinkSettings {
   /** The agent's version, told to the hub. */
@@ -41,6 +46,8 @@ export interface HubLinkOptions {
   readonly log: Log;
   readonly boot: Boot;
   readonly options: HubLinkSettings;
+  /** Where the identity's file lies: its certificate is then renewed. */
+  readonly dataDir?: string;
   /** A way to the hub in the place of MQTT and HTTPS. */
   readonly uplink?: (envelopes: EnvelopeMaker) => RunningUplink;
 }
@@ -51,6 +58,7 @@ export interface HubLink extends AsyncDisposable {
   readonly days: DayHub;
   readonly clock: SignedHubClock;
   readonly leases: LeaseKeeper;
+  readonly credential: Credential;
   /** Connects and keeps the link until the signal ends it, or this is disposed of. */
   start(signal: AbortSignal): Promise<void>;
 }
@@ -78,7 +86,10 @@ export function createHubLink(parts: HubLinkOptions): HubLink {
     leaseCounter: () => leases.counter,
     question: () => hubClock.question(),
   });
-  const uplink = parts.uplink?.(envelopes) ?? createUplink({ ...parts, log }, envelopes);
+  const credential = new Credential(identity.tls);
+  const keeper = keeperOf({ ...parts, log }, { credential, now: wallTimeOf(hubClock, clock), quiet });
+  const onRefused = () => keeper?.ask();
+  const uplink = parts.uplink?.(envelopes) ?? createUplink({ ...parts, log }, { envelopes, credential, onRefused });
   const { onlineTimeoutMs } = options;
   const hub = new HubSession({
     terminalId,
@@ -93,6 +104,11 @@ export function createHubLink(parts: HubLinkOptions): HubLink {
   });
   const cards = new UplinkCardHub({ uplink, envelopes, clock });
   const days = new UplinkDayHub({ uplink, envelopes, clock });
+  /** A sale that waits for its answer is not to lose its connection. */
+  async function quiet(signal: AbortSignal): Promise<void> {
+    for (let looks = 0; hub.busy && looks < QUIET_LOOKS_MAX; looks += 1)
+      await sleep(clock, QUIET_LOOK_MS, signal).catch(() => undefined);
+  }
   const ending = new AbortController();
   let running: Promise<unknown> = Promise.resolve();
   return {
@@ -101,10 +117,12 @@ export function createHubLink(parts: HubLinkOptions): HubLink {
     days,
     clock: hubClock,
     leases,
+    credential,
     async start(signal) {
       using either = eitherOf(signal, ending.signal);
       const until = either.signal;
-      running = Promise.all([uplink.run(until), hub.run(until), keepHighWater(hubClock, clock, until)]);
+      const renewing = keeper?.run(until);
+      running = Promise.all([uplink.run(until), hub.run(until), keepHighWater(hubClock, clock, until), renewing]);
       await running;
     },
     async [Symbol.asyncDispose]() {
@@ -118,11 +136,30 @@ export function createHubLink(parts: HubLinkOptions): HubLink {
   };
 }
 
-function createUplink(parts: HubLinkOptions, envelopes: EnvelopeMaker): RunningUplink {
+interface Keeping {
+  readonly credential: Credential;
+  now(): number;
+  quiet(signal: AbortSignal): Promise<void>;
+}
+
+function keeperOf(parts: HubLinkOptions, keeping: Keeping): CertificateKeeper | undefined {
+  const { identity, clock, random, log, options, dataDir } = parts;
+  if (dataDir === undefined || parts.uplink) return undefined;
+  const httpsUrl = options.httpsUrl ?? identity.httpsUrl;
+  return new CertificateKeeper({ ...keeping, identity, dataDir, httpsUrl, clock, log, chance: () => chanceOf(random) });
+}
+
+interface Ways {
+  readonly envelopes: EnvelopeMaker;
+  readonly credential: Credential;
+  onRefused(): void;
+}
+
+function createUplink(parts: HubLinkOptions, { envelopes, credential, onRefused }: Ways): RunningUplink {
   const { identity, clock, random, log, options } = parts;
-  const { caCertificate, terminalId, bearer } = identity;
+  const { caCertificate, terminalId } = identity;
   const chance = () => chanceOf(random);
-  const shared = { caCertificate, bearer, clock, chance, log };
+  const shared = { caCertificate, credential, onRefused, clock, chance, log };
   const mqtt = () =>
     new MqttUplink({
       ...shared,
@@ -147,6 +184,8 @@ function createUplink(parts: HubLinkOptions, envelopes: EnvelopeMaker): RunningU
       return new PreferringUplink({ preferred: https(), fallback: mqtt(), clock, log });
   }
 }
+
+const wallTimeOf = (hubClock: SignedHubClock, clock: Clock) => () => wallTime(hubClock, clock);
 
 async function keepHighWater(hubClock: SignedHubClock, clock: Clock, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {

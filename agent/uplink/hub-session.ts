@@ -95,6 +95,10 @@ export class HubSession implements Hub, AsyncDisposable {
   get state(): LinkState {
     return this.#options.uplink.state;
   }
+  /** Somebody waits for an answer. */
+  get busy(): boolean {
+    return this.#pending.size > 0;
+  }
   get via(): string {
     return this.#options.uplink.name;
   }

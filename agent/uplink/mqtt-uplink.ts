@@ -13,6 +13,7 @@ import type { Log } from "../../base/log.ts";
 import { RECONNECT_POLICY, retrySchedule } from "../../base/retry-schedule.ts";
 import { decodeDown, encodeEnvelope, type UpEnvelope } from "../../wire/envelope.ts";
 import { downFilter, UP_STREAM_OF, upTopic } from "../../wire/topics.ts";
+import type { Credential } from "./credential.ts";
 import { LinkEvents, type MessageListener, type StateListener } from "./link-events.ts";
 import { connectTls, targetOf } from "./tls-connect.ts";
 import type { LinkState, RunningUplink } from "./uplink.ts";
@@ -31,8 +32,8 @@ const PUBACK_LIMIT_MS = 4_000;
 const CLOSE_LIMIT_MS = 500;
 /** Publishes without acknowledgement at one time. */
 const IN_FLIGHT_MAX = 64;
-/** CONNACK return codes (MQTT 3.1.1, 3.2.2.3): bad user name or password, not authorised. SUBACK 128: refused. */
-const REFUSED_CODES = [4, 5];
+/** CONNACK return codes (MQTT 3.1.1, 3.2.2.3): identifier rejected, bad user name, not authorised. SUBACK 128: refused. */
+const REFUSED_CODES = [2, 4, 5];
 const SUBSCRIPTION_REFUSED = 128;
 
 export interface MqttUplinkOptions {
@@ -40,7 +41,9 @@ export interface MqttUplinkOptions {
   /** PEM of the only authority believed. */
   readonly caCertificate: string;
   readonly terminalId: TerminalId;
-  readonly bearer: string;
+  readonly credential: Credential;
+  /** The hub has said no to what was shown. */
+  readonly onRefused?: () => void;
   /** Made anew for each connection: what the hub tells itself when this terminal vanishes. */
   readonly lastWill: () => UpEnvelope;
   /** 15 by default. */
@@ -77,6 +80,7 @@ export class MqttUplink implements RunningUplink {
   async run(signal: AbortSignal): Promise<void> {
     const { clock, chance, log } = this.#options;
     let delays = retrySchedule(RECONNECT_POLICY, chance);
+    await this.#options.credential.ready(signal).catch(() => undefined);
     while (!signal.aborted) {
       try {
         const why = await this.#stayConnected(signal);
@@ -85,6 +89,7 @@ export class MqttUplink implements RunningUplink {
       } catch (error) {
         if (!isFault(error)) throw error;
         this.#refusal = error.code === "uplink.refused" ? error : undefined;
+        if (this.#refusal) this.#options.onRefused?.();
         this.#events.set("down", error.message);
         log.debug("no MQTT link", { why: error.message });
       }
@@ -115,8 +120,10 @@ export class MqttUplink implements RunningUplink {
       closed = connection.close();
     };
     signal.addEventListener("abort", onAbort, { once: true });
+    const stop = this.#options.credential.onExchange(onAbort);
     if (signal.aborted) onAbort();
     const why = await connection.ended;
+    stop();
     signal.removeEventListener("abort", onAbort);
     this.#connection = undefined;
     this.#events.set("down", why);
@@ -161,8 +168,8 @@ class MqttConnection {
   ): Promise<MqttConnection> {
     const { MqttClient } = await import("mqtt");
     const target = targetOf(options.url, MQTTS_PORT);
-    // The password must not be in the socket's buffer before the hub has proven itself.
-    const socket = await connectTls({ ...target, caCertificate: options.caCertificate, signal });
+    const { caCertificate, credential } = options;
+    const socket = await connectTls({ ...target, caCertificate, tls: credential.tls, signal });
     const client = new MqttClient(() => socket, clientOptions(options));
     const connection = new MqttConnection(client, socket, options);
     connection.#listen(receive);
@@ -249,8 +256,6 @@ const clientOptions = (options: MqttUplinkOptions) => {
     protocolVersion: 4 as const,
     clientId: options.terminalId,
     clean: true,
-    username: options.terminalId,
-    password: options.bearer,
     keepalive: options.keepaliveSec ?? KEEPALIVE_SEC,
     reschedulePings: false,
     timerVariant: "native" as const,
@@ -272,7 +277,7 @@ function connackFault(error: Error): Fault {
   if (!REFUSED_CODES.includes(code)) return new Fault("uplink.down", reasonOf(error), { cause: error });
   return new Fault(
     "uplink.refused",
-    "the hub refuses this terminal's bearer over MQTT: it was revoked or enrolled anew; enrol this terminal again",
+    "the hub refuses this terminal's certificate over MQTT: it has ended, was revoked, or was given anew elsewhere; its words come over HTTPS",
     { cause: error },
   );
 }

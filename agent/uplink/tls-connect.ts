@@ -2,6 +2,7 @@
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
 import { abortFault } from "../../base/clock.ts";
 import { Fault, reasonOf } from "../../base/fault.ts";
+import type { TlsIdentity } from "../identity.ts";
 
 export interface TlsTarget {
   readonly host: string;
@@ -17,15 +18,25 @@ export function targetOf(url: string, defaultPort: number): TlsTarget {
 export interface TlsOptions extends TlsTarget {
   /** The only authority believed, as PEM; absent to look at what a server shows without believing it. */
   readonly caCertificate?: string;
+  /** What this side shows of itself. */
+  readonly tls?: TlsIdentity | undefined;
   readonly signal: AbortSignal;
 }
 
-let kept: { readonly caCertificate: string; readonly context: SecureContext } | undefined;
+interface Kept {
+  readonly caCertificate: string;
+  readonly certificate: string | undefined;
+  readonly context: SecureContext;
+}
+let kept: Kept | undefined;
 
-/** One context for the terminal's one authority: making it anew for each try would hold up a sale for milliseconds. */
-export function contextOf(caCertificate: string): SecureContext {
-  if (kept?.caCertificate !== caCertificate) {
-    kept = { caCertificate, context: createSecureContext({ ca: caCertificate, minVersion: "TLSv1.2" }) };
+/** One context for the terminal's one authority and certificate: to make it anew for each try would hold up a sale. */
+export function contextOf(caCertificate: string, tls: TlsIdentity | undefined): SecureContext {
+  const certificate = tls?.certificate;
+  if (kept?.caCertificate !== caCertificate || kept.certificate !== certificate) {
+    const own = tls ? { key: tls.key, cert: tls.certificate } : {};
+    const context = createSecureContext({ ca: caCertificate, minVersion: "TLSv1.2", ...own });
+    kept = { caCertificate, certificate, context };
   }
   return kept.context;
 }
@@ -34,11 +45,11 @@ export function contextOf(caCertificate: string): SecureContext {
  * Resolves when the handshake is done and, with an authority given, chain and host name fit it. Throws Fault
  * `uplink.down`, or what the signal was aborted with.
  */
-export function connectTls({ host, port, caCertificate, signal }: TlsOptions): Promise<TLSSocket> {
+export function connectTls({ host, port, caCertificate, tls, signal }: TlsOptions): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(abortFault(signal));
     const trust =
-      caCertificate === undefined ? { rejectUnauthorized: false } : { secureContext: contextOf(caCertificate) };
+      caCertificate === undefined ? { rejectUnauthorized: false } : { secureContext: contextOf(caCertificate, tls) };
     const socket = connect({ host, port, ...trust, minVersion: "TLSv1.2" });
     socket.setNoDelay(true);
     const end = () => {

@@ -117,6 +117,7 @@ const ShownTerminal = TerminalLine.extend({
   outstanding: z.object({ count: z.int(), minor: z.string() }).optional(),
   openFindings: z.array(z.object({ kind: z.string(), detail: z.string() })),
   actions: z.array(z.object({ action: z.string(), by: z.string(), why: z.string(), at: z.string() })),
+  certificates: z.array(z.object({ serial: z.string(), endsAt: z.string(), state: z.string() })),
 });
 
 function shownText(shown: z.output<typeof ShownTerminal>, { amountText }: HubCommands): string {
@@ -130,6 +131,7 @@ function shownText(shown: z.output<typeof ShownTerminal>, { amountText }: HubCom
       ? [`outstanding: ${outstanding.count} sales, ${amountText(outstanding.minor, lease.currency)}`]
       : []),
     ...shown.epochs.map(({ epoch, watermark }) => `journal ${epoch}: all entries up to ${watermark} are held`),
+    ...shown.certificates.map(({ serial, endsAt, state }) => `certificate ${serial}: ${state}, until ${endsAt}`),
     ...shown.openFindings.map(({ kind, detail }) => `${kind}: ${detail}`),
     ...shown.actions.map(({ action, by, why, at }) => `${at}  ${action} by ${by}: ${why}`),
   ].join("\n");

@@ -1,11 +1,12 @@
 /**
  * Hears what agent and hub say to each other inside TLS: it ends the agent's connection with the hub's own certificate and
- * opens one of its own to the hub. Beside it, whatever a test was answered or told.
+ * opens one to the hub with the agent's own. Beside it, whatever a test was answered or told.
  */
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import type { AddressInfo, Socket } from "node:net";
 import { connect, createServer, type Server } from "node:tls";
+import { identityPath, loadIdentity } from "../../agent/identity.ts";
 import type { HubPorts } from "../../scripts/lib/counter-config.ts";
 import type { SweptFile } from "../tidy/byte-sweep.ts";
 
@@ -14,9 +15,11 @@ export class Wire implements AsyncDisposable {
   readonly #sockets = new Set<Socket>();
   readonly #heard = new Map<string, Buffer[]>();
   #connections = 0;
+  #agentFolder = "";
 
   /** Relays to these ports of 127.0.0.1; gives its own. `serverPem` holds the hub's key and certificate. */
-  async open(hub: HubPorts, serverPem: string): Promise<HubPorts> {
+  async open(hub: HubPorts, serverPem: string, agentFolder: string): Promise<HubPorts> {
+    this.#agentFolder = agentFolder;
     const pem = readFileSync(serverPem, "utf8");
     return { https: await this.#listen("https", hub.https, pem), mqtts: await this.#listen("mqtt", hub.mqtts, pem) };
   }
@@ -49,7 +52,10 @@ export class Wire implements AsyncDisposable {
   }
 
   #join(what: string, agent: Socket, port: number): void {
-    const hub = connect({ host: "127.0.0.1", port, rejectUnauthorized: false });
+    const enrolled = existsSync(identityPath(this.#agentFolder));
+    const tls = enrolled ? loadIdentity(this.#agentFolder).tls : undefined;
+    const own = tls ? { key: tls.key, cert: tls.certificate } : {};
+    const hub = connect({ host: "127.0.0.1", port, rejectUnauthorized: false, ...own });
     const name = `${what} ${++this.#connections}`;
     for (const [from, to, side] of [
       [agent, hub, "from the agent"],

@@ -40,7 +40,7 @@ const counter = new Counter({
     means: ["chip", "note"],
     perPayer: { countMax: 20, sumMinor: 50_000 },
   },
-  between: (hub) => wire.open(hub, join(folder, "hub", "tls", "server.pem")),
+  between: (hub) => wire.open(hub, join(folder, "hub", "tls", "server.pem"), join(folder, "agent")),
 });
 /** Copies of the files as they were while agent and hub ran: a log that is not yet merged into its database is in them. */
 const snapshots: SweptFile[] = [];

@@ -20,10 +20,11 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "tillway-cli-agent-"));
   config = join(folder, "agent.yaml");
   authority = await newAuthority();
-  // Another secret than the terminal's: the hub is there and refuses it.
-  hub = await new TestHub("another".repeat(6)).start(await authority.issue(LOOPBACK));
+  hub = await new TestHub().start(await authority.issue(LOOPBACK));
+  // The hub is there and refuses this terminal.
+  hub.refusing = true;
   const dataDir = join(folder, "data");
-  enrolInto(dataDir, { authority, hub });
+  await enrolInto(dataDir, { authority, hub });
   writeFileSync(
     config,
     `dataDir: ${dataDir}\napi: {port: 0}\nsite: {merchantName: A, timeZone: UTC, currency: EUR}\nlog: {level: silent}\n` +
@@ -89,7 +90,7 @@ test("the doctor says that the hub does not know this terminal, and what the pri
   expect(out).toMatch(/^ok {3}config: /);
   expect(out).toContain(`ok   hub https: 127.0.0.1:${hub.httpsPort} answers with the certificate of its authority`);
   expect(out).toContain(
-    "FAIL hub identity: the hub does not know till-1 by its secret; ask for a claim and run: tillway agent enrol CLAIM --force",
+    "FAIL hub identity: the hub does not take the certificate of till-1; if the running agent does not renew it, ask for a claim and run: tillway agent enrol CLAIM --force",
   );
   expect(out).toMatch(/^ok {3}clock: agrees with the hub's$/m);
   expect(out).toMatch(/^FAIL printer: .*no such port/m);

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { enrolInto, TERMINAL_BEARER } from "./test-terminal.ts";
+import { enrolInto } from "./test-terminal.ts";
 import { LOOPBACK, newAuthority, TestHub } from "./uplink-hub.ts";
 
 const PROGRAM = join(import.meta.dirname, "../../scripts/tillway.ts");
@@ -14,9 +14,9 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 test("an agent that is stopped tells its hub that it goes", async () => {
   const authority = await newAuthority();
-  await using hub = await new TestHub(TERMINAL_BEARER).start(await authority.issue(LOOPBACK));
+  await using hub = await new TestHub().start(await authority.issue(LOOPBACK));
   const dataDir = join(folder, "data");
-  enrolInto(dataDir, { authority, hub });
+  await enrolInto(dataDir, { authority, hub });
   const config = join(folder, "agent.yaml");
   const site = "site: {merchantName: A, timeZone: UTC, currency: EUR}";
   writeFileSync(config, `dataDir: ${dataDir}\napi: {port: 0}\n${site}\nlog: {level: silent}\n`);

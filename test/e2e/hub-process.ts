@@ -1,10 +1,12 @@
 /** A real hub process on free ports, and clients that speak to it as terminals and operators do. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { createPrivateKey } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:https";
 import { join } from "node:path";
 import { connectAsync, type MqttClient } from "mqtt";
+import { certificateRequest, newTlsKey } from "../../agent/uplink/certificate-request.ts";
 import { systemClock } from "../../base/clock.ts";
 import { newMessageId, systemRandom, type TerminalId } from "../../base/ids.ts";
 import { type DownEnvelope, decodeDown, encodeEnvelope, type UpEnvelope } from "../../wire/envelope.ts";
@@ -12,6 +14,18 @@ import { newSigningKeys, publicKeyText, readPublicKey } from "../../wire/signing
 import { type Claim, type EnrolResponse, EnrolResponseSchema, readClaim } from "../../wire/terminal.ts";
 import { downFilter, ENROL_PATH, UP_STREAM_OF, UPLINK_PATH, upTopic } from "../../wire/topics.ts";
 import { FakeTerminal } from "../rules/hub-fixture.ts";
+
+/** What a terminal shows, as PEM. */
+export interface ClientTls {
+  readonly key: string;
+  readonly cert: string;
+}
+
+interface CallOptions {
+  readonly bearer?: string;
+  readonly tls?: ClientTls;
+  readonly body?: unknown;
+}
 
 export interface Answer {
   readonly status: number;
@@ -103,7 +117,7 @@ export class HubProcess {
     return code as number | null;
   }
 
-  call(method: "GET" | "POST", path: string, options: { bearer?: string; body?: unknown } = {}): Promise<Answer> {
+  call(method: "GET" | "POST", path: string, options: CallOptions = {}): Promise<Answer> {
     const body = typeof options.body === "string" ? options.body : JSON.stringify(options.body);
     return new Promise((resolve, reject) => {
       const headers = {
@@ -112,7 +126,9 @@ export class HubProcess {
         ...(method === "POST" ? { "idempotency-key": newMessageId(systemRandom) } : {}),
       };
       const url = `https://127.0.0.1:${this.#ports.https}${path}`;
-      const call = request(url, { method, headers, ...(this.#agent ? { agent: this.#agent } : {}) }, (response) => {
+      // A connection of its own for whoever shows a certificate.
+      const shown = options.tls ? { ...options.tls, ca: this.ca, agent: false } : { agent: this.#agent };
+      const call = request(url, { method, headers, ...shown }, (response) => {
         let text = "";
         response.on("data", (chunk: Buffer) => {
           text += chunk.toString();
@@ -138,10 +154,13 @@ export class HubProcess {
   async enrol(terminalId: string): Promise<EnrolledTerminal> {
     const claim = await this.claim(terminalId);
     const keys = newSigningKeys();
+    const tlsKey = newTlsKey();
+    const csr = await certificateRequest(tlsKey, claim.terminalId);
     const { body } = await this.call("POST", ENROL_PATH, {
-      body: { claimId: claim.claimId, secret: claim.secret, signingKey: publicKeyText(keys.publicKey) },
+      body: { claimId: claim.claimId, secret: claim.secret, signingKey: publicKeyText(keys.publicKey), csr },
     });
     const identity = EnrolResponseSchema.parse(body);
+    const tls = { key: keyPem(tlsKey), cert: identity.certificate.pem };
     const { keyId, publicKey } = identity.sealingKey;
     const terminal = new FakeTerminal({
       terminalId: terminalId as TerminalId,
@@ -150,16 +169,16 @@ export class HubProcess {
       keys,
       sealingKey: { keyId, publicKey: readPublicKey(publicKey) },
       receive: async (envelope) => {
-        const answer = await this.call("POST", UPLINK_PATH, { bearer: identity.bearer, body: envelope });
+        const answer = await this.call("POST", UPLINK_PATH, { tls, body: envelope });
         if (answer.status !== 200) throw new Error(answer.text);
         return (answer.body as { messages: DownEnvelope[] }).messages;
       },
     });
-    return { identity, terminal };
+    return { identity, terminal, tls };
   }
 
-  connect(terminalId: string, password: string): Promise<MqttClient> {
-    const options = { username: terminalId, password, ca: this.ca, protocolVersion: 4 as const, reconnectPeriod: 0 };
+  connect(terminalId: string, tls?: ClientTls): Promise<MqttClient> {
+    const options = { ...tls, ca: this.ca, protocolVersion: 4 as const, reconnectPeriod: 0 };
     return connectAsync(this.mqttUrl, { ...options, clientId: terminalId, connectTimeout: 5_000 });
   }
 }
@@ -167,7 +186,14 @@ export class HubProcess {
 export interface EnrolledTerminal {
   readonly identity: EnrolResponse;
   readonly terminal: FakeTerminal;
+  readonly tls: ClientTls;
 }
+
+/** A key as PEM that was made as base64 of its PKCS #8. */
+export const keyPem = (key: string): string =>
+  createPrivateKey({ key: Buffer.from(key, "base64"), format: "der", type: "pkcs8" })
+    .export({ type: "pkcs8", format: "pem" })
+    .toString();
 
 function parsed(text: string): unknown {
   try {
@@ -194,8 +220,8 @@ export class Session {
     });
   }
 
-  static async open(hub: HubProcess, { identity }: EnrolledTerminal): Promise<Session> {
-    const client = await hub.connect(identity.terminalId, identity.bearer);
+  static async open(hub: HubProcess, { identity, tls }: EnrolledTerminal): Promise<Session> {
+    const client = await hub.connect(identity.terminalId, tls);
     const session = new Session(client, identity.terminalId);
     await client.subscribeAsync(downFilter(identity.terminalId), { qos: 1 });
     return session;

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { certificateRequest, newTlsKey } from "../../agent/uplink/certificate-request.ts";
 import type { DownEnvelope, UpEnvelope } from "../../wire/envelope.ts";
 import { newSigningKeys, publicKeyText } from "../../wire/signing.ts";
 import { downTopic, ENROL_PATH, UPLINK_PATH, upTopic } from "../../wire/topics.ts";
@@ -58,7 +59,10 @@ async function transactionsOf(terminalId: string): Promise<readonly Listed[]> {
 test("a claim enrols once, and only with its secret", async () => {
   const claim = await hub.claim("E1");
   const signingKey = publicKeyText(newSigningKeys().publicKey);
-  const body = { claimId: claim.claimId, secret: claim.secret, signingKey };
+  const csr = await certificateRequest(newTlsKey(), claim.terminalId);
+  const body = { claimId: claim.claimId, secret: claim.secret, signingKey, csr };
+  const strange = await hub.call("POST", ENROL_PATH, { body: { ...body, csr: "AAAA" } });
+  expect(strange).toMatchObject({ status: 400, body: { code: "E_FORMAT" } });
   const wrong = await hub.call("POST", ENROL_PATH, { body: { ...body, secret: "x".repeat(43) } });
   expect(wrong).toMatchObject({ status: 401, body: { code: "E_UNKNOWN" } });
   expect(await hub.call("POST", ENROL_PATH, { body })).toMatchObject({ status: 200, body: { terminalId: "E1" } });
@@ -78,9 +82,11 @@ test("a terminal is given hub time and a lease when it says that it is there", a
   await session.client.endAsync();
 });
 
-test("a wrong secret opens no session", async () => {
-  await hub.enrol("W1");
-  await expect(hub.connect("W1", "wrong")).rejects.toThrow(/[Nn]ot authorized|[Bb]ad username/);
+test("without its certificate a terminal opens no session, and under another's name it is no other", async () => {
+  const { tls } = await hub.enrol("W1");
+  await hub.enrol("W2");
+  await expect(hub.connect("W1")).rejects.toThrow(/Not authorized/);
+  await expect(hub.connect("W2", tls)).rejects.toThrow(/Identifier rejected/);
 });
 
 test("an online sale over MQTT is approved, and posted by its advice, whose receipt comes after the commit", async () => {
@@ -156,7 +162,10 @@ test("malformed and unsigned messages are refused and counted, and the connectio
   const { text } = await hub.call("GET", "/metrics");
   expect(text).toMatch(/messages_refused_total\{reason="signature"\} [1-9]/);
   expect(text).toMatch(/messages_refused_total\{reason="malformed"\} [1-9]/);
-  expect(hub.errors.split("\n").filter((line) => line.includes('"source":"G1"'))).toHaveLength(1);
+  // One line for each reason.
+  const lines = hub.errors.split("\n").filter((line) => line.includes('"source":"G1"'));
+  expect(lines.filter((line) => line.includes('"reason":"malformed"'))).toHaveLength(1);
+  expect(lines).toHaveLength(new Set(lines.map((line) => /"reason":"[^"]*"/.exec(line)?.[0])).size);
   await session.client.endAsync();
 });
 
@@ -186,16 +195,20 @@ test("bytes that are not MQTT or not TLS end their connection and nothing else",
 });
 
 test("HTTPS carries the same envelopes, and names the path of a wrong field", async () => {
-  const { terminal, identity } = await hub.enrol("H1");
+  const { terminal, tls } = await hub.enrol("H1");
   expect((await terminal.ask(terminal.request("sale-1"))).outcome).toBe("approved");
   const [receipt] = await terminal.tell(terminal.advice("sale-1", { mode: "online", attempts: [1] }));
   expect(receipt?.status).toBe("processed");
   const envelope = { ...terminal.request("sale-2"), sequence: "one" };
-  const bad = await hub.call("POST", UPLINK_PATH, { bearer: identity.bearer, body: envelope });
+  const bad = await hub.call("POST", UPLINK_PATH, { tls, body: envelope });
   expect(bad).toMatchObject({ status: 400, body: { code: "E_FORMAT", path: "sequence" } });
-  expect(await hub.call("POST", UPLINK_PATH, { bearer: identity.bearer, body: "{" })).toMatchObject({ status: 400 });
-  const foreign = await hub.call("POST", UPLINK_PATH, { bearer: "x".repeat(43), body: terminal.request("sale-3") });
-  expect(foreign).toMatchObject({ status: 401, body: { code: "E_DENIED" } });
+  expect(await hub.call("POST", UPLINK_PATH, { tls, body: "{" })).toMatchObject({ status: 400 });
+  const foreign = await hub.call("POST", UPLINK_PATH, {
+    tls: (await hub.enrol("H2")).tls,
+    body: terminal.request("sale-3"),
+  });
+  expect(foreign).toMatchObject({ status: 403, body: { code: "E_DENIED" } });
+  expect(await hub.call("POST", UPLINK_PATH, { body: terminal.request("sale-3") })).toMatchObject({ status: 401 });
 });
 
 test("the operator's API wants its token, and answers unknown paths in JSON", async () => {

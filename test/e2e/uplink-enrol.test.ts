@@ -1,4 +1,5 @@
 /** Enrolment against a real TLS server: the secret leaves only to the hub that the claim names, and works once. */
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,11 +23,11 @@ beforeAll(async () => {
 /** A hub with one claim to give, and a terminal's empty folder. */
 async function world(shown = certificate) {
   const stack = new AsyncDisposableStack();
-  const server = stack.use(await new TestHub("b".repeat(40)).start(shown));
+  const server = stack.use(await new TestHub().start(shown));
   const dataDir = mkdtempSync(join(tmpdir(), "tillway-enrol-"));
   stack.defer(() => rmSync(dataDir, { recursive: true }));
   const posts: string[] = [];
-  server.other = ({ path, text }) => {
+  server.other = async ({ path, text }) => {
     posts.push(text);
     if (path !== "/v1/enrol") return { status: 404, body: {} };
     if (posts.length > 1) return { status: 409, body: { detail: "this claim was used" } };
@@ -34,7 +35,10 @@ async function world(shown = certificate) {
       status: 200,
       body: {
         terminalId: TERMINAL,
-        bearer: server.bearer,
+        certificate: {
+          pem: await authority.certify(EnrolRequestSchema.parse(JSON.parse(text)).csr),
+          renewAfter: new Date(Date.now() + 1_000).toISOString(),
+        },
         caCertificate: authority.certificate,
         mqttUrl: "mqtts://127.0.0.1:8883",
         httpsUrl: claim.hub,
@@ -73,11 +77,9 @@ test("a claim becomes an identity that only its owner can read, with a key pair 
   expect(await run()).toMatchObject({ terminalId: TERMINAL, path: identityPath(dataDir) });
   expect(statSync(identityPath(dataDir)).mode & 0o777).toBe(0o600);
   const identity = loadIdentity(dataDir);
-  expect(identity).toMatchObject({
-    terminalId: TERMINAL,
-    bearer: "b".repeat(40),
-    caCertificate: authority.certificate,
-  });
+  expect(identity).toMatchObject({ terminalId: TERMINAL, caCertificate: authority.certificate });
+  const shown = new X509Certificate(identity.tls?.certificate ?? "");
+  expect(shown.checkPrivateKey(createPrivateKey(identity.tls?.key ?? ""))).toBe(true);
   const told = EnrolRequestSchema.parse(JSON.parse(posts[0] ?? ""));
   const ours = signText("batch", "x", identity.signingKey);
   expect(publicKeyText(readPublicKey(told.signingKey))).toBe(told.signingKey);

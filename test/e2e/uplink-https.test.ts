@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { Credential } from "../../agent/uplink/credential.ts";
 import { HttpsUplink } from "../../agent/uplink/https-uplink.ts";
 import { untilState } from "../../agent/uplink/link-events.ts";
 import { systemClock } from "../../base/clock.ts";
@@ -7,7 +8,6 @@ import type { UpEnvelope } from "../../wire/envelope.ts";
 import { EPOCH, TERMINAL } from "../rules/lease-fixture.ts";
 import { LOOPBACK, newAuthority, TestHub } from "./uplink-hub.ts";
 
-const BEARER = "test-bearer-of-forty-characters-0123456789";
 const presence: UpEnvelope = {
   v: 1,
   id: "0".repeat(24),
@@ -21,10 +21,10 @@ const presence: UpEnvelope = {
 
 test("an answer over HTTPS that comes after this way was given up does not show it as up", async () => {
   const authority = await newAuthority();
-  await using server = await new TestHub(BEARER).start(await authority.issue(LOOPBACK));
+  await using server = await new TestHub().start(await authority.issue(LOOPBACK));
   await using uplink = new HttpsUplink({
     caCertificate: authority.certificate,
-    bearer: BEARER,
+    credential: new Credential(await authority.issueTerminal()),
     clock: systemClock,
     chance: () => 0,
     log: silentLog,
@@ -50,16 +50,16 @@ test.each([
   [400, "message.invalid"],
 ])("an answer %i means %s: a message is set aside only for what is wrong with it", async (status, code) => {
   const authority = await newAuthority();
-  await using server = await new TestHub(BEARER).start(await authority.issue(LOOPBACK));
+  await using server = await new TestHub().start(await authority.issue(LOOPBACK));
   await using uplink = new HttpsUplink({
     caCertificate: authority.certificate,
-    bearer: BEARER,
+    credential: new Credential(await authority.issueTerminal()),
     clock: systemClock,
     chance: () => 0,
     log: silentLog,
     url: `https://127.0.0.1:${server.httpsPort}`,
     probe: () => presence,
   });
-  server.refusing = status;
+  server.refusingWith = status;
   await expect(uplink.send(presence, AbortSignal.timeout(10_000))).rejects.toMatchObject({ code });
 });

@@ -3,9 +3,10 @@ import "reflect-metadata";
 import { createHash, webcrypto } from "node:crypto";
 import { createServer as createHttpsServer, type Server as HttpsServer } from "node:https";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer, type Server as TlsServer } from "node:tls";
+import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from "node:tls";
 import * as x509 from "@peculiar/x509";
 import { Aedes } from "aedes";
+import type { TlsIdentity } from "../../agent/identity.ts";
 import { type DownEnvelope, decodeUp, encodeEnvelope, type UpEnvelope } from "../../wire/envelope.ts";
 import { DOWN_STREAM_OF, downTopic, UPLINK_PATH } from "../../wire/topics.ts";
 
@@ -21,15 +22,21 @@ export interface Authority {
   readonly fingerprint: string;
   /** A leaf for these names, with the authority behind it, as a hub shows it. */
   issue(names: readonly x509.JsonGeneralName[]): Promise<{ cert: string; key: string }>;
+  /** The PEM of a leaf for the key of this request, which is base64 of its DER. */
+  certify(csr: string): Promise<string>;
+  /** What a terminal shows. */
+  issueTerminal(): Promise<TlsIdentity>;
 }
 
-export async function newAuthority(): Promise<Authority> {
+const TERMINAL_NAMES: readonly x509.JsonGeneralName[] = [{ type: "url", value: "urn:tillway:terminal:till-1" }];
+
+export async function newAuthority(name = "CN=Test authority"): Promise<Authority> {
   x509.cryptoProvider.set(webcrypto as Crypto);
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
   const validity = { notBefore: new Date(Date.now() - DAY_MS), notAfter: new Date(Date.now() + DAY_MS) };
   const root = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: "01",
-    name: "CN=Test authority",
+    name,
     ...validity,
     signingAlgorithm: ALGORITHM,
     keys: keys as CryptoKeyPair,
@@ -39,26 +46,39 @@ export async function newAuthority(): Promise<Authority> {
     ],
   });
   let serial = 1;
-  return {
+  const leafFor = (publicKey: CryptoKey, names: readonly x509.JsonGeneralName[]) => {
+    serial += 1;
+    return x509.X509CertificateGenerator.create({
+      serialNumber: serial.toString(16).padStart(2, "0"),
+      subject: "CN=Test hub",
+      issuer: root.subject,
+      ...validity,
+      signingAlgorithm: ALGORITHM,
+      publicKey,
+      signingKey: keys.privateKey as CryptoKey,
+      extensions: [new x509.SubjectAlternativeNameExtension([...names])],
+    });
+  };
+  const authority: Authority = {
     certificate: root.toString("pem"),
     fingerprint: createHash("sha256").update(new Uint8Array(root.rawData)).digest("hex"),
+    async issueTerminal() {
+      const { cert, key } = await authority.issue(TERMINAL_NAMES);
+      const endsAt = validity.notAfter.getTime();
+      return { key, certificate: cert, endsAt, renewAfter: endsAt };
+    },
+    async certify(csr) {
+      const request = new x509.Pkcs10CertificateRequest(Buffer.from(csr, "base64"));
+      return (await leafFor(await request.publicKey.export(), TERMINAL_NAMES)).toString("pem");
+    },
     async issue(names) {
-      serial += 1;
       const own = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
-      const leaf = await x509.X509CertificateGenerator.create({
-        serialNumber: serial.toString(16).padStart(2, "0"),
-        subject: "CN=Test hub",
-        issuer: root.subject,
-        ...validity,
-        signingAlgorithm: ALGORITHM,
-        publicKey: own.publicKey as CryptoKey,
-        signingKey: keys.privateKey as CryptoKey,
-        extensions: [new x509.SubjectAlternativeNameExtension([...names])],
-      });
+      const leaf = await leafFor(own.publicKey as CryptoKey, names);
       const key = pem("PRIVATE KEY", await webcrypto.subtle.exportKey("pkcs8", own.privateKey));
       return { cert: `${leaf.toString("pem")}\n${root.toString("pem")}\n`, key };
     },
   };
+  return authority;
 }
 
 /** Where the hub of these tests answers. */
@@ -71,6 +91,10 @@ export interface Post {
   readonly path: string;
   readonly text: string;
 }
+interface HttpAnswer {
+  readonly status: number;
+  readonly body: unknown;
+}
 export interface Received {
   readonly via: "mqtt" | "https";
   readonly envelope: UpEnvelope;
@@ -82,31 +106,30 @@ const listen = (server: Server | TlsServer | HttpsServer): Promise<number> =>
 export class TestHub implements AsyncDisposable {
   readonly received: Received[] = [];
   readonly sockets = new Set<Socket>();
-  bearer: string;
+  /** While set, no certificate is good enough. */
+  refusing = false;
   mqttPort = 0;
   httpsPort = 0;
   /** What the hub answers to an envelope. */
   reply: (envelope: UpEnvelope) => readonly DownEnvelope[] = () => [];
   /** What every envelope over HTTPS is answered with instead, where it is set. */
-  refusing: number | undefined;
+  refusingWith: number | undefined;
   /** While set, publishes get no acknowledgement and no answer. */
   holding = false;
   /** What other paths answer. */
-  other: (post: Post) => { status: number; body: unknown } = () => ({ status: 404, body: {} });
+  other: (post: Post) => HttpAnswer | Promise<HttpAnswer> = () => ({ status: 404, body: {} });
   #broker: Aedes | undefined;
   #servers: (TlsServer | HttpsServer)[] = [];
   #waiters: (() => void)[] = [];
 
-  constructor(bearer: string) {
-    this.bearer = bearer;
-  }
-
+  /** Takes the terminals of the authority that stands last in this chain. */
   async start(certificate: { cert: string; key: string }): Promise<this> {
+    const ca = certificate.cert.split(/(?<=-----END CERTIFICATE-----\n)/).findLast((one) => one.includes("BEGIN"));
+    const secure = { ...certificate, ca, requestCert: true, rejectUnauthorized: false };
     const broker = await Aedes.createBroker();
     this.#broker = broker;
-    broker.authenticate = (_client, _user, password, done) => {
-      const fits = password?.toString() === this.bearer;
-      if (fits) done(null, true);
+    broker.authenticate = (client, _user, _password, done) => {
+      if (this.#knows(client.conn as TLSSocket)) done(null, true);
       else done(Object.assign(new Error("refused"), { returnCode: 5 }), false);
     };
     broker.authorizePublish = (client, packet, done) => {
@@ -116,14 +139,16 @@ export class TestHub implements AsyncDisposable {
         if (client) this.#answerByMqtt(packet.payload);
       }
     };
-    const mqtt = createTlsServer(certificate, (socket) => broker.handle(socket));
-    const https = createHttpsServer(certificate, (request, response) => {
+    const mqtt = createTlsServer(secure, (socket) => broker.handle(socket));
+    const https = createHttpsServer(secure, (request, response) => {
       const chunks: Buffer[] = [];
       request.on("data", (chunk: Buffer) => chunks.push(chunk));
       request.on("end", () => {
         const text = Buffer.concat(chunks).toString("utf8");
-        const { status, body } = this.#answerByHttps({ path: request.url ?? "", text }, request.headers.authorization);
-        response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+        const known = this.#knows(request.socket as TLSSocket);
+        void Promise.resolve(this.#answerByHttps({ path: request.url ?? "", text }, known)).then(({ status, body }) =>
+          response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body)),
+        );
       });
     });
     this.#servers = [mqtt, https];
@@ -176,10 +201,14 @@ export class TestHub implements AsyncDisposable {
     }
   }
 
-  #answerByHttps(post: Post, authorization: string | undefined): { status: number; body: unknown } {
+  #knows(socket: TLSSocket): boolean {
+    return socket.authorized && !this.refusing;
+  }
+
+  #answerByHttps(post: Post, known: boolean): HttpAnswer | Promise<HttpAnswer> {
     if (post.path !== UPLINK_PATH) return this.other(post);
-    if (authorization !== `Bearer ${this.bearer}`) return { status: 401, body: {} };
-    if (this.refusing !== undefined) return { status: this.refusing, body: {} };
+    if (!known) return { status: 401, body: {} };
+    if (this.refusingWith !== undefined) return { status: this.refusingWith, body: {} };
     return { status: 200, body: { messages: this.reply(this.#take("https", post.text)) } };
   }
 }

@@ -128,7 +128,7 @@ test("a terminal whose identity was enrolled anew elsewhere is refused in words"
   await enrolNew();
   const old = linkOf(stack, before, "mqtt");
   let words = "";
-  while (!words.includes("refuses this terminal's bearer")) {
+  while (!words.includes("refuses this terminal's certificate")) {
     const entry = reversalEntry();
     words = await old.hub
       .forward({ epoch: EPOCH, entries: [entry], chainHead: entry.hash }, forEver)

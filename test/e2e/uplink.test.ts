@@ -1,6 +1,7 @@
 /** The agent's link to the hub over real TLS, MQTT and HTTPS: cut, half open, blocked, refused, and back. */
 import { beforeAll, expect, test } from "vitest";
-import type { Identity } from "../../agent/identity.ts";
+import type { Identity, TlsIdentity } from "../../agent/identity.ts";
+import { Credential } from "../../agent/uplink/credential.ts";
 import { createHubLink, type HubLinkSettings } from "../../agent/uplink/hub-link.ts";
 import { untilState } from "../../agent/uplink/link-events.ts";
 import { MqttUplink } from "../../agent/uplink/mqtt-uplink.ts";
@@ -24,15 +25,16 @@ import {
 } from "../rules/lease-fixture.ts";
 import { type Authority, LOOPBACK, newAuthority, TcpProxy, TestHub } from "./uplink-hub.ts";
 
-const BEARER = "test-bearer-of-forty-characters-0123456789";
 /** For every wait of a test. */
 const LIMIT_MS = 30_000;
 
 let authority: Authority;
 let certificate: { cert: string; key: string };
+let terminal: TlsIdentity;
 beforeAll(async () => {
   authority = await newAuthority();
   certificate = await authority.issue(LOOPBACK);
+  terminal = await authority.issueTerminal();
 });
 
 let counter = 0;
@@ -68,19 +70,19 @@ const batch = { epoch: EPOCH, entries: [entry], chainHead: entry.hash };
 
 interface WorldOptions {
   readonly prefer?: HubLinkSettings["prefer"];
-  readonly bearer?: string;
+  readonly tls?: TlsIdentity;
   readonly trust?: string;
 }
 
-async function world({ prefer = "mqtt", bearer = BEARER, trust = authority.certificate }: WorldOptions = {}) {
+async function world({ prefer = "mqtt", tls = terminal, trust = authority.certificate }: WorldOptions = {}) {
   const stack = new AsyncDisposableStack();
-  const server = stack.use(await new TestHub(BEARER).start(certificate));
+  const server = stack.use(await new TestHub().start(certificate));
   server.reply = replyOf;
   const mqtt = stack.use(await new TcpProxy(() => server.mqttPort).start());
   const https = stack.use(await new TcpProxy(() => server.httpsPort).start());
   const identity: Identity = {
     terminalId: TERMINAL,
-    bearer,
+    tls,
     caCertificate: trust,
     mqttUrl: `mqtts://127.0.0.1:${mqtt.port}`,
     httpsUrl: `https://127.0.0.1:${https.port}`,
@@ -117,7 +119,7 @@ async function bareMqtt(proxy: TcpProxy) {
     url: `mqtts://127.0.0.1:${proxy.port}`,
     caCertificate: authority.certificate,
     terminalId: TERMINAL,
-    bearer: BEARER,
+    credential: new Credential(terminal),
     lastWill: () => ({
       v: 1,
       id: "a".repeat(24),
@@ -208,7 +210,7 @@ test("half open: a request without acknowledgement ends the link, which is then 
 });
 
 test("half open and idle: the missing ping answer ends the link", async () => {
-  await using server = await new TestHub(BEARER).start(certificate);
+  await using server = await new TestHub().start(certificate);
   await using proxy = await new TcpProxy(() => server.mqttPort).start();
   await using bare = await bareMqtt(proxy);
   proxy.freeze();
@@ -244,18 +246,18 @@ test("over HTTPS: a hub that is gone is down, one that is back is found without 
   expect((await hub.authorise(requestOf("p2"), 2, forEver)).outcome).toBe("approved");
 });
 
-test("a wrong bearer is refused in words over both ways, and nothing is taken", async () => {
+test("another authority's certificate is refused in words over both ways, and nothing is taken", async () => {
+  const strange = await (await newAuthority("CN=Another authority")).issueTerminal();
   for (const prefer of ["mqtt-only", "https-only"] as const) {
-    const { server, hub, stack } = await world({ prefer, bearer: `wrong-${BEARER}` });
+    const { server, hub, stack } = await world({ prefer, tls: strange });
     await using _ = stack;
     await until(() => server.sockets.size > 0);
     let words = "";
-    while (!words.includes("refuses this terminal's bearer")) {
+    while (!words.includes("refuses this terminal's certificate")) {
       words = await hub.forward(batch, forEver).then(() => "taken", reasonOf);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     expect(hub.state).toBe("down");
-    expect(words).toContain("enrol this terminal again");
     expect(await codeOf(hub.forward(batch, forEver))).toBe("uplink.refused");
     expect(server.received).toEqual([]);
   }
@@ -277,7 +279,7 @@ test("a hub of another authority is not spoken to over either way", async () => 
 });
 
 test("a vanished terminal's last will says offline", async () => {
-  await using server = await new TestHub(BEARER).start(certificate);
+  await using server = await new TestHub().start(certificate);
   await using proxy = await new TcpProxy(() => server.mqttPort).start();
   await using _bare = await bareMqtt(proxy);
   proxy.cut();

@@ -39,7 +39,7 @@ const restore = ({ hub }: HubFixture, terminalId: TerminalId, person = PERSON) =
   hub.store.transaction((within) => hub.terminals.restore(within, { terminalId, ...person }));
 const claim = ({ hub }: HubFixture, terminalId: TerminalId) =>
   hub.store.transaction((within) => hub.terminals.createClaim(within, { terminalId, validMs: HOUR_MS }));
-const enrol = ({ hub }: HubFixture, request: EnrolRequest) =>
+const enrol = ({ hub }: HubFixture, request: Omit<EnrolRequest, "csr">) =>
   hub.store.transaction((within) => hub.terminals.enrol(within, request));
 const enrolled = ({ hub, clock }: HubFixture, id: string) =>
   enrolTerminal({ hub, clock, random: seededRandom(id), terminalId: id as TerminalId });

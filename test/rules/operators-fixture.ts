@@ -7,6 +7,7 @@ import { createOperators, type Operators, type Role } from "../../hub/core/opera
 import type { TerminalRouteParts } from "../../hub/core/terminals/index.ts";
 import { buildHttpApp } from "../../hub/http-gateway.ts";
 import type { HubStore } from "../../hub/store/store.ts";
+import type { TerminalDoor } from "../../hub/terminal-door.ts";
 import { loadHubTls } from "../../hub/tls.ts";
 import { publicKeyText } from "../../wire/signing.ts";
 import { type HubFixture, hubFixture, seededRandom } from "./hub-fixture.ts";
@@ -50,6 +51,7 @@ export async function operatorHub(options: { readonly withoutBootstrap?: true } 
   const terminalParts = { ...terminalPartsOf(fixture), renewal };
   const app = await buildHttpApp({
     hub,
+    door: NO_DOOR,
     tls,
     operators,
     version: "test",
@@ -118,6 +120,9 @@ function people(operators: Operators, ask: (m: "POST", url: string, asked: Asked
   };
 }
 
+const noTerminal = () => Promise.reject(new Error("no terminal comes in here"));
+const NO_DOOR: TerminalDoor = { admit: noTerminal, enrol: noTerminal, renew: noTerminal };
+
 const terminalPartsOf = ({ hub, keys }: HubFixture): Omit<TerminalRouteParts, "renewal"> => ({
   store: hub.store,
   terminals: hub.terminals,
@@ -127,6 +132,7 @@ const terminalPartsOf = ({ hub, keys }: HubFixture): Omit<TerminalRouteParts, "r
   },
   claimHours: 1,
   sealing: keys.sealing,
+  endSessions() {},
   takenOf: (reading, terminalId, epoch) => hub.ingest.taken(reading, { terminalId, epoch }),
   address: () => ({
     httpsUrl: "https://127.0.0.1:1",

@@ -262,7 +262,6 @@ export class Shop implements Disposable {
     const { keyId, publicKey } = hub.sealingKey;
     return {
       terminalId,
-      bearer: enrolled.value.bearer,
       caCertificate: "",
       mqttUrl: "mqtts://127.0.0.1",
       httpsUrl: "https://127.0.0.1",

@@ -46,8 +46,8 @@ const PACKAGE_HOMES: Readonly<Record<string, RegExp>> = {
   yaml: /^base\/config-file\.ts$/,
   zod: /./,
   "@point-of-sale/receipt-printer-encoder": /^protocols\/escpos\//,
-  "@peculiar/x509": /^hub\//,
-  "reflect-metadata": /^hub\//,
+  "@peculiar/x509": /^hub\/|^agent\/uplink\/certificate-request\.ts$/,
+  "reflect-metadata": /^hub\/|^agent\/uplink\/certificate-request\.ts$/,
   vitest: TESTS_ALONE,
   "fast-check": TESTS_ALONE,
 };

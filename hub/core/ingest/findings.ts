@@ -18,6 +18,8 @@ const HUB = "hub";
 export interface Findings {
   /** An entry came whose place is taken by another, or that does not follow from the one before it. */
   fork(within: Within, source: Source, forked: Forked): Promise<void>;
+  /** Two boxes show one identity, whatever their journals say. */
+  twin(within: Within, source: Source, seen: TwinSeen): Promise<void>;
   /** The newest entry that a terminal says it has; undefined from an agent that does not say. */
   head(within: Within, source: Source, shown: ShownHead): Promise<void>;
   /** Opens what is missing for too long. */
@@ -27,6 +29,14 @@ export interface Findings {
   list(reading: Reading, filter: FindingFilter): Promise<readonly Finding[]>;
   close(within: Within, number: number, by: Closer): Promise<Result<Finding, "unknown" | "closed">>;
   countOpen(reading: Reading): Promise<number>;
+}
+
+/** connections: two were alive at once. certificates: one was shown whose successor is in use. */
+export type CloneShown = "connections" | "certificates";
+
+export interface TwinSeen {
+  readonly shown: CloneShown;
+  readonly now: number;
 }
 
 export interface Forked {
@@ -57,6 +67,8 @@ export function createFindings(log: Log): Findings {
       if (known && held && held.receivedAt > known.firstSeenAt)
         await see(within, source, { kind: "clone", sequence, detail: cloneText(source), at: now });
     },
+    twin: (within, source, { shown, now }) =>
+      see(within, source, { kind: "clone", sequence: 0, detail: twinText(source, shown), at: now }),
     head: (within, source, shown) => seeHead({ within, log }, source, shown),
     async gaps(within, now) {
       for (const gap of await ingestStore.gaps(within, now - FINDING_AFTER_MS)) {
@@ -170,6 +182,14 @@ const forkText = ({ terminalId }: Source, sequence: number): string =>
 const cloneText = ({ terminalId }: Source): string =>
   `two disks with the journal of terminal ${terminalId} are in use at once: find both boxes, take them out of use, decide ` +
   `on the entries by tillway hub quarantine list --terminal ${terminalId}, and enrol each box as a terminal of its own`;
+
+const TWIN_WORDS: Readonly<Record<CloneShown, string>> = {
+  connections: "two connections of it were alive at once",
+  certificates: "a certificate of it was shown whose successor is in use",
+};
+const twinText = ({ terminalId }: Source, shown: CloneShown): string =>
+  `two boxes hold the identity of terminal ${terminalId}, as ${TWIN_WORDS[shown]}: find both, take the wrong one out of use, ` +
+  `and enrol the right one anew, which closes every certificate given before`;
 
 const restoredText = (
   { terminalId }: Source,

@@ -6,6 +6,7 @@ import { TerminalIdSchema } from "../../../wire/common.ts";
 import { DENIED_MAX } from "../../../wire/lease.ts";
 import { HttpRefusal, isoTime, jsonSchema, parseInput } from "../../http.ts";
 import type { Reading } from "../../store/store.ts";
+import type { CertificateRow } from "./certificate-store.ts";
 import type { DeniedEntry, DenyRefusal } from "./deny-list.ts";
 import { showTerminal, type TerminalRouteParts, TerminalShape } from "./routes.ts";
 
@@ -19,6 +20,16 @@ const ActionBody = z.strictObject({ by: BySchema, why: WhySchema });
 const ShownTerminal = TerminalShape.extend({
   openFindings: z.array(z.object({ kind: z.string(), epoch: z.string(), detail: z.string() })),
   actions: z.array(z.object({ action: z.string(), by: z.string(), why: z.string(), at: z.string() })),
+  certificates: z
+    .array(
+      z.object({
+        serial: z.string(),
+        issuedAt: z.string(),
+        endsAt: z.string(),
+        state: z.enum(["unused", "in-use", "replaced", "enrolled-again"]),
+      }),
+    )
+    .describe("newest first"),
 });
 
 const MinorText = z.string().describe("minor units as a decimal string");
@@ -98,7 +109,8 @@ function terminalRoutes(app: FastifyInstance, parts: TerminalRouteParts): void {
     const done = await terminals.actions(reading, id);
     const actions = done.map(({ action, by, why, at }) => ({ action, by, why, at: isoTime(at) }));
     const openFindings = findings.map(({ kind, epoch, detail }) => ({ kind, epoch, detail }));
-    return { ...(await showTerminal(reading, parts, view)), openFindings, actions };
+    const certificates = (await terminals.certificates.list(reading, id)).map(showCertificate);
+    return { ...(await showTerminal(reading, parts, view)), openFindings, actions, certificates };
   }
   const act =
     (verb: "revoke" | "restore"): RouteHandlerMethod =>
@@ -111,7 +123,10 @@ function terminalRoutes(app: FastifyInstance, parts: TerminalRouteParts): void {
         changed = done.ok && done.value;
         return await shown(within, terminalId);
       });
-      if (changed) renewal.one(terminalId);
+      if (changed) {
+        renewal.one(terminalId);
+        if (verb === "revoke") parts.endSessions(terminalId);
+      }
       return view;
     };
   const response = { 200: jsonSchema(ShownTerminal) };
@@ -154,6 +169,13 @@ function terminalRoutes(app: FastifyInstance, parts: TerminalRouteParts): void {
     () => store.read((reading) => showExposure(reading, parts)),
   );
 }
+
+const showCertificate = ({ serial, issuedAt, endsAt, firstUsedAt, closedWhy }: CertificateRow) => ({
+  serial,
+  issuedAt: isoTime(issuedAt),
+  endsAt: isoTime(endsAt),
+  state: closedWhy ?? (firstUsedAt === null ? ("unused" as const) : ("in-use" as const)),
+});
 
 async function showExposure(
   reading: Reading,

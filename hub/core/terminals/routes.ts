@@ -3,15 +3,28 @@ import type { FastifyInstance } from "fastify";
 import { z } from "zod";
 import { toBase64 } from "../../../base/bytes.ts";
 import type { Epoch } from "../../../base/ids.ts";
+import type { Result } from "../../../base/result.ts";
 import { TerminalIdSchema } from "../../../wire/common.ts";
-import { claimText, EnrolRequestSchema, type EnrolResponse, EnrolResponseSchema } from "../../../wire/terminal.ts";
+import {
+  claimText,
+  type EnrolRequest,
+  EnrolRequestSchema,
+  type EnrolResponse,
+  EnrolResponseSchema,
+  type IssuedCertificate,
+} from "../../../wire/terminal.ts";
 import { ENROL_PATH } from "../../../wire/topics.ts";
 import { HttpRefusal, isoTime, jsonSchema, LimitSchema, parseInput } from "../../http.ts";
 import type { SealingRing } from "../../sealing-ring.ts";
 import type { HubStore, Reading } from "../../store/store.ts";
 import type { Taken } from "./journals.ts";
 import type { LeaseRun } from "./leases.ts";
-import type { Terminals, TerminalView } from "./service.ts";
+import type { Enrolled, EnrolRefusal, Terminals, TerminalView } from "./service.ts";
+
+/** Certificates for claims. */
+export interface EnrolDesk {
+  enrol(request: EnrolRequest): Promise<Result<Enrolled & { readonly certificate: IssuedCertificate }, EnrolRefusal>>;
+}
 
 /** What an enrolled terminal is told of the hub, and what a claim says of it. */
 export interface HubAddress {
@@ -42,6 +55,8 @@ export interface TerminalRouteParts {
   readonly sealing: Pick<SealingRing, "all" | "keyId" | "remove">;
   /** Tells terminals of leases that say something new. */
   readonly renewal: { one(terminalId: TerminalView["id"]): void; all(): void };
+  /** Of a terminal that may not speak any more. */
+  endSessions(terminalId: TerminalView["id"]): void;
   takenOf(reading: Reading, terminalId: TerminalView["id"], epoch: Epoch): Promise<Taken>;
   address(): HubAddress;
   factsOf(reading: Reading, terminalId: TerminalView["id"]): Promise<TerminalFacts>;
@@ -88,8 +103,18 @@ const ClaimParams = z.strictObject({ id: TerminalIdSchema });
 const HOUR_MS = 3_600_000;
 const ENROL_STATUS = { E_UNKNOWN: 401, E_USED: 409, E_EXPIRED: 410, E_FORMAT: 400, E_DENIED: 403 } as const;
 
+export interface EnrolParts {
+  readonly desk: EnrolDesk;
+  /** Called with each claim that is refused. */
+  refused(source: string, why: EnrolRefusal): void;
+}
+
 /** Open to whoever holds a claim. */
-export function registerEnrolRoute(app: FastifyInstance, parts: TerminalRouteParts): void {
+export function registerEnrolRoute(
+  app: FastifyInstance,
+  parts: TerminalRouteParts,
+  { desk, refused }: EnrolParts,
+): void {
   app.post(
     ENROL_PATH,
     {
@@ -100,17 +125,26 @@ export function registerEnrolRoute(app: FastifyInstance, parts: TerminalRoutePar
       },
     },
     async (request): Promise<EnrolResponse> => {
-      const input = parseInput(EnrolRequestSchema, request.body);
-      const enrolled = await parts.store.transaction((within) => parts.terminals.enrol(within, input));
+      const enrolled = await desk.enrol(parseInput(EnrolRequestSchema, request.body));
       if (!enrolled.ok) {
         const { reason, detail } = enrolled.error;
+        refused(request.ip, enrolled.error);
         throw new HttpRefusal(ENROL_STATUS[reason], reason, detail);
       }
       const { mqttUrl, httpsUrl, caCertificate } = parts.address();
-      const { terminalId, bearer, cardTokenKey } = enrolled.value;
+      const { terminalId, certificate, cardTokenKey } = enrolled.value;
       const { hubSigningKey, sealingKey } = parts.keys;
       const key = toBase64(cardTokenKey);
-      return { terminalId, bearer, caCertificate, mqttUrl, httpsUrl, hubSigningKey, sealingKey, cardTokenKey: key };
+      return {
+        terminalId,
+        certificate,
+        caCertificate,
+        mqttUrl,
+        httpsUrl,
+        hubSigningKey,
+        sealingKey,
+        cardTokenKey: key,
+      };
     },
   );
 }

@@ -109,4 +109,22 @@ export const terminalMigrations: readonly Migration[] = [
       INSERT INTO terminals__deny_version VALUES (1, 0);
     `,
   },
+  {
+    id: "terminals-4",
+    sql: `
+      CREATE TABLE terminals__certificate (
+        serial TEXT PRIMARY KEY,
+        terminal_id TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        key_digest TEXT NOT NULL,
+        pem TEXT NOT NULL,
+        issued_at INTEGER NOT NULL,
+        ends_at INTEGER NOT NULL,
+        first_used_at INTEGER,
+        closed_at INTEGER,
+        closed_why TEXT CHECK (closed_why IN ('replaced', 'enrolled-again'))
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX terminals__certificate_terminal ON terminals__certificate (terminal_id, issued_at);
+    `,
+  },
 ];

@@ -11,12 +11,14 @@ import { readPublicKey, type Signed, signText } from "../../../wire/signing.ts";
 import { type EnrolRequest, type Health, HealthSchema, type Presence, PresenceSchema } from "../../../wire/terminal.ts";
 import type { SealingRing } from "../../sealing-ring.ts";
 import type { Reading, Within } from "../../store/store.ts";
+import type { TerminalCertificate } from "./certificate-store.ts";
+import { createCertificates } from "./certificates.ts";
 import { createDenyList, type DenyList } from "./deny-list.ts";
 import { type Exposure, exposureOf } from "./exposure.ts";
 import { journalBook, needOf } from "./journals.ts";
 import { createKeyVault, type KeyVault } from "./key-vault.ts";
 import { type LeasePolicy, type LeaseRun, leaseBook, leaseFrom, leaseIdOf } from "./leases.ts";
-import { type ActionRow, terminalStore as store, type TerminalRow } from "./store.ts";
+import { type ActionRow, type ClaimRow, terminalStore as store, type TerminalRow } from "./store.ts";
 
 export interface TerminalsOptions {
   readonly clock: Clock;
@@ -41,9 +43,11 @@ export interface NewClaim {
 
 export interface Enrolled {
   readonly terminalId: TerminalId;
-  readonly bearer: string;
   readonly cardTokenKey: Uint8Array;
 }
+
+/** What a claim is redeemed with. The request for a certificate is the authority's to read. */
+export type Redemption = Omit<EnrolRequest, "csr">;
 
 export interface EnrolRefusal {
   readonly reason: Extract<ReasonCode, "E_UNKNOWN" | "E_USED" | "E_EXPIRED" | "E_FORMAT" | "E_DENIED">;
@@ -76,6 +80,7 @@ export interface KeyNeed {
 export type Terminals = ReturnType<typeof createTerminals>;
 
 const SECRET_BYTES = 32;
+const DIGEST_BYTES = 32;
 const CLAIM_ID_BYTES = 8;
 /** Checked keys in memory; the cache starts over when it is full. */
 const KEY_CACHE_MAX = 10_000;
@@ -88,6 +93,10 @@ export function createTerminals(options: TerminalsOptions) {
   const vault = createKeyVault(options);
   const denyList = createDenyList(options);
   const keys = new Map<string, KeyObject>();
+  const certificates = createCertificates({
+    terminal: (reading, id) => store.get(reading, id),
+    onUse: (within, id) => store.forgetBearer(within, id),
+  });
 
   async function signingKeyOf(reading: Reading, id: TerminalId): Promise<KeyObject | undefined> {
     const row = await store.get(reading, id);
@@ -105,6 +114,7 @@ export function createTerminals(options: TerminalsOptions) {
     ...revocation(options),
     signingKeyOf,
     denyList,
+    certificates,
     /** To be called once before all else: brings what an earlier version stored to its present form. */
     prepare: (within: Within) => vault.sealBare(within),
     async get(reading: Reading, id: string): Promise<TerminalView | undefined> {
@@ -134,14 +144,32 @@ export function createTerminals(options: TerminalsOptions) {
       return { ...claim, expiresAt };
     },
 
-    enrol: (within: Within, request: EnrolRequest): Promise<Result<Enrolled, EnrolRefusal>> =>
-      enrol(within, request, { vault, now: clock.now(), random, sealingKeyId: options.sealing.keyId }),
+    /** The terminal whose claim this is, if it can be redeemed now: before a certificate is made for it. Uses up nothing. */
+    async claimed(reading: Reading, request: Redemption): Promise<Result<TerminalId, EnrolRefusal>> {
+      const claim = await claimOf(reading, request, clock.now());
+      return claim.ok ? ok(claim.value.terminalId) : claim;
+    },
+    /** Uses the claim up. All certificates before this one are closed; without one the terminal can speak to no gateway. */
+    async enrol(
+      within: Within,
+      request: Redemption,
+      certificate?: TerminalCertificate,
+    ): Promise<Result<Enrolled, EnrolRefusal>> {
+      const now = clock.now();
+      const enrolled = await enrol(within, request, { vault, now, random, sealingKeyId: options.sealing.keyId });
+      if (enrolled.ok && certificate) await certificates.enrolled(within, certificate, now);
+      return enrolled;
+    },
 
-    /** Compares in constant time; an unknown terminal costs the same. */
-    async authenticate(reading: Reading, id: string, bearer: string): Promise<boolean> {
+    /**
+     * The secret of a terminal that an earlier version enrolled, which is good for its first certificate and until that one
+     * is used. Compares in constant time; an unknown terminal costs the same.
+     */
+    async holdsBearer(reading: Reading, id: string, bearer: string): Promise<boolean> {
       const known = (await store.get(reading, id))?.bearerHash;
-      const same = timingSafeEqual(digest(bearer), known ?? digest(""));
-      return known !== undefined && same;
+      const kept = known?.length === DIGEST_BYTES ? known : undefined;
+      const same = timingSafeEqual(digest(bearer), kept ?? digest(""));
+      return kept !== undefined && same;
     },
 
     markSeen: (within: Within, id: TerminalId) => store.markSeen(within, id, clock.now()),
@@ -284,39 +312,45 @@ interface EnrolContext {
   readonly sealingKeyId: string;
 }
 
-async function enrol(
-  within: Within,
-  request: EnrolRequest,
-  { vault, now, random, sealingKeyId }: EnrolContext,
-): Promise<Result<Enrolled, EnrolRefusal>> {
-  const claim = await store.claim(within, request.claimId);
+async function claimOf(reading: Reading, request: Redemption, now: number): Promise<Result<ClaimRow, EnrolRefusal>> {
+  const claim = await store.claim(reading, request.claimId);
   const secretFits = timingSafeEqual(digest(request.secret), claim?.secretHash ?? digest(""));
   if (!claim || !secretFits)
     return fail({ reason: "E_UNKNOWN", detail: "no such claim and secret; ask the operator for a new claim" });
-  if (claim.usedAt !== null)
-    return fail({ reason: "E_USED", detail: "this claim was used; ask the operator for a new one" });
+  if (claim.usedAt !== null) return fail(CLAIM_USED);
   if (now >= claim.expiresAt)
     return fail({ reason: "E_EXPIRED", detail: "this claim has expired; ask the operator for a new one" });
-  const known = await store.get(within, claim.terminalId);
-  if (known && known.revokedAt !== null)
+  if ((await store.get(reading, claim.terminalId))?.revokedAt != null)
     return fail({ reason: "E_DENIED", detail: "this terminal is revoked; the operator can restore it" });
   const keyProblem = signingKeyProblem(request.signingKey);
   if (keyProblem !== undefined) return fail({ reason: "E_FORMAT", detail: `signingKey: ${keyProblem}` });
-  if (!(await store.useClaim(within, claim.id, now)))
-    return fail({ reason: "E_USED", detail: "this claim was used; ask the operator for a new one" });
+  return ok(claim);
+}
+const CLAIM_USED: EnrolRefusal = {
+  reason: "E_USED",
+  detail: "this claim was used; ask the operator for a new one",
+};
 
-  const bearer = newSecret(random);
+async function enrol(
+  within: Within,
+  request: Redemption,
+  { vault, now, random, sealingKeyId }: EnrolContext,
+): Promise<Result<Enrolled, EnrolRefusal>> {
+  const claim = await claimOf(within, request, now);
+  if (!claim.ok) return claim;
+  const { id, terminalId } = claim.value;
+  if (!(await store.useClaim(within, id, now))) return fail(CLAIM_USED);
+  const known = await store.get(within, terminalId);
   // A terminal that comes again keeps its card-token key, so that the tokens in its old journal stay comparable.
   const cardTokenKey = known ? vault.open(known) : random(SECRET_BYTES);
   await store.enrol(within, {
-    id: claim.terminalId,
+    id: terminalId,
     signingKey: request.signingKey,
-    bearerHash: digest(bearer),
-    cardTokenKey: vault.seal(claim.terminalId, cardTokenKey),
+    cardTokenKey: vault.seal(terminalId, cardTokenKey),
     enrolledAt: now,
     enrolledKeyId: sealingKeyId,
   });
-  return ok({ terminalId: claim.terminalId, bearer, cardTokenKey });
+  return ok({ terminalId, cardTokenKey });
 }
 
 function signingKeyProblem(text: string): string | undefined {

@@ -5,6 +5,7 @@ import { type Reading, sql, type Within } from "../../store/store.ts";
 export interface TerminalRow {
   readonly id: TerminalId;
   readonly signingKey: string;
+  /** Of a terminal that an earlier version enrolled, until its first certificate is used; else empty. */
   readonly bearerHash: Uint8Array;
   /** Sealed, by the vault; bare in the file of an earlier version until the vault has seen it. */
   readonly cardTokenKey: Uint8Array;
@@ -49,6 +50,7 @@ const ENROL = sql<[string, string, Uint8Array, Uint8Array, number, string]>(
    ON CONFLICT (id) DO UPDATE SET signing_key = excluded.signing_key, bearer_hash = excluded.bearer_hash,
      enrolled_at = excluded.enrolled_at, enrolled_key_id = excluded.enrolled_key_id`,
 );
+const SET_BEARER = sql<[Uint8Array, string]>("UPDATE terminals__terminal SET bearer_hash = ? WHERE id = ?");
 const SET_KEY = sql<[Uint8Array, string]>("UPDATE terminals__terminal SET card_token_key = ? WHERE id = ?");
 const SEEN = sql<[number, string]>("UPDATE terminals__terminal SET last_seen_at = ? WHERE id = ?");
 const PRESENCE = sql<[string, string]>("UPDATE terminals__terminal SET presence = ? WHERE id = ?");
@@ -65,7 +67,9 @@ const INSERT_CLAIM = sql<[string, string, Uint8Array, number, number]>(
 );
 const USE_CLAIM = sql<[number, string]>("UPDATE terminals__claim SET used_at = ? WHERE id = ? AND used_at IS NULL");
 
-type NewTerminal = Pick<TerminalRow, "id" | "signingKey" | "bearerHash" | "cardTokenKey" | "enrolledAt"> & {
+const NO_BEARER = new Uint8Array(0);
+
+type NewTerminal = Pick<TerminalRow, "id" | "signingKey" | "cardTokenKey" | "enrolledAt"> & {
   readonly enrolledKeyId: string;
 };
 type NewClaimRow = Omit<ClaimRow, "usedAt"> & { readonly createdAt: number };
@@ -75,8 +79,11 @@ const terminalSql = {
   list: (reading: Reading, after: string, limit: number) => reading.all(LIST, [after, limit]),
   all: (reading: Reading) => reading.all(ALL, []),
   async enrol(within: Within, row: NewTerminal): Promise<void> {
-    const { id, signingKey, bearerHash, cardTokenKey, enrolledAt, enrolledKeyId } = row;
-    await within.run(ENROL, [id, signingKey, bearerHash, cardTokenKey, enrolledAt, enrolledKeyId]);
+    const { id, signingKey, cardTokenKey, enrolledAt, enrolledKeyId } = row;
+    await within.run(ENROL, [id, signingKey, NO_BEARER, cardTokenKey, enrolledAt, enrolledKeyId]);
+  },
+  async forgetBearer(within: Within, id: TerminalId): Promise<void> {
+    await within.run(SET_BEARER, [NO_BEARER, id]);
   },
   async setCardTokenKey(within: Within, id: TerminalId, sealed: Uint8Array): Promise<void> {
     await within.run(SET_KEY, [sealed, id]);
