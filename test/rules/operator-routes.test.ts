@@ -8,10 +8,11 @@ import { BOOTSTRAP_TOKEN, type OperatorHub, operatorHub } from "./operators-fixt
 
 const DOCUMENT = readFileSync(join(import.meta.dirname, "../../docs/operators.md"), "utf8");
 
-/** Open to whoever has a claim, a terminal's bearer, a phone's key or a password, or to everybody. */
+/** Open to whoever has a claim, a terminal's certificate, a phone's key or a password, or to everybody. */
 const OPEN = [
   "GET /metrics",
   "GET /v1/health",
+  "POST /v1/certificate",
   "POST /v1/enrol",
   "POST /v1/phone",
   "POST /v1/phone/enrol",
