@@ -31,7 +31,6 @@ import { HttpRefusal, jsonSchema, TooOften } from "./http.ts";
 import type { HubCore } from "./hub-core.ts";
 import { registerImportRoutes } from "./import-routes.ts";
 import { type ServerTls, secureOptions } from "./mqtt-gateway.ts";
-import { createRateLimit } from "./rate-limit.ts";
 import { createRefusals, type Refusals, refusalOf } from "./refusals.ts";
 import { isStoreFailure } from "./store/failure.ts";
 import type { TerminalDoor } from "./terminal-door.ts";
@@ -64,9 +63,6 @@ const REQUEST_WITHIN_MS = 10_000;
 const CONNECTIONS_MAX = 10_000;
 /** What a sender waits after the hub could not store: nothing was done, and the same may be sent again. */
 const RETRY_AFTER_SEC = 1;
-/** Messages of one terminal: a journal drains by some tens of batches a second. */
-const TERMINAL_BURST = 1_000;
-const TERMINAL_PER_MINUTE = 6_000;
 
 export async function openHttpGateway(options: HttpGatewayOptions): Promise<HttpGateway> {
   const app = await buildHttpApp(options);
@@ -108,8 +104,7 @@ export async function buildHttpApp(options: AppOptions): Promise<FastifyInstance
   await app.register((scope, _, done) => {
     registerOpenRoutes(scope, options, refusals);
     registerLogInRoute(scope, { operators, clock });
-    const limit = createRateLimit({ clock, burst: TERMINAL_BURST, perMinute: TERMINAL_PER_MINUTE });
-    registerTerminalDoorRoutes(scope, { ...options, refusals, limit });
+    registerTerminalDoorRoutes(scope, { ...options, refusals });
     done();
   });
   const payerParts: PayerRouteParts = {

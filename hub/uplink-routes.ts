@@ -8,7 +8,7 @@ import { type IssuedCertificate, RenewalRequestSchema, RenewalResponseSchema } f
 import { CERTIFICATE_PATH, UPLINK_PATH } from "../wire/topics.ts";
 import { bearerOf, ErrorSchema, HttpRefusal, jsonSchema, parseInput, refuseWaiting } from "./http.ts";
 import type { HubCore } from "./hub-core.ts";
-import type { RateLimit } from "./rate-limit.ts";
+import { createRateLimit } from "./rate-limit.ts";
 import { type Refusals, refusalOf } from "./refusals.ts";
 import {
   type Admitted,
@@ -24,11 +24,18 @@ interface Parts {
   readonly hub: HubCore;
   readonly door: TerminalDoor;
   readonly refusals: Refusals;
-  /** How long a terminal has to wait before its next message. */
-  readonly limit: RateLimit;
 }
 
-export function registerTerminalDoorRoutes(app: FastifyInstance, parts: Parts): void {
+/** Messages of one terminal: a journal drains by some tens of batches a second. */
+const TERMINAL_BURST = 1_000;
+const TERMINAL_PER_MINUTE = 6_000;
+
+type Limited = Parts & { readonly limit: (terminalId: string) => number };
+
+export function registerTerminalDoorRoutes(app: FastifyInstance, options: Parts): void {
+  const { clock, hub, door, refusals } = options;
+  const limit = createRateLimit({ clock, burst: TERMINAL_BURST, perMinute: TERMINAL_PER_MINUTE });
+  const parts: Limited = { clock, hub, door, refusals, limit };
   app.post(
     UPLINK_PATH,
     {
@@ -55,12 +62,11 @@ export function registerTerminalDoorRoutes(app: FastifyInstance, parts: Parts): 
 
 /** An envelope in, its answers out, after the commit. */
 async function uplink(
-  { hub, door, refusals, clock, limit }: Parts,
+  { hub, door, refusals, clock, limit }: Limited,
   request: FastifyRequest,
 ): Promise<{ messages: readonly DownEnvelope[] }> {
   const arrivedAt = clock.now();
   const { terminalId, standing } = await admit(door, refusals, request);
-  refuseWaiting(limit(terminalId));
   let envelope: ReturnType<typeof UpEnvelopeSchema.parse>;
   try {
     envelope = parseInput(UpEnvelopeSchema, request.body);
@@ -75,6 +81,7 @@ async function uplink(
     });
   if (standing === "late" && envelope.type !== "advice.batch")
     refuse(refusals, request, { turned: { ...LATE, terminalId }, status: 403, code: "E_EXPIRED" });
+  refuseWaiting(limit(terminalId));
   try {
     return { messages: await hub.receive(envelope, arrivedAt) };
   } catch (error) {
@@ -89,7 +96,7 @@ async function uplink(
 }
 
 async function renewal(
-  { hub, door, refusals }: Parts,
+  { hub, door, refusals, limit }: Limited,
   request: FastifyRequest,
 ): Promise<{ certificate: IssuedCertificate }> {
   const wanted = parseInput(RenewalRequestSchema, request.body);
@@ -103,6 +110,7 @@ async function renewal(
   const who = byBearer ? { terminalId } : await admit(door, refusals, request);
   if (who.terminalId !== terminalId)
     refuse(refusals, request, { turned: { ...foreignWords(who.terminalId, terminalId), ...who }, status: 403 });
+  refuseWaiting(limit(terminalId));
   const renewed = await door.renew(wanted, byBearer ? { bearer } : { connection: connectionOf(request) });
   if (renewed.ok) return { certificate: renewed.value };
   const { error } = renewed;

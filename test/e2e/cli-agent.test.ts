@@ -22,7 +22,7 @@ beforeAll(async () => {
   authority = await newAuthority();
   hub = await new TestHub().start(await authority.issue(LOOPBACK));
   // The hub is there and refuses this terminal.
-  hub.refusing = true;
+  hub.knowsNobody = true;
   const dataDir = join(folder, "data");
   await enrolInto(dataDir, { authority, hub });
   writeFileSync(

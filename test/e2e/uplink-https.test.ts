@@ -60,6 +60,6 @@ test.each([
     url: `https://127.0.0.1:${server.httpsPort}`,
     probe: () => presence,
   });
-  server.refusingWith = status;
+  server.refusing = status;
   await expect(uplink.send(presence, AbortSignal.timeout(10_000))).rejects.toMatchObject({ code });
 });

@@ -107,13 +107,13 @@ export class TestHub implements AsyncDisposable {
   readonly received: Received[] = [];
   readonly sockets = new Set<Socket>();
   /** While set, no certificate is good enough. */
-  refusing = false;
+  knowsNobody = false;
   mqttPort = 0;
   httpsPort = 0;
   /** What the hub answers to an envelope. */
   reply: (envelope: UpEnvelope) => readonly DownEnvelope[] = () => [];
   /** What every envelope over HTTPS is answered with instead, where it is set. */
-  refusingWith: number | undefined;
+  refusing: number | undefined;
   /** While set, publishes get no acknowledgement and no answer. */
   holding = false;
   /** What other paths answer. */
@@ -202,13 +202,13 @@ export class TestHub implements AsyncDisposable {
   }
 
   #knows(socket: TLSSocket): boolean {
-    return socket.authorized && !this.refusing;
+    return socket.authorized && !this.knowsNobody;
   }
 
   #answerByHttps(post: Post, known: boolean): HttpAnswer | Promise<HttpAnswer> {
     if (post.path !== UPLINK_PATH) return this.other(post);
     if (!known) return { status: 401, body: {} };
-    if (this.refusingWith !== undefined) return { status: this.refusingWith, body: {} };
+    if (this.refusing !== undefined) return { status: this.refusing, body: {} };
     return { status: 200, body: { messages: this.reply(this.#take("https", post.text)) } };
   }
 }

@@ -1,5 +1,6 @@
 /** Requests of operators: strict, bounded, safe to repeat. */
 import { beforeEach, describe, expect, test } from "vitest";
+import type { TerminalId } from "../../base/ids.ts";
 import { newSigningKeys, publicKeyText, signText } from "../../wire/signing.ts";
 import { TEST_EXPIRY } from "./hub-fixture.ts";
 import { BOOTSTRAP_TOKEN, type OperatorHub, operatorHub } from "./operators-fixture.ts";
@@ -113,6 +114,31 @@ describe("bounds", () => {
     expect(await say(31)).toMatchObject({ status: 429, headers: { "retry-after": "1" } });
     await hub.clock.advance(1_000);
     expect((await say(31)).status).toBe(200);
+  });
+
+  test("a terminal is bounded by itself", async () => {
+    const enrol = async (terminalId: TerminalId) => {
+      const signingKey = publicKeyText(newSigningKeys().publicKey);
+      const enrolled = await hub.hub.store.transaction(async (within) => {
+        const claim = await hub.hub.terminals.createClaim(within, { terminalId, validMs: 60_000 });
+        return await hub.hub.terminals.enrol(within, { ...claim, signingKey });
+      });
+      if (!enrolled.ok) throw new Error(enrolled.error.detail);
+    };
+    const [T7, T8] = ["T7" as TerminalId, "T8" as TerminalId];
+    await enrol(T7);
+    await enrol(T8);
+    const tell = (terminalId: TerminalId) => {
+      hub.shown.terminalId = terminalId;
+      const body = { status: "offline", version: "1", clock: new Date(hub.clock.now()).toISOString() };
+      const head = { ...hub.terminal.head(), terminalId, type: "presence" };
+      return hub.ask("POST", "/v1/uplink", { body: { ...head, body } });
+    };
+    const answers: number[] = [];
+    for (let n = 0; n <= 1_000; n += 1) answers.push((await tell(T7)).status);
+    expect(answers.filter((status) => status === 200)).toHaveLength(1_000);
+    expect(answers.at(-1)).toBe(429);
+    expect((await tell(T8)).status).toBe(200);
   });
 
   test("a body above the limit of its route is refused", async () => {

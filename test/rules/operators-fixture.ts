@@ -3,11 +3,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLog } from "../../base/log.ts";
+import { ok } from "../../base/result.ts";
 import { createOperators, type Operators, type Role } from "../../hub/core/operators/index.ts";
 import type { TerminalRouteParts } from "../../hub/core/terminals/index.ts";
 import { buildHttpApp } from "../../hub/http-gateway.ts";
 import type { HubStore } from "../../hub/store/store.ts";
-import type { TerminalDoor } from "../../hub/terminal-door.ts";
 import { loadHubTls } from "../../hub/tls.ts";
 import { publicKeyText } from "../../wire/signing.ts";
 import { type HubFixture, hubFixture, seededRandom } from "./hub-fixture.ts";
@@ -49,9 +49,15 @@ export async function operatorHub(options: { readonly withoutBootstrap?: true } 
   const operators = operatorsOver(hub.store);
   const renewal = { one() {}, all() {} };
   const terminalParts = { ...terminalPartsOf(fixture), renewal };
+  /** The terminal whose certificate a connection shows. */
+  const shown = { terminalId: fixture.terminal.terminalId };
   const app = await buildHttpApp({
     hub,
-    door: NO_DOOR,
+    door: {
+      admit: async () => ok({ ...shown, standing: "all", endsAt: Number.MAX_SAFE_INTEGER }),
+      enrol: () => Promise.reject(new Error("nobody enrols")),
+      renew: () => Promise.reject(new Error("nobody renews")),
+    },
     tls,
     operators,
     version: "test",
@@ -84,7 +90,7 @@ export async function operatorHub(options: { readonly withoutBootstrap?: true } 
     });
     return { status: answer.statusCode, body: answer.json(), headers: answer.headers };
   };
-  return Object.assign(fixture, { app, operators, operatorsOver, renewal, ask, ...people(operators, ask) });
+  return Object.assign(fixture, { app, shown, operators, operatorsOver, renewal, ask, ...people(operators, ask) });
 }
 
 export const isRevoked = ({ hub, terminal }: HubFixture): Promise<boolean> =>
@@ -120,9 +126,6 @@ function people(operators: Operators, ask: (m: "POST", url: string, asked: Asked
   };
 }
 
-const noTerminal = () => Promise.reject(new Error("no terminal comes in here"));
-const NO_DOOR: TerminalDoor = { admit: noTerminal, enrol: noTerminal, renew: noTerminal };
-
 const terminalPartsOf = ({ hub, keys }: HubFixture): Omit<TerminalRouteParts, "renewal"> => ({
   store: hub.store,
   terminals: hub.terminals,
@@ -132,7 +135,7 @@ const terminalPartsOf = ({ hub, keys }: HubFixture): Omit<TerminalRouteParts, "r
   },
   claimHours: 1,
   sealing: keys.sealing,
-  endSessions() {},
+  endSessions: () => {},
   takenOf: (reading, terminalId, epoch) => hub.ingest.taken(reading, { terminalId, epoch }),
   address: () => ({
     httpsUrl: "https://127.0.0.1:1",
