@@ -12,7 +12,7 @@ import { advice, intent, JournalFolder, KEYS, TERMINAL } from "./journal-fixture
 let here: JournalFolder;
 beforeEach(async () => {
   here = new JournalFolder();
-  const sample = JSON.parse(
+  const { certificate: _, ...sample } = JSON.parse(
     readFileSync(new URL("../../test/vectors/wire/enrol.response.json", import.meta.url), "utf8"),
   );
   storeIdentity(here.folder, {
