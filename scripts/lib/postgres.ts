@@ -1,9 +1,10 @@
 /** A PostgreSQL server of one's own on loopback, from the system's package: made empty, and ended and removed with its owner. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcessByStdio, execFileSync, spawn } from "node:child_process";
 import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { Fault } from "../../base/fault.ts";
 
@@ -15,6 +16,8 @@ export interface PostgresServer extends AsyncDisposable {
   newDatabase(): string;
   /** As a power cut would: nothing is written any more. */
   kill(): Promise<void>;
+  /** On what a kill left, at the same port. */
+  restart(): Promise<void>;
 }
 
 const PACKAGES = "/usr/lib/postgresql";
@@ -45,36 +48,70 @@ export async function startPostgres(settings: Readonly<Record<string, string>> =
   const port = await freePort();
   const all = { listen_addresses: "127.0.0.1", port: String(port), unix_socket_directories: "", ...settings };
   const args = Object.entries(all).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
-  const child = spawn(join(bin, "postgres"), ["-D", data, ...args], {
-    ...owner,
-    cwd: folder,
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  let words = "";
-  child.stderr.on("data", (chunk: Buffer) => {
-    words = `${words}${chunk.toString()}`.slice(-WORDS_MAX);
-  });
-  const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-  const ask = (text: string) => psql(port, text);
-  const server: PostgresServer = {
+  const launch = () =>
+    launchServer(
+      () =>
+        spawn(join(bin, "postgres"), ["-D", data, ...args], {
+          ...owner,
+          cwd: folder,
+          stdio: ["ignore", "ignore", "pipe"],
+        }),
+      port,
+    );
+  let running = await launch();
+  return {
     port,
-    pid: child.pid ?? 0,
     folder: data,
+    get pid() {
+      return running.child.pid ?? 0;
+    },
     newDatabase: () => newDatabase(port),
     async kill() {
-      child.kill("SIGKILL");
-      await ended;
+      running.child.kill("SIGKILL");
+      await running.ended;
+    },
+    async restart() {
+      running = await launch();
     },
     async [Symbol.asyncDispose]() {
       // Fast shutdown: sessions are ended, and nothing waits for them.
-      child.kill("SIGINT");
-      await ended;
-      child.stderr.destroy();
+      running.child.kill("SIGINT");
+      await running.ended;
       rmSync(folder, { recursive: true, force: true });
     },
   };
-  await ready({ child, ask, words: () => words });
-  return server;
+}
+
+type ServerProcess = ChildProcessByStdio<null, null, Readable>;
+
+interface Launched {
+  readonly child: ServerProcess;
+  readonly ended: Promise<void>;
+}
+
+/** What a killed server left, its own processes among it, may hold up the next start for a moment. */
+const LAUNCHES_MAX = 20;
+
+async function launchServer(start: () => ServerProcess, port: number): Promise<Launched> {
+  let words = "";
+  for (let launch = 0; launch < LAUNCHES_MAX; launch += 1) {
+    const child = start();
+    words = "";
+    child.stderr.on("data", (chunk: Buffer) => {
+      words = `${words}${chunk.toString()}`.slice(-WORDS_MAX);
+    });
+    const ended = new Promise<void>((resolve) =>
+      child.once("exit", () => {
+        child.stderr.destroy();
+        resolve();
+      }),
+    );
+    if (await isReady(child, port)) return { child, ended };
+    child.kill("SIGKILL");
+    await ended;
+    await delay(POLL_MS);
+  }
+  throw new Fault("store.failed", `PostgreSQL did not start: ${words.trim().split("\n").at(-1) ?? "no word from it"}`);
 }
 
 const WORDS_MAX = 4_096;
@@ -94,27 +131,18 @@ export function newDatabase(port: number, like?: string): string {
   return `postgres://${USER}@127.0.0.1:${port}/${name}`;
 }
 
-interface Starting {
-  readonly child: ChildProcess;
-  readonly ask: (text: string) => unknown;
-  readonly words: () => string;
-}
-
-async function ready({ child, ask, words }: Starting): Promise<void> {
+/** False when it ended, or was not ready in time. */
+async function isReady(child: ServerProcess, port: number): Promise<boolean> {
   const deadline = performance.now() + READY_WITHIN_MS;
   while (child.exitCode === null && performance.now() < deadline) {
     try {
-      ask("SELECT 1");
-      return;
+      psql(port, "SELECT 1");
+      return true;
     } catch {
       await delay(POLL_MS);
     }
   }
-  child.kill("SIGKILL");
-  throw new Fault(
-    "store.failed",
-    `PostgreSQL did not start: ${words().trim().split("\n").at(-1) ?? "no word from it"}`,
-  );
+  return false;
 }
 
 type Owner = { readonly uid: number; readonly gid: number } | Record<never, never>;

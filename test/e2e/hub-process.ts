@@ -37,13 +37,16 @@ const READY_WITHIN_MS = 20_000;
 
 export class HubProcess {
   readonly folder: string;
+  readonly #more: string;
   #child: ChildProcess | undefined;
   #ports = { https: 0, mqtt: 0 };
   #agent: Agent | undefined;
   errors = "";
 
-  constructor(folder: string) {
+  /** `more`: further lines of its configuration. */
+  constructor(folder: string, more = "") {
     this.folder = folder;
+    this.#more = more;
   }
 
   get dataDir(): string {
@@ -65,7 +68,8 @@ export class HubProcess {
   /** Starts, or starts again on the same ports. */
   async start(): Promise<void> {
     const { https, mqtt } = this.#ports;
-    writeFileSync(this.configPath, `dataDir: ${this.dataDir}\nlisten: {httpsPort: ${https}, mqttPort: ${mqtt}}\n`);
+    const listen = `listen: {httpsPort: ${https}, mqttPort: ${mqtt}}`;
+    writeFileSync(this.configPath, `dataDir: ${this.dataDir}\n${listen}\n${this.#more}`);
     const child = this.spawn("run", "--config", this.configPath);
     this.#child = child;
     child.stderr?.on("data", (chunk: Buffer) => {
