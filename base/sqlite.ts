@@ -95,12 +95,16 @@ export function syncFolder(folder: string): void {
 }
 
 /** SQLite's own word that an operation did not succeed, as against a mistake of ours. */
-export const isSqliteError = (error: unknown): boolean => error instanceof Database.SqliteError;
+export const isSqliteError = (error: unknown): boolean => sqliteErrorCode(error) !== undefined;
+
+/** Its name, such as `SQLITE_FULL`; undefined for an error that is not SQLite's. */
+export const sqliteErrorCode = (error: unknown): string | undefined =>
+  error instanceof Database.SqliteError ? error.code : undefined;
 
 /** Names SQLite's error for people: busy, full, failed or corrupt, with the file and the mend. */
 export function sqliteFault(error: unknown, path: string): Fault {
   if (error instanceof Fault) return error;
-  const code = error instanceof Database.SqliteError ? error.code : "";
+  const code = sqliteErrorCode(error) ?? "";
   const why = `${path}: ${reasonOf(error)}`;
   if (code.startsWith("SQLITE_BUSY")) {
     return new Fault("journal.busy", `${why}; another process has it open, stop that one first`, { cause: error });

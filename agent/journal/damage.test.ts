@@ -81,6 +81,28 @@ async function exportOf(here: JournalFolder, original: ReturnType<typeof entries
   }
 }
 
+test("a damaged name of a table, an index or a column is refused by name, or changes nothing that matters", async () => {
+  using here = new JournalFolder();
+  await closedJournal(here);
+  const bytes = readFileSync(here.path);
+  const original = await (async () => {
+    await using journal = open(here);
+    return entriesOf(journal);
+  })();
+  const schema = bytes.subarray(0, 4_096).toString("latin1");
+  const names = [...schema.matchAll(/(?:TABLE|INDEX) "?(?=\w)|\b\w+ (?:INTEGER|TEXT|BLOB)\b/g)];
+  expect(names.length).toBeGreaterThan(30);
+  for (const { index, 0: found } of names) {
+    using damaged = new JournalFolder();
+    const changed = Buffer.from(bytes);
+    const at = /(?:TABLE|INDEX) "?$/.test(found) ? index + found.length : index;
+    changed[at] = (changed[at] ?? 0) ^ 2;
+    writeFileSync(damaged.path, changed);
+    await exportOf(damaged, original);
+    expect(["journal.corrupt", "harmless"], found).toContain(await outcomeOf(damaged, original));
+  }
+}, 60_000);
+
 test("no flipped bytes and no missing end of a closed journal let a wrong amount be read or sold on", async () => {
   using here = new JournalFolder();
   await closedJournal(here);

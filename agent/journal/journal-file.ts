@@ -4,12 +4,13 @@ import { statSync } from "node:fs";
 import type { Clock } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
 import { type Epoch, newEpoch, type PaymentId, type RandomBytes, type TerminalId } from "../../base/ids.ts";
-import { openSqlite, type Sqlite, sqliteFault, transaction } from "../../base/sqlite.ts";
+import { openSqlite, type Sqlite, sqliteErrorCode, sqliteFault, transaction } from "../../base/sqlite.ts";
 import { signerOf } from "./checkpoint.ts";
 import { corruptFault, MEND } from "./corrupt.ts";
 import { ENTRY_COLUMNS, ENTRY_INSERT, type EntryRow } from "./entry-rows.ts";
 import { noteEpoch, refuseLost } from "./epoch-note.ts";
 import { emptyLog } from "./erasure.ts";
+import { QueueStore } from "./queue-store.ts";
 import { JOURNAL_MIGRATIONS } from "./schema.ts";
 import { FACT, type Opened, verifyOpening } from "./verify-opening.ts";
 
@@ -27,6 +28,7 @@ export interface JournalFile extends Opened {
   /** The number of this opening. */
   readonly fence: number;
   readonly facts: Map<string, string>;
+  readonly queue: QueueStore;
 }
 
 type JournalStatements = ReturnType<typeof prepareJournal>;
@@ -60,7 +62,7 @@ export interface OpenFileOptions {
 export function openJournalFile(options: OpenFileOptions): JournalFile {
   const { path, terminalId } = options;
   refuseRemnant(path);
-  const database = openSqlite(path, { migrations: JOURNAL_MIGRATIONS });
+  const database = openTables(path);
   try {
     // With the lock held for good, a second agent is refused at its start and not in the middle of its first sale.
     database.pragma("locking_mode = EXCLUSIVE");
@@ -74,15 +76,33 @@ export function openJournalFile(options: OpenFileOptions): JournalFile {
       ...(options.signingKey && { publicKey: signerOf(options.signingKey).publicKey }),
     });
     if ("why" in opened) throw corruptFault(path, opened);
+    const queue = new QueueStore(database, opened.queueFloor);
     // A damaged file is left as it is: nothing is written before all of this holds.
     transaction(database, () => begin(sql, facts, { ...options, epoch }));
     noteEpoch(path, epoch);
     // A crash may have come between an erasure and the checkpoint that makes it so (RM5).
     emptyLog(database);
-    return { database, sql, epoch, fence: Number(facts.get(FENCE)), facts, ...opened };
+    return { database, sql, epoch, fence: Number(facts.get(FENCE)), facts, queue, ...opened };
   } catch (error) {
     database.close();
-    throw error instanceof Fault ? error : withMend(sqliteFault(error, path));
+    throw openingFault(error, path);
+  }
+}
+
+/** SQLite itself found the damage: it names no entry, we name what can be done. */
+export function openingFault(error: unknown, path: string): Fault {
+  const fault = sqliteFault(error, path);
+  const code = sqliteErrorCode(fault.cause) ?? "";
+  // The last is of a statement of ours that the file's own tables do not take: the text that defines them is damaged.
+  if (!/^SQLITE_(?:CORRUPT|NOTADB|ERROR)/.test(code)) return fault;
+  return new Fault("journal.corrupt", `${fault.message}; ${MEND}`, { cause: error, details: fault.details });
+}
+
+function openTables(path: string): Sqlite {
+  try {
+    return openSqlite(path, { migrations: JOURNAL_MIGRATIONS });
+  } catch (error) {
+    throw openingFault(error, path);
   }
 }
 
@@ -96,12 +116,6 @@ function refuseRemnant(path: string): void {
   if (size === 0 && sizeOf(`${path}-wal`) > 0) refuseLost(path);
   if (size === 0 || size >= PAGE_BYTES_MIN) return;
   throw new Fault("journal.corrupt", `${path}: only ${size} bytes are left of it; ${MEND}`);
-}
-
-/** SQLite itself found the damage: it names no entry, we name what can be done. */
-function withMend(fault: Fault): Fault {
-  if (fault.code !== "journal.corrupt") return fault;
-  return new Fault("journal.corrupt", `${fault.message}; ${MEND}`, { cause: fault, details: fault.details });
 }
 
 /** Reads whose file this is. */

@@ -109,12 +109,10 @@ export class JournalReader implements Disposable {
         ? ""
         : `AND e.payment_id IN (SELECT payment_id FROM journal__entry
              WHERE kind = 'decision' AND CASE WHEN json_valid(text) THEN json_extract(text, '$.businessDate') END = @day)`;
-    const rows = this.#database
-      .prepare<[Record<string, unknown>], ChainRow>(
-        `SELECT ${this.#columns()} FROM journal__entry e
-         WHERE e.sequence >= @at AND e.sequence <= @to ${of} ${on} ORDER BY e.sequence LIMIT ${ROWS_AT_ONCE}`,
-      )
-      .raw();
+    const selecting = `SELECT ${this.#columns()} FROM journal__entry e
+       WHERE e.sequence >= @at AND e.sequence <= @to ${of} ${on} ORDER BY e.sequence LIMIT ${ROWS_AT_ONCE}`;
+    const prepare = () => this.#database.prepare<[Record<string, unknown>], ChainRow>(selecting).raw();
+    const rows = this.#read(prepare, from);
     for (let at = Math.max(from, 1); ; ) {
       const some = this.#read(() => rows.all({ at, to, ...(of && { payment }), ...(on && { day }) }), at);
       for (const row of some) yield storedOf(row);

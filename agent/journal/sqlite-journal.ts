@@ -38,10 +38,10 @@ import type {
   QueueState,
   SettledEntry,
 } from "./journal.ts";
-import { FENCE, type JournalFile, openJournalFile } from "./journal-file.ts";
+import { FENCE, type JournalFile, openingFault, openJournalFile } from "./journal-file.ts";
 import type { OpenPayments } from "./open-payments.ts";
 import { nextResend, readResend } from "./queue-resend.ts";
-import { QueueStore } from "./queue-store.ts";
+import type { QueueStore } from "./queue-store.ts";
 import { Upkeep, type UpkeepOptions } from "./upkeep.ts";
 
 export interface OpenJournalOptions extends UpkeepOptions {
@@ -63,7 +63,7 @@ export function openJournal(options: OpenJournalOptions): Journal {
     return new SqliteJournal(file, options);
   } catch (error) {
     file.database.close();
-    throw error;
+    throw openingFault(error, options.path);
   }
 }
 
@@ -110,7 +110,7 @@ class SqliteJournal implements Journal {
     this.#head = file.head;
     this.#next = file.head;
     this.#log = options.log;
-    this.#queue = new QueueStore(file.database, file.queueFloor);
+    this.#queue = file.queue;
     this.#days = createDayList(file.database);
     this.#erasure = new Erasure({ database: file.database, clock: options.clock, log: options.log });
     this.#commits = new GroupCommit({

@@ -53,7 +53,7 @@ export const STORE_PLANTS: readonly Plant[] = [
     name: "store-made-anew-when-it-cannot-be-read",
     shippedBy: "zigbee2mqtt #11759, thingsboard-gateway #2124: a store that cannot be read is replaced by an empty one",
     file: "agent/journal/journal-file.ts",
-    find: "  } catch (error) {\n    database.close();\n    throw error",
+    find: "  } catch (error) {\n    database.close();\n    throw openingFault(error, path);",
     replace: `  } catch (error) {
     const { again } = options as { again?: true };
     try {
@@ -66,7 +66,7 @@ export const STORE_PLANTS: readonly Plant[] = [
       // As before.
     }
     database.close();
-    throw error`,
+    throw openingFault(error, path);`,
     also: [{ file: "agent/journal/journal-file.ts", find: 'if (!facts.has("epoch")) refuseLost(path);', replace: "" }],
     seed: "35",
   },
