@@ -1,5 +1,4 @@
 /** Takes a batch of a terminal's queue: its answer is the receipt, which leaves after the commit. */
-import type { KeyObject } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
 import type { RandomBytes } from "../base/ids.ts";
 import type { DownOf, UpOf } from "../wire/envelope.ts";
@@ -8,7 +7,7 @@ import type { Terminals } from "./core/terminals/index.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import type { Metrics } from "./metrics.ts";
 import type { SealOpenings } from "./openings.ts";
-import { headOf } from "./terminal-messages.ts";
+import { headOf, workFor } from "./terminal-messages.ts";
 
 export interface AdviceParts {
   readonly clock: Clock;
@@ -20,24 +19,17 @@ export interface AdviceParts {
   readonly openings?: SealOpenings | undefined;
 }
 
-/** Throws Fault `fence.stale`, and as `Ingest.take`. */
-export async function takeBatch(
-  parts: AdviceParts,
-  envelope: UpOf<"advice.batch">,
-  signingKey: KeyObject,
-): Promise<DownOf<"receipt">> {
-  const { clock, terminals, ingest, commits, metrics, openings } = parts;
+/** Throws Fault `fence.stale`, and as `workFor` and `Ingest.take`. */
+export async function takeBatch(parts: AdviceParts, envelope: UpOf<"advice.batch">): Promise<DownOf<"receipt">> {
+  const { clock, terminals, ingest, metrics, openings } = parts;
   const { terminalId, body: batch } = envelope;
   const ready = openings?.prepare(batch.entries.flatMap(({ sealed }) => sealed ?? []));
-  const applied = await commits.submit({
+  const applied = await workFor(parts, envelope, {
     lane: "queue",
     weight: batch.entries.length,
     ...(ready === undefined ? {} : { ready }),
-    async apply(within) {
-      // The rest is checked here and not on arrival, so that a burst of batches keeps no person waiting.
-      await terminals.markSeen(within, terminalId);
-      return await ingest.take(within, { terminalId, batch, signingKey }, clock.now());
-    },
+    // All is checked here and not on arrival, so that a burst of batches keeps no person waiting.
+    apply: (within, { signingKey }) => ingest.take(within, { terminalId, batch, signingKey }, clock.now()),
   });
   // What the refusal found is committed before it is told.
   if ("stale" in applied) throw applied.stale;

@@ -39,7 +39,7 @@ import { createServices } from "./service-core.ts";
 import { SERVICES } from "./services.ts";
 import { isStoreFailure } from "./store/failure.ts";
 import type { HubStore, Reading, Within } from "./store/store.ts";
-import { answerRevoked, headOf, leaseUnasked, nameClone, presence, REVOKED_ANSWER } from "./terminal-messages.ts";
+import { headOf, leaseUnasked, nameClone, presence, REVOKED_ANSWER, speakerOf, workFor } from "./terminal-messages.ts";
 
 export interface HubPolicy {
   readonly merchantId: string;
@@ -272,30 +272,22 @@ interface Parts {
 }
 
 async function receive(parts: Parts, envelope: UpEnvelope, arrivedAt: number): Promise<readonly DownEnvelope[]> {
-  const { signingKey, isRevoked } = await parts.store.read(async (reading) => ({
-    signingKey: await parts.terminals.signingKeyOf(reading, envelope.terminalId),
-    isRevoked: await parts.terminals.isRevoked(reading, envelope.terminalId),
-  }));
-  if (!signingKey) throw new Fault("identity.invalid", `no terminal ${envelope.terminalId} is enrolled here`);
   parts.metrics.count("tillway_hub_messages_total", { type: envelope.type });
-  if (isRevoked && envelope.type !== "authorisation.request") return await answerRevoked(parts, envelope);
   switch (envelope.type) {
     case "authorisation.request":
       return [await authorise(parts, envelope, arrivedAt)];
     case "advice.batch":
-      return [await takeBatch(parts, envelope, signingKey)];
+      return [await takeBatch(parts, envelope)];
     case "presence":
       return await presence(parts, envelope);
     case "health":
-      await parts.commits.submit({
+      await workFor(parts, envelope, {
         lane: "queue",
-        async apply(within) {
-          await parts.terminals.markSeen(within, envelope.terminalId);
-          await parts.terminals.setHealth(within, envelope.terminalId, envelope.body);
-        },
+        apply: (within) => parts.terminals.setHealth(within, envelope.terminalId, envelope.body),
       });
       return [];
     case "day.summary": {
+      await workFor(parts, envelope, { lane: "queue", apply: () => Promise.resolve() });
       const report = await parts.reconciliation.take(envelope);
       return report ? [{ ...headOf(parts, envelope), type: "day.report", body: report }] : [];
     }
@@ -306,10 +298,9 @@ async function receive(parts: Parts, envelope: UpEnvelope, arrivedAt: number): P
 
 /** A message of a feature, applied and answered like any other: the answer leaves after the commit. */
 async function askFeature(parts: Parts, envelope: FeatureMessage): Promise<DownEnvelope> {
-  const reply = await parts.commits.submit({
+  const reply = await workFor(parts, envelope, {
     lane: "person",
     async apply(within) {
-      await parts.terminals.markSeen(within, envelope.terminalId);
       for (const service of parts.services) {
         const answer = await service.answer(within, envelope);
         if (answer) return answer;
@@ -335,6 +326,8 @@ async function receivePhone(parts: Parts, signed: Signed, admit?: (deviceId: str
   const reply = await commits.submit<PhoneReply>({
     lane: "person",
     async apply(within) {
+      // Whoever blocked the phone meanwhile has the last word.
+      await payers.mustBeActive(within, device.deviceId);
       if (message.type === "notices") return await payers.notices(within, device, message.body.since);
       const desk = services.find(({ phone }) => phone?.types.includes(message.type))?.phone;
       if (!desk) throw new Fault("message.invalid", `no feature of this hub takes a ${message.type}`);
@@ -355,9 +348,9 @@ async function authorise(
   const answer = await parts.commits.submit<Answer>({
     lane: "person",
     async apply(within) {
-      await parts.terminals.markSeen(within, terminalId);
+      const { isRevoked } = await speakerOf(parts, within, terminalId);
       const key = { terminalId, paymentId: request.paymentId };
-      const refusal = (await parts.terminals.isRevoked(within, terminalId)) ? { refusal: REVOKED_ANSWER } : {};
+      const refusal = isRevoked ? { refusal: REVOKED_ANSWER } : {};
       const input = { key, request, card, receivedAt, now: parts.clock.now(), ...refusal };
       const decided = await parts.authorisation.request(within, input);
       fresh = decided.fresh;

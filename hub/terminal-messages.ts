@@ -7,8 +7,8 @@ import { RESPONSE_CODES } from "../wire/authorisation.ts";
 import type { DownEnvelope, DownOf, UpEnvelope, UpOf } from "../wire/envelope.ts";
 import type { Answer } from "./core/authorisation/index.ts";
 import type { CloneShown, Ingest } from "./core/ingest/index.ts";
-import type { Terminals } from "./core/terminals/index.ts";
-import type { GroupCommit } from "./group-commit.ts";
+import type { Speaker, Terminals } from "./core/terminals/index.ts";
+import type { GroupCommit, Work } from "./group-commit.ts";
 import type { HubStore, Within } from "./store/store.ts";
 
 export interface MessageParts {
@@ -32,31 +32,69 @@ export const headOf = (
   sentAt: new Date(parts.clock.now()).toISOString(),
 });
 
-/** A terminal that says `online` is given hub time and its lease; one that leaves is only noted. */
+/** Who speaks, and that he was seen. Throws Fault `identity.invalid` for one that was never enrolled here. */
+export async function speakerOf(
+  { terminals }: Pick<MessageParts, "terminals">,
+  within: Within,
+  terminalId: TerminalId,
+): Promise<Speaker> {
+  const speaker = await terminals.speaker(within, terminalId);
+  if (!speaker) throw new Fault("identity.invalid", `no terminal ${terminalId} is enrolled here`);
+  await terminals.markSeen(within, terminalId);
+  return speaker;
+}
+
+/** Work in the name of a terminal, which must be in good standing when it is done. */
+export type WorkFor<Result> = Pick<Work<Result>, "lane" | "weight" | "ready"> & {
+  apply(within: Within, speaker: Speaker): Promise<Result>;
+};
+
+/** Throws Fault `identity.invalid`; `identity.revoked`, for what a revoked one's journal holds comes in by a person's hand alone. */
+export async function workFor<Result>(
+  parts: Pick<MessageParts, "terminals" | "commits">,
+  { terminalId }: Pick<UpEnvelope, "terminalId">,
+  { apply, ...work }: WorkFor<Result>,
+): Promise<Result> {
+  const done = await parts.commits.submit<{ readonly result: Result } | undefined>({
+    ...work,
+    async apply(within) {
+      const speaker = await speakerOf(parts, within, terminalId);
+      return speaker.isRevoked ? undefined : { result: await apply(within, speaker) };
+    },
+  });
+  // Thrown after the commit, which holds that it was seen.
+  if (!done)
+    throw new Fault("identity.revoked", `the terminal ${terminalId} is revoked; restore it, or import its journal`);
+  return done.result;
+}
+
+/**
+ * A terminal that says `online` is given hub time and its lease; one that leaves is only noted, and of a revoked one nothing
+ * but that it was seen: it is told the time, and that it has no lease.
+ */
 export async function presence(
   parts: MessageParts & { readonly ingest: Ingest },
   envelope: UpOf<"presence">,
 ): Promise<readonly DownEnvelope[]> {
   const { terminalId, epoch, body } = envelope;
-  let held: DownOf<"lease">["body"]["held"];
-  const lease = await parts.commits.submit({
+  const given = await parts.commits.submit<Omit<DownOf<"lease">["body"], "time">>({
     lane: "person",
     async apply(within) {
       const { terminals, ingest } = parts;
       const source = { terminalId, epoch };
-      await terminals.markSeen(within, terminalId);
+      if ((await speakerOf(parts, within, terminalId)).isRevoked) return {};
       await terminals.setPresence(within, source, body);
-      if (body.status !== "online") return undefined;
+      if (body.status !== "online") return {};
       // Not of a Last Will, which speaks of the time when the connection was made.
       await ingest.checkHead(within, source, body.head, parts.clock.now());
       const watermark = await ingest.watermark(within, source);
-      held = { hubEpoch: ingest.hubEpoch, watermark, fence: await ingest.fence(within, source) };
-      return await terminals.grantLease(within, terminalId, epoch);
+      const held = { hubEpoch: ingest.hubEpoch, watermark, fence: await ingest.fence(within, source) };
+      const lease = await terminals.grantLease(within, terminalId, epoch);
+      return { held, ...(lease === undefined ? {} : { lease }) };
     },
   });
   if (body.status !== "online") return [];
   const time = parts.terminals.signedTime(terminalId, body.nonce);
-  const given = { ...(lease === undefined ? {} : { lease }), ...(held === undefined ? {} : { held }) };
   return [{ ...headOf(parts, envelope), type: "lease", body: { time, ...given } }];
 }
 
@@ -96,22 +134,3 @@ export const REVOKED_ANSWER: Answer = {
   reason: "E_DENIED",
   detail: "this terminal is revoked",
 };
-
-/**
- * A revoked terminal gets no lease. Throws Fault `identity.revoked` for all else that is not a request: what its journal
- * holds comes in by a person's hand alone.
- */
-export async function answerRevoked(parts: MessageParts, envelope: UpEnvelope): Promise<readonly DownEnvelope[]> {
-  const { terminals, commits } = parts;
-  const { terminalId } = envelope;
-  await commits.submit({ lane: "queue", apply: (within) => terminals.markSeen(within, terminalId) });
-  const head = headOf(parts, envelope);
-  const nonce = envelope.type === "presence" ? envelope.body.nonce : undefined;
-  const time = terminals.signedTime(terminalId, nonce);
-  switch (envelope.type) {
-    case "presence":
-      return envelope.body.status === "online" ? [{ ...head, type: "lease", body: { time } }] : [];
-    default:
-      throw new Fault("identity.revoked", `the terminal ${terminalId} is revoked; restore it, or import its journal`);
-  }
-}

@@ -165,12 +165,14 @@ export function createPayers(options: PayersOptions) {
       if (!row) throw new Fault("identity.invalid", `no phone ${deviceId} is enrolled here`);
       if (!fits(signed, readPublicKey(row.publicKey)))
         throw new Fault("signature.invalid", `the phone ${deviceId} did not sign this`);
-      if (row.status === "blocked")
-        throw new Fault("identity.invalid", `the phone ${deviceId} is blocked; ask the operator`);
+      if (row.status === "blocked") throw blockedFault(deviceId);
       const parsed = PhoneMessageSchema.safeParse(parseJson(signed.text));
       if (!parsed.success) throw new Fault("message.invalid", firstIssue(parsed.error));
       return { message: parsed.data, device: deviceOf(row) };
     },
+
+    /** Throws Fault `identity.invalid` for a phone that was blocked since its words were opened. */
+    mustBeActive,
 
     notify: (within: Within, notice: NoticeInput): Promise<void> =>
       payerStore.insertNotice(within, noticeRow(notice, clock.now())),
@@ -183,6 +185,13 @@ export function createPayers(options: PayersOptions) {
     },
   };
 }
+
+async function mustBeActive(reading: Reading, deviceId: string): Promise<void> {
+  if ((await payerStore.device(reading, deviceId))?.status === "blocked") throw blockedFault(deviceId);
+}
+
+const blockedFault = (deviceId: string): Fault =>
+  new Fault("identity.invalid", `the phone ${deviceId} is blocked; ask the operator`);
 
 interface OpenedWords {
   readonly message: PhoneMessage;

@@ -64,6 +64,13 @@ export interface TerminalView {
   readonly revokedAt?: number;
 }
 
+/** What a message of a terminal is judged by. */
+export interface Speaker {
+  /** Checks what it signs. */
+  readonly signingKey: KeyObject;
+  readonly isRevoked: boolean;
+}
+
 /** Who did something to a terminal, and why. */
 export interface ActionInput {
   readonly terminalId: TerminalId;
@@ -98,21 +105,25 @@ export function createTerminals(options: TerminalsOptions) {
     onUse: (within, id) => store.forgetBearer(within, id),
   });
 
-  async function signingKeyOf(reading: Reading, id: TerminalId): Promise<KeyObject | undefined> {
-    const row = await store.get(reading, id);
-    if (!row) return undefined;
-    const cached = keys.get(row.signingKey);
+  function keyOf({ signingKey }: TerminalRow): KeyObject {
+    const cached = keys.get(signingKey);
     if (cached) return cached;
     if (keys.size >= KEY_CACHE_MAX) keys.clear();
-    const key = readPublicKey(row.signingKey);
-    keys.set(row.signingKey, key);
+    const key = readPublicKey(signingKey);
+    keys.set(signingKey, key);
     return key;
+  }
+  async function speaker(reading: Reading, id: TerminalId): Promise<Speaker | undefined> {
+    const row = await store.get(reading, id);
+    return row && { signingKey: keyOf(row), isRevoked: row.revokedAt !== null };
   }
 
   return {
     ...leasing(options, { denyList, vault }),
     ...revocation(options),
-    signingKeyOf,
+    /** Undefined for one that was never enrolled here. */
+    speaker,
+    signingKeyOf: async (reading: Reading, id: TerminalId) => (await speaker(reading, id))?.signingKey,
     denyList,
     certificates,
     /** To be called once before all else: brings what an earlier version stored to its present form. */
