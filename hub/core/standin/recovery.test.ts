@@ -1,16 +1,13 @@
 /** The advice log reaches the issuer whole, in order and once in effect, whatever is lost, doubled or cut short. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { PaymentId } from "../../../base/ids.ts";
-import { money } from "../../../base/money.ts";
-import { decideStandIn } from "../../../wire/stand-in-checks.ts";
-import { NOTHING_COUNTED, NOW, PARAMETERS, REQUEST } from "../../../wire/stand-in-fixture.ts";
+import type { PaymentId, TerminalId } from "../../../base/ids.ts";
+import { NOW } from "../../../wire/stand-in-fixture.ts";
 import {
   type AdviceEntry,
   type AdviceEvent,
   type AdviceState,
   adviceMachine,
-  adviceMti,
   dueAdvices,
   entriesFor,
   entryKey,
@@ -19,25 +16,25 @@ import {
   NEW_ADVICE,
   RECOVERY_DEFAULTS,
 } from "./recovery.ts";
+import { meaningOf } from "./switch-fixture.ts";
 
+const TERMINAL = "shop-1" as TerminalId;
 const POLICY = { ...RECOVERY_DEFAULTS, inFlightMax: 2 };
 const step = adviceMachine(POLICY);
 
 function entry(
   number: number,
   account: string,
-  change: { minor?: bigint; kind?: AdviceEntry["kind"] } = {},
+  change: { approved?: boolean; kind?: AdviceEntry["kind"] } = {},
 ): AdviceEntry {
-  const { minor = 100n, kind = "advice" } = change;
-  const request = { ...REQUEST, paymentId: `sale-${number}` as PaymentId, amount: money(minor, "EUR") };
-  const decision = decideStandIn({ parameters: PARAMETERS, request, counters: NOTHING_COUNTED, now: NOW });
-  const stoodIn = { request, attempt: 1, account, original: "0200", sent: false, why: "timeout", decision } as const;
-  return { number, kind, stoodIn, state: NEW_ADVICE };
+  const { approved = true, kind = "advice" } = change;
+  const paymentId = `sale-${number}` as PaymentId;
+  return { number, kind, terminalId: TERMINAL, paymentId, attempt: 1, account, approved, state: NEW_ADVICE };
 }
 
 const SEND: AdviceEvent = { on: "send" };
 const LOST: AdviceEvent = { on: "lost", now: NOW };
-const answer = (responseCode: string): AdviceEvent => ({ on: "answer", responseCode, now: NOW });
+const answer = (responseCode: string): AdviceEvent => ({ on: "answer", answer: meaningOf(responseCode), now: NOW });
 const EVENTS: readonly AdviceEvent[] = [SEND, LOST, ...["00", "94", "05", "91", "96"].map(answer), { on: "set-aside" }];
 const anyEvent = fc.oneof(
   { weight: 1, arbitrary: fc.constant(SEND) },
@@ -77,7 +74,7 @@ test("every sending is counted, the first goes as first and each other as repeat
 });
 
 test("an entry that was never sent is never delivered, whatever answer comes", () => {
-  expect(step(NEW_ADVICE, { on: "answer", responseCode: "00", now: NOW })).toEqual({ state: NEW_ADVICE, effects: [] });
+  expect(step(NEW_ADVICE, answer("00"))).toEqual({ state: NEW_ADVICE, effects: [] });
 });
 
 test("RM15 after the last of its refusals an advice is on the exception list, with what the issuer said", () => {
@@ -116,37 +113,23 @@ test("repeats wait twice as long each time, up to the longest delay", () => {
   expect(delays).toEqual([1, 2, 4, 8, 16, 32, 60, 60, 60]);
 });
 
-test("RM14 the message type of each kind, first and repeated", () => {
-  const { stoodIn } = entry(1, "anna");
-  const authorisation = { kind: "advice", stoodIn: { ...stoodIn, original: "0100" } } as const;
-  expect([adviceMti(authorisation, "first"), adviceMti(authorisation, "repeat")]).toEqual(["0120", "0121"]);
-  expect([adviceMti(entry(1, "a"), "first"), adviceMti(entry(1, "a"), "repeat")]).toEqual(["0220", "0221"]);
-  const reversal = entry(1, "anna", { kind: "reversal" });
-  expect([adviceMti(reversal, "first"), adviceMti(reversal, "repeat")]).toEqual(["0420", "0421"]);
-});
-
 test("RM1 an approval is advised only; a decline is reversed first when its request was sent", () => {
-  const { decision: approve } = entry(1, "anna").stoodIn;
-  const { decision: decline } = entry(1, "anna", { minor: 10_001n }).stoodIn;
-  expect(entriesFor({ decision: approve, sent: true })).toEqual(["advice"]);
-  expect(entriesFor({ decision: approve, sent: false })).toEqual(["advice"]);
-  expect(entriesFor({ decision: decline, sent: false })).toEqual(["advice"]);
-  expect(entriesFor({ decision: decline, sent: true })).toEqual(["reversal", "advice"]);
+  expect(entriesFor({ approved: true, sent: true })).toEqual(["advice"]);
+  expect(entriesFor({ approved: true, sent: false })).toEqual(["advice"]);
+  expect(entriesFor({ approved: false, sent: false })).toEqual(["advice"]);
+  expect(entriesFor({ approved: false, sent: true })).toEqual(["reversal", "advice"]);
 });
 
 test("entries of one attempt and kind have one key; another attempt, kind, payment or terminal has another", () => {
   const one = entry(1, "anna");
-  const other = { ...one.stoodIn, request: { ...REQUEST, terminalId: "shop-2" as typeof REQUEST.terminalId } };
   const entries = [one, entry(2, "anna"), entry(1, "anna", { kind: "reversal" })];
-  const keys = [...entries, { ...one, stoodIn: { ...one.stoodIn, attempt: 2 } }, { ...one, stoodIn: other }].map(
-    entryKey,
-  );
+  const keys = [...entries, { ...one, attempt: 2 }, { ...one, terminalId: "shop-2" as TerminalId }].map(entryKey);
   expect(new Set(keys).size).toBe(5);
   expect(entryKey(entry(1, "ben"))).toBe(entryKey(one));
 });
 
 test("RM15 approvals and reversals hold their account while they are open, declines do not", () => {
-  const declined = { minor: 10_001n };
+  const declined = { approved: false };
   const open = [entry(1, "anna"), entry(2, "anna", declined), entry(2, "anna", { ...declined, kind: "reversal" })];
   expect(open.map(holdsAccount)).toEqual([true, false, true]);
   expect(open.map((each) => holdsAccount({ ...each, state: after([SEND]) }))).toEqual([true, false, true]);
@@ -234,7 +217,7 @@ class Drain {
     }
     const sent = this.entries.filter(({ state }) => state.at === "sent");
     expect(sent.length).toBeLessThanOrEqual(POLICY.inFlightMax);
-    expect(new Set(sent.map(({ stoodIn }) => stoodIn.account)).size).toBe(sent.length);
+    expect(new Set(sent.map(({ account }) => account)).size).toBe(sent.length);
     for (const [number, chance] of [...this.#underway].reverse()) {
       if (chance.kind === "crash-behind") {
         this.books.receive(number, "00");
@@ -253,7 +236,7 @@ class Drain {
       this.books.receive(number, chance.kind === "deliver" ? chance.responseCode : "00"),
     );
     if (chance.kind !== "deliver" || chance.answerLost) this.#move(number, { on: "lost", now });
-    else for (const responseCode of answers) this.#move(number, { on: "answer", responseCode, now });
+    else for (const responseCode of answers) this.#move(number, { on: "answer", answer: meaningOf(responseCode), now });
   }
 
   /** All but the texts is gone. */

@@ -3,9 +3,8 @@
  * and repeated until it is answered. What the issuer refuses too often goes to the exception list and holds nobody up.
  */
 import { unreachable } from "../../../base/assert.ts";
+import type { PaymentId, TerminalId } from "../../../base/ids.ts";
 import type { Machine, Step } from "../../../base/machine.ts";
-import type { StandInDecision, StandInRequest } from "../../../wire/stand-in-checks.ts";
-import type { StandInReason } from "./availability.ts";
 
 export interface RecoveryPolicy {
   /** Refusals after which an entry goes to the exception list. */
@@ -23,20 +22,6 @@ export const RECOVERY_DEFAULTS: RecoveryPolicy = {
   retryFirstMs: 1_000,
   retryMaxMs: 60_000,
 };
-
-/** One decision as it was made, under the payment's own id: what the advice says. */
-export interface StoodIn {
-  readonly request: StandInRequest;
-  readonly attempt: number;
-  /** The hub's token of the account: what orders entries and keys counters. */
-  readonly account: string;
-  /** The message that was, or would have been, sent to the issuer. */
-  readonly original: "0100" | "0200";
-  /** The request may have reached the issuer, who may have approved it. */
-  readonly sent: boolean;
-  readonly why: StandInReason;
-  readonly decision: StandInDecision;
-}
 
 /** `advice`: what was decided. `reversal`: takes back what the issuer may have approved, or what was approved here and withdrawn. */
 export type AdviceKind = "advice" | "reversal";
@@ -60,7 +45,14 @@ export interface AdviceEntry {
   /** Rises through the whole log. */
   readonly number: number;
   readonly kind: AdviceKind;
-  readonly stoodIn: StoodIn;
+  readonly terminalId: TerminalId;
+  readonly paymentId: PaymentId;
+  /** 0 where the payment was decided by its terminal, and no attempt at it. */
+  readonly attempt: number;
+  /** The hub's token of the account: what orders entries and keys counters. */
+  readonly account: string;
+  /** Of an advice: whether it says that money moved. */
+  readonly approved: boolean;
   readonly state: AdviceState;
 }
 
@@ -68,26 +60,34 @@ export interface AdviceEntry {
  * What one decision adds to the log, in this order (RM1). An approval is advised only: should the issuer have approved as
  * well, the advice confirms it. A decline whose request was sent is reversed first.
  */
-export function entriesFor({ decision, sent }: Pick<StoodIn, "decision" | "sent">): readonly AdviceKind[] {
-  return sent && decision.decision !== "approve" ? ["reversal", "advice"] : ["advice"];
+export function entriesFor({ approved, sent }: Decided): readonly AdviceKind[] {
+  return sent && !approved ? ["reversal", "advice"] : ["advice"];
+}
+
+export interface Decided {
+  readonly approved: boolean;
+  /** The request may have reached the issuer, who may have approved it. */
+  readonly sent: boolean;
 }
 
 /** An attempt has one entry of a kind: the same decision, logged again, is known by this name. */
-export const entryKey = ({ kind, stoodIn: { request, attempt } }: Pick<AdviceEntry, "kind" | "stoodIn">): string =>
-  `${request.terminalId}/${request.paymentId}/${attempt}/${kind}`;
+export const entryKey = ({
+  kind,
+  terminalId,
+  paymentId,
+  attempt,
+}: Pick<AdviceEntry, "kind" | "terminalId" | "paymentId" | "attempt">): string =>
+  `${terminalId}/${paymentId}/${attempt}/${kind}`;
 
-/** RM14: an advice of a 0100 or a 0200, a reversal advice, and the repeats of each. */
-export function adviceMti(
-  { kind, stoodIn }: Pick<AdviceEntry, "kind" | "stoodIn">,
-  repeat: "first" | "repeat",
-): string {
-  const first = kind === "reversal" ? "0420" : stoodIn.original === "0100" ? "0120" : "0220";
-  return repeat === "first" ? first : `${first.slice(0, 3)}1`;
-}
+/** `again`: the issuer cannot just now, which says nothing of the entry. */
+export type AdviceAnswer =
+  | { readonly what: "taken" }
+  | { readonly what: "again" }
+  | { readonly what: "refused"; readonly responseCode: string };
 
 export type AdviceEvent =
   | { readonly on: "send" }
-  | { readonly on: "answer"; readonly responseCode: string; readonly now: number }
+  | { readonly on: "answer"; readonly answer: AdviceAnswer; readonly now: number }
   /** No answer in time, or the program began again: what was under way may or may not have arrived. */
   | { readonly on: "lost"; readonly now: number }
   /** A person takes an entry out of the way that the issuer will not answer. */
@@ -101,14 +101,6 @@ export type AdviceEffect =
 export const NEW_ADVICE: AdviceState = { at: "waiting", sends: 0, refusals: 0, dueAt: 0 };
 
 type AdviceStep = Step<AdviceState, AdviceEffect>;
-type Answer = "taken" | "later" | "refused";
-
-/** DE 39 in answer to an advice. 94: it has it already. 90 and 91: it cannot just now, which says nothing of the entry. */
-function meaningOf(responseCode: string): Answer {
-  if (responseCode === "00" || responseCode === "94") return "taken";
-  return responseCode === "90" || responseCode === "91" ? "later" : "refused";
-}
-
 /** An event that does not apply leaves the very same state object and asks for nothing. The state is stored before an effect. */
 export function adviceMachine(policy: RecoveryPolicy): Machine<AdviceState, AdviceEvent, AdviceEffect> {
   return (state, event) => {
@@ -136,16 +128,15 @@ const send = ({ sends, refusals }: Open): AdviceStep => ({
 });
 
 function answered(policy: RecoveryPolicy, state: Open, event: Extract<AdviceEvent, { on: "answer" }>): AdviceStep {
-  const { responseCode, now } = event;
+  const { answer, now } = event;
   const { sends } = state;
-  const meaning = meaningOf(responseCode);
   // Whenever it comes, it says that the issuer has the entry. Any other late answer is of a sending that no longer counts.
-  if (meaning === "taken" && sends > 0)
+  if (answer.what === "taken" && sends > 0)
     return { state: { at: "delivered", sends, refusals: state.refusals }, effects: [] };
   if (state.at === "waiting") return stay(state);
-  if (meaning !== "refused") return again(policy, state, now);
+  if (answer.what !== "refused") return again(policy, state, now);
   const refused = { ...state, refusals: state.refusals + 1 };
-  return refused.refusals < policy.refusalsMax ? again(policy, refused, now) : exception(refused, responseCode);
+  return refused.refusals < policy.refusalsMax ? again(policy, refused, now) : exception(refused, answer.responseCode);
 }
 
 const exception = ({ sends, refusals }: Open, responseCode?: string): AdviceStep => ({
@@ -169,16 +160,20 @@ export const isOpen = ({ state }: AdviceEntry): boolean => state.at === "waiting
 
 /** Whether this entry keeps its account from the issuer: it is open and moves money (`AccountFacts.held`). */
 export const holdsAccount = (entry: AdviceEntry): boolean =>
-  isOpen(entry) && (entry.kind === "reversal" || entry.stoodIn.decision.decision === "approve");
+  isOpen(entry) && (entry.kind === "reversal" || entry.approved);
 
 /**
  * The entries to send now: of each account its oldest open one, when it is not under way and its time has come. `open` are
  * the open entries in order of number; the oldest of each account are enough, and the caller bounds how many it reads.
  */
-export function dueAdvices(open: readonly AdviceEntry[], policy: RecoveryPolicy, now: number): readonly AdviceEntry[] {
-  const heads = new Map<string, AdviceEntry>();
+export function dueAdvices<Entry extends AdviceEntry>(
+  open: readonly Entry[],
+  policy: RecoveryPolicy,
+  now: number,
+): readonly Entry[] {
+  const heads = new Map<string, Entry>();
   for (const entry of open) {
-    if (isOpen(entry) && !heads.has(entry.stoodIn.account)) heads.set(entry.stoodIn.account, entry);
+    if (isOpen(entry) && !heads.has(entry.account)) heads.set(entry.account, entry);
   }
   const oldest = [...heads.values()];
   const free = policy.inFlightMax - oldest.filter(({ state }) => state.at === "sent").length;

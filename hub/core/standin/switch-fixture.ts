@@ -2,7 +2,12 @@
 import type { PaymentId } from "../../../base/ids.ts";
 import { money } from "../../../base/money.ts";
 import type { StandInParameters } from "../../../wire/stand-in.ts";
-import { decideStandIn, type StandInCounters, type StandInRequest } from "../../../wire/stand-in-checks.ts";
+import {
+  decideStandIn,
+  type StandInCounters,
+  type StandInDecision,
+  type StandInRequest,
+} from "../../../wire/stand-in-checks.ts";
 import { NOTHING_COUNTED, NOW, PARAMETERS, REQUEST } from "../../../wire/stand-in-fixture.ts";
 import {
   AVAILABILITY_DEFAULTS,
@@ -15,10 +20,10 @@ import {
   type StandInReason,
 } from "./availability.ts";
 import {
+  type AdviceAnswer,
   type AdviceEntry,
   type AdviceEvent,
   adviceMachine,
-  adviceMti,
   dueAdvices,
   entriesFor,
   entryKey,
@@ -26,7 +31,6 @@ import {
   isOpen,
   NEW_ADVICE,
   RECOVERY_DEFAULTS,
-  type StoodIn,
 } from "./recovery.ts";
 
 /** Posts what it takes once, whatever message brings it. */
@@ -49,9 +53,9 @@ export class SmallIssuer {
     return this.mute ? undefined : "00";
   }
 
-  advise(entry: AdviceEntry, repeat: "first" | "repeat"): string | undefined {
+  advise(entry: LoggedEntry, repeat: "first" | "repeat"): string | undefined {
     const { request, decision, account } = entry.stoodIn;
-    this.advices.push(`${adviceMti(entry, repeat)} ${request.paymentId}`);
+    this.advices.push(`${entry.kind === "reversal" ? "042" : "022"}${repeat === "first" ? 0 : 1} ${request.paymentId}`);
     if (this.silent) return undefined;
     if (this.refusesAdviceOf.has(request.paymentId)) return "05";
     if (entry.kind === "reversal") this.#reverse(request.paymentId);
@@ -77,6 +81,22 @@ export class SmallIssuer {
   }
 }
 
+/** What this issuer means by the code of its answer to an advice. */
+export function meaningOf(responseCode: string): AdviceAnswer {
+  if (["00", "94"].includes(responseCode)) return { what: "taken" };
+  return responseCode === "91" ? { what: "again" } : { what: "refused", responseCode };
+}
+
+/** With the decision that it tells of. */
+interface LoggedEntry extends AdviceEntry {
+  readonly stoodIn: {
+    readonly request: StandInRequest;
+    readonly account: string;
+    readonly why: StandInReason;
+    readonly decision: StandInDecision;
+  };
+}
+
 export interface Answered {
   readonly by: "issuer" | "stand-in";
   readonly approved: boolean;
@@ -91,7 +111,7 @@ export class SmallSwitch {
   readonly #entryMachine = adviceMachine(RECOVERY_DEFAULTS);
   parameters: StandInParameters | undefined = PARAMETERS;
   state: Availability = FIRST_AVAILABILITY;
-  log: AdviceEntry[] = [];
+  log: LoggedEntry[] = [];
   standInCalls = 0;
   now = NOW;
   #counters = new Map<string, { count: number; sum: bigint }>();
@@ -109,7 +129,7 @@ export class SmallSwitch {
       amount: money(minor, "EUR"),
       account: { ...REQUEST.account, stopListToken },
     };
-    const held = this.log.some((entry) => entry.stoodIn.account === account && holdsAccount(entry));
+    const held = this.log.some((entry) => entry.account === account && holdsAccount(entry));
     const route = routeOf(this.state, { held });
     if (route.to === "stand-in") return this.#standIn({ request, account, why: route.why, sent: false });
     if (this.issuer.ask(request, account) === "00") {
@@ -135,7 +155,10 @@ export class SmallSwitch {
       this.#move(entry, { on: "send" });
       const responseCode = this.issuer.advise(entry, entry.state.sends === 0 ? "first" : "repeat");
       const { now } = this;
-      this.#move(entry, responseCode === undefined ? { on: "lost", now } : { on: "answer", responseCode, now });
+      this.#move(
+        entry,
+        responseCode === undefined ? { on: "lost", now } : { on: "answer", answer: meaningOf(responseCode), now },
+      );
     }
     if (mayDrain(this.state) && !this.log.some(isOpen)) this.happen({ on: "drained" });
   }
@@ -166,7 +189,7 @@ export class SmallSwitch {
     const { request, account, sent } = asked;
     const counters = this.counted(account);
     const decision = decideStandIn({ parameters: this.parameters, request, counters, now: this.now });
-    this.#record({ ...asked, attempt: 1, original: "0200", decision });
+    this.#record({ ...asked, decision });
     const waitedMs = sent ? AVAILABILITY_DEFAULTS.hostTimeoutMs : 0;
     if (decision.decision !== "approve")
       return { by: "stand-in", approved: false, decidedBy: decision.decidedBy, waitedMs };
@@ -178,15 +201,19 @@ export class SmallSwitch {
     return { by: "stand-in", approved: true, waitedMs };
   }
 
-  #record(stoodIn: StoodIn): void {
-    for (const kind of entriesFor(stoodIn)) {
-      const entry = { number: this.log.length + 1, kind, stoodIn, state: NEW_ADVICE };
+  #record({ sent, ...stoodIn }: LoggedEntry["stoodIn"] & { sent: boolean }): void {
+    const { request, account, decision } = stoodIn;
+    const { terminalId, paymentId } = request;
+    const approved = decision.decision === "approve";
+    for (const kind of entriesFor({ approved, sent })) {
+      const about = { kind, terminalId, paymentId, attempt: 1, account, approved };
+      const entry = { number: this.log.length + 1, ...about, stoodIn, state: NEW_ADVICE };
       if (this.log.some((other) => entryKey(other) === entryKey(entry))) throw new Error("decided twice");
       this.log.push(entry);
     }
   }
 
-  #move({ number }: AdviceEntry, event: AdviceEvent): void {
+  #move({ number }: LoggedEntry, event: AdviceEvent): void {
     this.log = this.log.map((entry) =>
       entry.number === number ? { ...entry, state: this.#entryMachine(entry.state, event).state } : entry,
     );
