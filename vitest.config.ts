@@ -8,6 +8,7 @@ const POSTGRES_TOO = [
   "terminal-door",
   "hub-issuing",
   "hub-deferred",
+  "switch",
   "hub-journals",
   "hub-import",
   "reconciliation",

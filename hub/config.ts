@@ -4,7 +4,11 @@ import { z } from "zod";
 import type { TerminalId } from "../base/ids.ts";
 import { LOG_LEVELS } from "../base/log.ts";
 import { CRYPTOGRAM_VERSIONS } from "../protocols/emv/cryptogram-versions.ts";
+import { SPEC_NAMES } from "../protocols/iso8583/specs.ts";
 import { CurrencySchema, MeansSchema } from "../wire/common.ts";
+import { InstitutionIdSchema, MccSchema } from "../wire/stand-in.ts";
+import { AVAILABILITY_DEFAULTS } from "./core/standin/availability.ts";
+import { RECOVERY_DEFAULTS } from "./core/standin/recovery.ts";
 import type { LeasePolicy } from "./core/terminals/index.ts";
 import type { HubPolicy } from "./hub-core.ts";
 
@@ -55,6 +59,38 @@ const IssuingSchema = z
     path: ["derivation"],
     error: "must be B for the common-core version",
   });
+
+const ISSUERS_MAX = 64;
+const ISSUER_RANGES_MAX = 1_000;
+const STOP_LIST_KEYS_MAX = 16;
+/** An institution whose cards are authorised by its own host, over ISO 8583. */
+const IssuerSchema = z.strictObject({
+  id: InstitutionIdSchema,
+  /** Leading digits of its cards' numbers, in quotes. */
+  ranges: z
+    .array(z.string().regex(/^\d{1,19}$/, "leading digits, in quotes"))
+    .min(1)
+    .max(ISSUER_RANGES_MAX),
+  host: NameSchema,
+  port: z.int().min(1).max(65_535),
+  /** How messages are packed. */
+  spec: z
+    .string()
+    .refine((name) => SPEC_NAMES.includes(name), `one of ${SPEC_NAMES.join(", ")}`)
+    .default("1987-ascii"),
+  /** What may be decided in its name while it is away; nothing when absent. */
+  standIn: z
+    .strictObject({
+      /** Its public key, which checks stand-in parameters: Ed25519 in base64; a relative path starts in the data folder. */
+      publicKeyFile: z.string().min(1),
+      /** Keys of its stop lists by their names: files of 64 hex digits, mode 0600. */
+      stopListKeys: z
+        .record(z.string().min(1).max(64), z.string().min(1))
+        .refine((keys) => Object.keys(keys).length <= STOP_LIST_KEYS_MAX, `at most ${STOP_LIST_KEYS_MAX} keys`)
+        .default({}),
+    })
+    .optional(),
+});
 
 const STORE_URLS_MAX = 8;
 /** Without its password, which has no place in a configuration: PGPASSFILE or PGPASSWORD name it. */
@@ -121,6 +157,35 @@ export const HubConfigSchema = z.strictObject({
     })
     .prefault({}),
   issuing: z.array(IssuingSchema).max(CARD_RANGES_MAX).default([]),
+  issuers: z
+    .array(IssuerSchema)
+    .max(ISSUERS_MAX)
+    .refine((issuers) => new Set(issuers.map(({ id }) => id)).size === issuers.length, "two of them have one id")
+    .default([]),
+  /** This hub as issuers see it. */
+  acquirer: z
+    .strictObject({
+      /** DE 32, and what stand-in parameters allow. */
+      id: z
+        .string()
+        .regex(/^\d{1,11}$/, "1 to 11 digits, in quotes")
+        .default("100000"),
+      /** DE 42; the merchant's id when absent. */
+      merchant: z.string().min(1).max(15).optional(),
+      /** ISO 18245. */
+      category: MccSchema.default("5999"),
+    })
+    .prefault({}),
+  /** When an issuer counts as away, and as back; how what he missed is told him. */
+  switch: z
+    .strictObject({
+      failThreshold: z.int().min(1).max(100).default(AVAILABILITY_DEFAULTS.failThreshold),
+      hostTimeoutMs: z.int().min(100).max(2_000).default(AVAILABILITY_DEFAULTS.hostTimeoutMs),
+      upProbes: z.int().min(1).max(100).default(AVAILABILITY_DEFAULTS.upProbes),
+      probeEveryMs: z.int().min(50).max(60_000).default(1_000),
+      refusalsMax: z.int().min(1).max(100).default(RECOVERY_DEFAULTS.refusalsMax),
+    })
+    .prefault({}),
   lease: LeaseConfigSchema.prefault({}),
   /** Cards of system 2: how long one has to answer its challenge. */
   card: z.strictObject({ challengeTtlMs: z.int().min(500).max(60_000).default(5_000) }).prefault({}),

@@ -21,6 +21,7 @@ import {
 } from "./core/operators/index.ts";
 import { type PayerRouteParts, registerPayerRoutes, registerPhoneRoutes } from "./core/payers/index.ts";
 import { registerReconciliationRoutes } from "./core/reconciliation/index.ts";
+import { registerIssuerRoutes } from "./core/switch/index.ts";
 import {
   registerEnrolRoute,
   registerTerminalOperatorRoutes,
@@ -124,6 +125,7 @@ export async function buildHttpApp(options: AppOptions): Promise<FastifyInstance
     registerTerminalRoutes(scope, options.terminalParts);
     registerTerminalOperatorRoutes(scope, options.terminalParts);
     registerPayerRoutes(scope, payerParts);
+    registerIssuerRoutes(scope, { store: options.hub.store, issuers: options.hub.switch?.issuers });
     registerFeatureRoutes(scope, options.hub);
     registerOperatorRoutes(scope, { operators, clock });
     registerAuditRoutes(scope, operators);

@@ -9,25 +9,25 @@ import { Fault, reasonOf } from "../base/fault.ts";
 import type { Epoch, RandomBytes, TerminalId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { type Migration, openSqlite, type Sqlite } from "../base/sqlite.ts";
-import type { DownEnvelope, DownOf, UpEnvelope, UpOf } from "../wire/envelope.ts";
+import type { DownEnvelope, UpEnvelope } from "../wire/envelope.ts";
 import type { PhoneAnswer, PhoneReply } from "../wire/phone.ts";
 import type { Signed } from "../wire/signing.ts";
 import { takeBatch } from "./advice.ts";
-import { cardOpener, type OpenCard } from "./card-opener.ts";
+import { type AuthoriseParts, authorise } from "./authorise.ts";
+import { cardOpener } from "./card-opener.ts";
 import {
-  type Answer,
   type Authorisation,
   authorisationMigrations,
   type CardRange,
   createAuthorisation,
   type Means,
-  STALE_ANSWER,
 } from "./core/authorisation/index.ts";
 import { type CloneShown, createIngest, type Ingest, ingestMigrations } from "./core/ingest/index.ts";
 import { createLedger, type Ledger, ledgerMigrations } from "./core/ledger/index.ts";
 import { operatorMigrations } from "./core/operators/index.ts";
 import { createPayers, type Payers, payerMigrations } from "./core/payers/index.ts";
 import { createReconciliation, type Reconciliation, reconciliationMigrations } from "./core/reconciliation/index.ts";
+import { createSwitch, type Switch, type SwitchOptions, switchMigrations } from "./core/switch/index.ts";
 import { createTerminals, type LeasePolicy, type Terminals, terminalMigrations } from "./core/terminals/index.ts";
 import { createGroupCommit, type GroupCommit } from "./group-commit.ts";
 import { createImports, type ImportSink } from "./import-sessions.ts";
@@ -35,11 +35,11 @@ import type { HubKeys } from "./keys.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import type { SealOpenings } from "./openings.ts";
 import type { FeatureMessage, HubService, OfflineCodePolicy, OfflineNotePolicy, OperatorRoute } from "./service.ts";
-import { createServices } from "./service-core.ts";
+import { createServices, secretFor } from "./service-core.ts";
 import { SERVICES } from "./services.ts";
 import { isStoreFailure } from "./store/failure.ts";
 import type { HubStore, Reading, Within } from "./store/store.ts";
-import { headOf, leaseUnasked, nameClone, presence, REVOKED_ANSWER, speakerOf, workFor } from "./terminal-messages.ts";
+import { headOf, leaseUnasked, nameClone, presence, workFor } from "./terminal-messages.ts";
 
 export interface HubPolicy {
   readonly merchantId: string;
@@ -72,6 +72,8 @@ export interface HubCoreOptions {
   readonly metrics?: Metrics;
   /** Opens seals on other threads; where there are none each is opened when it is needed. */
   readonly openings?: SealOpenings;
+  /** Where cards of other institutions go; absent where there are none. */
+  readonly issuers?: Pick<SwitchOptions, "institutions" | "acquirer" | "policy" | "link">;
 }
 
 export interface HubCore {
@@ -86,6 +88,8 @@ export interface HubCore {
   readonly payers: Payers;
   readonly reconciliation: Reconciliation;
   readonly metrics: Metrics;
+  /** To be started, and disposed, by whoever made this hub. */
+  readonly switch?: Switch;
   /** What the operator may ask of the features. */
   readonly featureRoutes: readonly OperatorRoute[];
   /** Checks leases and hub time. */
@@ -129,6 +133,7 @@ export const HUB_MIGRATIONS: readonly Migration[] = [
   ...payerMigrations,
   ...reconciliationMigrations,
   ...operatorMigrations,
+  ...switchMigrations,
   ...SERVICES.flatMap(({ migrations }) => migrations),
 ];
 
@@ -142,6 +147,13 @@ export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
   const metrics = options.metrics ?? createMetrics();
   const ledger = createLedger({ kind: store.kind, clock });
   const terminals = terminalsOf(options, (reading, accountId) => payers.devicesOf(reading, accountId));
+  let lastCommitMs = clock.monotonic();
+  const commits = createGroupCommit(store, (works) => {
+    lastCommitMs = clock.monotonic();
+    metrics.count("tillway_hub_commits_total");
+    metrics.count("tillway_hub_committed_messages_total", {}, works);
+  });
+  const issuers = switchOf(options, { commits, metrics });
   let means: readonly Means[] = [];
   const authorisation = createAuthorisation({
     ...policy,
@@ -153,8 +165,9 @@ export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
     means: () => means,
     denies: (reading, kind, name) => terminals.denyList.denies(reading, kind, name),
     countCryptogram: (type, result) => metrics.count("tillway_hub_cryptograms_total", { type, result }),
+    ...(issuers && { acquiring: issuers.acquiring }),
   });
-  const openCard = cardOpener(keys.sealing, authorisation, options.openings);
+  const openCard = cardOpener({ ring: keys.sealing, authorisation, issuers, openings: options.openings });
   const ingest = await store.transaction(async (within) => {
     await terminals.prepare(within);
     return await createIngest(within, {
@@ -163,12 +176,6 @@ export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
       log: log.for("ingest"),
       openCard: ({ sealed }, paymentId, terminalId) => openCard(sealed, paymentId, terminalId),
     });
-  });
-  let lastCommitMs = clock.monotonic();
-  const commits = createGroupCommit(store, (works) => {
-    lastCommitMs = clock.monotonic();
-    metrics.count("tillway_hub_commits_total");
-    metrics.count("tillway_hub_committed_messages_total", {}, works);
   });
   showGauges({ store, metrics, commits, ingest });
   const payers = payersOf(options, terminals);
@@ -180,9 +187,13 @@ export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
     openCard,
     openings: options.openings,
     services,
+    issuers,
+    ...(issuers && { ask: issuers.ask }),
+    running: new Map(),
   };
   return {
     ...{ store, ledger, terminals, authorisation, ingest, payers, reconciliation, metrics },
+    ...(issuers && { switch: issuers }),
     hubEpoch: ingest.hubEpoch,
     imports: createImports({ store, commits, ingest, terminals, clock, random, log: log.for("import") }),
     featureRoutes: services.flatMap(({ routes }) => routes),
@@ -246,8 +257,23 @@ const reconciliationOf = (
     commit: (apply) => commits.submit({ lane: "queue", apply }),
   });
 
+const switchOf = (
+  { issuers, keys, clock, random, log }: HubCoreOptions,
+  parts: Pick<SwitchOptions, "commits" | "metrics">,
+): Switch | undefined =>
+  issuers &&
+  createSwitch({
+    ...issuers,
+    ...parts,
+    clock,
+    random,
+    log: log.for("switch"),
+    secret: secretFor("switch", keys.tokenKey),
+  });
+
 async function sweep(parts: Parts, within: Within): Promise<number> {
-  const { authorisation, ingest, clock, metrics, services } = parts;
+  const { authorisation, ingest, clock, metrics, services, issuers } = parts;
+  await issuers?.sweep(within, (key, attempt) => authorisation.abandon(within, key, attempt));
   const expired = await authorisation.expireHolds(within, EXPIRED_PER_SWEEP_MAX);
   if (expired > 0) metrics.count("tillway_hub_holds_expired_total", {}, expired);
   for (const service of services) await service.sweep?.(within);
@@ -255,18 +281,12 @@ async function sweep(parts: Parts, within: Within): Promise<number> {
   return expired;
 }
 
-interface Parts {
+interface Parts extends AuthoriseParts {
   readonly store: HubStore;
   readonly reconciliation: Reconciliation;
-  readonly clock: Clock;
-  readonly random: RandomBytes;
-  readonly terminals: Terminals;
-  readonly authorisation: Authorisation;
   readonly ingest: Ingest;
   readonly payers: Payers;
-  readonly commits: GroupCommit;
-  readonly metrics: Metrics;
-  readonly openCard: OpenCard;
+  readonly issuers: Switch | undefined;
   readonly openings: SealOpenings | undefined;
   readonly services: readonly HubService[];
 }
@@ -335,36 +355,4 @@ async function receivePhone(parts: Parts, signed: Signed, admit?: (deviceId: str
     },
   });
   return { v: 1, replyTo: message.id, ...reply };
-}
-
-async function authorise(
-  parts: Parts,
-  envelope: UpOf<"authorisation.request">,
-  receivedAt: number,
-): Promise<DownOf<"authorisation.response">> {
-  const { terminalId, body: request } = envelope;
-  const card = parts.openCard(request.card, request.paymentId, terminalId);
-  let fresh = false;
-  const answer = await parts.commits.submit<Answer>({
-    lane: "person",
-    async apply(within) {
-      const { isRevoked } = await speakerOf(parts, within, terminalId);
-      const key = { terminalId, paymentId: request.paymentId };
-      const refusal = isRevoked ? { refusal: REVOKED_ANSWER } : {};
-      const input = { key, request, card, receivedAt, now: parts.clock.now(), ...refusal };
-      const decided = await parts.authorisation.request(within, input);
-      fresh = decided.fresh;
-      return decided.answer;
-    },
-    tooLate: () => fresh && parts.clock.now() > Date.parse(request.answerBy),
-    whenTooLate: () => STALE_ANSWER,
-  });
-  parts.metrics.count("tillway_hub_authorisations_total", { outcome: answer.outcome, code: answer.responseCode });
-  const body: DownOf<"authorisation.response">["body"] = {
-    paymentId: request.paymentId,
-    attempt: request.attempt,
-    ...answer,
-    time: parts.terminals.signedTime(terminalId),
-  };
-  return { ...headOf(parts, envelope), type: "authorisation.response", body };
 }

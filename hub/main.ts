@@ -15,6 +15,7 @@ import type { Operators } from "./core/operators/index.ts";
 import type { TerminalRouteParts } from "./core/terminals/index.ts";
 import { openHttpGateway } from "./http-gateway.ts";
 import { createHubCore, type HubCore } from "./hub-core.ts";
+import { loadIssuers } from "./issuers.ts";
 import { loadCardRanges } from "./issuing-keys.ts";
 import { type HubKeys, loadHubKeys, loadOperatorToken } from "./keys.ts";
 import { createLeaseRenewal, type LeaseRenewal } from "./lease-renewal.ts";
@@ -91,6 +92,7 @@ interface BringUp {
 async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): Promise<RunningHub> {
   const paths = hubPaths(dataDir);
   const issuing = loadCardRanges({ ...config, dataDir });
+  const issuers = loadIssuers({ ...config, dataDir });
   const keys = loadHubKeys(paths.keys, random);
   const names = [config.public.host, ...config.public.names];
   const loadTls = () => loadHubTls({ folder: paths.tls, names, now: clock.now(), random });
@@ -102,9 +104,13 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
   const policy = { ...policyOf(config), issuing };
   const threads = Math.min(availableParallelism() - 1, OPENING_THREADS_MAX);
   const openings = stack.use(createOpenings({ threads, keys: keys.sealing, clock, log: log.for("openings") }));
-  const core = await createHubCore({ store, keys, policy, clock, random, log, openings });
+  const core = await createHubCore({
+    ...{ store, keys, policy, clock, random, log, openings },
+    ...(issuers && { issuers }),
+  });
   // Disposed after the gateways and before the database: what they took is committed.
   stack.defer(() => core.idle());
+  stack.use(core.switch);
   const operators = await operatorsOf({ config, store, keys, clock, random, tokenPath: paths.operatorToken });
   stack.defer(() => operators.refused.flush());
   stack.defer(sweep({ core, operators, clock, log }));
@@ -142,6 +148,7 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
   stack.defer(keepCertificate({ gateways: [mqtt, http], first: tls, loadTls, clock, log }));
   const endpoints: Endpoints = { ...urlsOf(config, ports), ...ports };
   writeEndpoints(paths.endpoints, endpoints);
+  core.switch?.start();
   const running = stack.move();
   const where = config.operators.bootstrapToken ? `operator token in ${paths.operatorToken}` : "operators log in";
   const status = `hub ready: ${endpoints.httpsUrl} and ${endpoints.mqttUrl}; ${where}`;

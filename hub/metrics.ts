@@ -27,6 +27,10 @@ const COUNTERS = {
   tillway_hub_issuer_exchanges_total: "Sign-ons, sign-offs and echoes by issuer and how they ended.",
   tillway_hub_issuer_dropped_total: "What issuers sent and was dropped, by issuer and reason.",
   tillway_hub_issuer_connections_total: "Connections to issuers that ended, by issuer and how.",
+  tillway_hub_issuer_availability_total: "Changes of issuers between up, down and recovering, by issuer.",
+  tillway_hub_stand_in_total: "Decisions in issuers' names, by issuer, decision and what decided.",
+  tillway_hub_stand_in_parameters_total: "Stand-in parameters that were offered, by issuer and what became of them.",
+  tillway_hub_advices_total: "What issuers were told of decisions made without them, by issuer, kind and how it ended.",
   tillway_hub_issuer_links_total: "Changes of the links to issuers, by issuer and what they became.",
 } as const;
 export type CounterName = keyof typeof COUNTERS;

@@ -35,6 +35,10 @@ interface ServiceNeeds {
   readonly hubEpoch: Epoch;
 }
 
+/** 32 bytes that only this hub knows, for one purpose alone. */
+export const secretFor = (purpose: string, tokenKey: Uint8Array): Uint8Array =>
+  new Uint8Array(createHmac("sha256", tokenKey).update(`tillway/v1/${purpose}`).digest());
+
 export function createServices(options: HubCoreOptions, needs: ServiceNeeds): readonly HubService[] {
   const { ledger, payers, terminals, metrics, hubEpoch } = needs;
   const { clock, random, keys, policy, log } = options;
@@ -45,7 +49,7 @@ export function createServices(options: HubCoreOptions, needs: ServiceNeeds): re
       ledger,
       payers,
       log: log.for(name),
-      secret: new Uint8Array(createHmac("sha256", keys.tokenKey).update(`tillway/v1/service/${name}`).digest()),
+      secret: secretFor(`service/${name}`, keys.tokenKey),
       cardChallengeTtlMs: policy.cardChallengeTtlMs ?? CARD_CHALLENGE_TTL_MS,
       offlineCode: policy.offlineCode ?? OFFLINE_CODE_DEFAULTS,
       offlineNotes: policy.offlineNotes ?? OFFLINE_NOTE_DEFAULTS,

@@ -113,12 +113,11 @@ export const SPECS: readonly MessageSpec[] = [
   SPEC_1987_NESTED,
 ];
 
+export const SPEC_NAMES: readonly string[] = SPECS.map(({ name }) => name);
+
 /** Throws a Fault that tells the names there are. */
 export function specNamed(name: string): MessageSpec {
   const spec = SPECS.find((candidate) => candidate.name === name);
   if (spec) return spec;
-  throw new Fault(
-    "config.invalid",
-    `there is no table "${name}"; there are ${SPECS.map((one) => one.name).join(", ")}`,
-  );
+  throw new Fault("config.invalid", `there is no table "${name}"; there are ${SPEC_NAMES.join(", ")}`);
 }

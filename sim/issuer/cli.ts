@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { guarded } from "../../base/daemon.ts";
 import { reasonOf } from "../../base/fault.ts";
-import { SPECS, specNamed } from "../../protocols/iso8583/specs.ts";
+import { SPEC_NAMES, specNamed } from "../../protocols/iso8583/specs.ts";
 import { startIssuerSim } from "./issuer-sim.ts";
 import { accountOf, type NewAccount } from "./new-account.ts";
 
@@ -15,8 +15,6 @@ interface IssuerCommandOptions {
   readonly account?: readonly NewAccount[];
   readonly open?: bigint;
 }
-
-const SPEC_NAMES: readonly string[] = SPECS.map(({ name }) => name);
 
 export function registerIssuerSim(sim: Command): void {
   sim

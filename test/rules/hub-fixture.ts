@@ -12,8 +12,9 @@ import {
 import { silentLog } from "../../base/log.ts";
 import { currencyOf, money } from "../../base/money.ts";
 import type { Sqlite } from "../../base/sqlite.ts";
-import { createHubCore, type HubCore, type HubPolicy } from "../../hub/hub-core.ts";
+import { createHubCore, type HubCore, type HubCoreOptions, type HubPolicy } from "../../hub/hub-core.ts";
 import { type HubKeys, newHubKeys } from "../../hub/keys.ts";
+import type { Metrics } from "../../hub/metrics.ts";
 import type { SealingRing } from "../../hub/sealing-ring.ts";
 import type { HubStore } from "../../hub/store/store.ts";
 import { batchText, type EntryReceipt, type ForwardedEntry } from "../../wire/advice.ts";
@@ -86,10 +87,13 @@ interface FixtureOptions {
   readonly seed?: string;
   /** The cards that the hub issues itself. */
   readonly issuing?: NonNullable<HubPolicy["issuing"]>;
+  /** Issuers of other cards, whom the hub asks. */
+  readonly issuers?: HubCoreOptions["issuers"];
+  readonly metrics?: Metrics;
 }
 
 export async function hubFixture(options: FixtureOptions = {}): Promise<HubFixture> {
-  const { balanceMinor = 10_000n, seed = "hub", issuing = [], path = ":memory:" } = options;
+  const { balanceMinor = 10_000n, seed = "hub", issuing = [], path = ":memory:", issuers, metrics } = options;
   const clock = new ManualClock();
   const random = seededRandom(seed);
   const opened = await openTestStore(path);
@@ -119,6 +123,8 @@ export async function hubFixture(options: FixtureOptions = {}): Promise<HubFixtu
       return random(length);
     },
     log: silentLog,
+    ...(issuers && { issuers }),
+    ...(metrics && { metrics }),
   });
   const newCustomer = { pan: TEST_PAN, expiry: TEST_EXPIRY, balance: money(balanceMinor, "EUR") };
   const account = await hub.store.transaction((within) => hub.authorisation.openAccount(within, newCustomer));

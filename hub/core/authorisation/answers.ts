@@ -4,8 +4,17 @@ import type { ReasonCode } from "../../../wire/common.ts";
 
 export type Answer = Pick<
   AuthorisationResponse,
-  "outcome" | "responseCode" | "reason" | "detail" | "approvalCode" | "maskedAccount" | "issuerAuthenticationData"
+  | "outcome"
+  | "responseCode"
+  | "reason"
+  | "detail"
+  | "approvalCode"
+  | "maskedAccount"
+  | "issuerAuthenticationData"
+  | "issuerScripts"
 >;
+/** What an issuer says to his card. */
+export type ForCard = Pick<Answer, "issuerAuthenticationData" | "issuerScripts">;
 
 export const STALE_ANSWER: Answer = {
   outcome: "stale",

@@ -45,8 +45,9 @@ export async function askDeferred(parts: DeferredParts, input: DeferredInput, pa
   return await decideLate(parts, { key, request, card, now, ...(refusal === undefined ? {} : { refusal }) });
 }
 
-async function refusalOf(parts: DeferredParts, { key, body, now }: DeferredInput): Promise<Answer | undefined> {
+async function refusalOf(parts: DeferredParts, { key, body, card, now }: DeferredInput): Promise<Answer | undefined> {
   if (!(await parts.permitsDeferred(parts.within, key.terminalId, body.leaseId))) return NOT_PERMITTED;
+  if (typeof card === "object" && card.routed) return NOT_ASKED_LATE;
   const maxMs = parts.deferredMaxMs ?? DEFERRED_MAX_MS;
   if (now - Date.parse(body.at) <= maxMs) return undefined;
   return decline(RESPONSE_CODES.doNotHonour, "E_EXPIRED", `${TOO_OLD} ${Math.round(maxMs / HOUR_MS)} hours`);
@@ -59,6 +60,12 @@ export const cameTooLate = ({ reason, detail }: Answer): boolean =>
 const HOUR_MS = 3_600_000;
 const DEFERRED_MAX_MS = 168 * HOUR_MS;
 const TOO_OLD = "the sale came for authorisation after more than";
+
+const NOT_ASKED_LATE = decline(
+  RESPONSE_CODES.notPermittedToCard,
+  "E_DENIED",
+  "cards of other institutions are not authorised afterwards",
+);
 
 const NOT_PERMITTED = decline(
   RESPONSE_CODES.doNotHonour,

@@ -8,6 +8,7 @@ import { checkClaim } from "./issuing.ts";
 import { type AdvicePayer, settleMeans } from "./means.ts";
 import type { Presented } from "./request.ts";
 import type { AttemptRecord, PaymentContent, PaymentKey, PaymentOutcome, PaymentRecord } from "./store.ts";
+import { stands, withdraw } from "./withdrawal.ts";
 
 export interface EntryOutcome {
   readonly status: "processed" | "declined" | "expired" | "duplicate" | "quarantined";
@@ -85,9 +86,7 @@ async function confirmPurchase(parts: EntryParts, input: AdviceInput, payment: P
   const { store, within } = parts;
   const amount = fromWireMoney(input.body.amount);
   const attempts = await store.attempts(within, payment.number);
-  const accountId =
-    payment.content?.accountId ??
-    (typeof input.card === "object" ? (await store.card(within, input.card.token))?.accountId : undefined);
+  const accountId = payment.content?.accountId ?? (await accountOf(parts, input));
   await store.setContent(within, payment.number, {
     operation: "purchase",
     currency: amount.currency,
@@ -99,10 +98,40 @@ async function confirmPurchase(parts: EntryParts, input: AdviceInput, payment: P
     await end(parts, input, payment);
     return PROCESSED;
   }
+  await adviseIssuer(parts, input, { payment, attempts });
   const riskParty = attempts.some(wasDeclinedOnMerit) ? parts.riskParties.declined : parts.riskParties.offline;
   return await honour(parts, input, {
     payment,
     payer: { riskParty, ...(accountId === undefined ? {} : { accountId }) },
+  });
+}
+
+/** Who pays: this hub's own customer, or the institution whose card it is. */
+async function accountOf(
+  { store, postings, within }: EntryParts,
+  { card, body }: AdviceInput,
+): Promise<string | undefined> {
+  if (typeof card !== "object") return undefined;
+  if (card.routed) return await postings.issuerAccount(within, card.routed.institutionId, body.amount.currency);
+  return (await store.card(within, card.token))?.accountId;
+}
+
+/** His advice stands for every attempt that he was asked for, so none of them is reversed (RM1). */
+async function adviseIssuer(
+  { acquiring, store, within }: EntryParts,
+  { key, body, card, now }: AdviceInput,
+  { payment, attempts }: Pick<Confirming, "payment" | "attempts">,
+): Promise<void> {
+  for (const { attempt } of attempts.filter(({ state }) => state === "asked"))
+    await store.moveAttempt(within, payment.number, attempt, "superseded");
+  const routed = typeof card === "object" ? card.routed : undefined;
+  // Most payments are of this hub's own cards, and no issuer ever heard of them.
+  if (!routed && attempts.length === 0) return;
+  await acquiring?.advise(within, {
+    ...{ key, operation: body.operation, amount: fromWireMoney(body.amount), at: now },
+    ...(routed && typeof card === "object" ? { card: { ...routed, token: card.token } } : {}),
+    ...(body.card === undefined ? {} : { entryMode: body.card.entryMode, iccData: body.card.iccData }),
+    ...(body.approvalCode === undefined ? {} : { approvalCode: body.approvalCode }),
   });
 }
 
@@ -123,13 +152,11 @@ interface PaidBy {
 }
 
 async function postNote(parts: EntryParts, input: AdviceInput, { payment, payer }: PaidBy): Promise<EntryOutcome> {
-  const { store, postings, within } = parts;
+  const { store, within } = parts;
   const { minor, currency } = fromWireMoney(input.body.amount);
   // The goods are paid once: what a card was asked for under the same payment is free again.
-  for (const held of (await store.attempts(within, payment.number)).filter((attempt) => attempt.state === "approved")) {
-    await postings.release(within, { key: input.key, attempt: held.attempt });
-    await store.moveAttempt(within, payment.number, held.attempt, "superseded");
-  }
+  for (const attempt of (await store.attempts(within, payment.number)).filter(stands))
+    await withdraw(parts, { payment, attempt, to: "superseded", why: "paid-otherwise" });
   const accountId = payer.refundAccountId ?? payer.accountId;
   const content: PaymentContent = { operation: "purchase", currency, minor };
   await store.setContent(within, payment.number, accountId === undefined ? content : { ...content, accountId });
@@ -234,22 +261,17 @@ interface Confirming {
   readonly minor?: bigint;
 }
 
-/** Posts the newest hold and gives any other back. False when there is none left to post. */
-async function postNewestHold({ store, postings, within }: EntryParts, confirming: Confirming): Promise<boolean> {
+/** Posts the newest hold and takes every other attempt back. False when there is none left to post. */
+async function postNewestHold(parts: EntryParts, confirming: Confirming): Promise<boolean> {
+  const { store, postings, within } = parts;
   const { input, payment, attempts, minor } = confirming;
-  const held = attempts.filter((attempt) => attempt.state === "approved");
-  const newest = held.at(-1);
-  let posted = false;
-  for (const attempt of held) {
-    if (attempt === newest) {
-      const hold = { key: input.key, attempt: attempt.attempt };
-      posted = await postings.post(within, minor === undefined ? hold : { ...hold, minor });
-      await store.moveAttempt(within, payment.number, attempt.attempt, posted ? "posted" : "expired");
-    } else {
-      await postings.release(within, { key: input.key, attempt: attempt.attempt });
-      await store.moveAttempt(within, payment.number, attempt.attempt, "superseded");
-    }
-  }
+  const newest = attempts.findLast((attempt) => attempt.state === "approved");
+  if (!newest) return false;
+  for (const attempt of attempts.filter((other) => other !== newest && stands(other)))
+    await withdraw(parts, { payment, attempt, to: "superseded", why: "other-attempt-posted" });
+  const hold = { key: input.key, attempt: newest.attempt };
+  const posted = await postings.post(within, minor === undefined ? hold : { ...hold, minor });
+  await store.moveAttempt(within, payment.number, newest.attempt, posted ? "posted" : "expired");
   return posted;
 }
 
@@ -280,7 +302,7 @@ export async function applyReversal(
   parts: EntryParts,
   { key, body, now }: EntryInput<EntryOf<"reversal">>,
 ): Promise<EntryOutcome> {
-  const { store, postings, within } = parts;
+  const { store, within } = parts;
   const payment = (await store.payment(within, key)) ?? (await store.insertPayment(within, key, now));
   if (payment.state === "confirmed")
     return declined(`the payment is confirmed; its attempt ${body.attempt} is not reversed`);
@@ -289,9 +311,9 @@ export async function applyReversal(
     case undefined:
       await store.insertAttempt(within, payment.number, { attempt: body.attempt, state: "tombstone", at: now });
       return PROCESSED;
+    case "asked":
     case "approved":
-      await postings.release(within, { key, attempt: body.attempt });
-      await store.moveAttempt(within, payment.number, body.attempt, "reversed");
+      await withdraw(parts, { payment, attempt, to: "reversed", why: "not-completed" });
       await settleMeans(within, { means: parts.means(), key, outcome: "released" });
       return PROCESSED;
     case "reversed":
@@ -308,14 +330,12 @@ export async function applyReversal(
 }
 
 export async function applyVoid(parts: EntryParts, { key, now }: EntryInput<EntryOf<"void">>): Promise<EntryOutcome> {
-  const { store, postings, within } = parts;
+  const { store, within } = parts;
   const payment = (await store.payment(within, key)) ?? (await store.insertPayment(within, key, now));
   if (payment.state === "confirmed") return declined("the payment is confirmed and can only be refunded");
   if (payment.state === "voided") return DUPLICATE;
-  for (const attempt of (await store.attempts(within, payment.number)).filter((known) => known.state === "approved")) {
-    await postings.release(within, { key, attempt: attempt.attempt });
-    await store.moveAttempt(within, payment.number, attempt.attempt, "voided");
-  }
+  for (const attempt of (await store.attempts(within, payment.number)).filter(stands))
+    await withdraw(parts, { payment, attempt, to: "voided", why: "voided" });
   await store.endPayment(within, payment.number, { state: "voided", at: now });
   await settleMeans(within, { means: parts.means(), key, outcome: "released" });
   return PROCESSED;

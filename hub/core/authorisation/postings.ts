@@ -8,7 +8,7 @@ import type { Reading, Within } from "../../store/store.ts";
 import type { Ledger, NewAccount, NewTransfer, TransferStatus } from "../ledger/index.ts";
 import type { Operation, PaymentKey } from "./store.ts";
 
-export const ACCOUNT_CODES = { customer: 10, merchant: 20, exposure: 30, equity: 40 } as const;
+export const ACCOUNT_CODES = { customer: 10, merchant: 20, exposure: 30, equity: 40, issuer: 50 } as const;
 export const TRANSFER_CODES = {
   purchase: 1,
   refund: 2,
@@ -154,6 +154,12 @@ const standingAccounts = (ledger: Ledger) => ({
       { ledger, within },
       { id: `merchant:${merchantId}:${currency}`, currency, code: ACCOUNT_CODES.merchant },
     ),
+  /** What an institution owes for sales on its cards. */
+  issuerAccount: (within: Within, institutionId: string, currency: Currency) =>
+    ensureAccount(
+      { ledger, within },
+      { id: `issuer:${institutionId}:${currency}`, currency, code: ACCOUNT_CODES.issuer },
+    ),
   exposureAccount: (within: Within, party: string, currency: Currency) =>
     exposureAccount({ ledger, within }, party, currency),
 });
@@ -184,7 +190,9 @@ async function createHold({ ledger, within }: Books, hold: Hold): Promise<Transf
 async function honour(books: Books, advice: Honoured): Promise<bigint> {
   const { ledger, within } = books;
   const { customer, minor } = advice;
-  const spendable = customer === undefined ? 0n : ((await ledger.available(within, customer)) ?? minor);
+  // Of an institution's account: what it owes has no limit here.
+  const limit = customer === undefined ? 0n : await ledger.available(within, customer);
+  const spendable = limit ?? minor;
   const fromCustomer = spendable < minor ? spendable : minor;
   const remainder = minor - fromCustomer;
   const prefix = prefixOf(advice.key);
@@ -196,7 +204,7 @@ async function honour(books: Books, advice: Honoured): Promise<bigint> {
       debitAccount: customer,
       creditAccount: advice.merchant,
       amount: fromCustomer,
-      balancingDebit: true,
+      ...(limit === undefined ? {} : { balancingDebit: true }),
       code: TRANSFER_CODES.advice,
       ...(remainder > 0n ? { linked: true } : {}),
     });

@@ -1,13 +1,18 @@
 /** Decides online requests: one attempt of one payment each, with the first answer again for every repeat (RM1, RM4). */
+import { assert } from "../../../base/assert.ts";
 import type { RandomBytes } from "../../../base/ids.ts";
 import { type AuthorisationRequest, type PreAuthorisedCode, RESPONSE_CODES } from "../../../wire/authorisation.ts";
 import { fromWireMoney } from "../../../wire/common.ts";
-import type { Reading, Within } from "../../store/store.ts";
+import type { Reading } from "../../store/store.ts";
+import type { Asking, RoutedCard } from "./acquiring.ts";
 import { type Answer, conflict, decline, refuseState, STALE_ANSWER } from "./answers.ts";
+import { hasExpired, hold } from "./hold.ts";
+import { askIssuer } from "./issuer-question.ts";
 import { type CountCryptogram, checkClaim, type IssuedCard, issuerAuthenticationData } from "./issuing.ts";
 import { type Means, type Payer, settleMeans } from "./means.ts";
-import type { Postings } from "./postings.ts";
-import type { AttemptRecord, AuthorisationStore, PaymentContent, PaymentKey, PaymentRecord } from "./store.ts";
+import { refund } from "./refund.ts";
+import type { AttemptRecord, PaymentContent, PaymentKey, PaymentRecord } from "./store.ts";
+import { stands, type WithdrawalParts, withdraw } from "./withdrawal.ts";
 
 /** What was under the seal: the card's token at this hub, never its number. */
 export interface PresentedCard {
@@ -16,21 +21,23 @@ export interface PresentedCard {
   readonly expiry: string;
   /** Only of a card in one of this hub's own ranges. */
   readonly issued?: IssuedCard;
+  /** Only of a card in the range of another institution. */
+  readonly routed?: RoutedCard;
 }
 
 /** `unreadable`: sealed for another terminal or payment, or damaged. `no-key`: sealed to a key that this hub has not. */
 export type Presented = PresentedCard | "unreadable" | "no-key" | undefined;
 
-/** `fresh`: decided now, so that it may still be taken back; else nothing was done. */
-export interface Decided {
-  readonly answer: Answer;
-  readonly fresh: boolean;
-}
+/**
+ * `fresh`: decided now, so that it may still be taken back; else nothing was done. `asking`: its issuer is to be asked once
+ * this is durable. `running`: he is being asked already.
+ */
+export type Decided =
+  | { readonly answer: Answer; readonly fresh: boolean }
+  | { readonly asking: Asking }
+  | { readonly running: true };
 
-export interface RequestParts {
-  readonly within: Within;
-  readonly store: AuthorisationStore;
-  readonly postings: Postings;
+export interface RequestParts extends WithdrawalParts {
   readonly random: RandomBytes;
   readonly merchantId: string;
   readonly holdMs: number;
@@ -60,18 +67,22 @@ export interface OnlineInput extends AttemptInput {
 
 export async function decideRequest(parts: RequestParts, input: OnlineInput): Promise<Decided> {
   const repeated = await repeatOf(parts, input);
-  if (repeated) return { answer: repeated, fresh: false };
+  if (repeated) return repeated === "running" ? { running: true } : { answer: repeated, fresh: false };
   const answerBy = Date.parse(input.request.answerBy);
   if (input.receivedAt > answerBy || input.now > answerBy) return { answer: STALE_ANSWER, fresh: false };
-  return { answer: await decideNew(parts, input), fresh: true };
+  const decided = await decideNew(parts, input);
+  return "asking" in decided ? decided : { answer: decided, fresh: true };
 }
 
-/** For a request that nobody waits for: it cannot come too late. */
-export const decideLate = async (parts: RequestParts, input: AttemptInput): Promise<Answer> =>
-  (await repeatOf(parts, input)) ?? (await decideNew(parts, input));
+/** For a request that nobody waits for: it cannot come too late, and no issuer is asked. */
+export async function decideLate(parts: RequestParts, input: AttemptInput): Promise<Answer> {
+  const decided = (await repeatOf(parts, input)) ?? (await decideNew(parts, input));
+  assert(decided !== "running" && !("asking" in decided), "what is asked late is decided here");
+  return decided;
+}
 
 /** The answer to an attempt that came before. */
-async function repeatOf(parts: RequestParts, input: AttemptInput): Promise<Answer | undefined> {
+async function repeatOf(parts: RequestParts, input: AttemptInput): Promise<Answer | "running" | undefined> {
   const { store, within } = parts;
   const known = await store.payment(within, input.key);
   const attempts = known ? await store.attempts(within, known.number) : [];
@@ -79,19 +90,26 @@ async function repeatOf(parts: RequestParts, input: AttemptInput): Promise<Answe
   return repeated && answerRepeat(repeated, contentOf(parts, input));
 }
 
-async function decideNew(parts: RequestParts, input: AttemptInput): Promise<Answer> {
+type NewlyDecided = Answer | { readonly asking: Asking };
+
+async function decideNew(parts: RequestParts, input: AttemptInput): Promise<NewlyDecided> {
   const { store, within } = parts;
   const payment = (await store.payment(within, input.key)) ?? (await store.insertPayment(within, input.key, input.now));
   const attempts = await store.attempts(within, payment.number);
-  const answer = refuseForPayment(payment, attempts, input) ?? (await decideFresh(parts, input, { payment, attempts }));
+  const decided =
+    refuseForPayment(payment, attempts, input) ?? (await decideFresh(parts, input, { payment, attempts }));
   await store.insertAttempt(within, payment.number, {
     attempt: input.request.attempt,
-    state: answer.outcome === "approved" ? "approved" : "declined",
+    ...endOf(decided),
     content: JSON.stringify(contentOf(parts, input)),
-    answer: JSON.stringify(answer),
     at: input.now,
   });
-  return answer;
+  return decided;
+}
+
+function endOf(decided: NewlyDecided): Pick<AttemptRecord, "state" | "answer"> {
+  if ("asking" in decided) return { state: "asked" };
+  return { state: decided.outcome === "approved" ? "approved" : "declined", answer: JSON.stringify(decided) };
 }
 
 type Content = Readonly<Record<string, string>>;
@@ -110,7 +128,7 @@ function contentOf({ codeHash }: RequestParts, { request, card }: AttemptInput):
   };
 }
 
-function answerRepeat(attempt: AttemptRecord, content: Content): Answer {
+function answerRepeat(attempt: AttemptRecord, content: Content): Answer | "running" {
   switch (attempt.state) {
     case "tombstone":
       return refuseState("this attempt was reversed before it came");
@@ -119,6 +137,7 @@ function answerRepeat(attempt: AttemptRecord, content: Content): Answer {
     case "voided":
     case "expired":
       return refuseState(`this attempt was approved and is ${attempt.state} now`);
+    case "asked":
     case "approved":
     case "posted":
     case "declined": {
@@ -126,7 +145,7 @@ function answerRepeat(attempt: AttemptRecord, content: Content): Answer {
       // Requests that were stored before a field came into being had none of it.
       const field = Object.entries(content).find(([name, value]) => (before[name] ?? "") !== value)?.[0];
       if (field !== undefined) return conflict(field);
-      return JSON.parse(attempt.answer ?? "{}") as Answer;
+      return attempt.state === "asked" ? "running" : (JSON.parse(attempt.answer ?? "{}") as Answer);
     }
   }
 }
@@ -153,12 +172,11 @@ interface Known {
   readonly attempts: readonly AttemptRecord[];
 }
 
-async function decideFresh(parts: RequestParts, input: AttemptInput, known: Known): Promise<Answer> {
-  const { store, postings, within } = parts;
+async function decideFresh(parts: RequestParts, input: AttemptInput, known: Known): Promise<NewlyDecided> {
+  const { store, within } = parts;
   // The terminal has moved on to a newer attempt: the older hold would count the same sale twice against the account.
-  for (const older of known.attempts.filter((attempt) => attempt.state === "approved")) {
-    await postings.release(within, { key: input.key, attempt: older.attempt });
-    await store.moveAttempt(within, known.payment.number, older.attempt, "superseded");
+  for (const attempt of known.attempts.filter(stands)) {
+    await withdraw(parts, { payment: known.payment, attempt, to: "superseded", why: "newer-attempt" });
     await settleMeans(within, { means: parts.means(), key: input.key, outcome: "released" });
   }
   const amount = fromWireMoney(input.request.amount);
@@ -173,15 +191,20 @@ async function decideFresh(parts: RequestParts, input: AttemptInput, known: Know
     : await refund(parts, input, { ...known, content });
 }
 
-type Deciding = Known & { readonly content: PaymentContent };
+export type Deciding = Known & { readonly content: PaymentContent };
 
-async function purchase(parts: RequestParts, input: AttemptInput, { payment, content }: Deciding): Promise<Answer> {
+async function purchase(
+  parts: RequestParts,
+  input: AttemptInput,
+  { payment, content }: Deciding,
+): Promise<NewlyDecided> {
   const { card } = input;
   await parts.store.setContent(parts.within, payment.number, content);
   if (input.request.code !== undefined) return await purchaseByCode(parts, input, { payment, content });
   if (card === undefined) return decline(RESPONSE_CODES.formatError, "E_FORMAT", "card: a purchase needs card data");
   if (typeof card === "string")
     return decline(RESPONSE_CODES.formatError, "E_FORMAT", "card: sealed to another key, terminal or payment");
+  if (card.routed) return await purchaseFrom(parts, input, { payment, content, card: { ...card, ...card.routed } });
   if (!card.issued) return await purchaseWith(parts, input, { payment, content, card });
   const checked = await checkOnline(parts, input, { payment, card: { ...card, issued: card.issued } });
   if ("refusal" in checked) return checked.refusal;
@@ -280,6 +303,26 @@ async function checkOnline(
   return { authenticate: (responseCode) => issuerAuthenticationData(issued, checked.value, responseCode) };
 }
 
+interface RoutedPurchase extends PaidByMeans {
+  readonly card: PresentedCard & RoutedCard;
+}
+
+/** What is known here is checked here; all else is its issuer's to say. */
+async function purchaseFrom(
+  parts: RequestParts,
+  input: AttemptInput,
+  { payment, content, card }: RoutedPurchase,
+): Promise<NewlyDecided> {
+  const { store, postings, within } = parts;
+  const accountId = await postings.issuerAccount(within, card.institutionId, content.currency);
+  await store.setContent(within, payment.number, { ...content, accountId });
+  if (await parts.denies?.(within, "card", card.token))
+    return decline(RESPONSE_CODES.doNotHonour, "E_DENIED", "this card is on the deny list");
+  if (hasExpired(card.expiry, input.now))
+    return decline(RESPONSE_CODES.expiredCard, "E_EXPIRED", "the card has expired");
+  return await askIssuer(parts, input, { content: { ...content, accountId }, card });
+}
+
 interface PurchaseCard {
   readonly payment: PaymentRecord;
   readonly content: PaymentContent;
@@ -304,89 +347,4 @@ async function purchaseWith(
     creditAccount: await postings.merchantAccount(within, parts.merchantId, content.currency),
     content,
   });
-}
-
-async function refund(parts: RequestParts, input: AttemptInput, { payment, content }: Deciding): Promise<Answer> {
-  const { store, postings, within } = parts;
-  const original = await findOriginal(parts, input);
-  if (original?.content?.operation !== "purchase" || original.state !== "confirmed") {
-    await store.setContent(within, payment.number, content);
-    return decline(RESPONSE_CODES.originalNotFound, "E_UNKNOWN", "no confirmed purchase has this original id");
-  }
-  const creditAccount =
-    original.content.accountId ??
-    (await postings.exposureAccount(within, original.exposureParty ?? parts.merchantId, original.content.currency));
-  await store.setContent(within, payment.number, {
-    ...content,
-    accountId: creditAccount,
-    originalNumber: original.number,
-  });
-  if (original.content.currency !== content.currency)
-    return decline(RESPONSE_CODES.invalidAmount, "E_CONFLICT", "amount.currency differs from the original");
-  const left = original.content.minor - (await store.refundedMinor(within, original.number, payment.number));
-  if (content.minor > left)
-    return decline(RESPONSE_CODES.exceedsLimit, "E_LIMIT", `of the original ${left} minor units are left to refund`);
-  return await hold(parts, input, {
-    debitAccount: await postings.merchantAccount(within, parts.merchantId, content.currency),
-    creditAccount,
-    content,
-  });
-}
-
-/** The terminal's own payment; else the one of another terminal, if the id alone names one. */
-async function findOriginal(
-  { store, within }: RequestParts,
-  { key, request }: AttemptInput,
-): Promise<PaymentRecord | undefined> {
-  const { originalPaymentId } = request;
-  if (originalPaymentId === undefined) return undefined;
-  const own = await store.payment(within, { terminalId: key.terminalId, paymentId: originalPaymentId });
-  if (own) return own;
-  const [only, second] = await store.paymentsById(within, originalPaymentId);
-  return second === undefined ? only : undefined;
-}
-
-interface HoldInput {
-  readonly debitAccount: string;
-  readonly creditAccount: string;
-  readonly content: PaymentContent;
-}
-
-async function hold(
-  parts: RequestParts,
-  input: AttemptInput,
-  { debitAccount, creditAccount, content }: HoldInput,
-): Promise<Answer> {
-  if (content.operation === "purchase" && (await parts.denies?.(parts.within, "account", debitAccount)))
-    return decline(RESPONSE_CODES.doNotHonour, "E_DENIED", "this account is on the deny list");
-  const status = await parts.postings.hold(parts.within, {
-    key: input.key,
-    attempt: input.request.attempt,
-    operation: content.operation,
-    debitAccount,
-    creditAccount,
-    minor: content.minor,
-    timeoutMs: parts.holdMs,
-  });
-  if (status === "created") {
-    return { outcome: "approved", responseCode: RESPONSE_CODES.approved, approvalCode: approvalCode(parts.random) };
-  }
-  if (status === "exceeds-credits")
-    return decline(RESPONSE_CODES.insufficientFunds, "E_LIMIT", "the account's funds do not suffice");
-  if (status === "accounts-must-have-the-same-currency")
-    return decline(RESPONSE_CODES.doNotHonour, "E_DENIED", `the account is not kept in ${content.currency}`);
-  return decline(RESPONSE_CODES.systemMalfunction, "E_UNAVAILABLE", `the ledger says ${status}`);
-}
-
-/** A card is good to the end of the month that it names. */
-export function hasExpired(expiry: string, now: number): boolean {
-  const year = 2000 + Number(expiry.slice(0, 2));
-  const month = Number(expiry.slice(2, 4));
-  return month < 1 || month > 12 || now >= Date.UTC(year, month, 1);
-}
-
-const APPROVAL_ALPHABET = "0123456789ABCDEFGHJKLMNPQRSTVWXY";
-const APPROVAL_LENGTH = 6;
-function approvalCode(random: RandomBytes): string {
-  return Array.from(random(APPROVAL_LENGTH), (byte) => APPROVAL_ALPHABET[byte % APPROVAL_ALPHABET.length]).join("");
 }

@@ -21,7 +21,7 @@ const TransactionShape = z.object({
   terminalId: z.string(),
   paymentId: z.string(),
   operation: z.enum(["purchase", "refund"]).optional(),
-  status: z.enum(["confirmed", "voided", "authorised", "declined", "reversed", "expired"]),
+  status: z.enum(["confirmed", "voided", "asked", "authorised", "declined", "reversed", "expired"]),
   amount: z.object({ minor: MinorText, currency: z.string() }).optional(),
   mode: z.enum(["online", "offline"]).optional(),
   approvalCode: z.string().optional(),

@@ -69,4 +69,22 @@ export const authorisationMigrations: readonly Migration[] = [
     id: "authorisation-3",
     sql: `ALTER TABLE authorisation__payment ADD COLUMN deferred INTEGER CHECK (deferred = 1);`,
   },
+  {
+    // An attempt may be under way at its issuer.
+    id: "authorisation-4",
+    sql: `
+      CREATE TABLE authorisation__attempt_new (
+        payment_number INTEGER NOT NULL REFERENCES authorisation__payment (number),
+        attempt INTEGER NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('asked', 'approved', 'declined', 'posted', 'reversed', 'superseded', 'voided', 'expired', 'tombstone')),
+        content TEXT,
+        answer TEXT,
+        at INTEGER NOT NULL,
+        PRIMARY KEY (payment_number, attempt)
+      ) STRICT, WITHOUT ROWID;
+      INSERT INTO authorisation__attempt_new SELECT payment_number, attempt, state, content, answer, at FROM authorisation__attempt;
+      DROP TABLE authorisation__attempt;
+      ALTER TABLE authorisation__attempt_new RENAME TO authorisation__attempt;
+    `,
+  },
 ];

@@ -11,6 +11,8 @@ import type { CardData } from "../../../wire/card-data.ts";
 import type { EntryOf } from "../../../wire/journal-entry.ts";
 import type { Reading, Within } from "../../store/store.ts";
 import type { Account, Ledger } from "../ledger/index.ts";
+import type { Acquiring } from "./acquiring.ts";
+import type { Answer } from "./answers.ts";
 import {
   type AdviceInput,
   applyAdvice,
@@ -20,6 +22,7 @@ import {
   type EntryOutcome,
   type EntryParts,
 } from "./entries.ts";
+import { abandonQuestion, type Concluding, concludeQuestion } from "./issuer-question.ts";
 import { type CardRange, type CountCryptogram, type IssuedCard, issuedCard } from "./issuing.ts";
 import { type Means, settleMeans } from "./means.ts";
 import { ACCOUNT_CODES, createPostings, type Postings, readHoldId } from "./postings.ts";
@@ -45,6 +48,8 @@ export interface AuthorisationOptions {
   /** Asked at each request and advice, as features come into being after the core. */
   readonly means?: () => readonly Means[];
   readonly denies?: NonNullable<EntryParts["denies"]>;
+  /** Cards of other institutions; absent where there are none. */
+  readonly acquiring?: Acquiring;
 }
 
 export interface NewCustomer {
@@ -65,6 +70,10 @@ export interface Authorisation {
   /** Undefined for a card of another issuer. */
   issued(card: CardData): IssuedCard | undefined;
   request(within: Within, input: OnlineInput): Promise<Decided>;
+  /** The answer to a request that its issuer was asked about. */
+  conclude(within: Within, concluding: Concluding): Promise<Answer>;
+  /** A question that nobody waits for any more is taken back. */
+  abandon(within: Within, key: PaymentKey, attempt: number): Promise<void>;
   advice(within: Within, input: AdviceInput): Promise<EntryOutcome>;
   reversal(within: Within, input: EntryInput<EntryOf<"reversal">>): Promise<EntryOutcome>;
   void(within: Within, input: EntryInput<EntryOf<"void">>): Promise<EntryOutcome>;
@@ -103,6 +112,8 @@ export function createAuthorisation(options: AuthorisationOptions): Authorisatio
     tokenOf,
     issued: (card) => issuedCard(issuing, card),
     request: (within, input) => decideRequest(partsOf(within), input),
+    conclude: (within, concluding) => concludeQuestion(partsOf(within), concluding),
+    abandon: (within, key, attempt) => abandonQuestion(partsOf(within), key, attempt),
     advice: (within, input) => applyAdvice(partsOf(within), input),
     reversal: (within, input) => applyReversal(partsOf(within), input),
     void: (within, input) => applyVoid(partsOf(within), input),
@@ -122,7 +133,8 @@ export function createAuthorisation(options: AuthorisationOptions): Authorisatio
   };
 }
 
-async function expireHolds({ within, store, means }: EntryParts, ledger: Ledger, limit: number): Promise<number> {
+async function expireHolds(parts: EntryParts, ledger: Ledger, limit: number): Promise<number> {
+  const { within, store, means, acquiring } = parts;
   const expired = await ledger.expireDue(within, limit);
   for (const id of expired) {
     const hold = readHoldId(id);
@@ -131,6 +143,7 @@ async function expireHolds({ within, store, means }: EntryParts, ledger: Ledger,
     const payment = await store.payment(within, key);
     if (!payment) continue;
     await store.moveAttempt(within, payment.number, hold.attempt, "expired");
+    if (payment.state === "open") await acquiring?.withdraw(within, key, hold.attempt, "never-confirmed");
     await settleMeans(within, { means: means(), key, outcome: "released" });
   }
   return expired.length;

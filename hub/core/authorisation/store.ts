@@ -3,16 +3,18 @@ import { present } from "../../../base/assert.ts";
 import type { PaymentId, TerminalId } from "../../../base/ids.ts";
 import type { Currency } from "../../../base/money.ts";
 import { type Reading, sql, type Value, type Within, wideSql } from "../../store/store.ts";
+import { attemptSql } from "./attempt-store.ts";
 import { createFreshPayments, type FreshPayments, type PaymentTables } from "./fresh-payments.ts";
 
 export type Operation = "purchase" | "refund";
 /** `confirmed` and `voided` are final (RM1). */
 export type PaymentState = "open" | "confirmed" | "voided";
 /**
- * approved: its hold is in the ledger. tombstone: reversed before it came. superseded: a newer attempt, or another's
+ * asked: its issuer is being asked. approved: its hold is in the ledger. tombstone: reversed before it came. superseded: a newer attempt, or another's
  * confirmation, took its place.
  */
 export type AttemptState =
+  | "asked"
   | "approved"
   | "declined"
   | "posted"
@@ -67,6 +69,13 @@ export interface AttemptRecord {
   readonly at: number;
 }
 
+/** One that was `asked` until now. */
+export interface AnsweredAttempt {
+  readonly attempt: number;
+  readonly state: "approved" | "declined";
+  readonly answer: string;
+}
+
 export interface CardRecord {
   readonly token: string;
   readonly accountId: string;
@@ -107,14 +116,6 @@ interface PaymentRow {
   readonly ended_at: bigint | null;
 }
 
-interface AttemptRow {
-  readonly attempt: number;
-  readonly state: AttemptState;
-  readonly content: string | null;
-  readonly answer: string | null;
-  readonly at: number;
-}
-
 const contentOf = (row: PaymentRow): { content?: PaymentContent } => {
   if (row.operation === null || row.currency === null || row.minor === null) return {};
   return {
@@ -144,14 +145,6 @@ const toPayment = (row: PaymentRow): PaymentRecord => ({
   ...(row.deferred === null ? {} : { deferred: true as const }),
   createdAt: Number(row.created_at),
   ...(row.ended_at === null ? {} : { endedAt: Number(row.ended_at) }),
-});
-
-const toAttempt = (row: AttemptRow): AttemptRecord => ({
-  attempt: row.attempt,
-  state: row.state,
-  ...(row.content === null ? {} : { content: row.content }),
-  ...(row.answer === null ? {} : { answer: row.answer }),
-  at: row.at,
 });
 
 const FILTER = `(CAST(@terminalId AS TEXT) IS NULL OR terminal_id = @terminalId)
@@ -259,7 +252,7 @@ const columnsOf = (p: PaymentRecord): readonly Value[] => [
   p.endedAt ?? null,
 ];
 
-type Unsaved = Pick<FreshPayments, "isFresh" | "saveAll">;
+export type Unsaved = Pick<FreshPayments, "isFresh" | "saveAll">;
 
 const BY_NUMBER = wideSql<[number], PaymentRow>("SELECT * FROM authorisation__payment WHERE number = ?");
 const BY_ID = wideSql<[string], PaymentRow>("SELECT * FROM authorisation__payment WHERE payment_id = ? LIMIT 2");
@@ -297,7 +290,7 @@ function listSql({ saveAll }: Unsaved) {
 const REFUNDED = wideSql<[number, number], { minor: bigint }>(
   `SELECT CAST(coalesce(sum(minor), 0) AS BIGINT) AS minor FROM authorisation__payment AS payment
    WHERE original_number = ? AND number <> ? AND (state = 'confirmed' OR (state = 'open' AND EXISTS (
-     SELECT 1 FROM authorisation__attempt WHERE payment_number = payment.number AND state = 'approved')))`,
+     SELECT 1 FROM authorisation__attempt WHERE payment_number = payment.number AND state IN ('asked', 'approved'))))`,
 );
 const MADE_GOOD = wideSql<[number], { minor: bigint }>(
   `SELECT CAST(coalesce(sum(exposure_minor), 0) AS BIGINT) AS minor FROM authorisation__payment
@@ -316,31 +309,6 @@ function refundSql({ saveAll }: Unsaved) {
     async madeGoodMinor(reading: Reading, originalNumber: number): Promise<bigint> {
       await saveAll(reading);
       return (await reading.get(MADE_GOOD, [originalNumber]))?.minor ?? 0n;
-    },
-  };
-}
-
-const ATTEMPTS = sql<[number], AttemptRow>(
-  "SELECT * FROM authorisation__attempt WHERE payment_number = ? ORDER BY attempt",
-);
-const PUT_ATTEMPT = sql<[number, number, string, string | null, string | null, number]>(
-  `INSERT INTO authorisation__attempt (payment_number, attempt, state, content, answer, at) VALUES (?, ?, ?, ?, ?, ?)`,
-);
-const MOVE_ATTEMPT = sql<[string, number, number]>(
-  "UPDATE authorisation__attempt SET state = ? WHERE payment_number = ? AND attempt = ?",
-);
-
-function attemptSql({ isFresh, saveAll }: Unsaved) {
-  return {
-    async attempts(reading: Reading, number: number): Promise<readonly AttemptRecord[]> {
-      return isFresh(reading, number) ? [] : (await reading.all(ATTEMPTS, [number])).map(toAttempt);
-    },
-    async insertAttempt(within: Within, number: number, a: AttemptRecord): Promise<void> {
-      await saveAll(within);
-      await within.run(PUT_ATTEMPT, [number, a.attempt, a.state, a.content ?? null, a.answer ?? null, a.at]);
-    },
-    async moveAttempt(within: Within, number: number, attempt: number, state: AttemptState): Promise<void> {
-      await within.run(MOVE_ATTEMPT, [state, number, attempt]);
     },
   };
 }

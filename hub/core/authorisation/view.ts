@@ -6,7 +6,7 @@ import { DEFERRED_ATTEMPT } from "./deferred.ts";
 import type { Postings } from "./postings.ts";
 import type { AttemptRecord, AuthorisationStore, PaymentRecord } from "./store.ts";
 
-export type TransactionStatus = "confirmed" | "voided" | "authorised" | "declined" | "reversed" | "expired";
+export type TransactionStatus = "confirmed" | "voided" | "asked" | "authorised" | "declined" | "reversed" | "expired";
 
 export interface TransactionView {
   readonly payment: PaymentRecord;
@@ -62,6 +62,7 @@ function lossOf({ deferred, state, content }: PaymentRecord, attempts: readonly 
 function statusOf(payment: PaymentRecord, attempts: readonly AttemptRecord[]): TransactionStatus {
   if (payment.state !== "open") return payment.state;
   if (attempts.some((attempt) => attempt.state === "approved")) return "authorised";
+  if (attempts.some((attempt) => attempt.state === "asked")) return "asked";
   switch (attempts.at(-1)?.state) {
     case "expired":
       return "expired";

@@ -2,7 +2,6 @@
 import type { Plant } from "./plant.ts";
 
 const ENTRIES = "hub/core/authorisation/entries.ts";
-const REQUEST = "hub/core/authorisation/request.ts";
 const APPLY = "hub/core/ingest/apply.ts";
 
 export const HUB_PLANTS: readonly Plant[] = [
@@ -43,8 +42,8 @@ export const HUB_PLANTS: readonly Plant[] = [
   {
     name: "hold-never-released",
     shippedBy: "Galileo neg_bal, Medici #119: the money of a reversed attempt stays held",
-    file: ENTRIES,
-    find: `await postings.release(within, { key, attempt: body.attempt });`,
+    file: "hub/core/authorisation/withdrawal.ts",
+    find: `if (attempt.state === "approved") await postings.release(within, { key: payment, attempt: attempt.attempt });`,
     replace: "",
     seed: "2",
   },
@@ -60,7 +59,7 @@ export const HUB_PLANTS: readonly Plant[] = [
     name: "each-refund-compared-alone",
     shippedBy:
       "vendo #1297, envato/double_entry #114: a limit that is checked against what was, not against what is left",
-    file: REQUEST,
+    file: "hub/core/authorisation/refund.ts",
     find: "if (content.minor > left)",
     replace: "if (content.minor > original.content.minor)",
     seed: "1",

@@ -1,0 +1,62 @@
+/** An approval as the ledger has it: money held until its confirmation comes. */
+import type { RandomBytes } from "../../../base/ids.ts";
+import { RESPONSE_CODES } from "../../../wire/authorisation.ts";
+import { type Answer, decline } from "./answers.ts";
+import type { AttemptInput, RequestParts } from "./request.ts";
+import type { PaymentContent, PaymentKey } from "./store.ts";
+
+export interface HoldInput {
+  readonly debitAccount: string;
+  readonly creditAccount: string;
+  readonly content: PaymentContent;
+}
+
+export async function hold(
+  parts: RequestParts,
+  { key, request }: Pick<AttemptInput, "key" | "request">,
+  accounts: HoldInput,
+): Promise<Answer> {
+  const { debitAccount, content } = accounts;
+  if (content.operation === "purchase" && (await parts.denies?.(parts.within, "account", debitAccount)))
+    return decline(RESPONSE_CODES.doNotHonour, "E_DENIED", "this account is on the deny list");
+  const refusal = await createHold(parts, { key, attempt: request.attempt, ...accounts });
+  return (
+    refusal ?? {
+      outcome: "approved",
+      responseCode: RESPONSE_CODES.approved,
+      approvalCode: approvalCode(parts.random),
+    }
+  );
+}
+
+/** Undefined when the ledger holds it. */
+export async function createHold(
+  { postings, within, holdMs }: Pick<RequestParts, "postings" | "within" | "holdMs">,
+  { key, attempt, content, ...accounts }: HoldInput & { readonly key: PaymentKey; readonly attempt: number },
+): Promise<Answer | undefined> {
+  const { operation, minor } = content;
+  const status = await postings.hold(within, { key, attempt, operation, ...accounts, minor, timeoutMs: holdMs });
+  switch (status) {
+    case "created":
+      return undefined;
+    case "exceeds-credits":
+      return decline(RESPONSE_CODES.insufficientFunds, "E_LIMIT", "the account's funds do not suffice");
+    case "accounts-must-have-the-same-currency":
+      return decline(RESPONSE_CODES.doNotHonour, "E_DENIED", `the account is not kept in ${content.currency}`);
+    default:
+      return decline(RESPONSE_CODES.systemMalfunction, "E_UNAVAILABLE", `the ledger says ${status}`);
+  }
+}
+
+/** A card is good to the end of the month that it names. */
+export function hasExpired(expiry: string, now: number): boolean {
+  const year = 2000 + Number(expiry.slice(0, 2));
+  const month = Number(expiry.slice(2, 4));
+  return month < 1 || month > 12 || now >= Date.UTC(year, month, 1);
+}
+
+const APPROVAL_ALPHABET = "0123456789ABCDEFGHJKLMNPQRSTVWXY";
+const APPROVAL_LENGTH = 6;
+export function approvalCode(random: RandomBytes): string {
+  return Array.from(random(APPROVAL_LENGTH), (byte) => APPROVAL_ALPHABET[byte % APPROVAL_ALPHABET.length]).join("");
+}

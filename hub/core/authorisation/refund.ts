@@ -1,0 +1,54 @@
+/** Refunds: back to the means of the original, and never more than it was (RM12). */
+import { RESPONSE_CODES } from "../../../wire/authorisation.ts";
+import type { Asking } from "./acquiring.ts";
+import { type Answer, decline } from "./answers.ts";
+import { hold } from "./hold.ts";
+import { askIssuer } from "./issuer-question.ts";
+import type { AttemptInput, Deciding, RequestParts } from "./request.ts";
+import type { PaymentRecord } from "./store.ts";
+
+export async function refund(
+  parts: RequestParts,
+  input: AttemptInput,
+  { payment, content }: Deciding,
+): Promise<Answer | { readonly asking: Asking }> {
+  const { store, postings, within } = parts;
+  const original = await findOriginal(parts, input);
+  if (original?.content?.operation !== "purchase" || original.state !== "confirmed") {
+    await store.setContent(within, payment.number, content);
+    return decline(RESPONSE_CODES.originalNotFound, "E_UNKNOWN", "no confirmed purchase has this original id");
+  }
+  const creditAccount =
+    original.content.accountId ??
+    (await postings.exposureAccount(within, original.exposureParty ?? parts.merchantId, original.content.currency));
+  await store.setContent(within, payment.number, {
+    ...content,
+    accountId: creditAccount,
+    originalNumber: original.number,
+  });
+  if (original.content.currency !== content.currency)
+    return decline(RESPONSE_CODES.invalidAmount, "E_CONFLICT", "amount.currency differs from the original");
+  const left = original.content.minor - (await store.refundedMinor(within, original.number, payment.number));
+  if (content.minor > left)
+    return decline(RESPONSE_CODES.exceedsLimit, "E_LIMIT", `of the original ${left} minor units are left to refund`);
+  if (await parts.acquiring?.institutionOf(within, original))
+    return await askIssuer(parts, input, { content: { ...content, accountId: creditAccount }, card: { of: original } });
+  return await hold(parts, input, {
+    debitAccount: await postings.merchantAccount(within, parts.merchantId, content.currency),
+    creditAccount,
+    content,
+  });
+}
+
+/** The terminal's own payment; else the one of another terminal, if the id alone names one. */
+async function findOriginal(
+  { store, within }: RequestParts,
+  { key, request }: AttemptInput,
+): Promise<PaymentRecord | undefined> {
+  const { originalPaymentId } = request;
+  if (originalPaymentId === undefined) return undefined;
+  const own = await store.payment(within, { terminalId: key.terminalId, paymentId: originalPaymentId });
+  if (own) return own;
+  const [only, second] = await store.paymentsById(within, originalPaymentId);
+  return second === undefined ? only : undefined;
+}

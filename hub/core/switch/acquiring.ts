@@ -1,0 +1,126 @@
+/** What authorisation asks of the switch, within its transactions: questions are noted, decided in an issuer's name, or taken back. */
+import { assert, present } from "../../../base/assert.ts";
+import type { Clock } from "../../../base/clock.ts";
+import type { RandomBytes } from "../../../base/ids.ts";
+import type { Metrics } from "../../metrics.ts";
+import type { Within } from "../../store/store.ts";
+import type { Acquiring, Asking, Question, QuestionedCard, RoutedCard } from "../authorisation/index.ts";
+import { routeOf } from "../standin/availability.ts";
+import type { Desks } from "./advice-delivery.ts";
+import { adviceStore } from "./advice-store.ts";
+import type { CardVault } from "./card-vault.ts";
+import { type Exchange, exchangeStore } from "./exchange-store.ts";
+import type { Acquirer } from "./institution.ts";
+import { factsOf, requestOf } from "./payment-facts.ts";
+import { createStandInDesk, type StandInInput } from "./stand-in-desk.ts";
+
+export interface AcquiringOptions {
+  readonly acquirer: Acquirer;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly metrics: Pick<Metrics, "count">;
+  readonly vault: CardVault;
+  readonly desks: Desks;
+}
+
+type HeldCard = RoutedCard & { readonly token: string };
+
+/** Of the row that stands for what a terminal decided itself. */
+const TERMINAL_DECIDED = 0;
+
+export function createAcquiring(options: AcquiringOptions): Acquiring {
+  const { clock, vault, desks, metrics } = options;
+  const standInDesk = createStandInDesk({
+    ...options,
+    decided: (issuer, decision) => {
+      const by = decision.decision === "approve" ? "limits" : decision.decidedBy;
+      metrics.count("tillway_hub_stand_in_total", { issuer, decision: decision.decision, by });
+    },
+  });
+  const deskOf = (id: string) => present(desks.get(id), `the institution ${id}`);
+
+  async function cardOf(within: Within, card: QuestionedCard): Promise<HeldCard> {
+    if (!("of" in card)) return card;
+    const exchange = present(await exchangeStore.first(within, card.of), "what an issuer heard of the original");
+    const { institutionId, account: token } = exchange;
+    return { institutionId, token, data: vault.open(exchange.card, exchange) };
+  }
+  async function standIn(within: Within, input: Omit<StandInInput, "institution" | "now">) {
+    const { desk, delivery } = deskOf(input.card.institutionId);
+    delivery.wake();
+    return await standInDesk.decide(within, { ...input, institution: desk.institution, now: clock.now() });
+  }
+  return {
+    institutionOf: async (reading, key) => (await exchangeStore.first(reading, key))?.institutionId,
+    async begin(within, question) {
+      const card = await cardOf(within, question.card);
+      const { desk } = deskOf(card.institutionId);
+      const held = await adviceStore.isHeld(within, card.institutionId, card.token);
+      const route = routeOf(desk.availability, { held });
+      const sent = route.to === "issuer";
+      const exchange = await note(within, options, { question, card, attempt: question.attempt, sent });
+      if (route.to === "stand-in") return { stoodIn: await standIn(within, { question, card, why: route.why, sent }) };
+      const message = requestOf({ version: desk.institution.spec.version, exchange, card: card.data });
+      return { asking: { institutionId: card.institutionId, question, card, message } };
+    },
+    async standIn(within, { question, card }, { why, sent }) {
+      await exchangeStore.end(within, question.key, question.attempt);
+      return await standIn(within, { question, card, why, sent });
+    },
+    answered: (within, { question }: Asking) => exchangeStore.end(within, question.key, question.attempt),
+    async withdraw(within, key, attempt, why) {
+      const exchange = await exchangeStore.get(within, key, attempt);
+      if (!exchange) return;
+      const { institutionId, account } = exchange;
+      await exchangeStore.end(within, key, attempt);
+      await adviceStore.put(within, {
+        ...{ ...key, institutionId, account, attempt, kind: "reversal", reason: why },
+        ...{ approved: false, responseCode: "00", at: clock.now() },
+      });
+      desks.get(institutionId)?.delivery.wake();
+    },
+    async advise(within, { approvalCode, card: presented, ...about }) {
+      const known = await exchangeStore.first(within, about.key);
+      const card = presented ?? (known && (await cardOf(within, { of: about.key })));
+      if (!card) return;
+      const { institutionId, token: account } = card;
+      const attempt = TERMINAL_DECIDED;
+      await note(within, options, { question: about, card, attempt, sent: false });
+      await adviceStore.put(within, {
+        ...{ ...about.key, institutionId, account, attempt, kind: "advice", reason: "offline" },
+        ...{ approved: true, responseCode: "00", at: clock.now() },
+        ...(approvalCode === undefined ? {} : { approvalCode }),
+      });
+      desks.get(institutionId)?.delivery.wake();
+    },
+  };
+}
+
+interface Noted {
+  readonly question: Omit<Question, "attempt" | "card">;
+  readonly card: HeldCard;
+  readonly attempt: number;
+  readonly sent: boolean;
+}
+
+async function note(
+  within: Within,
+  { acquirer, desks, vault, clock }: AcquiringOptions,
+  { question, card, attempt, sent }: Noted,
+): Promise<Exchange> {
+  const { key } = question;
+  const { institutionId, token, data } = card;
+  const { desk } = present(desks.get(institutionId), `the institution ${institutionId}`);
+  const first = await exchangeStore.first(within, key);
+  assert(!first || first.institutionId === institutionId, "all attempts at a payment are of one card");
+  const trace = desk.link.newTrace();
+  const exchange: Exchange = {
+    ...{ terminalId: key.terminalId, paymentId: key.paymentId, attempt, institutionId, account: token, trace, sent },
+    facts: factsOf({ question, acquirer, first: first?.trace ?? trace }),
+    card: vault.seal(data, key),
+    open: sent,
+    at: clock.now(),
+  };
+  await exchangeStore.put(within, exchange);
+  return exchange;
+}

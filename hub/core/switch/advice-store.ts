@@ -1,0 +1,152 @@
+/** SQL of the advice log: what issuers have yet to hear of, in order, and what became of each entry. */
+import type { PaymentId, TerminalId } from "../../../base/ids.ts";
+import { type Reading, sql, type Within } from "../../store/store.ts";
+import type { PaymentKey } from "../authorisation/index.ts";
+import type { Trace } from "../issuers/index.ts";
+import type { AdviceEntry, AdviceKind, AdviceState } from "../standin/recovery.ts";
+
+/** What was decided, as its message says it. */
+export interface NewAdvice extends PaymentKey {
+  readonly institutionId: string;
+  readonly account: string;
+  readonly attempt: number;
+  readonly kind: AdviceKind;
+  /** Of an advice why it was decided here; of a reversal, in a word or two. */
+  readonly reason: string;
+  readonly approved: boolean;
+  readonly responseCode: string;
+  readonly approvalCode?: string;
+  /** The check that refused. */
+  readonly decidedBy?: string;
+  readonly at: number;
+}
+
+export interface Advice extends AdviceEntry, NewAdvice {
+  /** Of its first sending. */
+  readonly trace?: Trace;
+  /** Of one that was sent: when it counts as lost, in milliseconds since 1970. */
+  readonly sentUntil?: number;
+}
+
+interface AdviceRow {
+  readonly number: number;
+  readonly institutionId: string;
+  readonly account: string;
+  readonly terminalId: TerminalId;
+  readonly paymentId: PaymentId;
+  readonly attempt: number;
+  readonly kind: AdviceKind;
+  readonly reason: string;
+  readonly approved: number;
+  readonly responseCode: string;
+  readonly approvalCode: string | null;
+  readonly decidedBy: string | null;
+  readonly at: number;
+  readonly state: AdviceState["at"];
+  readonly sends: number;
+  readonly refusals: number;
+  readonly dueAt: number;
+  readonly stan: string | null;
+  readonly transmittedAt: number | null;
+  readonly refusalCode: string | null;
+}
+
+const COLUMNS = `number, institution_id AS institutionId, account, terminal_id AS terminalId, payment_id AS paymentId,
+  attempt, kind, reason, approved, response_code AS responseCode, approval_code AS approvalCode, decided_by AS decidedBy, at,
+  state, sends, refusals, due_at AS dueAt, stan, transmitted_at AS transmittedAt, refusal_code AS refusalCode`;
+type Put = [
+  ...[string, string, string, string, number, string, string, number],
+  ...[string, string | null, string | null, number],
+];
+const PUT = sql<Put>(
+  `INSERT INTO switch__advice (institution_id, account, terminal_id, payment_id, attempt, kind, reason, approved,
+     response_code, approval_code, decided_by, at, state, sends, refusals, due_at)
+   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', 0, 0, 0) ON CONFLICT DO NOTHING`,
+);
+const MOVE = sql<[string, number, number, number, string | null, string | null, number | null, number]>(
+  `UPDATE switch__advice SET state = ?, sends = ?, refusals = ?, due_at = ?, refusal_code = ?, stan = ?, transmitted_at = ?
+   WHERE number = ?`,
+);
+const ONE = sql<[number], AdviceRow>(`SELECT ${COLUMNS} FROM switch__advice WHERE number = ?`);
+const HEADS = sql<[string, number], AdviceRow>(
+  `SELECT ${COLUMNS} FROM switch__advice WHERE number IN (
+     SELECT min(number) FROM switch__advice WHERE institution_id = ? AND state IN ('waiting', 'sent') GROUP BY account)
+   ORDER BY number LIMIT ?`,
+);
+const HELD = sql<[string, string], { number: number }>(
+  `SELECT number FROM switch__advice WHERE institution_id = ? AND account = ? AND state IN ('waiting', 'sent')
+     AND (kind = 'reversal' OR approved = 1) LIMIT 1`,
+);
+const COUNTS = sql<[string], { state: AdviceState["at"]; count: number }>(
+  "SELECT state, count(*) AS count FROM switch__advice WHERE institution_id = ? GROUP BY state",
+);
+const LIST = sql<[string, number, number], AdviceRow>(
+  `SELECT ${COLUMNS} FROM switch__advice WHERE institution_id = ? AND number > ? ORDER BY number LIMIT ?`,
+);
+const EXCEPTIONS = sql<[string, number, number], AdviceRow>(
+  `SELECT ${COLUMNS} FROM switch__advice WHERE institution_id = ? AND state = 'exception' AND number > ?
+   ORDER BY number LIMIT ?`,
+);
+
+function toAdvice(row: AdviceRow): Advice {
+  const { state: _, sends: _s, refusals: _r, dueAt: _d, refusalCode: _c, stan, transmittedAt, ...rest } = row;
+  const { approvalCode, decidedBy, approved, ...told } = rest;
+  return {
+    ...told,
+    approved: approved === 1,
+    ...(approvalCode === null ? {} : { approvalCode }),
+    ...(decidedBy === null ? {} : { decidedBy }),
+    ...(stan === null || transmittedAt === null ? {} : { trace: { stan, transmittedAt } }),
+    ...(row.state === "sent" ? { sentUntil: row.dueAt } : {}),
+    state: stateOf(row),
+  };
+}
+
+function stateOf({ state: at, sends, refusals, dueAt, refusalCode }: AdviceRow): AdviceState {
+  switch (at) {
+    case "waiting":
+      return { at, sends, refusals, dueAt };
+    case "exception":
+      return { at, sends, refusals, ...(refusalCode === null ? {} : { responseCode: refusalCode }) };
+    default:
+      return { at, sends, refusals };
+  }
+}
+
+export interface Page {
+  readonly afterNumber: number;
+  readonly limit: number;
+}
+
+export const adviceStore = {
+  /** Nothing for what the log has already: one attempt has one entry of a kind. */
+  put: async (within: Within, a: NewAdvice): Promise<void> =>
+    void (await within.run(PUT, [
+      ...([a.institutionId, a.account, a.terminalId, a.paymentId, a.attempt, a.kind, a.reason] as const),
+      ...([a.approved ? 1 : 0, a.responseCode, a.approvalCode ?? null, a.decidedBy ?? null, a.at] as const),
+    ])),
+  async move(within: Within, { number, trace, state, sentUntil = 0 }: Advice): Promise<void> {
+    const dueAt = state.at === "waiting" ? state.dueAt : sentUntil;
+    const code = state.at === "exception" ? (state.responseCode ?? null) : null;
+    const { stan = null, transmittedAt = null } = trace ?? {};
+    await within.run(MOVE, [state.at, state.sends, state.refusals, dueAt, code, stan, transmittedAt, number]);
+  },
+  async get(reading: Reading, number: number): Promise<Advice | undefined> {
+    const row = await reading.get(ONE, [number]);
+    return row && toAdvice(row);
+  },
+  /** The oldest open entry of each account, oldest first. */
+  heads: async (reading: Reading, institutionId: string, limit: number): Promise<readonly Advice[]> =>
+    (await reading.all(HEADS, [institutionId, limit])).map(toAdvice),
+  isHeld: async (reading: Reading, institutionId: string, account: string): Promise<boolean> =>
+    (await reading.get(HELD, [institutionId, account])) !== undefined,
+  counts: async (reading: Reading, institutionId: string): Promise<ReadonlyMap<AdviceState["at"], number>> =>
+    new Map((await reading.all(COUNTS, [institutionId])).map(({ state, count }) => [state, count])),
+  list: async (reading: Reading, institutionId: string, { afterNumber, limit }: Page): Promise<readonly Advice[]> =>
+    (await reading.all(LIST, [institutionId, afterNumber, limit])).map(toAdvice),
+  exceptions: async (
+    reading: Reading,
+    institutionId: string,
+    { afterNumber, limit }: Page,
+  ): Promise<readonly Advice[]> => (await reading.all(EXCEPTIONS, [institutionId, afterNumber, limit])).map(toAdvice),
+};

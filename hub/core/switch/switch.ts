@@ -1,0 +1,193 @@
+/**
+ * The switch: cards by their range to the issuers of other institutions, and to stand-in where these cannot be asked
+ * (system 3). It owns the links, and the log of what each issuer has yet to hear.
+ */
+import type { Clock } from "../../../base/clock.ts";
+import type { RandomBytes } from "../../../base/ids.ts";
+import type { Log } from "../../../base/log.ts";
+import type { CardData } from "../../../wire/card-data.ts";
+import { offerStandInParameters, openStandInParameters, type ParametersEvent } from "../../../wire/stand-in.ts";
+import type { GroupCommit } from "../../group-commit.ts";
+import type { Metrics } from "../../metrics.ts";
+import type { Reading, Within } from "../../store/store.ts";
+import type { Acquiring, Asked, Asking, PaymentKey, RoutedCard } from "../authorisation/index.ts";
+import { adviceMachine } from "../standin/recovery.ts";
+import { createAcquiring } from "./acquiring.ts";
+import { AdviceDelivery, type Desks, type Served } from "./advice-delivery.ts";
+import { type Advice, adviceStore, type Page } from "./advice-store.ts";
+import { createCardVault } from "./card-vault.ts";
+import { exchangeStore } from "./exchange-store.ts";
+import { type Acquirer, type Institution, institutionOf, type SwitchPolicy } from "./institution.ts";
+import { institutionStore } from "./institution-store.ts";
+import { IssuerDesk, type IssuerDeskOptions } from "./issuer-desk.ts";
+
+export interface SwitchOptions {
+  readonly institutions: readonly Institution[];
+  readonly acquirer: Acquirer;
+  readonly policy: SwitchPolicy;
+  readonly commits: Pick<GroupCommit, "submit">;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly log: Log;
+  readonly metrics: Pick<Metrics, "count">;
+  /** 32 bytes: seals the cards that issuers are told about later. */
+  readonly secret: Uint8Array;
+  readonly link?: IssuerDeskOptions["link"];
+}
+
+export interface IssuerView {
+  readonly id: string;
+  readonly availability: "up" | "down" | "recovering";
+  readonly link: "down" | "up" | "signed-off";
+  /** Messages whose answer is waited for. */
+  readonly inFlight: number;
+  /** Of the stand-in parameters in force. */
+  readonly parametersVersion?: number;
+  readonly parametersValidTo?: string;
+  /** Approved in its name and not told yet. */
+  readonly stoodInMinor: bigint;
+  readonly advices: { readonly open: number; readonly delivered: number; readonly exceptions: number };
+}
+
+export interface Switch extends AsyncDisposable {
+  readonly acquiring: Acquiring;
+  /** Undefined for a card of no institution known here. */
+  routed(card: CardData): RoutedCard | undefined;
+  /** Puts a question to its issuer, within his time; never rejects. */
+  ask(asking: Asking): Promise<Asked>;
+  /** Connects the links, and tells what waits. */
+  start(): void;
+  /** Hands out questions whose process died before their end was known: nobody waits for these. */
+  sweep(within: Within, abandon: (key: PaymentKey, attempt: number) => Promise<void>): Promise<void>;
+  readonly issuers: SwitchDesk;
+}
+
+/** What people see and do of issuers. */
+export interface SwitchDesk {
+  /** Messages to this issuer whose answer is waited for. */
+  inFlight(id: string): number;
+  list(reading: Reading): Promise<readonly IssuerView[]>;
+  /** Undefined for an institution that is not configured, or that delegates nothing. */
+  offerParameters(within: Within, id: string, text: string): Promise<ParametersEvent | undefined>;
+  /** Undefined for an institution that is not configured. */
+  advices(
+    reading: Reading,
+    id: string,
+    page: Page & { readonly only?: "exception" },
+  ): Promise<readonly Advice[] | undefined>;
+  /** Takes an entry out of the way that its issuer will not answer; undefined where it is not open. */
+  setAside(within: Within, id: string, number: number): Promise<Advice | undefined>;
+}
+
+/** A question is over long before. */
+const LEFT_OPEN_AFTER_MS = 10_000;
+/** Of one sweep. */
+const LEFT_OPEN_MAX = 500;
+
+export function createSwitch(options: SwitchOptions): Switch {
+  const { institutions, commits, clock, random, log, metrics, policy } = options;
+  const vault = createCardVault(options.secret, random);
+  const desks = new Map<string, Served>();
+  for (const institution of institutions) {
+    const onReachable = (): void => desks.get(institution.id)?.delivery.wake();
+    const { acquirer, link } = options;
+    const desk = new IssuerDesk({
+      ...{ institution, acquirer, policy, clock, random, log, metrics, onReachable },
+      ...(link && { link }),
+    });
+    const delivery = new AdviceDelivery({ desk, policy, commits, vault, clock, log, metrics });
+    desks.set(institution.id, { desk, delivery });
+  }
+  return {
+    acquiring: createAcquiring({ ...options, vault, desks }),
+    routed(card) {
+      const institution = institutionOf(institutions, card.pan);
+      return institution && { institutionId: institution.id, data: card };
+    },
+    ask: async ({ institutionId, message }) =>
+      (await desks.get(institutionId)?.desk.ask(message)) ?? { what: "no-answer", sent: false, why: "timeout" },
+    start() {
+      for (const { desk, delivery } of desks.values()) {
+        desk.start();
+        delivery.wake();
+      }
+    },
+    async sweep(within, abandon) {
+      const before = clock.now() - LEFT_OPEN_AFTER_MS;
+      for (const exchange of await exchangeStore.leftOpen(within, before, LEFT_OPEN_MAX)) {
+        await abandon(exchange, exchange.attempt);
+        await exchangeStore.end(within, exchange, exchange.attempt);
+      }
+    },
+    issuers: switchDesk(options, desks),
+    async [Symbol.asyncDispose]() {
+      for (const { delivery } of desks.values()) await delivery[Symbol.asyncDispose]();
+      for (const { desk } of desks.values()) await desk[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function switchDesk({ clock, log, metrics, policy }: SwitchOptions, desks: Desks): SwitchDesk {
+  const step = adviceMachine(policy.recovery);
+  return {
+    inFlight: (id) => desks.get(id)?.desk.link.inFlight ?? 0,
+    async list(reading) {
+      const views: IssuerView[] = [];
+      for (const { desk } of desks.values()) views.push(await viewOf(reading, desk));
+      return views;
+    },
+    async offerParameters(within, id, text) {
+      const { standIn } = desks.get(id)?.desk.institution ?? {};
+      if (!standIn) return undefined;
+      const trust = { institutionId: id, key: standIn.key };
+      const { parameters: heldText, latestAt } = await institutionStore.get(within, id);
+      const held = heldText === undefined ? undefined : openStandInParameters(heldText, trust);
+      const before = held?.ok && heldText !== undefined ? { parameters: held.value, text: heldText } : undefined;
+      const offered = offerStandInParameters(before, { text, trust, now: Math.max(clock.now(), latestAt) });
+      const { event } = offered;
+      if (event.on === "taken") await institutionStore.putParameters(within, id, text);
+      if (event.on === "refused") log.warn("stand-in parameters were refused", { institution: id, ...event.refusal });
+      metrics.count("tillway_hub_stand_in_parameters_total", { issuer: id, end: event.on });
+      return event;
+    },
+    advices: async (reading, id, { only, ...page }) => {
+      if (!desks.has(id)) return undefined;
+      return await (only === "exception"
+        ? adviceStore.exceptions(reading, id, page)
+        : adviceStore.list(reading, id, page));
+    },
+    async setAside(within, id, number) {
+      const advice = await adviceStore.get(within, number);
+      if (advice?.institutionId !== id) return undefined;
+      const { state } = step(advice.state, { on: "set-aside" });
+      if (state === advice.state) return undefined;
+      const moved = { ...advice, state };
+      await adviceStore.move(within, moved);
+      desks.get(id)?.delivery.wake();
+      return moved;
+    },
+  };
+}
+
+async function viewOf(reading: Reading, { institution, availability, link }: IssuerDesk): Promise<IssuerView> {
+  const { id, standIn } = institution;
+  const row = await institutionStore.get(reading, id);
+  const counts = await adviceStore.counts(reading, id);
+  const opened =
+    standIn && row.parameters !== undefined
+      ? openStandInParameters(row.parameters, { institutionId: id, key: standIn.key })
+      : undefined;
+  return {
+    id,
+    availability: availability.at,
+    link: link.status,
+    inFlight: link.inFlight,
+    ...(opened?.ok ? { parametersVersion: opened.value.version, parametersValidTo: opened.value.validTo } : {}),
+    stoodInMinor: row.sumMinor,
+    advices: {
+      open: (counts.get("waiting") ?? 0) + (counts.get("sent") ?? 0),
+      delivered: counts.get("delivered") ?? 0,
+      exceptions: counts.get("exception") ?? 0,
+    },
+  };
+}

@@ -1,0 +1,294 @@
+/** Cards of other institutions: asked of their issuers, decided in their name while these are away, and told to them in the end. */
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { signStandInParameters } from "../../wire/stand-in.ts";
+import {
+  ANNA,
+  advicesOf,
+  BALANCE,
+  BANK,
+  BANK_PARAMETERS,
+  bankKeys,
+  euros,
+  OTHERS,
+  STOPPED,
+  type SwitchStand,
+  switchStand,
+  until,
+  viewOf,
+} from "./switch-stand.ts";
+
+let stand: SwitchStand;
+beforeEach(async () => {
+  stand = await switchStand();
+});
+afterEach(() => stand[Symbol.asyncDispose]());
+
+const ledgerOf = async (account: string) => {
+  const { hub } = stand.fixture;
+  return await hub.store.read((reading) => hub.ledger.account(reading, account));
+};
+const issuerAccount = () => ledgerOf(`issuer:${BANK}:EUR`);
+const balanceOf = (pan: string) => stand.issuer.books.account(pan)?.balanceMinor;
+const delivered = async () => {
+  await until(stand, async () => (await viewOf(stand)).advices.open === 0);
+  return await advicesOf(stand);
+};
+
+describe("while the issuer answers", () => {
+  test("AC3.1 he decides, stand-in is asked nothing, and his books and ours hold the same", async () => {
+    const answer = await stand.buy("p-1", euros(9_000));
+    expect(answer).toMatchObject({ outcome: "approved", responseCode: "00", approvalCode: expect.any(String) });
+    expect(stand.booked("p-1")).toMatchObject({ postedMinor: "9000", attempts: { "1": "approved" } });
+    expect(balanceOf(ANNA)).toBe(BALANCE - 9_000n);
+    expect(await issuerAccount()).toMatchObject({ debitsPending: 9_000n });
+    expect(stand.counts.of("stand_in")).toBe(0);
+    expect(await advicesOf(stand)).toEqual([]);
+  });
+
+  test("RM1 what the issuer declines is declined with his code, and holds nothing", async () => {
+    await stand.issuer.break({ decline: "51" });
+    expect(await stand.buy("p-1")).toMatchObject({ outcome: "declined", responseCode: "51", reason: "E_LIMIT" });
+    expect((await issuerAccount())?.debitsPending).toBe(0n);
+    expect(await advicesOf(stand)).toEqual([]);
+  });
+
+  test("RM4 the same request again gets the first answer, and the issuer hears of it once", async () => {
+    const { terminal, hub } = stand.fixture;
+    const request = terminal.request("p-1", { card: terminal.seal("p-1", ANNA) });
+    const [[first], [second]] = await Promise.all([hub.receive(request), hub.receive(request)]);
+    const later = await terminal.ask(request);
+    expect(first).toMatchObject({ body: { outcome: "approved" } });
+    expect(second).toMatchObject({ body: { approvalCode: later.approvalCode } });
+    expect(first).toMatchObject({ body: { approvalCode: later.approvalCode } });
+    expect(stand.counts.of("requests", { answer: "answered" })).toBe(1);
+  });
+
+  test("RM4 the same request with another amount, while the first is under way, is a conflict that names the field", async () => {
+    const [, second] = await Promise.all([stand.buy("p-1"), stand.buy("p-1", euros(9_000))]);
+    expect(second).toMatchObject({
+      outcome: "declined",
+      reason: "E_CONFLICT",
+      detail: expect.stringContaining("amount"),
+    });
+    expect(stand.booked("p-1")?.postedMinor).toBe("1000");
+  });
+
+  test("RM1 an approval that the terminal does not complete is reversed with the issuer", async () => {
+    await stand.buy("p-1");
+    const { terminal } = stand.fixture;
+    expect(await terminal.tell(terminal.entry(terminal.reversal("p-1")))).toMatchObject([{ status: "processed" }]);
+    expect(await delivered()).toMatchObject([{ kind: "reversal", attempt: 1, state: { at: "delivered", sends: 1 } }]);
+    expect(stand.booked("p-1")).toMatchObject({ postedMinor: "0", attempts: { "1": "reversed" } });
+    expect(balanceOf(ANNA)).toBe(BALANCE);
+    expect((await issuerAccount())?.debitsPending).toBe(0n);
+  });
+
+  test("RM1 a newer attempt takes the older one back, so that the issuer has the sale once", async () => {
+    await stand.buy("p-1");
+    expect(await stand.buy("p-1", { attempt: 2 })).toMatchObject({ outcome: "approved" });
+    await delivered();
+    expect(stand.booked("p-1")).toMatchObject({ postedMinor: "1000" });
+    expect((await issuerAccount())?.debitsPending).toBe(1_000n);
+  });
+
+  test("RM1 a confirmed sale is posted here, and the issuer is told nothing more", async () => {
+    const answer = await stand.buy("p-1");
+    const { terminal } = stand.fixture;
+    const { approvalCode = "" } = answer;
+    const advice = terminal.advice("p-1", { mode: "online", approvalCode });
+    expect(await terminal.tell(advice)).toMatchObject([{ status: "processed" }]);
+    expect(await issuerAccount()).toMatchObject({ debitsPending: 0n, debitsPosted: 1_000n });
+    expect(await advicesOf(stand)).toEqual([]);
+  });
+
+  test("RM12 a refund goes back to the card of its original, through its issuer", async () => {
+    await stand.buy("p-1", euros(5_000));
+    const { terminal } = stand.fixture;
+    await terminal.tell(terminal.advice("p-1", { ...euros(5_000), mode: "online" }));
+    const refund = terminal.request("r-1", { kind: "refund", originalPaymentId: "p-1" as never, ...euros(2_000) });
+    expect(await terminal.ask(refund)).toMatchObject({ outcome: "approved" });
+    expect(balanceOf(ANNA)).toBe(BALANCE - 3_000n);
+  });
+
+  test("RM1 a sale made with no hub in reach is told to the issuer, who posts it", async () => {
+    const { terminal } = stand.fixture;
+    const sealed = terminal.seal("p-1", ANNA);
+    const [receipt] = await terminal.tell(terminal.entry(terminal.decision("p-1"), { sealed }));
+    expect(receipt).toMatchObject({ status: "processed" });
+    expect(await delivered()).toMatchObject([{ kind: "advice", attempt: 0, reason: "offline" }]);
+    expect(stand.booked("p-1")).toMatchObject({ postedMinor: "1000", advised: "offline" });
+    expect(await issuerAccount()).toMatchObject({ debitsPosted: 1_000n });
+  });
+
+  test("a card of no institution stays with the hub's own accounts", async () => {
+    const { terminal } = stand.fixture;
+    expect(await terminal.ask(terminal.request("p-1"))).toMatchObject({ outcome: "approved" });
+    expect(stand.counts.of("requests")).toBe(0);
+  });
+});
+
+describe("while the issuer is silent", () => {
+  test("AC3.2 RM2 three requests wait for him and are decided all the same, the fourth does not wait; the limits hold", async () => {
+    await stand.issuer.break({ mute: true });
+    for (const [index, pan] of OTHERS.entries()) {
+      const { answer, afterMs } = await stand.buyInTime(`p-${index}`, { pan, ...euros(100) });
+      expect(answer).toMatchObject({ outcome: "approved", responseCode: "00", approvalCode: expect.any(String) });
+      expect(afterMs).toBeGreaterThanOrEqual(2_000);
+      expect(afterMs).toBeLessThan(2_500);
+    }
+    const asked = stand.counts.of("requests");
+    const fourth = await stand.buyInTime("p-4", { pan: ANNA, ...euros(9_000) });
+    expect(fourth.answer.outcome).toBe("approved");
+    expect(fourth.afterMs).toBeLessThan(300);
+    const { answer } = await stand.buyInTime("p-5", { pan: ANNA, ...euros(10_001) });
+    expect(answer).toMatchObject({
+      outcome: "declined",
+      reason: "E_LIMIT",
+      detail: expect.stringContaining("limit.single"),
+    });
+    expect(stand.counts.of("requests")).toBe(asked);
+  });
+
+  test("AC3.3 an account on the stop list is declined though the amount is small, and the log says so", async () => {
+    await stand.goDown();
+    const { answer } = await stand.buyInTime("p-1", { pan: STOPPED, ...euros(1) });
+    expect(answer).toMatchObject({
+      outcome: "declined",
+      responseCode: "05",
+      detail: expect.stringContaining("account.stopList"),
+    });
+    const log = await advicesOf(stand);
+    expect(log.at(-1)).toMatchObject({ paymentId: "p-1", approved: false, decidedBy: "account.stopList" });
+    await stand.comeBack();
+    expect(stand.booked("p-1")).toMatchObject({ postedMinor: "0", declined: "05" });
+  });
+
+  test("AC3.5 RM15 he comes back: each decision is told once, in order, and his books are as if he had never been away", async () => {
+    await stand.goDown();
+    const sales = ["p-1", "p-2"];
+    for (const paymentId of sales) await stand.buyInTime(paymentId, euros(2_500));
+    await stand.buyInTime("p-3", euros(10_001));
+    expect((await viewOf(stand)).stoodInMinor).toBe(5_003n);
+    await stand.comeBack();
+    const log = await advicesOf(stand);
+    expect(log.map(({ state }) => state.at)).toEqual(log.map(() => "delivered"));
+    for (const paymentId of sales)
+      expect(stand.booked(paymentId)).toMatchObject({ postedMinor: "2500", advised: "stand-in-timeout" });
+    expect(stand.booked("p-3")).toMatchObject({ postedMinor: "0", declined: "61" });
+    expect(balanceOf(ANNA)).toBe(BALANCE - 5_000n);
+    for (const pan of OTHERS) expect(balanceOf(pan)).toBe(BALANCE - 1n);
+    expect(await issuerAccount()).toMatchObject({ debitsPending: 5_003n });
+    expect((await viewOf(stand)).stoodInMinor).toBe(0n);
+    expect(await stand.buy("p-4")).toMatchObject({ outcome: "approved" });
+    expect(stand.booked("p-4")).toMatchObject({ attempts: { "1": "approved" } });
+  });
+
+  test("AC3.5 an answer to an advice that is lost makes it come again, and it moves money once", async () => {
+    await stand.goDown();
+    await stand.buyInTime("p-1", euros(2_500));
+    await stand.issuer.break({ mute: false, lose: 2 });
+    await until(stand, async () => (await viewOf(stand)).availability !== "down");
+    while ((await viewOf(stand)).advices.open > 0) await stand.fixture.clock.advance(100);
+    expect((await advicesOf(stand)).some(({ state }) => state.sends > 1)).toBe(true);
+    expect(balanceOf(ANNA)).toBe(BALANCE - 2_500n);
+  });
+
+  test("RM1 he posted it and his answer was lost: the approval in his name is told, and moves the money once", async () => {
+    await stand.issuer.break({ lose: 1 });
+    const { answer } = await stand.buyInTime("p-1", euros(2_500));
+    expect(answer.outcome).toBe("approved");
+    await delivered();
+    expect(stand.booked("p-1")).toMatchObject({ postedMinor: "2500" });
+    expect(balanceOf(ANNA)).toBe(BALANCE - 2_500n);
+  });
+
+  test("RM1 he posted it and his answer was lost: a decline in his name takes it back first", async () => {
+    await stand.issuer.break({ lose: 1 });
+    const { answer } = await stand.buyInTime("p-1", euros(10_001));
+    expect(answer.outcome).toBe("declined");
+    const log = await delivered();
+    expect(log.map(({ kind }) => kind)).toEqual(["reversal", "advice"]);
+    expect(stand.booked("p-1")).toMatchObject({ postedMinor: "0", attempts: { "1": "reversed" } });
+    expect(balanceOf(ANNA)).toBe(BALANCE);
+  });
+
+  test("RM1 a late answer changes nothing", async () => {
+    await stand.issuer.break({ lateMs: 50, decline: "51" });
+    await stand.issuer.break({ mute: true });
+    const { answer } = await stand.buyInTime("p-1", euros(100));
+    expect(answer.outcome).toBe("approved");
+    expect(await stand.buyInTime("p-1", euros(100))).toMatchObject({ answer: { approvalCode: answer.approvalCode } });
+  });
+
+  test("RM1 a decision in his name that the terminal does not complete is withdrawn behind its advice", async () => {
+    await stand.goDown();
+    await stand.buyInTime("p-1", euros(2_500));
+    const { terminal } = stand.fixture;
+    await terminal.tell(terminal.entry(terminal.reversal("p-1")));
+    await stand.comeBack();
+    expect((await advicesOf(stand)).filter(({ paymentId }) => paymentId === "p-1").map(({ kind }) => kind)).toEqual([
+      "advice",
+      "reversal",
+    ]);
+    expect(stand.booked("p-1")?.postedMinor).toBe("0");
+    expect(balanceOf(ANNA)).toBe(BALANCE);
+  });
+
+  test("RM15 what he refuses to post goes to the exception list, and keeps nobody else from being told", async () => {
+    await stand.goDown();
+    await stand.buyInTime("p-1", euros(2_500));
+    await stand.issuer.break({ mute: false, refuseAdvices: "05" });
+    await until(
+      stand,
+      async () => (await viewOf(stand)).advices.exceptions > 0 && (await viewOf(stand)).advices.open === 0,
+    );
+    expect((await advicesOf(stand)).find(({ paymentId }) => paymentId === "p-1")?.state).toMatchObject({
+      at: "exception",
+      refusals: 3,
+      responseCode: "05",
+    });
+    expect((await viewOf(stand)).availability).toBe("up");
+  });
+
+  test("a sign-off is believed at once, and a sign-on brings him back", async () => {
+    await stand.issuer.break({ signedOff: true });
+    await stand.counts.reach("links", { status: "signed-off" });
+    const { answer, afterMs } = await stand.buyInTime("p-1", euros(100));
+    expect(answer.outcome).toBe("approved");
+    expect(afterMs).toBeLessThan(300);
+    await stand.comeBack();
+    expect(stand.booked("p-1")).toMatchObject({ postedMinor: "100", advised: "stand-in-signed-off" });
+  });
+});
+
+describe("stand-in parameters", () => {
+  const offer = (text: string) =>
+    stand.fixture.hub.store.transaction(async (within) =>
+      stand.fixture.hub.switch?.issuers.offerParameters(within, BANK, text),
+    );
+
+  test("AC3.4 with one changed byte they are refused, those before stay in force, and it is counted", async () => {
+    const newer = { ...BANK_PARAMETERS, version: 8, limit: { ...BANK_PARAMETERS.limit, single: "1" } };
+    const signed = signStandInParameters(newer, bankKeys.privateKey);
+    const at = signed.indexOf("version") + 'version\\":'.length;
+    const altered = `${signed.slice(0, at)}9${signed.slice(at + 1)}`;
+    expect(await offer(altered)).toMatchObject({ on: "refused", refusal: { reason: "E_SIG" } });
+    expect(stand.counts.of("stand_in_parameters", { end: "refused" })).toBe(1);
+    expect((await viewOf(stand)).parametersVersion).toBe(7);
+    await stand.goDown();
+    expect((await stand.buyInTime("p-1", euros(9_000))).answer.outcome).toBe("approved");
+    expect(await offer(signed)).toMatchObject({ on: "taken", version: 8 });
+    expect((await stand.buyInTime("p-2", euros(9_000))).answer).toMatchObject({
+      detail: expect.stringContaining("limit.single"),
+    });
+  });
+
+  test("an institution that is not configured is given none", async () => {
+    const { hub } = stand.fixture;
+    const text = signStandInParameters(BANK_PARAMETERS, bankKeys.privateKey);
+    const event = await hub.store.transaction(async (within) =>
+      hub.switch?.issuers.offerParameters(within, "bank-2", text),
+    );
+    expect(event).toBeUndefined();
+  });
+});
