@@ -153,7 +153,11 @@ export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
     metrics.count("tillway_hub_commits_total");
     metrics.count("tillway_hub_committed_messages_total", {}, works);
   });
-  const issuers = switchOf(options, { commits, metrics });
+  const issuers = switchOf(options, {
+    commits,
+    metrics,
+    abandon: (within, key, attempt) => authorisation.abandon(within, key, attempt),
+  });
   let means: readonly Means[] = [];
   const authorisation = createAuthorisation({
     ...policy,
@@ -187,7 +191,6 @@ export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
     openCard,
     openings: options.openings,
     services,
-    issuers,
     ...(issuers && { ask: issuers.ask }),
     running: new Map(),
   };
@@ -259,7 +262,7 @@ const reconciliationOf = (
 
 const switchOf = (
   { issuers, keys, clock, random, log }: HubCoreOptions,
-  parts: Pick<SwitchOptions, "commits" | "metrics">,
+  parts: Pick<SwitchOptions, "commits" | "metrics" | "abandon">,
 ): Switch | undefined =>
   issuers &&
   createSwitch({
@@ -272,8 +275,7 @@ const switchOf = (
   });
 
 async function sweep(parts: Parts, within: Within): Promise<number> {
-  const { authorisation, ingest, clock, metrics, services, issuers } = parts;
-  await issuers?.sweep(within, (key, attempt) => authorisation.abandon(within, key, attempt));
+  const { authorisation, ingest, clock, metrics, services } = parts;
   const expired = await authorisation.expireHolds(within, EXPIRED_PER_SWEEP_MAX);
   if (expired > 0) metrics.count("tillway_hub_holds_expired_total", {}, expired);
   for (const service of services) await service.sweep?.(within);
@@ -286,7 +288,6 @@ interface Parts extends AuthoriseParts {
   readonly reconciliation: Reconciliation;
   readonly ingest: Ingest;
   readonly payers: Payers;
-  readonly issuers: Switch | undefined;
   readonly openings: SealOpenings | undefined;
   readonly services: readonly HubService[];
 }

@@ -144,13 +144,13 @@ export interface Standing {
 }
 const NONE: Standing = { postedMinor: 0n, heldMinor: 0n };
 
-/** An approval that was told stands over the attempts; without one, each approved attempt counts until it is reversed. */
+/**
+ * An approval that was told stands over the attempts; without one, and where it was withdrawn, each approved attempt counts
+ * until it is reversed.
+ */
 export function standing({ advice, attempts }: Payment): Standing {
-  const counted = advice
-    ? advice.withdrawn
-      ? []
-      : [advice]
-    : Object.values(attempts).filter(({ state }) => state === "approved");
+  const counted =
+    advice && !advice.withdrawn ? [advice] : Object.values(attempts).filter(({ state }) => state === "approved");
   const sum = (of: MessageClass) =>
     counted.filter((one) => one.of === of).reduce((total, { minor }) => total + minor, 0n);
   return { postedMinor: sum("financial"), heldMinor: sum("authorisation") };

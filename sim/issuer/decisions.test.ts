@@ -179,6 +179,21 @@ describe("an issuer's decisions", () => {
     expect(host.posted()).toBe(AMOUNT);
   });
 
+  test("RM1 what was decided for one attempt and withdrawn says nothing of the next", () => {
+    const asked = issuer();
+    asked.advice(standIn);
+    asked.reversal();
+    expect(asked.request({ attempt: 2 })).toMatchObject({ responseCode: CODE.approved, did: "changed" });
+    expect(asked.posted()).toBe(AMOUNT);
+    const told = issuer();
+    told.advice(standIn);
+    told.reversal();
+    expect(told.advice({ ...standIn, attempt: 2 })).toMatchObject({ responseCode: CODE.approved, did: "changed" });
+    expect(told.posted()).toBe(AMOUNT);
+    expect(told.advice(standIn)).toMatchObject({ did: "nothing" });
+    expect(told.posted()).toBe(AMOUNT);
+  });
+
   test("RM14 a pre-authorisation holds, its completion posts another amount and frees the rest", () => {
     const host = issuer();
     host.request({ of: "authorisation", minor: 1_000n });

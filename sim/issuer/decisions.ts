@@ -66,7 +66,7 @@ export function decideRequest(deciding: Deciding): Answered {
   const payment = paymentOf(deciding);
   const known = payment.attempts[claim.attempt];
   if (known) return repeated(known, claim);
-  if (payment.advice) return only(CODE.duplicate);
+  if (payment.advice && !payment.advice.withdrawn) return only(CODE.duplicate);
   if (books.full) return only(CODE.malfunction);
   const account = accountOf(deciding);
   const attempt = judge(deciding, account);
@@ -182,7 +182,7 @@ export function takeAdvice(deciding: Deciding): Answered {
     books.put({ ...payment, declined: claim.decided }, claim.where);
     return { responseCode: CODE.approved, did: "changed" };
   }
-  const before = payment.advice;
+  const before = standingAdvice(payment, claim);
   if (before?.of === claim.of || before?.of === "financial")
     return before.minor === claim.minor && before.of === claim.of
       ? { responseCode: CODE.approved, did: "repeated" }
@@ -194,6 +194,11 @@ export function takeAdvice(deciding: Deciding): Answered {
   if (account.currency !== claim.currency) return only(CODE.invalidTransaction);
   books.put(advised(payment, deciding, account), claim.where);
   return { responseCode: CODE.approved, did: "changed" };
+}
+
+/** One that was withdrawn with its attempt says nothing of another attempt. */
+function standingAdvice({ advice }: Payment, { attempt }: Claim): Payment["advice"] {
+  return advice?.withdrawn && advice.attempt !== attempt ? undefined : advice;
 }
 
 function advised(payment: Payment, deciding: Deciding, account: Account): Payment {

@@ -7,6 +7,7 @@ import { stopListToken } from "../../hub/core/switch/stand-in-desk.ts";
 import { createMetrics, type Metrics } from "../../hub/metrics.ts";
 import { withPaymentReference } from "../../protocols/iso8583/payment-reference.ts";
 import { SPEC_1987_ASCII } from "../../protocols/iso8583/specs.ts";
+import { WELL } from "../../sim/issuer/faults.ts";
 import { type IssuerSim, startIssuerSim } from "../../sim/issuer/issuer-sim.ts";
 import { booksView } from "../../sim/issuer/views.ts";
 import type { AuthorisationRequest, AuthorisationResponse } from "../../wire/authorisation.ts";
@@ -56,6 +57,9 @@ interface Timed {
   readonly answer: AuthorisationResponse;
   readonly afterMs: number;
 }
+
+/** All that can be wrong with an issuer is not. */
+export const EVERYTHING_WELL = WELL;
 
 const FAST_RETRY = { firstMs: 10, maxMs: 50, factor: 2, jitter: 0.3 };
 const STEP_MS = 20;

@@ -1,6 +1,7 @@
 /** Cards of other institutions: asked of their issuers, decided in their name while these are away, and told to them in the end. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { signStandInParameters } from "../../wire/stand-in.ts";
+import { TEST_EXPIRY } from "./hub-fixture.ts";
 import {
   ANNA,
   advicesOf,
@@ -258,6 +259,30 @@ describe("while the issuer is silent", () => {
     expect(afterMs).toBeLessThan(300);
     await stand.comeBack();
     expect(stand.booked("p-1")).toMatchObject({ postedMinor: "100", advised: "stand-in-signed-off" });
+  });
+});
+
+describe("a hub that died while it asked", () => {
+  test("RM1 the question is taken back at the issuer, and its repeat is refused", async () => {
+    const { terminal, clock, hub } = stand.fixture;
+    const envelope = terminal.request("p-1", { card: terminal.seal("p-1", ANNA) });
+    if (envelope.type !== "authorisation.request") throw new Error("it asks");
+    const { body: request, terminalId } = envelope;
+    const data = { pan: ANNA, expiry: TEST_EXPIRY };
+    const routed = hub.switch?.routed(data);
+    const card = { token: hub.authorisation.tokenOf(ANNA), expiry: TEST_EXPIRY, ...(routed && { routed }) };
+    const key = { terminalId, paymentId: request.paymentId };
+    const now = clock.now();
+    const noted = await hub.store.transaction((within) =>
+      hub.authorisation.request(within, { key, request, card, receivedAt: now, now }),
+    );
+    expect(noted).toHaveProperty("asking");
+    expect(await terminal.ask(envelope)).toMatchObject({ outcome: "stale" });
+    await until(stand, async () => (await viewOf(stand)).advices.delivered === 1);
+    expect(clock.now() - now).toBeGreaterThanOrEqual(10_000);
+    expect(stand.booked("p-1")).toMatchObject({ postedMinor: "0", attempts: { "1": "tombstone" } });
+    const late = { answerBy: new Date(clock.now() + 5_000).toISOString() };
+    expect(await terminal.ask(terminal.request("p-1", { ...request, ...late }))).toMatchObject({ reason: "E_STATE" });
   });
 });
 

@@ -3,6 +3,7 @@
  * (system 3). It owns the links, and the log of what each issuer has yet to hear.
  */
 import type { Clock } from "../../../base/clock.ts";
+import { reasonOf } from "../../../base/fault.ts";
 import type { RandomBytes } from "../../../base/ids.ts";
 import type { Log } from "../../../base/log.ts";
 import type { CardData } from "../../../wire/card-data.ts";
@@ -33,6 +34,8 @@ export interface SwitchOptions {
   /** 32 bytes: seals the cards that issuers are told about later. */
   readonly secret: Uint8Array;
   readonly link?: IssuerDeskOptions["link"];
+  /** Takes back a question whose process died before its end was known: nobody waits for it. */
+  abandon(within: Within, key: PaymentKey, attempt: number): Promise<void>;
 }
 
 export interface IssuerView {
@@ -57,8 +60,6 @@ export interface Switch extends AsyncDisposable {
   ask(asking: Asking): Promise<Asked>;
   /** Connects the links, and tells what waits. */
   start(): void;
-  /** Hands out questions whose process died before their end was known: nobody waits for these. */
-  sweep(within: Within, abandon: (key: PaymentKey, attempt: number) => Promise<void>): Promise<void>;
   readonly issuers: SwitchDesk;
 }
 
@@ -81,7 +82,7 @@ export interface SwitchDesk {
 
 /** A question is over long before. */
 const LEFT_OPEN_AFTER_MS = 10_000;
-/** Of one sweep. */
+/** Questions of one sweep. */
 const LEFT_OPEN_MAX = 500;
 
 export function createSwitch(options: SwitchOptions): Switch {
@@ -98,6 +99,7 @@ export function createSwitch(options: SwitchOptions): Switch {
     const delivery = new AdviceDelivery({ desk, policy, commits, vault, clock, log, metrics });
     desks.set(institution.id, { desk, delivery });
   }
+  const sweeping = sweepOf(options);
   return {
     acquiring: createAcquiring({ ...options, vault, desks }),
     routed(card) {
@@ -111,18 +113,45 @@ export function createSwitch(options: SwitchOptions): Switch {
         desk.start();
         delivery.wake();
       }
-    },
-    async sweep(within, abandon) {
-      const before = clock.now() - LEFT_OPEN_AFTER_MS;
-      for (const exchange of await exchangeStore.leftOpen(within, before, LEFT_OPEN_MAX)) {
-        await abandon(exchange, exchange.attempt);
-        await exchangeStore.end(within, exchange, exchange.attempt);
-      }
+      sweeping.start();
     },
     issuers: switchDesk(options, desks),
     async [Symbol.asyncDispose]() {
+      await sweeping.stop();
       for (const { delivery } of desks.values()) await delivery[Symbol.asyncDispose]();
       for (const { desk } of desks.values()) await desk[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Looks again and again for questions that were left open. */
+function sweepOf({ commits, clock, log, abandon }: SwitchOptions) {
+  let cancel = () => {};
+  let running: Promise<void> = Promise.resolve();
+  async function apply(within: Within): Promise<void> {
+    for (const left of await exchangeStore.leftOpen(within, clock.now() - LEFT_OPEN_AFTER_MS, LEFT_OPEN_MAX)) {
+      await abandon(within, left, left.attempt);
+      await exchangeStore.end(within, left, left.attempt);
+    }
+  }
+  async function sweep(): Promise<void> {
+    try {
+      await commits.submit({ lane: "queue", apply });
+    } catch (error) {
+      log.error("questions to issuers that were left open cannot be taken back yet", { reason: reasonOf(error) });
+    }
+  }
+  function start(): void {
+    cancel = clock.after(LEFT_OPEN_AFTER_MS, () => {
+      start();
+      running = sweep();
+    });
+  }
+  return {
+    start,
+    async stop(): Promise<void> {
+      cancel();
+      await running;
     },
   };
 }

@@ -1,0 +1,128 @@
+/** Whatever goes wrong between a hub and an issuer: in the end their books hold the same, or the exception list says where not. */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { Faults } from "../../sim/issuer/faults.ts";
+import type { EntryBody } from "../../wire/journal-entry.ts";
+import {
+  ANNA,
+  advicesOf,
+  EVERYTHING_WELL,
+  euros,
+  OTHERS,
+  type SwitchStand,
+  switchStand,
+  until,
+  viewOf,
+} from "./switch-stand.ts";
+
+const RUNS = Number(process.env["TILLWAY_TEST_SWITCH_RUNS"] ?? 25);
+
+/** What a terminal does with a payment once it has its answer, or has waited enough. */
+type End = "confirm" | "reverse" | "void" | "offline" | "nothing";
+type Step =
+  | { readonly do: "sell"; readonly pan: string; readonly minor: number; readonly attempts: number; readonly end: End }
+  | { readonly do: "issuer"; readonly faults: Partial<Faults> }
+  | { readonly do: "wait"; readonly ms: number };
+
+const FAULTS: readonly Partial<Faults>[] = [
+  EVERYTHING_WELL,
+  { mute: true },
+  { lose: 1 },
+  { lose: 3 },
+  { double: true },
+  { decline: "51" },
+  { decline: "91" },
+  { signedOff: true },
+  { garbage: { kinds: ["truncated", "unsolicited"], perSec: 100 } },
+];
+const sale = fc.record({
+  do: fc.constant("sell" as const),
+  pan: fc.constantFrom(ANNA, ...OTHERS),
+  minor: fc.constantFrom(1, 900, 9_000, 10_001),
+  attempts: fc.constantFrom(1, 1, 2),
+  end: fc.constantFrom<End[]>("confirm", "confirm", "reverse", "void", "offline", "nothing"),
+});
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 5, arbitrary: sale },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("issuer" as const), faults: fc.constantFrom(...FAULTS) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("wait" as const), ms: fc.constantFrom(500, 5_000) }) },
+);
+
+async function sell(
+  stand: SwitchStand,
+  paymentId: string,
+  { pan, minor, attempts, end }: Extract<Step, { do: "sell" }>,
+) {
+  const { terminal } = stand.fixture;
+  let approved = false;
+  for (let attempt = 1; attempt <= attempts; attempt += 1) {
+    const { answer } = await stand.buyInTime(paymentId, { pan, attempt, ...euros(minor) });
+    approved = answer.outcome === "approved";
+  }
+  const told = (body: EntryBody) => terminal.tell(terminal.entry(body, { sealed: terminal.seal(paymentId, pan) }));
+  const amount = euros(minor);
+  if (end === "offline") await told(terminal.decision(paymentId, amount));
+  else if (end === "confirm" && approved) await told(terminal.decision(paymentId, { ...amount, mode: "online" }));
+  else if (end === "reverse") await told(terminal.reversal(paymentId, attempts));
+  else if (end === "void") await told({ ...terminal.voided(paymentId, 1), ...amount });
+}
+
+/** Of each payment what is posted or held for it, here and there. */
+async function booksOf(stand: SwitchStand) {
+  const { hub, terminal } = stand.fixture;
+  const views = await hub.store.read((reading) =>
+    hub.authorisation.transactions(reading, { terminalId: terminal.terminalId, afterNumber: 0, limit: 500 }),
+  );
+  return views.map(({ payment, status, postedMinor }) => ({
+    paymentId: payment.paymentId,
+    ours: status === "authorised" ? (payment.content?.minor ?? 0n) : postedMinor,
+    theirs: BigInt(stand.booked(payment.paymentId)?.postedMinor ?? 0),
+  }));
+}
+
+async function compared(steps: readonly Step[]) {
+  await using stand = await switchStand();
+  for (const [index, one] of steps.entries()) {
+    if (one.do === "sell") await sell(stand, `p-${index}`, one);
+    else if (one.do === "issuer") await stand.issuer.break({ ...EVERYTHING_WELL, ...one.faults });
+    else await stand.fixture.clock.advance(one.ms);
+  }
+  await stand.issuer.clear();
+  await until(stand, async () => {
+    const { availability, advices, stoodInMinor } = await viewOf(stand);
+    return availability === "up" && advices.open === 0 && stoodInMinor === 0n;
+  });
+  return { books: await booksOf(stand), log: await advicesOf(stand) };
+}
+
+test("RM1 RM15 the books of hub and issuer agree payment by payment, whatever was lost, doubled, late or decided without him", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 14 }), async (steps) => {
+      const { books, log } = await compared(steps);
+      expect(books.filter(({ ours, theirs }) => ours !== theirs)).toEqual([]);
+      expect(log.filter(({ state }) => state.at !== "delivered")).toEqual([]);
+    }),
+    { numRuns: RUNS },
+  );
+}, 120_000);
+
+test("RM15 where he refuses what was decided without him, the exception list names each difference", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(sale, { minLength: 1, maxLength: 8 }), async (sales) => {
+      await using stand = await switchStand();
+      await stand.goDown();
+      for (const [index, one] of sales.entries()) await sell(stand, `p-${index}`, one);
+      await stand.issuer.break({ ...EVERYTHING_WELL, refuseAdvices: "05" });
+      await until(stand, async () => {
+        const { availability, advices } = await viewOf(stand);
+        return availability === "up" && advices.open === 0;
+      });
+      const listed = new Set(
+        (await advicesOf(stand)).filter(({ state }) => state.at === "exception").map((one) => one.paymentId),
+      );
+      const differing = (await booksOf(stand)).filter(({ ours, theirs }) => ours !== theirs);
+      for (const { paymentId } of differing) expect(listed).toContain(paymentId);
+    }),
+    { numRuns: Math.ceil(RUNS / 3) },
+  );
+}, 120_000);
