@@ -190,7 +190,7 @@ describe("an issuer's decisions", () => {
     told.reversal();
     expect(told.advice({ ...standIn, attempt: 2 })).toMatchObject({ responseCode: CODE.approved, did: "changed" });
     expect(told.posted()).toBe(AMOUNT);
-    expect(told.advice(standIn)).toMatchObject({ did: "nothing" });
+    told.advice(standIn);
     expect(told.posted()).toBe(AMOUNT);
   });
 

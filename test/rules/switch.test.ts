@@ -251,6 +251,33 @@ describe("while the issuer is silent", () => {
     expect((await viewOf(stand)).availability).toBe("up");
   });
 
+  test("RM1 a request that its terminal reversed while the issuer was asked is neither approved nor decided in his name", async () => {
+    await stand.issuer.break({ mute: true });
+    const { terminal } = stand.fixture;
+    const asked = stand.buyInTime("p-1", euros(100));
+    const [receipt] = await terminal.tell(terminal.entry(terminal.reversal("p-1")));
+    expect(receipt).toMatchObject({ status: "processed" });
+    expect((await asked).answer.outcome).toBe("stale");
+    await stand.issuer.clear();
+    expect(await delivered()).toMatchObject([{ kind: "reversal", paymentId: "p-1" }]);
+    expect(await issuerAccount()).toMatchObject({ debitsPending: 0n, debitsPosted: 0n });
+    expect(balanceOf(ANNA)).toBe(BALANCE);
+  });
+
+  test("RM15 an account that he has yet to hear of stays with stand-in, and every other is his", async () => {
+    await stand.issuer.break({ lose: 1, refuseAdvices: "91" });
+    await stand.buyInTime("p-1", euros(100));
+    const asked = stand.counts.of("requests", { answer: "answered" });
+    expect((await stand.buyInTime("p-2", euros(100))).answer.outcome).toBe("approved");
+    expect(stand.booked("p-2")).toBeUndefined();
+    expect(await stand.buy("p-3", { pan: OTHERS[0] })).toMatchObject({ outcome: "approved" });
+    expect(stand.booked("p-3")).toMatchObject({ attempts: { "1": "approved" } });
+    await stand.issuer.clear();
+    await delivered();
+    expect(stand.booked("p-2")).toMatchObject({ postedMinor: "100", advised: "stand-in-timeout" });
+    expect(stand.counts.of("requests", { answer: "answered" })).toBeGreaterThan(asked);
+  });
+
   test("a sign-off is believed at once, and a sign-on brings him back", async () => {
     await stand.issuer.break({ signedOff: true });
     await stand.counts.reach("links", { status: "signed-off" });
