@@ -5,7 +5,6 @@ import type { StoreKind } from "../../hub/store/store.ts";
 import { TRANSACTIONS_DEFAULT } from "./emv.ts";
 import { type Figure, printFigures } from "./figures.ts";
 import { FOOTPRINT_RUNS } from "./footprint.ts";
-
 import { SALES_DEFAULT } from "./sale.ts";
 
 const DRAIN_SALES = 50_000;
@@ -13,6 +12,10 @@ const DRAIN_RUNS = 3;
 const REOPEN_ENTRIES = 1_000_000;
 const SIMULATE_SALES = 500;
 const LEDGER_RUNS = 5;
+const HUB_SECONDS = 5;
+const HUB_RUNS = 3;
+const OUTAGE_SECONDS = 30;
+const SALES_A_SECOND = 20;
 
 interface BenchFlags {
   readonly json?: true;
@@ -87,6 +90,39 @@ function hubBenches(bench: Command): void {
       const { benchLedger } = await import("./ledger.ts");
       await print(flags, () => benchLedger({ ...flags, onProgress }));
     });
+  bench
+    .command("hub")
+    .description(
+      "online authorisations a second, from a terminal over MQTT and mutual TLS to the ledger and back (a minute)",
+    )
+    .addOption(
+      new Option("--store <store>", "where the hub keeps them").choices(["sqlite", "postgres"]).default("sqlite"),
+    )
+    .option("--json", "one JSON object per figure")
+    .option("--seconds <number>", "how long each number in flight is measured", count, HUB_SECONDS)
+    .option("--runs <number>", "how many times", count, HUB_RUNS)
+    .action(
+      guarded(
+        async (flags: BenchFlags & { readonly store: StoreKind; readonly seconds: number; readonly runs: number }) => {
+          const { benchHub } = await import("./hub.ts");
+          await print(flags, () => benchHub({ ...flags, onProgress }));
+        },
+      ),
+    );
+  bench
+    .command("standin")
+    .description(
+      "an issuer who falls silent under load: the first sale in his name, what was lost, and both books afterwards",
+    )
+    .option("--json", "one JSON object per figure")
+    .option("--outage <seconds>", "how long he is silent", count, OUTAGE_SECONDS)
+    .option("--rate <number>", "sales a second", count, SALES_A_SECOND)
+    .action(
+      guarded(async (flags: BenchFlags & { readonly outage: number; readonly rate: number }) => {
+        const { benchStandIn } = await import("./standin.ts");
+        await print(flags, () => benchStandIn({ ...flags, onProgress }));
+      }),
+    );
   bench
     .command("simulate")
     .description("simulated time over real time for one terminal, and faults injected per second (a minute)")
