@@ -12,9 +12,11 @@ import { exponentOf, isCurrency, parseDecimal, toDecimal } from "../base/money.t
 import { registerCards } from "./cards/cli.ts";
 import { HUB_ENV_PREFIX, type HubConfig, HubConfigSchema } from "./config.ts";
 import { openDialogueFile, readDialogueFile } from "./dialogue-file.ts";
+import { registerIssuers } from "./issuers/cli.ts";
 import { loadCardRanges } from "./issuing-keys.ts";
 import { registerJournals } from "./journals/cli.ts";
 import { readSealingKeys } from "./keys.ts";
+import { loadIssuers } from "./load-issuers.ts";
 import { hubPaths, readEndpoints, startHub } from "./main.ts";
 import { type Access, type HubDoor, readToken, savedSession } from "./operator-access.ts";
 import { localUrl, type OperatorClient, operatorClient } from "./operator-client.ts";
@@ -107,6 +109,7 @@ export function registerHub(program: Command): void {
   registerJournals(hub, { withConfig, clientOf, pages, amountText, configOf });
   registerCards(hub, { withConfig, clientOf, pages, amountText });
   registerPhones(hub, { withConfig, clientOf, pages, amountText });
+  registerIssuers(hub, { withConfig, clientOf, pages, amountText });
   registerCodes(hub, { withConfig, clientOf, pages, amountText });
   registerTerminals(hub, { withConfig, clientOf, pages, amountText });
   const logIns = { doorOf, clientAt, sessionFile: SESSION_FILE };
@@ -117,6 +120,7 @@ async function run(options: Shared & { readonly check?: true }): Promise<void> {
   const config = configOf(options);
   if (options.check) {
     loadCardRanges(config);
+    loadIssuers(config);
     console.log(`${options.config}: good`);
     return;
   }

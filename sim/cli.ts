@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError } from "commander";
 import { registerCardSim } from "./card/cli.ts";
 import { registerMint } from "./card/mint/cli.ts";
 import { type ControlValue, control } from "./control.ts";
+import { registerParametersSim } from "./institution/cli.ts";
 import { registerIssuerSim } from "./issuer/cli.ts";
 import { registerPhoneSim } from "./phone/cli.ts";
 import { registerPrinterSim } from "./printer/cli.ts";
@@ -14,6 +15,7 @@ export function registerSim(program: Command): void {
   registerCardSim(sim);
   registerIssuerSim(sim);
   registerMint(sim);
+  registerParametersSim(sim);
   registerPhoneSim(sim);
   registerPrinterSim(sim);
   registerPcscdSim(sim);

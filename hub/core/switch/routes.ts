@@ -2,7 +2,7 @@
 import type { FastifyInstance } from "fastify";
 import { z } from "zod";
 import { InstitutionIdSchema, PARAMETERS_TEXT_MAX } from "../../../wire/stand-in.ts";
-import { HttpRefusal, isoTime, jsonSchema, parseInput } from "../../http.ts";
+import { HttpRefusal, isoTime, jsonSchema, LimitSchema, parseInput } from "../../http.ts";
 import type { HubStore } from "../../store/store.ts";
 import type { Advice } from "./advice-store.ts";
 import type { IssuerView, SwitchDesk } from "./switch.ts";
@@ -18,8 +18,11 @@ const ParametersBody = z.strictObject({ text: z.string().min(1).max(PARAMETERS_T
 const AsideBody = z.strictObject({ why: WhySchema });
 const AdvicesQuery = z.strictObject({
   only: z.literal("exception").optional(),
-  afterNumber: z.coerce.number().int().min(0).default(0),
-  limit: z.coerce.number().int().min(1).max(1_000).default(100),
+  cursor: z
+    .string()
+    .regex(/^\d{1,15}$/, "not a cursor that this list gave")
+    .optional(),
+  limit: LimitSchema,
 });
 
 const IssuerShape = z.object({
@@ -51,7 +54,7 @@ const AdviceShape = z.object({
 const ParametersShape = z.object({ outcome: z.enum(["taken", "known"]), version: z.int() });
 
 const IssuersShape = z.object({ issuers: z.array(IssuerShape) });
-const AdvicesShape = z.object({ advices: z.array(AdviceShape) });
+const AdvicesShape = z.object({ advices: z.array(AdviceShape), cursor: z.string().optional() });
 /** A full set as JSON, with its quotes escaped. */
 const PARAMETERS_BODY_BYTES_MAX = 2 * PARAMETERS_TEXT_MAX;
 
@@ -96,11 +99,12 @@ function readingRoutes(app: FastifyInstance, { store, issuers }: IssuerRoutePart
     },
     async (request): Promise<z.output<typeof AdvicesShape>> => {
       const { id } = parseInput(IdParams, request.params);
-      const { only, ...page } = parseInput(AdvicesQuery, request.query);
-      const filter = only === undefined ? page : { ...page, only };
+      const { only, limit, cursor = "0" } = parseInput(AdvicesQuery, request.query);
+      const filter = { afterNumber: Number(cursor), limit, ...(only === undefined ? {} : { only }) };
       const advices = await store.read(async (reading) => await issuers?.advices(reading, id, filter));
       if (!advices) throw unknownIssuer(id);
-      return { advices: advices.map(showAdvice) };
+      const last = advices.length === limit ? advices.at(-1) : undefined;
+      return { advices: advices.map(showAdvice), ...(last ? { cursor: String(last.number) } : {}) };
     },
   );
 }
