@@ -28,7 +28,13 @@ import { operatorMigrations } from "./core/operators/index.ts";
 import { createPayers, type Payers, payerMigrations } from "./core/payers/index.ts";
 import { createReconciliation, type Reconciliation, reconciliationMigrations } from "./core/reconciliation/index.ts";
 import { createSwitch, type Switch, type SwitchOptions, switchMigrations } from "./core/switch/index.ts";
-import { createTerminals, type LeasePolicy, type Terminals, terminalMigrations } from "./core/terminals/index.ts";
+import {
+  createTerminals,
+  type LeasePolicy,
+  type Terminals,
+  type TerminalsOptions,
+  terminalMigrations,
+} from "./core/terminals/index.ts";
 import { createGroupCommit, type GroupCommit } from "./group-commit.ts";
 import { createImports, type ImportSink } from "./import-sessions.ts";
 import type { HubKeys } from "./keys.ts";
@@ -38,7 +44,7 @@ import type { FeatureMessage, HubService, OfflineCodePolicy, OfflineNotePolicy, 
 import { createServices, secretFor } from "./service-core.ts";
 import { SERVICES } from "./services.ts";
 import { isStoreFailure } from "./store/failure.ts";
-import type { HubStore, Reading, Within } from "./store/store.ts";
+import type { HubStore, Within } from "./store/store.ts";
 import { headOf, leaseUnasked, nameClone, presence, workFor } from "./terminal-messages.ts";
 
 export interface HubPolicy {
@@ -146,7 +152,10 @@ export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
   const { store, keys, policy, clock, random, log } = options;
   const metrics = options.metrics ?? createMetrics();
   const ledger = createLedger({ kind: store.kind, clock });
-  const terminals = terminalsOf(options, (reading, accountId) => payers.devicesOf(reading, accountId));
+  const terminals = terminalsOf(options, {
+    devicesOf: (reading, accountId) => payers.devicesOf(reading, accountId),
+    standInOf: async (reading) => await issuers?.mirror(reading),
+  });
   let lastCommitMs = clock.monotonic();
   const commits = createGroupCommit(store, (works) => {
     lastCommitMs = clock.monotonic();
@@ -234,7 +243,7 @@ const payersOf = ({ policy, log, ...options }: HubCoreOptions, { denyList }: Ter
 
 const terminalsOf = (
   { keys, policy, clock, random }: HubCoreOptions,
-  devicesOf: (reading: Reading, accountId: string) => Promise<readonly string[]>,
+  others: Pick<TerminalsOptions, "devicesOf" | "standInOf">,
 ): Terminals =>
   createTerminals({
     clock,
@@ -242,7 +251,7 @@ const terminalsOf = (
     signingKey: keys.signing.privateKey,
     sealing: keys.sealing,
     tokenKey: keys.tokenKey,
-    devicesOf,
+    ...others,
     leasePolicy: (terminalId) => policy.leaseOf(terminalId),
   });
 

@@ -11,6 +11,7 @@ import {
   TimeSchema,
 } from "./common.ts";
 import { SignedSchema } from "./signing.ts";
+import { InstitutionIdSchema, MccSchema, StandInParametersSchema } from "./stand-in.ts";
 
 const MinorSchema = z.string().regex(/^(?:0|[1-9]\d{0,11})$/);
 
@@ -22,6 +23,9 @@ export const DENIED_MAX = 5_000;
 
 /** SHA-256 over the sorted tokens, one per line: an empty list has the digest of nothing. */
 export const denyListHash = (tokens: readonly string[]): string => hash("sha256", tokens.toSorted().join("\n"), "hex");
+
+/** Institutions whose parameters one lease carries. */
+export const MIRRORED_SETS_MAX = 16;
 
 export const LeaseSchema = z.strictObject({
   leaseId: z.string().min(1).max(64),
@@ -52,6 +56,17 @@ export const LeaseSchema = z.strictObject({
     hash: DigestSchema,
     tokens: z.array(DigestSchema).max(DENIED_MAX),
   }),
+  /**
+   * What institutions let this terminal decide in their names (system 3): their parameters without stop lists, whose accounts
+   * only the hub can know. Absent where none does.
+   */
+  standIn: z
+    .strictObject({
+      acquirerId: InstitutionIdSchema,
+      mcc: MccSchema,
+      sets: z.array(StandInParametersSchema).min(1).max(MIRRORED_SETS_MAX),
+    })
+    .optional(),
   /** The hub's present HPKE key: X25519 SPKI. */
   sealingKey: z.strictObject({ keyId: z.string().min(1).max(64), publicKey: Base64Schema }),
 });

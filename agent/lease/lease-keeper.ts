@@ -12,7 +12,9 @@ import { fail, ok, type Result } from "../../base/result.ts";
 import type { Means } from "../../wire/common.ts";
 import { denyListHash, type Lease, LeaseSchema } from "../../wire/lease.ts";
 import { openSigned, readPublicKey, type Signed } from "../../wire/signing.ts";
+import type { StandInCheck } from "../../wire/stand-in-checks.ts";
 import type { Journal, Outstanding } from "../journal/journal.ts";
+import { mirrorRefusal } from "../standin/mirror.ts";
 import type { HubClock, LeaseRefusal, LeaseView } from "../uplink/hub.ts";
 import { keepLease, recallLease } from "./kept-lease.ts";
 
@@ -29,6 +31,8 @@ export interface OfflineSale {
   readonly payerToken: string;
   /** The paying device, as the entry of the sale will name it (RM11); absent where a card pays. */
   readonly deviceId?: string;
+  /** Of the card's number: `ACCOUNT_PREFIX_DIGITS_MAX` of them; absent where no card pays. */
+  readonly leadingDigits?: string;
 }
 
 /** Room taken out of the lease for one sale that is being decided. Ends by exactly one of its two calls; a second does nothing. */
@@ -170,7 +174,7 @@ export class LeaseKeeper {
     };
   }
 
-  #refusalOf(sale: Omit<OfflineSale, "paymentId">, { lease, denied }: HeldLease): LeaseRefusal | undefined {
+  #refusalOf(sale: Sale, { lease, denied }: HeldLease): LeaseRefusal | undefined {
     const { hubClock, disk } = this.#options;
     const time = hubClock.now();
     // An unproven time is still a lower bound, so an end that it has passed is certain.
@@ -185,7 +189,21 @@ export class LeaseKeeper {
     if (used.count + 1 > lease.countMax) return "count";
     if (used.minor + sale.amount.minor > BigInt(lease.sumMinor)) return "sum";
     if (lease.perPayer && exceeds(this.#usedBy(payerOf(sale)), sale.amount.minor, lease.perPayer)) return "velocity";
+    const check = this.#mirrored(sale, lease, time.at);
+    if (check) return `stand-in ${check}`;
     return disk.freeBytes() < disk.reserveBytes ? "disk-reserve" : undefined;
+  }
+
+  /** What the card's institution says, where the lease tells it. */
+  #mirrored(sale: Sale, { standIn }: Lease, at: number): StandInCheck | undefined {
+    const { leadingDigits, means, amount, paymentId = NO_PAYMENT } = sale;
+    if (leadingDigits === undefined || means === "note") return undefined;
+    const { terminalId } = this.#options;
+    const [ofCard, ofAll] = [this.#usedBy(payerOf(sale)), this.#used()];
+    return mirrorRefusal(
+      { paymentId, terminalId, amount, entryMode: means, leadingDigits, at, ofCard, ofAll },
+      standIn,
+    );
   }
 
   /** A sale between its commit in the journal and `commit()` here counts twice for a moment: too much, never too little. */
@@ -269,6 +287,10 @@ function readSealingKey(text: string): KeyObject {
 }
 
 type Used = Pick<Outstanding, "count" | "minor">;
+
+type Sale = Omit<OfflineSale, "paymentId"> & Partial<Pick<OfflineSale, "paymentId">>;
+/** Of a sale that is only asked about. */
+const NO_PAYMENT = "none" as PaymentId;
 
 /** No token is empty. */
 const NOBODY = "";

@@ -13,7 +13,7 @@ import { type CodeEffect, type CodeEvent, type CodeStep, codeMachine } from "./c
 import type { PresentedCode } from "./presented-code.ts";
 import type { PurchaseDeps } from "./purchase-deps.ts";
 import { answerOf, type PurchaseDecision, type Refusal } from "./purchase-machine.ts";
-import { LEASE_REFUSALS } from "./purchase-refusals.ts";
+import { leaseRefusal } from "./purchase-refusals.ts";
 import type { PurchaseSteps } from "./purchase-steps.ts";
 
 /** Notes of staged value, taken with both sides offline (RM11). */
@@ -145,7 +145,7 @@ class CodePurchase {
     const { payerToken, facts } = present(this.#note, "the note that was accepted");
     const { deviceId } = facts;
     const taken = deps.leases.reserve({ paymentId: id, amount, means: "note", payerToken, deviceId });
-    if (!taken.ok) return { on: "refused", refusal: LEASE_REFUSALS[taken.error] };
+    if (!taken.ok) return { on: "refused", refusal: leaseRefusal(taken.error) };
     this.#reservation = taken.value;
     return { on: "reserved" };
   }

@@ -23,7 +23,9 @@ function causeOf(error: unknown): { why: CardFailure; detail: string } {
   throw new Error(`unexpected: ${reasonOf(error)}`, { cause: error });
 }
 
-export const LEASE_REFUSALS: Readonly<Record<LeaseRefusal, Refusal>> = {
+type OwnRefusal = Exclude<LeaseRefusal, `stand-in ${string}`>;
+
+const LEASE_REFUSALS: Readonly<Record<OwnRefusal, Refusal>> = {
   "no-lease": { reason: "E_UNAVAILABLE", detail: "the hub cannot be reached and this terminal holds no offline lease" },
   expired: { reason: "E_EXPIRED", detail: "the hub cannot be reached and the offline lease has expired" },
   "time-unproven": {
@@ -43,3 +45,9 @@ export const LEASE_REFUSALS: Readonly<Record<LeaseRefusal, Refusal>> = {
   "denied-card": { reason: "E_DENIED", detail: "this card is on the deny list" },
   "disk-reserve": { reason: "E_UNAVAILABLE", detail: "the disk is nearly full; no offline sales until space is free" },
 };
+
+/** Why a sale may not be made with no hub in reach. */
+export const leaseRefusal = (refusal: LeaseRefusal): Refusal =>
+  isOwn(refusal) ? LEASE_REFUSALS[refusal] : { reason: "E_LIMIT", detail: `the card's institution: ${refusal}` };
+
+const isOwn = (refusal: LeaseRefusal): refusal is OwnRefusal => Object.hasOwn(LEASE_REFUSALS, refusal);

@@ -9,6 +9,7 @@ import type { AuthorisationResponse } from "../../wire/authorisation.ts";
 import { type CardSealer, prepareCardSealer, type SealedCardData } from "../../wire/card-data.ts";
 import { toWireMoney } from "../../wire/common.ts";
 import type { CardFacts, EntryBody } from "../../wire/journal-entry.ts";
+import { ACCOUNT_PREFIX_DIGITS_MAX } from "../../wire/stand-in.ts";
 import type { NewEntry } from "../journal/journal.ts";
 import type { Reservation } from "../lease/lease-keeper.ts";
 import { newRecord } from "./card-dialogue.ts";
@@ -24,7 +25,7 @@ import {
   type PurchaseEvent,
   purchaseMachine,
 } from "./purchase-machine.ts";
-import { cardFailure, LEASE_REFUSALS } from "./purchase-refusals.ts";
+import { cardFailure, leaseRefusal } from "./purchase-refusals.ts";
 import { PurchaseSteps } from "./purchase-steps.ts";
 
 /** Each step with the card has this long: reading it, and each cryptogram. The customer stands there all the while. */
@@ -214,8 +215,10 @@ class PurchaseRun {
     const card = present(this.#card, "the card that was read");
     const { id, amount } = this.#request;
     const { entryMode, cardToken } = card.facts;
-    const taken = this.#deps.leases.reserve({ paymentId: id, amount, means: entryMode, payerToken: cardToken });
-    if (!taken.ok) return { on: "lease-refused", refusal: LEASE_REFUSALS[taken.error] };
+    const leadingDigits = card.data.pan.slice(0, ACCOUNT_PREFIX_DIGITS_MAX);
+    const sale = { paymentId: id, amount, means: entryMode, payerToken: cardToken, leadingDigits };
+    const taken = this.#deps.leases.reserve(sale);
+    if (!taken.ok) return { on: "lease-refused", refusal: leaseRefusal(taken.error) };
     this.#reservation = taken.value;
     return reserved(taken.value);
   }

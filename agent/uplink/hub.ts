@@ -4,6 +4,7 @@ import type { Epoch } from "../../base/ids.ts";
 import type { AdviceBatch, EntryReceipt } from "../../wire/advice.ts";
 import type { AuthorisationRequest, AuthorisationResponse } from "../../wire/authorisation.ts";
 import type { Lease } from "../../wire/lease.ts";
+import type { StandInCheck } from "../../wire/stand-in-checks.ts";
 import type { LinkState } from "./uplink.ts";
 
 /** A request without its deadline; the session adds `answerBy` in hub time (RM2). */
@@ -66,7 +67,9 @@ export type LeaseRefusal =
   | "denied-card"
   | "age"
   | "velocity"
-  | "disk-reserve";
+  | "disk-reserve"
+  /** The check of the card's institution that says no. */
+  | `stand-in ${StandInCheck}`;
 
 /** The lease in force and what is left of it. */
 export interface LeaseView {

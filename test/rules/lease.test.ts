@@ -1,11 +1,14 @@
 /** RM8: what a lease permits, one limit at a time. */
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { LeaseKeeper } from "../../agent/lease/lease-keeper.ts";
 import type { Epoch, TerminalId } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { money } from "../../base/money.ts";
 import { ok } from "../../base/result.ts";
+import type { Lease } from "../../wire/lease.ts";
 import { publicKeyText, signText } from "../../wire/signing.ts";
+import type { StandInParameters } from "../../wire/stand-in.ts";
+import { PARAMETERS } from "../../wire/stand-in-fixture.ts";
 import {
   denyList,
   HOUR,
@@ -245,4 +248,53 @@ test("RM8 RM11 room for a note is what a payer who bought nothing here yet would
   expect([room(2_000n), room(2_001n)]).toEqual([true, false]);
   time.proven = false;
   expect(room(1n)).toBe(false);
+});
+
+describe("system 3: what institutions let a terminal decide", () => {
+  const SET: StandInParameters = {
+    ...PARAMETERS,
+    acquirer: { allow: ["100000"], deny: [] },
+    account: { range: ["476173"], stopList: { keyId: "stop-1", tokens: [] } },
+    limit: { single: "3000", accountCount: 2, accountSum: "4000", institutionSum: "9000" },
+  };
+  const holding = (set: Partial<StandInParameters> = {}, more: Partial<Lease> = {}) => {
+    const opened = world();
+    const standIn = { acquirerId: "100000", mcc: "5411", sets: [{ ...SET, ...set }] };
+    expect(opened.leases.offer(signedLease({ standIn, ...more }))).toBe("taken");
+    return opened;
+  };
+  const card = { leadingDigits: "47617390" };
+
+  test("a sale on its card must pass its checks as well as the lease, and the one that refuses is named", () => {
+    const { leases, journal } = holding();
+    expect(leases.reserve(saleOf(3_001n, card))).toEqual(refused("stand-in limit.single"));
+    expect(leases.reserve(saleOf(3_000n, card)).ok).toBe(true);
+    expect(leases.reserve(saleOf(1_001n, card))).toEqual(refused("stand-in limit.accountSum"));
+    expect(leases.reserve(saleOf(1_000n, card)).ok).toBe(true);
+    expect(leases.reserve(saleOf(1n, card))).toEqual(refused("stand-in limit.accountCount"));
+    journal.unreceipted.push(4_000n);
+    const another = { ...card, payerToken: "b".repeat(64) };
+    expect(leases.reserve(saleOf(1_001n, another))).toEqual(refused("stand-in limit.institutionSum"));
+  });
+
+  test("beyond what the lease allows it allows nothing", () => {
+    const limit = { single: "900000", accountCount: 99, accountSum: "900000", institutionSum: "900000" };
+    const { leases } = holding({ limit });
+    expect(leases.reserve(saleOf(5_001n, card))).toEqual(refused("per-sale"));
+  });
+
+  test("outside its window, or once its parameters are over, its cards buy nothing", () => {
+    const { leases, time } = holding({ validTo: new Date(NINE + HOUR).toISOString() });
+    time.at = NINE + HOUR;
+    expect(leases.reserve(saleOf(1n, card))).toEqual(refused("stand-in validTo"));
+    const window = [{ from: new Date(NINE + HOUR).toISOString(), to: new Date(NINE + 2 * HOUR).toISOString() }];
+    const early = holding({ institution: { ...SET.institution, window } });
+    expect(early.leases.reserve(saleOf(1n, card))).toEqual(refused("stand-in institution.window"));
+  });
+
+  test("cards of others, and phones' notes, are bound by the lease alone", () => {
+    const { leases } = holding({}, { means: ["chip", "note"] });
+    expect(leases.reserve(saleOf(4_000n, { leadingDigits: "99999900" })).ok).toBe(true);
+    expect(leases.reserve(saleOf(4_000n, { means: "note", deviceId: "phone-1" })).ok).toBe(true);
+  });
 });

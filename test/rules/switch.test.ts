@@ -1,5 +1,6 @@
 /** Cards of other institutions: asked of their issuers, decided in their name while these are away, and told to them in the end. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { LeaseSchema } from "../../wire/lease.ts";
 import { signStandInParameters } from "../../wire/stand-in.ts";
 import { TEST_EXPIRY } from "./hub-fixture.ts";
 import {
@@ -333,6 +334,19 @@ describe("stand-in parameters", () => {
     expect((await stand.buyInTime("p-2", euros(9_000))).answer).toMatchObject({
       detail: expect.stringContaining("limit.single"),
     });
+  });
+
+  test("terminals are told them with their lease, without the stop list and without other acquirers", async () => {
+    const { lease } = await stand.fixture.terminal.arrive();
+    const { standIn } = LeaseSchema.parse(JSON.parse(lease?.text ?? "{}"));
+    expect(standIn).toMatchObject({ acquirerId: "100000", mcc: "5411" });
+    expect(standIn?.sets).toMatchObject([
+      {
+        version: 7,
+        acquirer: { allow: ["100000"], deny: [] },
+        account: { range: ["476173"], stopList: { tokens: [] } },
+      },
+    ]);
   });
 
   test("an institution that is not configured is given none", async () => {

@@ -11,6 +11,7 @@ import { adviceStore } from "./advice-store.ts";
 import type { CardVault } from "./card-vault.ts";
 import { type Exchange, exchangeStore } from "./exchange-store.ts";
 import type { Acquirer } from "./institution.ts";
+import type { OpenedParameters } from "./opened-parameters.ts";
 import { factsOf, requestOf } from "./payment-facts.ts";
 import { createStandInDesk, type StandInInput } from "./stand-in-desk.ts";
 
@@ -21,6 +22,7 @@ export interface AcquiringOptions {
   readonly metrics: Pick<Metrics, "count">;
   readonly vault: CardVault;
   readonly desks: Desks;
+  readonly opened: OpenedParameters;
 }
 
 type HeldCard = RoutedCard & { readonly token: string };

@@ -1,7 +1,7 @@
 /** Decides in an institution's name, and has the advice log say so, within the transaction that answers (system 3). */
 import { createHmac, type KeyObject } from "node:crypto";
 import type { RandomBytes } from "../../../base/ids.ts";
-import { ACCOUNT_PREFIX_DIGITS_MAX, openStandInParameters, type StandInParameters } from "../../../wire/stand-in.ts";
+import { ACCOUNT_PREFIX_DIGITS_MAX, type StandInParameters } from "../../../wire/stand-in.ts";
 import { decideStandIn, type StandInDecision, type StandInRequest } from "../../../wire/stand-in-checks.ts";
 import type { Within } from "../../store/store.ts";
 import { approvalCode, type Question, type RoutedCard, type StoodIn } from "../authorisation/index.ts";
@@ -10,6 +10,7 @@ import { entriesFor } from "../standin/recovery.ts";
 import { adviceStore } from "./advice-store.ts";
 import type { Acquirer, Institution } from "./institution.ts";
 import { institutionStore } from "./institution-store.ts";
+import type { OpenedParameters } from "./opened-parameters.ts";
 
 export interface StandInInput {
   readonly institution: Institution;
@@ -29,31 +30,19 @@ export interface StandInDesk {
 export interface StandInDeskOptions {
   readonly acquirer: Acquirer;
   readonly random: RandomBytes;
+  readonly opened: OpenedParameters;
   /** Told of each decision, which the transaction may still undo. */
   decided(institutionId: string, decision: StandInDecision): void;
 }
 
-export function createStandInDesk({ acquirer, random, decided }: StandInDeskOptions): StandInDesk {
-  const opened = new Map<string, { readonly text: string; readonly parameters: StandInParameters | undefined }>();
-
-  /** What was stored is checked again: only what the institution signed decides in its name. */
-  function parametersOf({ id, standIn }: Institution, text: string | undefined): StandInParameters | undefined {
-    if (!standIn || text === undefined) return undefined;
-    const known = opened.get(id);
-    if (known?.text === text) return known.parameters;
-    const result = openStandInParameters(text, { institutionId: id, key: standIn.key });
-    const parameters = result.ok ? result.value : undefined;
-    opened.set(id, { text, parameters });
-    return parameters;
-  }
-
+export function createStandInDesk({ acquirer, random, opened, decided }: StandInDeskOptions): StandInDesk {
   return {
     async decide(within, input) {
       const { institution, question, card, now } = input;
       const { id } = institution;
       const row = await institutionStore.get(within, id);
       const account = await institutionStore.account(within, id, card.token);
-      const parameters = parametersOf(institution, row.parameters);
+      const parameters = opened(institution, row.parameters);
       const decision = decideStandIn({
         parameters,
         request: requestOf({ input, acquirer, parameters }),

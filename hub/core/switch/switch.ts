@@ -7,7 +7,8 @@ import { reasonOf } from "../../../base/fault.ts";
 import type { RandomBytes } from "../../../base/ids.ts";
 import type { Log } from "../../../base/log.ts";
 import type { CardData } from "../../../wire/card-data.ts";
-import { offerStandInParameters, openStandInParameters, type ParametersEvent } from "../../../wire/stand-in.ts";
+import { type Lease, MIRRORED_SETS_MAX } from "../../../wire/lease.ts";
+import { offerStandInParameters, type ParametersEvent, type StandInParameters } from "../../../wire/stand-in.ts";
 import type { GroupCommit } from "../../group-commit.ts";
 import type { Metrics } from "../../metrics.ts";
 import type { Reading, Within } from "../../store/store.ts";
@@ -21,6 +22,7 @@ import { exchangeStore } from "./exchange-store.ts";
 import { type Acquirer, type Institution, institutionOf, type SwitchPolicy } from "./institution.ts";
 import { institutionStore } from "./institution-store.ts";
 import { IssuerDesk, type IssuerDeskOptions } from "./issuer-desk.ts";
+import { createOpenedParameters, type OpenedParameters } from "./opened-parameters.ts";
 
 export interface SwitchOptions {
   readonly institutions: readonly Institution[];
@@ -58,6 +60,8 @@ export interface Switch extends AsyncDisposable {
   routed(card: CardData): RoutedCard | undefined;
   /** Puts a question to its issuer, within his time; never rejects. */
   ask(asking: Asking): Promise<Asked>;
+  /** What terminals may decide in institutions' names while this hub is away; undefined where none delegates. */
+  mirror(reading: Reading): Promise<Lease["standIn"]>;
   /** Connects the links, and tells what waits. */
   start(): void;
   readonly issuers: SwitchDesk;
@@ -100,14 +104,16 @@ export function createSwitch(options: SwitchOptions): Switch {
     desks.set(institution.id, { desk, delivery });
   }
   const sweeping = sweepOf(options);
+  const opened = createOpenedParameters();
   return {
-    acquiring: createAcquiring({ ...options, vault, desks }),
+    acquiring: createAcquiring({ ...options, vault, desks, opened }),
     routed(card) {
       const institution = institutionOf(institutions, card.pan);
       return institution && { institutionId: institution.id, data: card };
     },
     ask: async ({ institutionId, message }) =>
       (await desks.get(institutionId)?.desk.ask(message)) ?? { what: "no-answer", sent: false, why: "timeout" },
+    mirror: (reading) => mirrorOf(reading, { ...options, opened }),
     start() {
       for (const { desk, delivery } of desks.values()) {
         desk.start();
@@ -115,7 +121,7 @@ export function createSwitch(options: SwitchOptions): Switch {
       }
       sweeping.start();
     },
-    issuers: switchDesk(options, desks),
+    issuers: switchDesk({ ...options, opened }, desks),
     async [Symbol.asyncDispose]() {
       await sweeping.stop();
       for (const { delivery } of desks.values()) await delivery[Symbol.asyncDispose]();
@@ -156,23 +162,25 @@ function sweepOf({ commits, clock, log, abandon }: SwitchOptions) {
   };
 }
 
-function switchDesk({ clock, log, metrics, policy }: SwitchOptions, desks: Desks): SwitchDesk {
+type Opening = SwitchOptions & { readonly opened: OpenedParameters };
+
+function switchDesk({ clock, log, metrics, policy, opened }: Opening, desks: Desks): SwitchDesk {
   const step = adviceMachine(policy.recovery);
   return {
     inFlight: (id) => desks.get(id)?.desk.link.inFlight ?? 0,
     async list(reading) {
       const views: IssuerView[] = [];
-      for (const { desk } of desks.values()) views.push(await viewOf(reading, desk));
+      for (const { desk } of desks.values()) views.push(await viewOf(reading, desk, opened));
       return views;
     },
     async offerParameters(within, id, text) {
-      const { standIn } = desks.get(id)?.desk.institution ?? {};
-      if (!standIn) return undefined;
-      const trust = { institutionId: id, key: standIn.key };
+      const institution = desks.get(id)?.desk.institution;
+      if (!institution?.standIn) return undefined;
       const { parameters: heldText, latestAt } = await institutionStore.get(within, id);
-      const held = heldText === undefined ? undefined : openStandInParameters(heldText, trust);
-      const before = held?.ok && heldText !== undefined ? { parameters: held.value, text: heldText } : undefined;
-      const offered = offerStandInParameters(before, { text, trust, now: Math.max(clock.now(), latestAt) });
+      const parameters = opened(institution, heldText);
+      const held = parameters && heldText !== undefined ? { parameters, text: heldText } : undefined;
+      const trust = { institutionId: id, key: institution.standIn.key };
+      const offered = offerStandInParameters(held, { text, trust, now: Math.max(clock.now(), latestAt) });
       const { event } = offered;
       if (event.on === "taken") await institutionStore.putParameters(within, id, text);
       if (event.on === "refused") log.warn("stand-in parameters were refused", { institution: id, ...event.refusal });
@@ -198,20 +206,43 @@ function switchDesk({ clock, log, metrics, policy }: SwitchOptions, desks: Desks
   };
 }
 
-async function viewOf(reading: Reading, { institution, availability, link }: IssuerDesk): Promise<IssuerView> {
-  const { id, standIn } = institution;
+/** Without stop lists, which name accounts under keys that stay here, and without other acquirers. */
+async function mirrorOf(
+  reading: Reading,
+  { institutions, acquirer, clock, opened }: Opening,
+): Promise<Lease["standIn"]> {
+  const named = (list: readonly string[]) => list.filter((one) => one === acquirer.id);
+  const sets: StandInParameters[] = [];
+  for (const institution of institutions) {
+    const { parameters: text } = await institutionStore.get(reading, institution.id);
+    const parameters = opened(institution, text);
+    if (!parameters || Date.parse(parameters.validTo) <= clock.now()) continue;
+    const { account, acquirer: of } = parameters;
+    sets.push({
+      ...parameters,
+      acquirer: { allow: named(of.allow), deny: named(of.deny) },
+      account: { range: account.range, stopList: { keyId: account.stopList.keyId, tokens: [] } },
+    });
+  }
+  const [first, ...others] = sets.slice(0, MIRRORED_SETS_MAX);
+  return first && { acquirerId: acquirer.id, mcc: acquirer.category, sets: [first, ...others] };
+}
+
+async function viewOf(
+  reading: Reading,
+  { institution, availability, link }: IssuerDesk,
+  opened: OpenedParameters,
+): Promise<IssuerView> {
+  const { id } = institution;
   const row = await institutionStore.get(reading, id);
   const counts = await adviceStore.counts(reading, id);
-  const opened =
-    standIn && row.parameters !== undefined
-      ? openStandInParameters(row.parameters, { institutionId: id, key: standIn.key })
-      : undefined;
+  const parameters = opened(institution, row.parameters);
   return {
     id,
     availability: availability.at,
     link: link.status,
     inFlight: link.inFlight,
-    ...(opened?.ok ? { parametersVersion: opened.value.version, parametersValidTo: opened.value.validTo } : {}),
+    ...(parameters && { parametersVersion: parameters.version, parametersValidTo: parameters.validTo }),
     stoodInMinor: row.sumMinor,
     advices: {
       open: (counts.get("waiting") ?? 0) + (counts.get("sent") ?? 0),

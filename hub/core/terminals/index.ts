@@ -10,4 +10,4 @@ export {
   type TerminalRouteParts,
 } from "./routes.ts";
 export { terminalMigrations } from "./schema.ts";
-export { createTerminals, type Speaker, type Terminals } from "./service.ts";
+export { createTerminals, type Speaker, type Terminals, type TerminalsOptions } from "./service.ts";

@@ -36,9 +36,10 @@ export interface LeaseInput {
   readonly now: number;
   readonly sealing: Pick<SealingKeys, "keyId" | "publicKey">;
   readonly denyList: Lease["denyList"];
+  readonly standIn?: Lease["standIn"];
 }
 
-export function leaseFrom({ terminalId, epoch, counter, policy, now, sealing, denyList }: LeaseInput): Lease {
+export function leaseFrom({ terminalId, epoch, counter, policy, now, sealing, denyList, standIn }: LeaseInput): Lease {
   const { perPayer } = policy;
   return {
     leaseId: leaseIdOf(terminalId, counter),
@@ -56,6 +57,7 @@ export function leaseFrom({ terminalId, epoch, counter, policy, now, sealing, de
     ageMaxSec: (policy.ageHours ?? AGE_HOURS_MAX) * (HOUR_MS / 1_000),
     ...(perPayer && { perPayer: { countMax: perPayer.countMax, sumMinor: perPayer.sumMinor.toString() } }),
     denyList,
+    ...(standIn && { standIn }),
     sealingKey: { keyId: sealing.keyId, publicKey: publicKeyText(sealing.publicKey) },
   };
 }

@@ -32,6 +32,8 @@ export interface TerminalsOptions {
   devicesOf(reading: Reading, accountId: string): Promise<readonly string[]>;
   /** Undefined: this terminal gets none. */
   leasePolicy(terminalId: TerminalId): LeasePolicy | undefined;
+  /** What institutions let terminals decide in their names; nothing when not said. */
+  standInOf?(reading: Reading): Promise<Lease["standIn"]>;
 }
 
 export interface NewClaim {
@@ -255,7 +257,9 @@ function leasing(options: TerminalsOptions, { denyList, vault }: LeaseNeeds) {
       if (policy.deferredAuthorisation) await store.noteDeferring(within, terminalId, counter);
       const { sealing } = options;
       const denied = await denyList.forTerminal(within, terminalId, vault.open(row));
-      const lease = leaseFrom({ terminalId, epoch, counter, policy, now: clock.now(), sealing, denyList: denied });
+      const standIn = await options.standInOf?.(within);
+      const now = clock.now();
+      const lease = leaseFrom({ terminalId, epoch, counter, policy, now, sealing, denyList: denied, standIn });
       await leaseBook.note(within, lease);
       return signText("lease", JSON.stringify(lease), options.signingKey);
     },
