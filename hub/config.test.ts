@@ -30,3 +30,15 @@ test("names and addresses of both kinds are taken, and what is neither is refuse
   for (const host of ["::", "::1", "fd00::7", "0.0.0.0", "10.0.0.7", "hub.shop.test"]) expect(listen(host)).toBe(host);
   for (const host of ["10.0.0.7:8743", "https://hub", "-hub", ""]) expect(() => listen(host)).toThrow(/listen\.host/);
 });
+
+test("a store is SQLite, or PostgreSQL by URLs that hold no password", () => {
+  const store = (store: unknown) => HubConfigSchema.parse({ store }).store;
+  const urls = ["postgres://tillway@db-1:5432/tillway", "postgresql://db-2/tillway"];
+  expect(store({ kind: "postgres", urls })).toEqual({ kind: "postgres", urls });
+  for (const url of ["mysql://db-1/tillway", "db-1:5432", ""])
+    expect(() => store({ kind: "postgres", urls: [url] })).toThrow(/postgres:\/\/user@host:port\/database/);
+  const secret = "postgres://tillway:hunter2@db-1/tillway";
+  expect(() => store({ kind: "postgres", urls: [secret] })).toThrow(/no password here: PGPASSFILE/);
+  expect(() => store({ kind: "postgres", urls: [] })).toThrow();
+  expect(() => store({ kind: "files" })).toThrow();
+});

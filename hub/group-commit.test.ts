@@ -163,3 +163,14 @@ test("a queue waits for what is not ready, keeps its order, and lets a person pa
   await Promise.all(queued);
   expect((await words()).slice(-2)).toEqual(["q2", "q3"]);
 });
+
+test("people who come while people's commit is under way go before the queue", async () => {
+  const { group, words } = world();
+  const first = held("first");
+  const answers = [group.submit(first.work), group.submit(put("drained", { lane: "queue" }))];
+  await first.begun;
+  answers.push(group.submit(put("came meanwhile")));
+  first.letGo();
+  await Promise.all(answers);
+  expect(await words()).toEqual(["first", "came meanwhile", "drained"]);
+});

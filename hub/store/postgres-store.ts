@@ -23,15 +23,28 @@ export interface PostgresOptions {
   /** `postgres://user:password@host:port/database`; of several the first that can be written to is used. */
   readonly urls: readonly string[];
   readonly migrations: readonly Migration[];
+  /** LIMITS where not said. */
+  readonly limits?: Partial<PostgresLimits>;
 }
 
-const CONNECT_MS = 2_000;
-/** A statement that has not come back by then never will: its connection is given up, and with it the transaction. */
-const ANSWER_MS = 8_000;
-/** For the turn of another replica. */
-const LOCK_MS = 5_000;
-/** A replica that stands still in mid-transaction loses it. */
-const IDLE_IN_TRANSACTION_MS = 5_000;
+/** How long is waited for what, in milliseconds. */
+export interface PostgresLimits {
+  /** For a connection, be it from the server or from those who read. */
+  readonly connectMs: number;
+  /**
+   * For a statement, which the server ends then. One that has not come back a while later never will: its connection is
+   * given up, and with it the transaction.
+   */
+  readonly answerMs: number;
+  /** For the turn of another replica. */
+  readonly lockMs: number;
+  /** A replica that stands still in mid-transaction loses it. */
+  readonly idleInTransactionMs: number;
+}
+
+const LIMITS: PostgresLimits = { connectMs: 2_000, answerMs: 8_000, lockMs: 5_000, idleInTransactionMs: 5_000 };
+/** What the server's word that it ended a statement may take. */
+const GRACE_MS = 1_000;
 const READERS_MAX = 4;
 /** "tillway", as a number. */
 const WRITER_LOCK = 0x74_69_6c_6c_77_61_79n;
@@ -40,9 +53,9 @@ const BEGIN_TO_WRITE = `BEGIN; SELECT pg_advisory_xact_lock(${WRITER_LOCK})`;
 const BEGIN_TO_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /** Applies what is missing of the schema. Throws Fault `store.failed`. */
-export async function openPostgresStore({ urls, migrations }: PostgresOptions): Promise<HubStore> {
+export async function openPostgresStore({ urls, migrations, limits }: PostgresOptions): Promise<HubStore> {
   const turn = createTurn();
-  const writer = createWriter(urls);
+  const writer = createWriter(urls, { ...LIMITS, ...limits });
   const store: HubStore = {
     kind: "postgres",
     transaction: (work) => turn(() => writer.transact(work)),
@@ -61,13 +74,13 @@ export async function openPostgresStore({ urls, migrations }: PostgresOptions): 
   }
 }
 
-function createWriter(urls: readonly string[]) {
+function createWriter(urls: readonly string[], limits: PostgresLimits) {
   let held: Client | undefined;
   let readers: Pool | undefined;
 
   async function connection(): Promise<Client> {
     if (held) return held;
-    const { client, config } = await connectToWritable(urls);
+    const { client, config } = await connectToWritable(urls, limits);
     client.on("error", () => drop(client));
     client.on("end", () => drop(client));
     readers ??= newPool(config);
@@ -97,7 +110,7 @@ function createWriter(urls: readonly string[]) {
     async read<T>(work: (reading: Reading) => Promise<T>): Promise<T> {
       await connection();
       assert(readers !== undefined, "a writer's connection comes with readers");
-      const client = await readers.connect();
+      const client = await readers.connect().catch(noReader);
       let broken = false;
       try {
         return await transact(client, BEGIN_TO_READ, work);
@@ -119,6 +132,10 @@ function createWriter(urls: readonly string[]) {
   };
 }
 
+function noReader(error: unknown): never {
+  throw new Fault("store.failed", `PostgreSQL: no connection to read with: ${reasonOf(error)}`, { cause: error });
+}
+
 const newPool = (config: ClientConfig): Pool => {
   const pool = new Pool({ ...config, max: READERS_MAX });
   // What is lost while it is idle is replaced when it is needed.
@@ -126,15 +143,19 @@ const newPool = (config: ClientConfig): Pool => {
   return pool;
 };
 
-async function connectToWritable(urls: readonly string[]): Promise<{ client: Client; config: ClientConfig }> {
+async function connectToWritable(
+  urls: readonly string[],
+  limits: PostgresLimits,
+): Promise<{ client: Client; config: ClientConfig }> {
   const reasons: string[] = [];
   for (const url of urls) {
     const config: ClientConfig = {
       connectionString: url,
-      connectionTimeoutMillis: CONNECT_MS,
-      query_timeout: ANSWER_MS,
-      lock_timeout: LOCK_MS,
-      idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
+      connectionTimeoutMillis: limits.connectMs,
+      statement_timeout: limits.answerMs,
+      query_timeout: limits.answerMs + GRACE_MS,
+      lock_timeout: limits.lockMs,
+      idle_in_transaction_session_timeout: limits.idleInTransactionMs,
       keepAlive: true,
       application_name: "tillway hub",
     };
@@ -161,10 +182,11 @@ const hostOf = (url: string): string => (URL.canParse(url) ? new URL(url).host :
 type Querying = Pick<Client, "query">;
 
 async function transact<T>(client: Querying, begin: string, work: (within: Within) => Promise<T>): Promise<T> {
-  await ask(client, begin);
   let open = true;
   const within = connectionTo(client, () => assert(open, "a transaction was used after its end"));
   try {
+    // Where the turn of another replica is waited for in vain, the transaction has begun all the same.
+    await ask(client, begin);
     const result = await work(within);
     open = false;
     await ask(client, "COMMIT");

@@ -2,7 +2,7 @@
 
 import { assert } from "../../base/assert.ts";
 import type { Migration } from "../../base/sqlite.ts";
-import type { Parameters, SqlText, Value } from "./store.ts";
+import { type Parameters, type SqlText, storable, type Value } from "./store.ts";
 
 /** PostgreSQL folds names that are not quoted to lower case. */
 const CAMEL_CASE_ALIAS = /\bAS ([a-z]+[A-Z]\w*)/g;
@@ -25,10 +25,6 @@ export function valuesOf({ names }: Pick<SqlText, "names">, parameters: Paramete
     return storable(value);
   });
 }
-
-/** PostgreSQL keeps no U+0000 in a text, which a stranger may send: it stands as the character for what cannot be shown. */
-const storable = (value: Value): Value =>
-  typeof value === "string" && value.includes("\0") ? value.replaceAll("\0", "\uFFFD") : value;
 
 const isPositional = (parameters: Parameters): parameters is readonly Value[] => Array.isArray(parameters);
 

@@ -2,13 +2,21 @@
 import type { Statement as Prepared } from "better-sqlite3";
 import { assert } from "../../base/assert.ts";
 import type { Sqlite } from "../../base/sqlite.ts";
-import type { HubStore, Parameters, Reading, SqlText, Statement, Within } from "./store.ts";
+import {
+  type HubStore,
+  type Parameters,
+  type SqlText,
+  type Statement,
+  storable,
+  type Value,
+  type Within,
+} from "./store.ts";
 import { createTurn } from "./turn.ts";
 
 /** Takes the open database over, and closes it with itself. */
 export function sqliteStore(database: Sqlite): HubStore {
   const turn = createTurn();
-  const connection = connectionTo(database);
+  const statements = createStatements(database);
   const [begin, commit, rollback] = [
     database.prepare("BEGIN IMMEDIATE"),
     database.prepare("COMMIT"),
@@ -18,7 +26,7 @@ export function sqliteStore(database: Sqlite): HubStore {
   async function transact<T>(work: (within: Within) => Promise<T>): Promise<T> {
     begin.run();
     try {
-      const result = await whileOpen(connection, work);
+      const result = await whileOpen(statements, work);
       commit.run();
       return result;
     } catch (error) {
@@ -30,7 +38,7 @@ export function sqliteStore(database: Sqlite): HubStore {
   return {
     kind: "sqlite",
     transaction: (work) => turn(() => transact(work)),
-    read: (work) => turn(() => whileOpen(connection, work)),
+    read: (work) => turn(() => whileOpen(statements, work)),
     async [Symbol.asyncDispose]() {
       await turn(() => Promise.resolve(database.close()));
     },
@@ -38,56 +46,35 @@ export function sqliteStore(database: Sqlite): HubStore {
 }
 
 /** Ends with the work: what it left running finds no transaction that is another's. */
-async function whileOpen<T>(connection: Within, work: (within: Within) => Promise<T>): Promise<T> {
+async function whileOpen<T>(statements: Statements, work: (within: Within) => Promise<T>): Promise<T> {
   let open = true;
-  const use = (): Within => {
+  const use = (): Statements => {
     assert(open, "a transaction was used after its end");
-    return connection;
-  };
-  const within: Within = {
-    get: async (statement, parameters) => await use().get(statement, parameters),
-    all: async (statement, parameters) => await use().all(statement, parameters),
-    run: async (statement, parameters) => await use().run(statement, parameters),
-    savepoint: async (inner) => await use().savepoint(inner),
+    return statements;
   };
   try {
-    return await work(within);
+    return await work(withinOf(use));
   } finally {
     open = false;
   }
 }
 
-function connectionTo(database: Sqlite): Within {
-  const prepared = new WeakMap<object, Prepared<unknown[]>>();
-  function prepare(statement: SqlText): Prepared<unknown[]> {
-    const known = prepared.get(statement);
-    if (known) return known;
-    const made = database.prepare<unknown[]>(statement.text);
-    if (statement.wide) made.safeIntegers(true);
-    prepared.set(statement, made);
-    return made;
-  }
-  const reading: Reading = {
+function withinOf(use: () => Statements): Within {
+  return {
     get: async <P extends Parameters, Row>(statement: Statement<P, Row>, parameters: P) =>
-      prepare(statement).get(...given(parameters)) as Row | undefined,
+      use()
+        .prepared(statement)
+        .get(...given(parameters)) as Row | undefined,
     all: async <P extends Parameters, Row>(statement: Statement<P, Row>, parameters: P) =>
-      prepare(statement).all(...given(parameters)) as Row[],
-  };
-  return {
-    ...reading,
-    run: async (statement, parameters) => prepare(statement).run(...given(parameters)).changes,
-    ...savepoints(database),
-  };
-}
-
-function savepoints(database: Sqlite): Pick<Within, "savepoint"> {
-  const [set, release, rollback] = [
-    database.prepare("SAVEPOINT part"),
-    database.prepare("RELEASE part"),
-    database.prepare("ROLLBACK TO part"),
-  ] as const;
-  return {
+      use()
+        .prepared(statement)
+        .all(...given(parameters)) as Row[],
+    run: async (statement, parameters) =>
+      use()
+        .prepared(statement)
+        .run(...given(parameters)).changes,
     async savepoint(work) {
+      const { database, set, release, rollback } = use();
       set.run();
       try {
         const result = await work();
@@ -104,4 +91,35 @@ function savepoints(database: Sqlite): Pick<Within, "savepoint"> {
   };
 }
 
-const given = (parameters: Parameters): readonly unknown[] => (Array.isArray(parameters) ? parameters : [parameters]);
+interface Statements {
+  readonly database: Sqlite;
+  readonly set: Prepared<unknown[]>;
+  readonly release: Prepared<unknown[]>;
+  readonly rollback: Prepared<unknown[]>;
+  prepared(statement: SqlText): Prepared<unknown[]>;
+}
+
+/** Each is prepared once. */
+function createStatements(database: Sqlite): Statements {
+  const prepared = new WeakMap<object, Prepared<unknown[]>>();
+  return {
+    database,
+    set: database.prepare("SAVEPOINT part"),
+    release: database.prepare("RELEASE part"),
+    rollback: database.prepare("ROLLBACK TO part"),
+    prepared(statement) {
+      const known = prepared.get(statement);
+      if (known) return known;
+      const made = database.prepare<unknown[]>(statement.text);
+      if (statement.wide) made.safeIntegers(true);
+      prepared.set(statement, made);
+      return made;
+    },
+  };
+}
+
+const given = (parameters: Parameters): readonly unknown[] =>
+  isPositional(parameters) ? parameters.map(storable) : [named(parameters)];
+const isPositional = (parameters: Parameters): parameters is readonly Value[] => Array.isArray(parameters);
+const named = (parameters: Readonly<Record<string, Value>>): Record<string, Value> =>
+  Object.fromEntries(Object.entries(parameters).map(([name, value]) => [name, storable(value)]));

@@ -42,6 +42,10 @@ function namesIn(text: string): readonly string[] {
   return names;
 }
 
+/** PostgreSQL keeps no U+0000 in a text, which a stranger may send: in either store it stands as the character for what cannot be shown. */
+export const storable = (value: Value): Value =>
+  typeof value === "string" && value.includes("\0") ? value.replaceAll("\0", "\uFFFD") : value;
+
 /** Reading, within a transaction. */
 export interface Reading {
   get<P extends Parameters, Row>(statement: Statement<P, Row>, parameters: P): Promise<Row | undefined>;

@@ -74,8 +74,8 @@ export async function startPostgres(settings: Readonly<Record<string, string>> =
       running = await launch();
     },
     async [Symbol.asyncDispose]() {
-      // Fast shutdown: sessions are ended, and nothing waits for them.
-      running.child.kill("SIGINT");
+      // Immediate shutdown: what is thrown away with its folder needs no checkpoint.
+      running.child.kill("SIGQUIT");
       await running.ended;
       rmSync(folder, { recursive: true, force: true });
     },

@@ -187,3 +187,68 @@ test("PostgreSQL: a database of a newer version is refused by name", async () =>
   await (await openPostgresStore({ urls, migrations: MIGRATIONS }))[Symbol.asyncDispose]();
   await expect(openPostgresStore({ urls, migrations: [] })).rejects.toThrow("t-1");
 });
+
+describe("limits of a PostgreSQL store", () => {
+  const SLEEP = sql<[], { done: string }>("SELECT CAST(pg_sleep(30) AS TEXT) AS done");
+  const opened = (urls: readonly string[], limits: Parameters<typeof openPostgresStore>[0]["limits"]) =>
+    openPostgresStore({ urls, migrations: MIGRATIONS, ...(limits && { limits }) });
+
+  test("a statement that takes too long is ended, its transaction undone, and the store goes on", async () => {
+    await using store = await opened([server.newDatabase()], { answerMs: 2_000 });
+    const stuck = store.transaction(async (within) => {
+      await put(within, "a");
+      await within.all(SLEEP, []);
+    });
+    await expect(stuck).rejects.toSatisfy(isStoreFailure);
+    await store.transaction((within) => put(within, "b"));
+    expect(await store.read(ids)).toEqual(["b"]);
+  });
+
+  test("who waits too long for the turn of another replica is refused, and may try again", async () => {
+    const urls = [server.newDatabase()];
+    await using one = await opened(urls, {});
+    await using other = await opened(urls, { lockMs: 500 });
+    const released = Promise.withResolvers<void>();
+    const began = Promise.withResolvers<void>();
+    const first = one.transaction(async (within) => {
+      await put(within, "a");
+      began.resolve();
+      await released.promise;
+    });
+    await began.promise;
+    await expect(other.transaction((within) => put(within, "b"))).rejects.toSatisfy(isStoreFailure);
+    released.resolve();
+    await first;
+    await other.transaction((within) => put(within, "c"));
+    expect(await one.read(ids)).toEqual(["a", "c"]);
+  });
+
+  test("a replica that stands still in mid-transaction loses it, and nobody waits for it longer", async () => {
+    const urls = [server.newDatabase()];
+    await using still = await opened(urls, { idleInTransactionMs: 500 });
+    await using other = await opened(urls, {});
+    const began = Promise.withResolvers<void>();
+    const otherDone = Promise.withResolvers<void>();
+    const first = still.transaction(async (within) => {
+      await put(within, "a");
+      began.resolve();
+      await otherDone.promise;
+      await put(within, "b");
+    });
+    await began.promise;
+    await other.transaction((within) => put(within, "c"));
+    otherDone.resolve();
+    await expect(first).rejects.toSatisfy(isStoreFailure);
+    expect(await other.read(ids)).toEqual(["c"]);
+  });
+
+  test("more who read at once than there are connections wait, and are refused by name after their time", async () => {
+    await using store = await opened([server.newDatabase()], { connectMs: 500 });
+    const released = Promise.withResolvers<void>();
+    const readers = Array.from({ length: 4 }, () => store.read(() => released.promise));
+    await expect(store.read(ids)).rejects.toSatisfy((error) => isFault(error, "store.failed"));
+    released.resolve();
+    await Promise.all(readers);
+    expect(await store.read(ids)).toEqual([]);
+  });
+});

@@ -134,8 +134,6 @@ const COUNT_OPEN = sql<[], { open: number }>("SELECT count(*) AS open FROM inges
 const optional = (row: Row | undefined) => row && toSetAside(row);
 const cardText = (card: SetAside["card"]) =>
   card === undefined ? null : JSON.stringify({ token: card.token, expiry: card.expiry });
-/** PostgreSQL keeps no NUL in a text, and no entry that holds one as it stands can ever be applied. */
-const storable = (text: string) => text.replaceAll("\0", "\uFFFD");
 
 export const quarantineStore = {
   /** True when it was not there yet. */
@@ -145,10 +143,10 @@ export const quarantineStore = {
       epoch,
       entry.sequence,
       entry.hash,
-      storable(entry.text),
-      storable(timeOf(entry.text)),
+      entry.text,
+      timeOf(entry.text),
       why.reason,
-      storable(why.detail),
+      why.detail,
       at,
       entry.forward ?? null,
       entry.previousHash,
@@ -165,7 +163,7 @@ export const quarantineStore = {
   get: async (reading: Reading, number: number) => optional(await reading.get(BY_NUMBER, [number])),
   /** Why it is still set aside. */
   say: (within: Within, number: number, { reason, detail, card }: WhySetAside) =>
-    within.run(SAY, [reason, storable(detail), cardText(card), number]),
+    within.run(SAY, [reason, detail, cardText(card), number]),
   /** False when it was closed before. */
   close: async (within: Within, number: number, { at, by, why, status, reason, detail }: Closing & SetAsideResult) =>
     (await within.run(CLOSE, [at, by, why, status, reason ?? null, detail ?? null, number])) === 1,
