@@ -9,6 +9,7 @@ const POSTGRES_TOO = [
   "hub-issuing",
   "hub-deferred",
   "switch",
+  "switch-institutions",
   "hub-journals",
   "hub-import",
   "reconciliation",

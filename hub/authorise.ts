@@ -20,12 +20,17 @@ export interface AuthoriseParts extends MessageParts {
   readonly metrics: Metrics;
   readonly openCard: OpenCard;
   /** Puts a question to its issuer; never rejects. Absent where all cards are this hub's own. */
-  readonly ask?: (asking: Asking) => Promise<Asked>;
+  readonly ask?: (asking: Asking, withinMs: number) => Promise<Asked>;
   /** Questions under way in this process, for those who ask the same again (RM4). */
   readonly running: Map<string, Promise<Answer>>;
 }
 
 type Request = UpOf<"authorisation.request">;
+
+/** Whoever waits has his answer by then, counted from when the hub received his request (RM2). */
+const ANSWER_WITHIN_MS = 2_500;
+/** Of that, what the second commit may take. */
+const CONCLUDE_MS = 300;
 
 export async function authorise(
   parts: AuthoriseParts,
@@ -34,7 +39,7 @@ export async function authorise(
 ): Promise<DownOf<"authorisation.response">> {
   const { terminalId, body: request } = envelope;
   const decided = await decide(parts, envelope, receivedAt);
-  const answer = "answer" in decided ? decided.answer : await answerOf(parts, envelope, decided);
+  const answer = "answer" in decided ? decided.answer : await answerOf(parts, { ...envelope, receivedAt }, decided);
   parts.metrics.count("tillway_hub_authorisations_total", { outcome: answer.outcome, code: answer.responseCode });
   const body: DownOf<"authorisation.response">["body"] = {
     paymentId: request.paymentId,
@@ -69,20 +74,27 @@ const isTooLate = ({ clock }: Pick<AuthoriseParts, "clock">, { answerBy }: Reque
 
 async function answerOf(
   parts: AuthoriseParts,
-  { terminalId, body }: Request,
+  { terminalId, body, receivedAt }: Request & { readonly receivedAt: number },
   decided: Exclude<Decided, { readonly answer: Answer }>,
 ): Promise<Answer> {
   const name = `${terminalId}/${body.paymentId}/${body.attempt}`;
   // Of a question that another replica asks, or one that died since, nobody here knows the answer.
   if ("running" in decided) return (await parts.running.get(name)) ?? STALE_ANSWER;
-  const answer = question(parts, body, decided.asking).finally(() => parts.running.delete(name));
+  const until = Math.min(receivedAt + ANSWER_WITHIN_MS, Date.parse(body.answerBy)) - CONCLUDE_MS;
+  const answer = question(parts, body, { asking: decided.asking, until }).finally(() => parts.running.delete(name));
   parts.running.set(name, answer);
   return await answer;
 }
 
-async function question(parts: AuthoriseParts, request: Request["body"], asking: Asking): Promise<Answer> {
-  const { authorisation, commits, ask } = parts;
-  const asked: Asked = (await ask?.(asking)) ?? { what: "no-answer", sent: false, why: "timeout" };
+interface Timed {
+  readonly asking: Asking;
+  /** When the issuer's time is over, in milliseconds since 1970. */
+  readonly until: number;
+}
+
+async function question(parts: AuthoriseParts, request: Request["body"], { asking, until }: Timed): Promise<Answer> {
+  const { authorisation, commits, ask, clock } = parts;
+  const asked: Asked = (await ask?.(asking, until - clock.now())) ?? { what: "no-answer", sent: false, why: "timeout" };
   let late = false;
   const answer = await commits.submit<Answer>({
     lane: "person",

@@ -125,7 +125,11 @@ export async function buildHttpApp(options: AppOptions): Promise<FastifyInstance
     registerTerminalRoutes(scope, options.terminalParts);
     registerTerminalOperatorRoutes(scope, options.terminalParts);
     registerPayerRoutes(scope, payerParts);
-    registerIssuerRoutes(scope, { store: options.hub.store, issuers: options.hub.switch?.issuers });
+    registerIssuerRoutes(scope, {
+      store: options.hub.store,
+      issuers: options.hub.switch.issuers,
+      renewal: options.terminalParts.renewal,
+    });
     registerFeatureRoutes(scope, options.hub);
     registerOperatorRoutes(scope, { operators, clock });
     registerAuditRoutes(scope, operators);

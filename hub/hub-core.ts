@@ -27,7 +27,7 @@ import { createLedger, type Ledger, ledgerMigrations } from "./core/ledger/index
 import { operatorMigrations } from "./core/operators/index.ts";
 import { createPayers, type Payers, payerMigrations } from "./core/payers/index.ts";
 import { createReconciliation, type Reconciliation, reconciliationMigrations } from "./core/reconciliation/index.ts";
-import { createSwitch, type Switch, type SwitchOptions, switchMigrations } from "./core/switch/index.ts";
+import { createSwitch, NO_ISSUERS, type Switch, type SwitchOptions, switchMigrations } from "./core/switch/index.ts";
 import {
   createTerminals,
   type LeasePolicy,
@@ -95,7 +95,7 @@ export interface HubCore {
   readonly reconciliation: Reconciliation;
   readonly metrics: Metrics;
   /** To be started, and disposed, by whoever made this hub. */
-  readonly switch?: Switch;
+  readonly switch: Switch;
   /** What the operator may ask of the features. */
   readonly featureRoutes: readonly OperatorRoute[];
   /** Checks leases and hub time. */
@@ -154,7 +154,7 @@ export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
   const ledger = createLedger({ kind: store.kind, clock });
   const terminals = terminalsOf(options, {
     devicesOf: (reading, accountId) => payers.devicesOf(reading, accountId),
-    standInOf: async (reading) => await issuers?.mirror(reading),
+    standInOf: async (reading) => await issuers.mirror(reading),
   });
   let lastCommitMs = clock.monotonic();
   const commits = createGroupCommit(store, (works) => {
@@ -178,7 +178,7 @@ export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
     means: () => means,
     denies: (reading, kind, name) => terminals.denyList.denies(reading, kind, name),
     countCryptogram: (type, result) => metrics.count("tillway_hub_cryptograms_total", { type, result }),
-    ...(issuers && { acquiring: issuers.acquiring }),
+    acquiring: issuers.acquiring,
   });
   const openCard = cardOpener({ ring: keys.sealing, authorisation, issuers, openings: options.openings });
   const ingest = await store.transaction(async (within) => {
@@ -200,12 +200,12 @@ export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
     openCard,
     openings: options.openings,
     services,
-    ...(issuers && { ask: issuers.ask }),
+    ask: issuers.ask,
     running: new Map(),
   };
   return {
     ...{ store, ledger, terminals, authorisation, ingest, payers, reconciliation, metrics },
-    ...(issuers && { switch: issuers }),
+    switch: issuers,
     hubEpoch: ingest.hubEpoch,
     imports: createImports({ store, commits, ingest, terminals, clock, random, log: log.for("import") }),
     featureRoutes: services.flatMap(({ routes }) => routes),
@@ -270,17 +270,13 @@ const reconciliationOf = (
   });
 
 const switchOf = (
-  { issuers, keys, clock, random, log }: HubCoreOptions,
+  { issuers = NO_ISSUERS, keys, clock, random, log }: HubCoreOptions,
   parts: Pick<SwitchOptions, "commits" | "metrics" | "abandon">,
-): Switch | undefined =>
-  issuers &&
+): Switch =>
   createSwitch({
     ...issuers,
     ...parts,
-    clock,
-    random,
-    log: log.for("switch"),
-    secret: secretFor("switch", keys.tokenKey),
+    ...{ clock, random, log: log.for("switch"), secret: secretFor("switch", keys.tokenKey) },
   });
 
 async function sweep(parts: Parts, within: Within): Promise<number> {

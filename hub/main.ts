@@ -111,6 +111,7 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
   // Disposed after the gateways and before the database: what they took is committed.
   stack.defer(() => core.idle());
   stack.use(core.switch);
+  await store.read((reading) => core.switch.mustKnowAll(reading));
   const operators = await operatorsOf({ config, store, keys, clock, random, tokenPath: paths.operatorToken });
   stack.defer(() => operators.refused.flush());
   stack.defer(sweep({ core, operators, clock, log }));
@@ -148,7 +149,7 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
   stack.defer(keepCertificate({ gateways: [mqtt, http], first: tls, loadTls, clock, log }));
   const endpoints: Endpoints = { ...urlsOf(config, ports), ...ports };
   writeEndpoints(paths.endpoints, endpoints);
-  core.switch?.start();
+  core.switch.start();
   const running = stack.move();
   const where = config.operators.bootstrapToken ? `operator token in ${paths.operatorToken}` : "operators log in";
   const status = `hub ready: ${endpoints.httpsUrl} and ${endpoints.mqttUrl}; ${where}`;

@@ -24,8 +24,17 @@ export const DENIED_MAX = 5_000;
 /** SHA-256 over the sorted tokens, one per line: an empty list has the digest of nothing. */
 export const denyListHash = (tokens: readonly string[]): string => hash("sha256", tokens.toSorted().join("\n"), "hex");
 
-/** Institutions whose parameters one lease carries. */
-export const MIRRORED_SETS_MAX = 16;
+/** Institutions of which one lease tells, and ranges of each. */
+const MIRRORED_SETS_MAX = 64;
+const MIRRORED_RANGES_MAX = 1_000;
+
+/** What one institution lets be decided on its cards; nothing while it has given no parameters. */
+const MirroredSetSchema = z.strictObject({
+  /** Leading digits of its cards' numbers; of several institutions that fit, the longest counts. */
+  ranges: z.array(z.string().regex(/^\d{1,19}$/)).max(MIRRORED_RANGES_MAX),
+  parameters: StandInParametersSchema.optional(),
+});
+export type MirroredSet = z.infer<typeof MirroredSetSchema>;
 
 export const LeaseSchema = z.strictObject({
   leaseId: z.string().min(1).max(64),
@@ -64,7 +73,7 @@ export const LeaseSchema = z.strictObject({
     .strictObject({
       acquirerId: InstitutionIdSchema,
       mcc: MccSchema,
-      sets: z.array(StandInParametersSchema).min(1).max(MIRRORED_SETS_MAX),
+      sets: z.array(MirroredSetSchema).min(1).max(MIRRORED_SETS_MAX),
     })
     .optional(),
   /** The hub's present HPKE key: X25519 SPKI. */

@@ -5,7 +5,8 @@
 import type { PaymentId, TerminalId } from "../../base/ids.ts";
 import type { Money } from "../../base/money.ts";
 import type { EntryMode } from "../../wire/common.ts";
-import type { Lease } from "../../wire/lease.ts";
+import type { Lease, MirroredSet } from "../../wire/lease.ts";
+import { ACCOUNT_PREFIX_DIGITS_MAX } from "../../wire/stand-in.ts";
 import { decideStandIn, type StandInCheck } from "../../wire/stand-in-checks.ts";
 
 export interface MirroredSale {
@@ -28,15 +29,14 @@ interface Sold {
 
 /** The check that refuses; undefined where the sale may be, and for a card of whose institution the lease says nothing. */
 export function mirrorRefusal(sale: MirroredSale, mirror: Lease["standIn"]): StandInCheck | undefined {
-  const parameters = mirror?.sets.find(({ account }) =>
-    account.range.some((prefix) => sale.leadingDigits.startsWith(prefix)),
-  );
-  if (!mirror || !parameters) return undefined;
+  const set = mirror && setFor(sale.leadingDigits, mirror.sets);
+  if (!mirror || !set) return undefined;
+  const { parameters } = set;
   const decision = decideStandIn({
     parameters,
     request: {
       account: { leadingDigits: sale.leadingDigits },
-      institutionId: parameters.institution.id,
+      institutionId: parameters?.institution.id ?? "",
       acquirerId: mirror.acquirerId,
       mcc: mirror.mcc,
       type: "purchase",
@@ -52,4 +52,15 @@ export function mirrorRefusal(sale: MirroredSale, mirror: Lease["standIn"]): Sta
     now: sale.at,
   });
   return decision.decision === "approve" ? undefined : decision.decidedBy;
+}
+
+/** Of several that fit, the one with the longest range. A range of more digits than are known here fits by those. */
+function setFor(leadingDigits: string, sets: readonly MirroredSet[]): MirroredSet | undefined {
+  let found: { readonly set: MirroredSet; readonly digits: number } | undefined;
+  for (const set of sets)
+    for (const range of set.ranges) {
+      const fits = leadingDigits.startsWith(range.slice(0, ACCOUNT_PREFIX_DIGITS_MAX));
+      if (fits && range.length > (found?.digits ?? 0)) found = { set, digits: range.length };
+    }
+  return found?.set;
 }

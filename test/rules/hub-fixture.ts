@@ -255,9 +255,14 @@ export class FakeTerminal {
     };
   }
 
-  seal(paymentId: string, pan = TEST_PAN, sealingKey = this.#options.sealingKey): SealedCardData {
+  seal(
+    paymentId: string,
+    pan = TEST_PAN,
+    sealingKey = this.#options.sealingKey,
+    track2: string | undefined = undefined,
+  ): SealedCardData {
     return sealCardData({
-      data: { pan, expiry: TEST_EXPIRY },
+      data: { pan, expiry: TEST_EXPIRY, ...(track2 === undefined ? {} : { track2 }) },
       terminalId: this.terminalId,
       paymentId,
       key: sealingKey,

@@ -259,7 +259,11 @@ describe("system 3: what institutions let a terminal decide", () => {
   };
   const holding = (set: Partial<StandInParameters> = {}, more: Partial<Lease> = {}) => {
     const opened = world();
-    const standIn = { acquirerId: "100000", mcc: "5411", sets: [{ ...SET, ...set }] };
+    const standIn = {
+      acquirerId: "100000",
+      mcc: "5411",
+      sets: [{ ranges: ["476173"], parameters: { ...SET, ...set } }],
+    };
     expect(opened.leases.offer(signedLease({ standIn, ...more }))).toBe("taken");
     return opened;
   };
@@ -290,6 +294,15 @@ describe("system 3: what institutions let a terminal decide", () => {
     const window = [{ from: new Date(NINE + HOUR).toISOString(), to: new Date(NINE + 2 * HOUR).toISOString() }];
     const early = holding({ institution: { ...SET.institution, window } });
     expect(early.leases.reserve(saleOf(1n, card))).toEqual(refused("stand-in institution.window"));
+  });
+
+  test("of an institution that has given no parameters, or whose others delegate, each card is judged by its own", () => {
+    const { leases } = world();
+    const sets = [{ ranges: ["4761"], parameters: SET }, { ranges: ["476174"] }];
+    expect(leases.offer(signedLease({ standIn: { acquirerId: "100000", mcc: "5411", sets } }))).toBe("taken");
+    expect(leases.reserve(saleOf(1n, { leadingDigits: "47617490" }))).toEqual(refused("stand-in parameters"));
+    expect(leases.reserve(saleOf(1n, { leadingDigits: "47617500" }))).toEqual(refused("stand-in account.range"));
+    expect(leases.reserve(saleOf(1n, card)).ok).toBe(true);
   });
 
   test("cards of others, and phones' notes, are bound by the lease alone", () => {

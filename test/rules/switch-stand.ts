@@ -77,13 +77,13 @@ export async function switchStand(options: { readonly path?: string } = {}): Pro
   const counts = new Counts();
   const fixture = await hubFixture({ ...options, metrics: counting(counts), issuers: issuersOf(issuer) });
   const { hub, terminal, clock } = fixture;
-  hub.switch?.start();
+  hub.switch.start();
   await counts.reach("links", { status: "up" });
   await hub.store.transaction(async (within) => {
     const text = signStandInParameters(BANK_PARAMETERS, bankKeys.privateKey);
-    await hub.switch?.issuers.offerParameters(within, BANK, text);
+    await hub.switch.issuers.offerParameters(within, BANK, text);
   });
-  const onlyWaiting = () => hub.waiting === 0 && (hub.switch?.issuers.inFlight(BANK) ?? 0) > 0;
+  const onlyWaiting = () => hub.waiting === 0 && hub.switch.issuers.inFlight(BANK) > 0;
   const buy = async (paymentId: string, { pan = ANNA, ...changes }: Purchase = {}) => {
     const request = terminal.request(paymentId, { card: terminal.seal(paymentId, pan), ...changes });
     return only(await hub.receive(request), "authorisation.response").body;
@@ -115,7 +115,7 @@ export async function switchStand(options: { readonly path?: string } = {}): Pro
     },
     async [Symbol.asyncDispose]() {
       await issuer.clear();
-      await hub.switch?.[Symbol.asyncDispose]();
+      await hub.switch[Symbol.asyncDispose]();
       await issuer[Symbol.asyncDispose]();
     },
   };
@@ -123,14 +123,14 @@ export async function switchStand(options: { readonly path?: string } = {}): Pro
 }
 
 export async function viewOf({ fixture: { hub } }: Pick<SwitchStand, "fixture">) {
-  const [view] = await hub.store.read(async (reading) => (await hub.switch?.issuers.list(reading)) ?? []);
+  const [view] = await hub.store.read(async (reading) => await hub.switch.issuers.list(reading));
   if (!view) throw new Error("the hub has an issuer");
   return view;
 }
 
 export const advicesOf = ({ fixture: { hub } }: SwitchStand) =>
   hub.store.read(
-    async (reading) => (await hub.switch?.issuers.advices(reading, BANK, { afterNumber: 0, limit: 1_000 })) ?? [],
+    async (reading) => (await hub.switch.issuers.advices(reading, BANK, { afterNumber: 0, limit: 1_000 })) ?? [],
   );
 
 /** No wait is longer, in real time. */
@@ -147,7 +147,7 @@ export async function until(
   const limit = systemClock.monotonic() + LIMIT_MS;
   while (!(await holds())) {
     if (systemClock.monotonic() > limit) throw new Error("it does not come to hold");
-    for (let turn = 0; turn < PATIENCE_TURNS && hub.switch?.issuers.inFlight(BANK); turn += 1) await nextTurn();
+    for (let turn = 0; turn < PATIENCE_TURNS && hub.switch.issuers.inFlight(BANK); turn += 1) await nextTurn();
     await clock.advance(STEP_MS);
   }
 }

@@ -1,15 +1,12 @@
 /** Cards of other institutions: asked of their issuers, decided in their name while these are away, and told to them in the end. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { LeaseSchema } from "../../wire/lease.ts";
-import { signStandInParameters } from "../../wire/stand-in.ts";
-import { TEST_EXPIRY } from "./hub-fixture.ts";
+import type { PaymentId } from "../../base/ids.ts";
+import { sql } from "../../hub/store/store.ts";
 import {
   ANNA,
   advicesOf,
   BALANCE,
   BANK,
-  BANK_PARAMETERS,
-  bankKeys,
   euros,
   OTHERS,
   STOPPED,
@@ -29,6 +26,7 @@ const ledgerOf = async (account: string) => {
   const { hub } = stand.fixture;
   return await hub.store.read((reading) => hub.ledger.account(reading, account));
 };
+const idOf = (text: string): PaymentId => text as PaymentId;
 const issuerAccount = () => ledgerOf(`issuer:${BANK}:EUR`);
 const balanceOf = (pan: string) => stand.issuer.books.account(pan)?.balanceMinor;
 const delivered = async () => {
@@ -107,9 +105,40 @@ describe("while the issuer answers", () => {
     await stand.buy("p-1", euros(5_000));
     const { terminal } = stand.fixture;
     await terminal.tell(terminal.advice("p-1", { ...euros(5_000), mode: "online" }));
-    const refund = terminal.request("r-1", { kind: "refund", originalPaymentId: "p-1" as never, ...euros(2_000) });
+    const refund = terminal.request("r-1", { kind: "refund", originalPaymentId: idOf("p-1"), ...euros(2_000) });
     expect(await terminal.ask(refund)).toMatchObject({ outcome: "approved" });
     expect(balanceOf(ANNA)).toBe(BALANCE - 3_000n);
+  });
+
+  test("RM12 a refund whose hold ran out is told to the issuer once more when its confirmation comes after all", async () => {
+    await stand.buy("p-1", euros(5_000));
+    const { terminal, hub, clock } = stand.fixture;
+    await terminal.tell(terminal.advice("p-1", { ...euros(5_000), mode: "online" }));
+    await terminal.ask(terminal.request("r-1", { kind: "refund", originalPaymentId: idOf("p-1"), ...euros(2_000) }));
+    await clock.advance(25 * 3_600_000);
+    expect(await hub.expireHolds()).toBe(1);
+    await until(stand, async () => stand.booked("r-1")?.postedMinor === "0");
+    const confirmed = terminal.entry(
+      terminal.decision("r-1", { ...euros(2_000), operation: "refund", mode: "online" }),
+    );
+    expect(await terminal.tell(confirmed)).toMatchObject([{ status: "processed" }]);
+    await until(stand, async () => stand.booked("r-1")?.postedMinor === "2000");
+    expect(balanceOf(ANNA)).toBe(BALANCE - 3_000n);
+  });
+
+  test("RM1 another card under the same payment is refused, and no issuer hears of it", async () => {
+    await stand.issuer.break({ decline: "51" });
+    await stand.buy("p-1");
+    await stand.issuer.clear();
+    const other = await stand.buy("p-1", { pan: OTHERS[0], attempt: 2 });
+    expect(other).toMatchObject({ outcome: "declined", reason: "E_CONFLICT" });
+    expect(stand.counts.of("requests")).toBe(1);
+  });
+
+  test("a track that is none is left out of the request, which is answered like any other", async () => {
+    const { terminal } = stand.fixture;
+    const card = terminal.seal("p-1", ANNA, undefined, "abc");
+    expect(await stand.buy("p-1", { card })).toMatchObject({ outcome: "approved" });
   });
 
   test("RM1 a sale made with no hub in reach is told to the issuer, who posts it", async () => {
@@ -214,12 +243,46 @@ describe("while the issuer is silent", () => {
     expect(balanceOf(ANNA)).toBe(BALANCE);
   });
 
-  test("RM1 a late answer changes nothing", async () => {
-    await stand.issuer.break({ lateMs: 50, decline: "51" });
-    await stand.issuer.break({ mute: true });
+  test("RM1 an answer that comes after its request was decided changes nothing", async () => {
+    await stand.issuer.break({ lateMs: 200, decline: "51" });
     const { answer } = await stand.buyInTime("p-1", euros(100));
     expect(answer.outcome).toBe("approved");
+    await stand.counts.reach("dropped", { reason: "late" });
     expect(await stand.buyInTime("p-1", euros(100))).toMatchObject({ answer: { approvalCode: answer.approvalCode } });
+    expect(await issuerAccount()).toMatchObject({ debitsPending: 100n });
+  });
+
+  test("RM2 a terminal that gives the hub less time has its answer in that time", async () => {
+    await stand.issuer.break({ mute: true });
+    const { clock } = stand.fixture;
+    const answerBy = new Date(clock.now() + 1_000).toISOString();
+    const { answer, afterMs } = await stand.buyInTime("p-1", { answerBy, ...euros(100) });
+    expect(answer.outcome).toBe("approved");
+    expect(afterMs).toBeLessThan(1_000);
+  });
+
+  test("a person sets an entry aside that is under way: it stays on the exception list, whatever comes of it", async () => {
+    await stand.issuer.break({ mute: true });
+    await stand.buyInTime("p-1", euros(100));
+    const { hub, clock } = stand.fixture;
+    while ((await advicesOf(stand))[0]?.state.at !== "sent") await clock.advance(20);
+    const aside = await hub.store.transaction((within) => hub.switch.issuers.setAside(within, BANK, 1));
+    expect(aside?.state.at).toBe("exception");
+    await clock.advance(60_000);
+    expect((await advicesOf(stand))[0]?.state.at).toBe("exception");
+    expect((await viewOf(stand)).advices).toEqual({ open: 0, exceptions: 1 });
+  });
+
+  test("an entry that can never be sent goes to the exception list, and the others are told", async () => {
+    await stand.goDown();
+    await stand.buyInTime("p-1", euros(100));
+    const { hub } = stand.fixture;
+    const SPOIL = sql<[string]>("UPDATE switch__exchange SET facts = '{}' WHERE payment_id = ?");
+    await hub.store.transaction((within) => within.run(SPOIL, ["p-1"]));
+    await stand.comeBack();
+    const log = await advicesOf(stand);
+    expect(log.filter(({ state }) => state.at === "exception").map(({ paymentId }) => paymentId)).toEqual(["p-1"]);
+    expect(log.filter(({ state }) => state.at === "delivered")).toHaveLength(OTHERS.length);
   });
 
   test("RM1 a decision in his name that the terminal does not complete is withdrawn behind its advice", async () => {
@@ -287,74 +350,5 @@ describe("while the issuer is silent", () => {
     expect(afterMs).toBeLessThan(300);
     await stand.comeBack();
     expect(stand.booked("p-1")).toMatchObject({ postedMinor: "100", advised: "stand-in-signed-off" });
-  });
-});
-
-describe("a hub that died while it asked", () => {
-  test("RM1 the question is taken back at the issuer, and its repeat is refused", async () => {
-    const { terminal, clock, hub } = stand.fixture;
-    const envelope = terminal.request("p-1", { card: terminal.seal("p-1", ANNA) });
-    if (envelope.type !== "authorisation.request") throw new Error("it asks");
-    const { body: request, terminalId } = envelope;
-    const data = { pan: ANNA, expiry: TEST_EXPIRY };
-    const routed = hub.switch?.routed(data);
-    const card = { token: hub.authorisation.tokenOf(ANNA), expiry: TEST_EXPIRY, ...(routed && { routed }) };
-    const key = { terminalId, paymentId: request.paymentId };
-    const now = clock.now();
-    const noted = await hub.store.transaction((within) =>
-      hub.authorisation.request(within, { key, request, card, receivedAt: now, now }),
-    );
-    expect(noted).toHaveProperty("asking");
-    expect(await terminal.ask(envelope)).toMatchObject({ outcome: "stale" });
-    await until(stand, async () => (await viewOf(stand)).advices.delivered === 1);
-    expect(clock.now() - now).toBeGreaterThanOrEqual(10_000);
-    expect(stand.booked("p-1")).toMatchObject({ postedMinor: "0", attempts: { "1": "tombstone" } });
-    const late = { answerBy: new Date(clock.now() + 5_000).toISOString() };
-    expect(await terminal.ask(terminal.request("p-1", { ...request, ...late }))).toMatchObject({ reason: "E_STATE" });
-  });
-});
-
-describe("stand-in parameters", () => {
-  const offer = (text: string) =>
-    stand.fixture.hub.store.transaction(async (within) =>
-      stand.fixture.hub.switch?.issuers.offerParameters(within, BANK, text),
-    );
-
-  test("AC3.4 with one changed byte they are refused, those before stay in force, and it is counted", async () => {
-    const newer = { ...BANK_PARAMETERS, version: 8, limit: { ...BANK_PARAMETERS.limit, single: "1" } };
-    const signed = signStandInParameters(newer, bankKeys.privateKey);
-    const at = signed.indexOf("version") + 'version\\":'.length;
-    const altered = `${signed.slice(0, at)}9${signed.slice(at + 1)}`;
-    expect(await offer(altered)).toMatchObject({ on: "refused", refusal: { reason: "E_SIG" } });
-    expect(stand.counts.of("stand_in_parameters", { end: "refused" })).toBe(1);
-    expect((await viewOf(stand)).parametersVersion).toBe(7);
-    await stand.goDown();
-    expect((await stand.buyInTime("p-1", euros(9_000))).answer.outcome).toBe("approved");
-    expect(await offer(signed)).toMatchObject({ on: "taken", version: 8 });
-    expect((await stand.buyInTime("p-2", euros(9_000))).answer).toMatchObject({
-      detail: expect.stringContaining("limit.single"),
-    });
-  });
-
-  test("terminals are told them with their lease, without the stop list and without other acquirers", async () => {
-    const { lease } = await stand.fixture.terminal.arrive();
-    const { standIn } = LeaseSchema.parse(JSON.parse(lease?.text ?? "{}"));
-    expect(standIn).toMatchObject({ acquirerId: "100000", mcc: "5411" });
-    expect(standIn?.sets).toMatchObject([
-      {
-        version: 7,
-        acquirer: { allow: ["100000"], deny: [] },
-        account: { range: ["476173"], stopList: { tokens: [] } },
-      },
-    ]);
-  });
-
-  test("an institution that is not configured is given none", async () => {
-    const { hub } = stand.fixture;
-    const text = signStandInParameters(BANK_PARAMETERS, bankKeys.privateKey);
-    const event = await hub.store.transaction(async (within) =>
-      hub.switch?.issuers.offerParameters(within, "bank-2", text),
-    );
-    expect(event).toBeUndefined();
   });
 });

@@ -70,8 +70,8 @@ export interface OfflineApproval extends Omit<Question, "attempt" | "card"> {
 }
 
 export interface Acquiring {
-  /** Whose card the payment was made with; undefined for one that no institution was told of. */
-  institutionOf(reading: Reading, key: PaymentKey): Promise<string | undefined>;
+  /** By the hub's token, the card that a payment was asked or told for; undefined for one that no issuer heard of. */
+  cardOf(reading: Reading, key: PaymentKey): Promise<string | undefined>;
   /** Notes the question; decided at once where its issuer is not to be asked. */
   begin(within: Within, question: Question): Promise<{ readonly asking: Asking } | { readonly stoodIn: StoodIn }>;
   /** The question had no answer. */
@@ -80,6 +80,6 @@ export interface Acquiring {
   answered(within: Within, asking: Asking): Promise<void>;
   /** What the issuer approved, or may have, is taken back; nothing for an attempt that no issuer was told of. */
   withdraw(within: Within, key: PaymentKey, attempt: number, why: string): Promise<void>;
-  /** The issuer is told of an approval that he never saw. */
-  advise(within: Within, approval: OfflineApproval): Promise<void>;
+  /** The issuer is told of an approval that he never saw. False where nobody here knows the card, or its institution. */
+  advise(within: Within, approval: OfflineApproval): Promise<boolean>;
 }

@@ -6,6 +6,7 @@ import type { Answer } from "./answers.ts";
 import { askDeferred, cameTooLate, type DeferredParts } from "./deferred.ts";
 import { checkClaim } from "./issuing.ts";
 import { type AdvicePayer, settleMeans } from "./means.ts";
+import { isIssuerAccount } from "./postings.ts";
 import type { Presented } from "./request.ts";
 import type { AttemptRecord, PaymentContent, PaymentKey, PaymentOutcome, PaymentRecord } from "./store.ts";
 import { stands, withdraw } from "./withdrawal.ts";
@@ -98,7 +99,9 @@ async function confirmPurchase(parts: EntryParts, input: AdviceInput, payment: P
     await end(parts, input, payment);
     return PROCESSED;
   }
-  await adviseIssuer(parts, input, { payment, attempts });
+  const told = await adviseIssuer(parts, input, { payment, attempts });
+  if (!told && isIssuerAccount(accountId))
+    return quarantined("E_FORMAT", "the card cannot be read, and the institution that pays never heard of it");
   const riskParty = attempts.some(wasDeclinedOnMerit) ? parts.riskParties.declined : parts.riskParties.offline;
   return await honour(parts, input, {
     payment,
@@ -116,22 +119,26 @@ async function accountOf(
   return (await store.card(within, card.token))?.accountId;
 }
 
-/** His advice stands for every attempt that he was asked for, so none of them is reversed (RM1). */
+/**
+ * His advice stands for every attempt that he was asked for, so none of them is reversed (RM1). False where he cannot be told;
+ * true for payments that are no issuer's.
+ */
 async function adviseIssuer(
   { acquiring, store, within }: EntryParts,
   { key, body, card, now }: AdviceInput,
   { payment, attempts }: Pick<Confirming, "payment" | "attempts">,
-): Promise<void> {
+): Promise<boolean> {
   for (const { attempt } of attempts.filter(({ state }) => state === "asked"))
     await store.moveAttempt(within, payment.number, attempt, "superseded");
   const routed = typeof card === "object" ? card.routed : undefined;
   // Most payments are of this hub's own cards, and no issuer ever heard of them.
-  if (!routed && attempts.length === 0) return;
-  await acquiring?.advise(within, {
+  if (!acquiring || (!routed && attempts.length === 0)) return false;
+  const { approvalCode } = body;
+  return await acquiring.advise(within, {
     ...{ key, operation: body.operation, amount: fromWireMoney(body.amount), at: now },
     ...(routed && typeof card === "object" ? { card: { ...routed, token: card.token } } : {}),
     ...(body.card === undefined ? {} : { entryMode: body.card.entryMode, iccData: body.card.iccData }),
-    ...(body.approvalCode === undefined ? {} : { approvalCode: body.approvalCode }),
+    ...(approvalCode === undefined ? {} : { approvalCode }),
   });
 }
 
@@ -226,6 +233,8 @@ async function confirmRefund(parts: EntryParts, input: AdviceInput, payment: Pay
     const left =
       (original?.content?.minor ?? 0n) - (await store.refundedMinor(within, content.originalNumber, payment.number));
     if (content.minor > left) return quarantined("E_LIMIT", `of the original ${left} minor units are left to refund`);
+    // The issuer was told that it would never be.
+    await adviseIssuer(parts, input, { payment, attempts });
     if (minor > 0n)
       await postings.refundDirectly(within, { key: input.key, debitAccount, creditAccount: content.accountId, minor });
   }

@@ -72,7 +72,7 @@ export async function concludeQuestion(parts: RequestParts, { asking, asked }: C
   const payment = await store.payment(within, key);
   const attempts = payment ? await store.attempts(within, payment.number) : [];
   const open = attempts.find((known) => known.attempt === attempt && known.state === "asked");
-  if (!payment?.content || !open) return STALE_ANSWER;
+  if (!payment?.content || payment.state !== "open" || !open) return STALE_ANSWER;
   const answer = await answerAsked(parts, { key, attempt, content: payment.content }, { asking, asked });
   const state = answer.outcome === "approved" ? "approved" : "declined";
   await store.answerAttempt(within, payment.number, { attempt, state, answer: JSON.stringify(answer) });

@@ -49,6 +49,9 @@ export function readHoldId(id: string): { terminalId: string; paymentId: string;
   return match?.[1] && match[2] ? { terminalId: match[1], paymentId: match[2], attempt: Number(match[3]) } : undefined;
 }
 
+/** Whether an account is what an institution owes. */
+export const isIssuerAccount = (accountId: string | undefined): boolean => accountId?.startsWith("issuer:") === true;
+
 /** Two legs for each of 99 attempts, and the honoured posting's two. */
 const TRANSFERS_OF_PAYMENT_MAX = 200;
 

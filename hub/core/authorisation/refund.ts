@@ -4,8 +4,9 @@ import type { Asking } from "./acquiring.ts";
 import { type Answer, decline } from "./answers.ts";
 import { hold } from "./hold.ts";
 import { askIssuer } from "./issuer-question.ts";
+import { isIssuerAccount } from "./postings.ts";
 import type { AttemptInput, Deciding, RequestParts } from "./request.ts";
-import type { PaymentRecord } from "./store.ts";
+import type { PaymentContent, PaymentRecord } from "./store.ts";
 
 export async function refund(
   parts: RequestParts,
@@ -31,8 +32,8 @@ export async function refund(
   const left = original.content.minor - (await store.refundedMinor(within, original.number, payment.number));
   if (content.minor > left)
     return decline(RESPONSE_CODES.exceedsLimit, "E_LIMIT", `of the original ${left} minor units are left to refund`);
-  if (await parts.acquiring?.institutionOf(within, original))
-    return await askIssuer(parts, input, { content: { ...content, accountId: creditAccount }, card: { of: original } });
+  if (isIssuerAccount(creditAccount))
+    return await refundByIssuer(parts, input, { content: { ...content, accountId: creditAccount }, original });
   return await hold(parts, input, {
     debitAccount: await postings.merchantAccount(within, parts.merchantId, content.currency),
     creditAccount,
@@ -51,4 +52,21 @@ async function findOriginal(
   if (own) return own;
   const [only, second] = await store.paymentsById(within, originalPaymentId);
   return second === undefined ? only : undefined;
+}
+
+interface IssuersRefund {
+  readonly content: PaymentContent;
+  readonly original: PaymentRecord;
+}
+
+/** Only whoever paid can take it back. */
+async function refundByIssuer(
+  parts: RequestParts,
+  input: AttemptInput,
+  { content, original }: IssuersRefund,
+): Promise<Answer | { readonly asking: Asking }> {
+  if ((await parts.acquiring?.cardOf(parts.within, original)) !== undefined)
+    return await askIssuer(parts, input, { content, card: { of: original } });
+  const detail = "the institution of the original's card is not configured here";
+  return decline(RESPONSE_CODES.issuerUnavailable, "E_UNAVAILABLE", detail);
 }

@@ -313,7 +313,9 @@ async function purchaseFrom(
   input: AttemptInput,
   { payment, content, card }: RoutedPurchase,
 ): Promise<NewlyDecided> {
-  const { store, postings, within } = parts;
+  const { store, postings, within, acquiring } = parts;
+  const heard = await acquiring?.cardOf(within, input.key);
+  if (heard !== undefined && heard !== card.token) return conflict("card");
   const accountId = await postings.issuerAccount(within, card.institutionId, content.currency);
   await store.setContent(within, payment.number, { ...content, accountId });
   if (await parts.denies?.(within, "card", card.token))

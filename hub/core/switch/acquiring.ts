@@ -1,7 +1,11 @@
 /** What authorisation asks of the switch, within its transactions: questions are noted, decided in an issuer's name, or taken back. */
-import { assert, present } from "../../../base/assert.ts";
+import { present } from "../../../base/assert.ts";
 import type { Clock } from "../../../base/clock.ts";
+import { isFault } from "../../../base/fault.ts";
 import type { RandomBytes } from "../../../base/ids.ts";
+import type { Iso8583Message } from "../../../protocols/iso8583/message.ts";
+import type { MtiVersion } from "../../../protocols/iso8583/spec.ts";
+import type { CardData } from "../../../wire/card-data.ts";
 import type { Metrics } from "../../metrics.ts";
 import type { Within } from "../../store/store.ts";
 import type { Acquiring, Asking, Question, QuestionedCard, RoutedCard } from "../authorisation/index.ts";
@@ -53,7 +57,10 @@ export function createAcquiring(options: AcquiringOptions): Acquiring {
     return await standInDesk.decide(within, { ...input, institution: desk.institution, now: clock.now() });
   }
   return {
-    institutionOf: async (reading, key) => (await exchangeStore.first(reading, key))?.institutionId,
+    async cardOf(reading, key) {
+      const first = await exchangeStore.first(reading, key);
+      return first && desks.has(first.institutionId) ? first.account : undefined;
+    },
     async begin(within, question) {
       const card = await cardOf(within, question.card);
       const { desk } = deskOf(card.institutionId);
@@ -62,7 +69,7 @@ export function createAcquiring(options: AcquiringOptions): Acquiring {
       const sent = route.to === "issuer";
       const exchange = await note(within, options, { question, card, attempt: question.attempt, sent });
       if (route.to === "stand-in") return { stoodIn: await standIn(within, { question, card, why: route.why, sent }) };
-      const message = requestOf({ version: desk.institution.spec.version, exchange, card: card.data });
+      const message = readableRequest(desk.institution.spec.version, exchange, card.data);
       return { asking: { institutionId: card.institutionId, question, card, message } };
     },
     async standIn(within, { question, card }, { why, sent }) {
@@ -84,18 +91,32 @@ export function createAcquiring(options: AcquiringOptions): Acquiring {
     async advise(within, { approvalCode, card: presented, ...about }) {
       const known = await exchangeStore.first(within, about.key);
       const card = presented ?? (known && (await cardOf(within, { of: about.key })));
-      if (!card) return;
+      if (!card || !desks.has(card.institutionId)) return false;
       const { institutionId, token: account } = card;
       const attempt = TERMINAL_DECIDED;
       await note(within, options, { question: about, card, attempt, sent: false });
       await adviceStore.put(within, {
         ...{ ...about.key, institutionId, account, attempt, kind: "advice", reason: "offline" },
         ...{ approved: true, responseCode: "00", at: clock.now() },
-        ...(approvalCode === undefined ? {} : { approvalCode }),
+        ...(approvalCode !== undefined && APPROVAL_CODE.test(approvalCode) ? { approvalCode } : {}),
       });
       desks.get(institutionId)?.delivery.wake();
+      return true;
     },
   };
+}
+
+/** DE 38; a terminal's own word for it may be of another form. */
+const APPROVAL_CODE = /^[0-9A-Z]{6}$/;
+
+/** A track that is none is left out: the number and the card's own data say enough to decline by. */
+function readableRequest(version: MtiVersion, exchange: Exchange, { track2, ...card }: CardData): Iso8583Message {
+  try {
+    return requestOf({ version, exchange, card: { ...card, ...(track2 === undefined ? {} : { track2 }) } });
+  } catch (error) {
+    if (track2 === undefined || !isFault(error)) throw error;
+    return requestOf({ version, exchange, card });
+  }
 }
 
 interface Noted {
@@ -114,7 +135,6 @@ async function note(
   const { institutionId, token, data } = card;
   const { desk } = present(desks.get(institutionId), `the institution ${institutionId}`);
   const first = await exchangeStore.first(within, key);
-  assert(!first || first.institutionId === institutionId, "all attempts at a payment are of one card");
   const trace = desk.link.newTrace();
   const exchange: Exchange = {
     ...{ terminalId: key.terminalId, paymentId: key.paymentId, attempt, institutionId, account: token, trace, sent },

@@ -1,4 +1,5 @@
 /** Tells one issuer what was decided without him: the advice log in the order of its accounts, until he has taken it (RM15). */
+import { present } from "../../../base/assert.ts";
 import type { Clock } from "../../../base/clock.ts";
 import { reasonOf } from "../../../base/fault.ts";
 import type { Log } from "../../../base/log.ts";
@@ -26,10 +27,12 @@ export interface AdviceDeliveryOptions {
   readonly metrics: Pick<Metrics, "count">;
 }
 
-/** Accounts that are looked at in one turn. */
-const HEADS_MAX = 500;
+/** Accounts that are looked at in one turn: each has an entry that is under way, or whose time has come. */
+const HEADS_MAX = 100;
 /** While entries wait: how often it is looked whether the time of one has come. */
 const LOOK_EVERY_MS = 500;
+/** While none does: how often it is looked whether another replica left one. */
+const IDLE_LOOK_MS = 10_000;
 /** An entry whose answer was never noted, because the process or its database died, counts as lost after this. */
 const SENT_MAX_MS = 10_000;
 
@@ -56,10 +59,8 @@ export class AdviceDelivery implements AsyncDisposable {
   /** Something was logged, or the issuer can be reached. It looks after what is being committed now. */
   wake(): void {
     this.#again = true;
-    if (this.#turn || this.#stopping.signal.aborted) return;
-    this.#turn = this.#turns().finally(() => {
-      this.#turn = undefined;
-    });
+    if (this.#stopping.signal.aborted) return;
+    this.#turn ??= this.#turns();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -73,25 +74,30 @@ export class AdviceDelivery implements AsyncDisposable {
     const { signal } = this.#stopping;
     while (this.#again && !signal.aborted) {
       this.#again = false;
+      let nextMs = LOOK_EVERY_MS;
       try {
-        await this.#look();
+        nextMs = await this.#look();
       } catch (error) {
         this.#options.log.error("the advice log cannot be delivered; it is tried again", {
           issuer: this.#options.desk.institution.id,
           reason: reasonOf(error),
         });
-        this.#lookLater();
       }
+      this.#cancelLook();
+      this.#cancelLook = this.#options.clock.after(nextMs, () => this.wake());
     }
+    // In the same step in which nothing was found to be asked for.
+    this.#turn = undefined;
   }
 
-  async #look(): Promise<void> {
+  /** Sends what is due. Returns when to look again, in milliseconds. */
+  async #look(): Promise<number> {
     const { desk, commits } = this.#options;
-    if (!mayDrain(desk.availability)) return;
+    if (!mayDrain(desk.availability)) return IDLE_LOOK_MS;
     const found = await commits.submit({ lane: "queue", apply: (within) => this.#take(within) });
     if (found === "drained") {
       desk.tell({ on: "drained" });
-      return;
+      return IDLE_LOOK_MS;
     }
     for (const due of found) {
       const work = this.#deliver(due).finally(() => {
@@ -100,24 +106,20 @@ export class AdviceDelivery implements AsyncDisposable {
       });
       this.#underWay.add(work);
     }
-    this.#lookLater();
-  }
-
-  #lookLater(): void {
-    this.#cancelLook();
-    this.#cancelLook = this.#options.clock.after(LOOK_EVERY_MS, () => this.wake());
+    return LOOK_EVERY_MS;
   }
 
   /** What is to be sent now is marked as sent before it is; `drained` where nothing waits. */
   async #take(within: Within): Promise<readonly Due[] | "drained"> {
     const { desk, policy, clock } = this.#options;
     const { id } = desk.institution;
-    const heads = await adviceStore.heads(within, id, HEADS_MAX);
-    if (heads.length === 0) {
-      await institutionStore.reset(within, id);
-      return "drained";
-    }
     const now = clock.now();
+    const heads = await adviceStore.heads(within, id, {
+      now,
+      latest: now + policy.recovery.retryMaxMs,
+      limit: HEADS_MAX,
+    });
+    if (heads.length === 0) return (await adviceStore.hasOpen(within, id)) ? [] : await this.#drained(within);
     const open: Advice[] = [];
     for (const head of heads)
       open.push(isForgotten(head, now) ? await this.#move(within, head, { on: "lost", now }) : head);
@@ -125,21 +127,42 @@ export class AdviceDelivery implements AsyncDisposable {
     for (const head of dueAdvices(open, policy.recovery, now)) {
       const trace = head.trace ?? desk.link.newTrace();
       const advice = await this.#move(within, { ...head, trace }, { on: "send" });
-      due.push({ advice, message: await this.#messageOf(within, advice) });
+      const message = await this.#messageOf(within, advice);
+      if (message) due.push({ advice, message });
+      else this.#tell(await this.#move(within, advice, { on: "set-aside" }));
     }
     return due;
   }
 
-  async #messageOf(within: Within, advice: Advice): Promise<Message> {
-    const { desk, vault } = this.#options;
+  async #drained(within: Within): Promise<"drained"> {
+    const { id } = this.#options.desk.institution;
+    if ((await institutionStore.get(within, id)).sumMinor > 0n) await institutionStore.reset(within, id);
+    return "drained";
+  }
+
+  /** Undefined for one that can never be sent: its card, or what was kept of its payment, cannot be read. */
+  async #messageOf(within: Within, advice: Advice): Promise<Message | undefined> {
+    const { desk, vault, log } = this.#options;
     const exchange = await exchangeStore.get(within, advice, advice.attempt);
-    if (!exchange) throw new Error(`broken invariant: advice ${advice.number} has nothing to tell of`);
-    const card = vault.open(exchange.card, exchange);
-    return messageOf({ version: desk.institution.spec.version, advice, exchange, card });
+    try {
+      const found = present(exchange, `what advice ${advice.number} tells of`);
+      const card = vault.open(found.card, found);
+      return messageOf({ version: desk.institution.spec.version, advice, exchange: found, card });
+    } catch (error) {
+      const { number, paymentId } = advice;
+      log.error("an advice cannot be made", {
+        issuer: desk.institution.id,
+        number,
+        paymentId,
+        reason: reasonOf(error),
+      });
+      return undefined;
+    }
   }
 
   async #move(within: Within, advice: Advice, event: AdviceEvent): Promise<Advice> {
     const { state } = this.#step(advice.state, event);
+    if (state === advice.state) return advice;
     const moved = { ...advice, state };
     const sentUntil = state.at === "sent" ? this.#options.clock.now() + SENT_MAX_MS : undefined;
     await adviceStore.move(within, { ...moved, ...(sentUntil === undefined ? {} : { sentUntil }) });
@@ -147,24 +170,38 @@ export class AdviceDelivery implements AsyncDisposable {
   }
 
   async #deliver({ advice, message }: Due): Promise<void> {
-    const { desk, policy, commits, clock, log } = this.#options;
-    const { hostTimeoutMs: timeoutMs } = policy.availability;
+    const { desk, commits, log } = this.#options;
+    const issuer = desk.institution.id;
+    const event = await this.#ask(message);
     try {
-      const answer = await desk.link.request(message, { timeoutMs, signal: this.#stopping.signal });
-      const event = (now: number): AdviceEvent => {
-        const read = answerOf(message, answer);
-        return read ? { on: "answer", answer: read, now } : { on: "lost", now };
-      };
-      const end = await commits.submit({
-        lane: "queue",
-        apply: (within) => this.#move(within, advice, event(clock.now())),
-      });
-      this.#tell(end);
+      const end = await commits.submit({ lane: "queue", apply: (within) => this.#note(within, advice, event) });
+      if (end) this.#tell(end);
     } catch (error) {
+      const { number } = advice;
       log.error("what became of an advice cannot be noted; it is sent again", {
-        ...{ issuer: desk.institution.id, number: advice.number, reason: reasonOf(error) },
+        issuer,
+        number,
+        reason: reasonOf(error),
       });
     }
+  }
+
+  async #ask(message: Message): Promise<(now: number) => AdviceEvent> {
+    const { desk, policy, log } = this.#options;
+    const { hostTimeoutMs: timeoutMs } = policy.availability;
+    try {
+      const answer = answerOf(message, await desk.link.request(message, { timeoutMs, signal: this.#stopping.signal }));
+      return (now) => (answer ? { on: "answer", answer, now } : { on: "lost", now });
+    } catch (error) {
+      log.error("an advice cannot be packed", { issuer: desk.institution.id, reason: reasonOf(error) });
+      return () => ({ on: "set-aside" });
+    }
+  }
+
+  /** Of the entry as it is by now: a person, or another replica, may have ended it meanwhile. */
+  async #note(within: Within, { number }: Advice, event: (now: number) => AdviceEvent): Promise<Advice | undefined> {
+    const advice = await adviceStore.get(within, number);
+    return advice && (await this.#move(within, advice, event(this.#options.clock.now())));
   }
 
   #tell({ number, kind, paymentId, state }: Advice): void {

@@ -68,17 +68,28 @@ const MOVE = sql<[string, number, number, number, string | null, string | null, 
    WHERE number = ?`,
 );
 const ONE = sql<[number], AdviceRow>(`SELECT ${COLUMNS} FROM switch__advice WHERE number = ?`);
-const HEADS = sql<[string, number], AdviceRow>(
+const HEADS = sql<[string, number, number, number], AdviceRow>(
   `SELECT ${COLUMNS} FROM switch__advice WHERE number IN (
      SELECT min(number) FROM switch__advice WHERE institution_id = ? AND state IN ('waiting', 'sent') GROUP BY account)
+     AND (state = 'sent' OR due_at <= ? OR due_at > ?)
    ORDER BY number LIMIT ?`,
+);
+const OPEN = sql<[string], { number: number }>(
+  "SELECT number FROM switch__advice WHERE institution_id = ? AND state IN ('waiting', 'sent') LIMIT 1",
 );
 const HELD = sql<[string, string], { number: number }>(
   `SELECT number FROM switch__advice WHERE institution_id = ? AND account = ? AND state IN ('waiting', 'sent')
      AND (kind = 'reversal' OR approved = 1) LIMIT 1`,
 );
-const COUNTS = sql<[string], { state: AdviceState["at"]; count: number }>(
-  "SELECT state, count(*) AS count FROM switch__advice WHERE institution_id = ? GROUP BY state",
+const COUNT_OPEN = sql<[string], { count: number }>(
+  "SELECT count(*) AS count FROM switch__advice WHERE institution_id = ? AND state IN ('waiting', 'sent')",
+);
+const COUNT_EXCEPTIONS = sql<[string], { count: number }>(
+  "SELECT count(*) AS count FROM switch__advice WHERE institution_id = ? AND state = 'exception'",
+);
+const WAITING_INSTITUTIONS = sql<[], { id: string; count: number }>(
+  `SELECT institution_id AS id, count(*) AS count FROM switch__advice WHERE state IN ('waiting', 'sent')
+   GROUP BY institution_id ORDER BY institution_id`,
 );
 const LIST = sql<[string, number, number], AdviceRow>(
   `SELECT ${COLUMNS} FROM switch__advice WHERE institution_id = ? AND number > ? ORDER BY number LIMIT ?`,
@@ -113,6 +124,14 @@ function stateOf({ state: at, sends, refusals, dueAt, refusalCode }: AdviceRow):
   }
 }
 
+export interface Due {
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  /** No entry waits for longer: one that says so was put off by a clock that was set back since. */
+  readonly latest: number;
+  readonly limit: number;
+}
+
 export interface Page {
   readonly afterNumber: number;
   readonly limit: number;
@@ -135,13 +154,23 @@ export const adviceStore = {
     const row = await reading.get(ONE, [number]);
     return row && toAdvice(row);
   },
-  /** The oldest open entry of each account, oldest first. */
-  heads: async (reading: Reading, institutionId: string, limit: number): Promise<readonly Advice[]> =>
-    (await reading.all(HEADS, [institutionId, limit])).map(toAdvice),
+  /** The oldest open entry of each account, oldest first, of those that are under way or due. */
+  heads: async (reading: Reading, institutionId: string, { now, latest, limit }: Due): Promise<readonly Advice[]> =>
+    (await reading.all(HEADS, [institutionId, now, latest, limit])).map(toAdvice),
+  hasOpen: async (reading: Reading, institutionId: string): Promise<boolean> =>
+    (await reading.get(OPEN, [institutionId])) !== undefined,
   isHeld: async (reading: Reading, institutionId: string, account: string): Promise<boolean> =>
     (await reading.get(HELD, [institutionId, account])) !== undefined,
-  counts: async (reading: Reading, institutionId: string): Promise<ReadonlyMap<AdviceState["at"], number>> =>
-    new Map((await reading.all(COUNTS, [institutionId])).map(({ state, count }) => [state, count])),
+  async counts(
+    reading: Reading,
+    institutionId: string,
+  ): Promise<{ readonly open: number; readonly exceptions: number }> {
+    const open = (await reading.get(COUNT_OPEN, [institutionId]))?.count ?? 0;
+    return { open, exceptions: (await reading.get(COUNT_EXCEPTIONS, [institutionId]))?.count ?? 0 };
+  },
+  /** Institutions that have something yet to hear, with how much. */
+  waiting: (reading: Reading): Promise<readonly { readonly id: string; readonly count: number }[]> =>
+    reading.all(WAITING_INSTITUTIONS, []),
   list: async (reading: Reading, institutionId: string, { afterNumber, limit }: Page): Promise<readonly Advice[]> =>
     (await reading.all(LIST, [institutionId, afterNumber, limit])).map(toAdvice),
   exceptions: async (

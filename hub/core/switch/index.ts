@@ -2,4 +2,4 @@
 export type { Institution } from "./institution.ts";
 export { registerIssuerRoutes } from "./routes.ts";
 export { switchMigrations } from "./schema.ts";
-export { createSwitch, type Switch, type SwitchOptions } from "./switch.ts";
+export { createSwitch, NO_ISSUERS, type Switch, type SwitchOptions } from "./switch.ts";

@@ -6,7 +6,7 @@ import type { RandomBytes } from "../../../base/ids.ts";
 import type { Log } from "../../../base/log.ts";
 import { createIso8583Codec } from "../../../protocols/iso8583/codec.ts";
 import type { Iso8583Message } from "../../../protocols/iso8583/message.ts";
-import { ISSUER_SCRIPTS_MAX } from "../../../wire/authorisation.ts";
+import { ISSUER_SCRIPTS_MAX, RESPONSE_CODES } from "../../../wire/authorisation.ts";
 import type { Metrics } from "../../metrics.ts";
 import type { Asked } from "../authorisation/index.ts";
 import {
@@ -70,11 +70,14 @@ export class IssuerDesk implements AsyncDisposable {
     this.link.start();
   }
 
-  /** Ends within the host's time. */
-  async ask(message: Iso8583Message): Promise<Asked> {
-    const { hostTimeoutMs: timeoutMs } = this.#options.policy.availability;
+  /** Ends within `withinMs`, and within the host's time. */
+  async ask(message: Iso8583Message, withinMs: number): Promise<Asked> {
+    const { hostTimeoutMs } = this.#options.policy.availability;
+    if (withinMs <= 0) return { what: "no-answer", sent: false, why: "timeout" };
+    const timeoutMs = Math.min(hostTimeoutMs, withinMs);
     try {
-      return this.#read(message, await this.link.request(message, { timeoutMs, signal: this.#stopping.signal }));
+      const answer = await this.link.request(message, { timeoutMs, signal: this.#stopping.signal });
+      return this.#read(message, answer, timeoutMs < hostTimeoutMs);
     } catch (error) {
       this.#options.log.error("a request to an issuer cannot be written", {
         issuer: this.institution.id,
@@ -123,13 +126,14 @@ export class IssuerDesk implements AsyncDisposable {
     }
   }
 
-  #read(message: Iso8583Message, answer: LinkAnswer): Asked {
+  /** `hurried`: he had less than his time, so that silence says nothing of him. */
+  #read(message: Iso8583Message, answer: LinkAnswer, hurried: boolean): Asked {
     switch (answer.what) {
       case "answered":
         this.tell({ on: "answered", asked: "request" });
         return askedOf(message, answer.message);
       case "unanswered":
-        this.tell({ on: "timed-out", asked: "request" });
+        if (!hurried || answer.why !== "timeout") this.tell({ on: "timed-out", asked: "request" });
         return { what: "no-answer", sent: true, why: "timeout" };
       case "not-connected":
         this.tell({ on: "timed-out", asked: "request" });
@@ -168,13 +172,13 @@ function askedOf(message: Iso8583Message, answer: Iso8583Message): Asked {
   switch (decision.outcome) {
     case "approved": {
       const { approvalCode } = decision;
-      const given = approvalCode === undefined ? {} : { approvalCode };
+      const given = approvalCode !== undefined && APPROVAL_CODE.test(approvalCode) ? { approvalCode } : {};
       return { what: "approved", ...given, forCard: forCardOf(decision) };
     }
     case "partly-approved":
       return { what: "partly-approved", responseCode: decision.responseCode };
     case "declined":
-      return { what: "declined", responseCode: decision.responseCode, forCard: forCardOf(decision) };
+      return { what: "declined", responseCode: toldCode(decision.responseCode), forCard: forCardOf(decision) };
     // Whoever answered could not say what the issuer did.
     case "unable":
     case "mismatched":
@@ -183,6 +187,11 @@ function askedOf(message: Iso8583Message, answer: Iso8583Message): Asked {
       return unreachable(decision);
   }
 }
+
+/** As terminals take it: any other form would cost the whole answer. */
+const APPROVAL_CODE = /^[0-9A-Z]{6}$/;
+const toldCode = (responseCode: string): string =>
+  /^[0-9A-Z]{2}$/.test(responseCode) ? responseCode : RESPONSE_CODES.doNotHonour;
 
 type Said = Extract<IssuerDecision, { readonly outcome: "approved" | "declined" }>;
 type ForCard = Extract<Asked, { readonly what: "approved" }>["forCard"];

@@ -2,16 +2,20 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { assert } from "../../../base/assert.ts";
+import { toHex } from "../../../base/bytes.ts";
+import { Fault } from "../../../base/fault.ts";
 import type { TerminalId } from "../../../base/ids.ts";
+import { encodeTlv } from "../../../protocols/emv/ber-tlv.ts";
 import type { Iso8583Message } from "../../../protocols/iso8583/message.ts";
 import type { MtiVersion } from "../../../protocols/iso8583/spec.ts";
 import type { CardData } from "../../../wire/card-data.ts";
 import { EntryModeSchema, fromWireMoney, MoneySchema, toWireMoney } from "../../../wire/common.ts";
-import { parseJson } from "../../../wire/signing.ts";
+import { firstIssue, parseJson } from "../../../wire/signing.ts";
 import type { Question } from "../authorisation/index.ts";
 import {
   adviceMessage,
   type IssuerPayment,
+  issuerObjects,
   requestMessage,
   reversalMessage,
   rrnOf,
@@ -51,7 +55,7 @@ export function factsOf({ question, acquirer, first }: FactsInput): string {
       merchant: acquirer.merchant,
       category: acquirer.category,
     },
-    ...(iccData === undefined ? {} : { iccData }),
+    ...(iccData === undefined ? {} : { iccData: toHex(encodeTlv(issuerObjects(iccData))) }),
   };
   return JSON.stringify(facts);
 }
@@ -68,7 +72,9 @@ function acceptorTerminal(terminalId: TerminalId): string {
 type Told = Pick<Exchange, "terminalId" | "paymentId" | "facts">;
 
 function paymentOf({ terminalId, paymentId, facts }: Told, card: CardData | KeptCard): IssuerPayment {
-  const { amount, iccData, ...rest } = FactsSchema.parse(parseJson(facts));
+  const parsed = FactsSchema.safeParse(parseJson(facts));
+  if (!parsed.success) throw new Fault("message.invalid", `what was kept of a payment: ${firstIssue(parsed.error)}`);
+  const { amount, iccData, ...rest } = parsed.data;
   const more = iccData === undefined ? {} : { iccData };
   return { ...rest, ...more, terminalId, paymentId, amount: fromWireMoney(amount), card };
 }

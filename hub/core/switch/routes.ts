@@ -33,7 +33,7 @@ const IssuerShape = z.object({
   parametersVersion: z.int().optional(),
   parametersValidTo: z.string().optional(),
   stoodInMinor: z.string().describe("approved in its name and not told yet, in minor units"),
-  advices: z.object({ open: z.int(), delivered: z.int(), exceptions: z.int() }),
+  advices: z.object({ open: z.int(), exceptions: z.int() }),
 });
 const AdviceShape = z.object({
   number: z.int(),
@@ -60,8 +60,9 @@ const PARAMETERS_BODY_BYTES_MAX = 2 * PARAMETERS_TEXT_MAX;
 
 export interface IssuerRouteParts {
   readonly store: HubStore;
-  /** Undefined where no institution is configured. */
-  readonly issuers: SwitchDesk | undefined;
+  readonly issuers: SwitchDesk;
+  /** Terminals get what institutions delegate with their leases. */
+  readonly renewal: { all(): void };
 }
 
 export function registerIssuerRoutes(app: FastifyInstance, parts: IssuerRouteParts): void {
@@ -81,7 +82,7 @@ function readingRoutes(app: FastifyInstance, { store, issuers }: IssuerRoutePart
       },
     },
     async (): Promise<z.output<typeof IssuersShape>> => {
-      const views = await store.read(async (reading) => (await issuers?.list(reading)) ?? []);
+      const views = await store.read((reading) => issuers.list(reading));
       return { issuers: views.map(showIssuer) };
     },
   );
@@ -101,7 +102,7 @@ function readingRoutes(app: FastifyInstance, { store, issuers }: IssuerRoutePart
       const { id } = parseInput(IdParams, request.params);
       const { only, limit, cursor = "0" } = parseInput(AdvicesQuery, request.query);
       const filter = { afterNumber: Number(cursor), limit, ...(only === undefined ? {} : { only }) };
-      const advices = await store.read(async (reading) => await issuers?.advices(reading, id, filter));
+      const advices = await store.read((reading) => issuers.advices(reading, id, filter));
       if (!advices) throw unknownIssuer(id);
       const last = advices.length === limit ? advices.at(-1) : undefined;
       return { advices: advices.map(showAdvice), ...(last ? { cursor: String(last.number) } : {}) };
@@ -109,7 +110,7 @@ function readingRoutes(app: FastifyInstance, { store, issuers }: IssuerRoutePart
   );
 }
 
-function changingRoutes(app: FastifyInstance, { issuers }: IssuerRouteParts): void {
+function changingRoutes(app: FastifyInstance, { issuers, renewal }: IssuerRouteParts): void {
   app.post(
     "/v1/issuers/:id/parameters",
     {
@@ -126,13 +127,15 @@ function changingRoutes(app: FastifyInstance, { issuers }: IssuerRouteParts): vo
     async (request): Promise<z.output<typeof ParametersShape>> => {
       const { id } = parseInput(IdParams, request.params);
       const { text } = parseInput(ParametersBody, request.body);
-      return await request.change(async (within) => {
-        const event = await issuers?.offerParameters(within, id, text);
+      const answer = await request.change(async (within): Promise<z.output<typeof ParametersShape>> => {
+        const event = await issuers.offerParameters(within, id, text);
         if (!event) throw unknownIssuer(id);
         if (event.on === "refused")
           throw new HttpRefusal(409, event.refusal.reason, `text: ${event.refusal.detail}`, "text");
         return { outcome: event.on, version: event.version };
       });
+      renewal.all();
+      return answer;
     },
   );
   app.post(
@@ -151,7 +154,7 @@ function changingRoutes(app: FastifyInstance, { issuers }: IssuerRouteParts): vo
       const { id, number } = parseInput(AdviceParams, request.params);
       parseInput(AsideBody, request.body);
       return await request.change(async (within) => {
-        const advice = await issuers?.setAside(within, id, number);
+        const advice = await issuers.setAside(within, id, number);
         if (!advice) throw new HttpRefusal(404, "E_UNKNOWN", `${id} has no open entry ${number}`);
         return showAdvice(advice);
       });

@@ -3,17 +3,18 @@
  * (system 3). It owns the links, and the log of what each issuer has yet to hear.
  */
 import type { Clock } from "../../../base/clock.ts";
-import { reasonOf } from "../../../base/fault.ts";
+import { Fault, reasonOf } from "../../../base/fault.ts";
 import type { RandomBytes } from "../../../base/ids.ts";
 import type { Log } from "../../../base/log.ts";
 import type { CardData } from "../../../wire/card-data.ts";
-import { type Lease, MIRRORED_SETS_MAX } from "../../../wire/lease.ts";
-import { offerStandInParameters, type ParametersEvent, type StandInParameters } from "../../../wire/stand-in.ts";
+import type { Lease, MirroredSet } from "../../../wire/lease.ts";
+import { offerStandInParameters, type ParametersEvent } from "../../../wire/stand-in.ts";
 import type { GroupCommit } from "../../group-commit.ts";
 import type { Metrics } from "../../metrics.ts";
 import type { Reading, Within } from "../../store/store.ts";
 import type { Acquiring, Asked, Asking, PaymentKey, RoutedCard } from "../authorisation/index.ts";
-import { adviceMachine } from "../standin/recovery.ts";
+import { AVAILABILITY_DEFAULTS } from "../standin/availability.ts";
+import { adviceMachine, RECOVERY_DEFAULTS } from "../standin/recovery.ts";
 import { createAcquiring } from "./acquiring.ts";
 import { AdviceDelivery, type Desks, type Served } from "./advice-delivery.ts";
 import { type Advice, adviceStore, type Page } from "./advice-store.ts";
@@ -51,20 +52,22 @@ export interface IssuerView {
   readonly parametersValidTo?: string;
   /** Approved in its name and not told yet. */
   readonly stoodInMinor: bigint;
-  readonly advices: { readonly open: number; readonly delivered: number; readonly exceptions: number };
+  readonly advices: { readonly open: number; readonly exceptions: number };
 }
 
 export interface Switch extends AsyncDisposable {
   readonly acquiring: Acquiring;
   /** Undefined for a card of no institution known here. */
   routed(card: CardData): RoutedCard | undefined;
-  /** Puts a question to its issuer, within his time; never rejects. */
-  ask(asking: Asking): Promise<Asked>;
+  /** Puts a question to its issuer, within `withinMs` and his time; never rejects. */
+  ask(asking: Asking, withinMs: number): Promise<Asked>;
   /** What terminals may decide in institutions' names while this hub is away; undefined where none delegates. */
   mirror(reading: Reading): Promise<Lease["standIn"]>;
   /** Connects the links, and tells what waits. */
   start(): void;
   readonly issuers: SwitchDesk;
+  /** Throws Fault `config.invalid` where an institution that is not configured any more has something yet to hear. */
+  mustKnowAll(reading: Reading): Promise<void>;
 }
 
 /** What people see and do of issuers. */
@@ -83,6 +86,13 @@ export interface SwitchDesk {
   /** Takes an entry out of the way that its issuer will not answer; undefined where it is not open. */
   setAside(within: Within, id: string, number: number): Promise<Advice | undefined>;
 }
+
+/** All cards are the hub's own; what was told of others before has its place all the same. */
+export const NO_ISSUERS: Pick<SwitchOptions, "institutions" | "acquirer" | "policy"> = {
+  institutions: [],
+  acquirer: { id: "0", merchant: "none", category: "0000" },
+  policy: { availability: AVAILABILITY_DEFAULTS, recovery: RECOVERY_DEFAULTS, probeEveryMs: 1_000 },
+};
 
 /** A question is over long before. */
 const LEFT_OPEN_AFTER_MS = 10_000;
@@ -111,8 +121,12 @@ export function createSwitch(options: SwitchOptions): Switch {
       const institution = institutionOf(institutions, card.pan);
       return institution && { institutionId: institution.id, data: card };
     },
-    ask: async ({ institutionId, message }) =>
-      (await desks.get(institutionId)?.desk.ask(message)) ?? { what: "no-answer", sent: false, why: "timeout" },
+    ask: async ({ institutionId, message }, withinMs) =>
+      (await desks.get(institutionId)?.desk.ask(message, withinMs)) ?? {
+        what: "no-answer",
+        sent: false,
+        why: "timeout",
+      },
     mirror: (reading) => mirrorOf(reading, { ...options, opened }),
     start() {
       for (const { desk, delivery } of desks.values()) {
@@ -120,6 +134,16 @@ export function createSwitch(options: SwitchOptions): Switch {
         delivery.wake();
       }
       sweeping.start();
+    },
+    async mustKnowAll(reading) {
+      const forgotten = (await adviceStore.waiting(reading)).find(({ id }) => !desks.has(id));
+      if (!forgotten) return;
+      const { id, count } = forgotten;
+      const mend = "configure it again until it was told; what it does not answer can be set aside";
+      throw new Fault(
+        "config.invalid",
+        `issuers: ${id} is not among them, and has yet to hear of ${count} decisions; ${mend}`,
+      );
     },
     issuers: switchDesk({ ...options, opened }, desks),
     async [Symbol.asyncDispose]() {
@@ -206,26 +230,29 @@ function switchDesk({ clock, log, metrics, policy, opened }: Opening, desks: Des
   };
 }
 
-/** Without stop lists, which name accounts under keys that stay here, and without other acquirers. */
-async function mirrorOf(
-  reading: Reading,
-  { institutions, acquirer, clock, opened }: Opening,
-): Promise<Lease["standIn"]> {
+/**
+ * Without stop lists, which name accounts under keys that stay here, and without other acquirers. Of an institution whose
+ * parameters are over, or that has given none, terminals hear all the same, so that they refuse its cards.
+ */
+async function mirrorOf(reading: Reading, { institutions, acquirer, opened }: Opening): Promise<Lease["standIn"]> {
   const named = (list: readonly string[]) => list.filter((one) => one === acquirer.id);
-  const sets: StandInParameters[] = [];
-  for (const institution of institutions) {
-    const { parameters: text } = await institutionStore.get(reading, institution.id);
-    const parameters = opened(institution, text);
-    if (!parameters || Date.parse(parameters.validTo) <= clock.now()) continue;
+  const sets: MirroredSet[] = [];
+  for (const institution of institutions.filter(({ standIn }) => standIn)) {
+    const { id, ranges } = institution;
+    const parameters = opened(institution, (await institutionStore.get(reading, id)).parameters);
+    if (!parameters) {
+      sets.push({ ranges: [...ranges] });
+      continue;
+    }
     const { account, acquirer: of } = parameters;
-    sets.push({
+    const smaller = {
       ...parameters,
       acquirer: { allow: named(of.allow), deny: named(of.deny) },
       account: { range: account.range, stopList: { keyId: account.stopList.keyId, tokens: [] } },
-    });
+    };
+    sets.push({ ranges: [...ranges], parameters: smaller });
   }
-  const [first, ...others] = sets.slice(0, MIRRORED_SETS_MAX);
-  return first && { acquirerId: acquirer.id, mcc: acquirer.category, sets: [first, ...others] };
+  return sets.length === 0 ? undefined : { acquirerId: acquirer.id, mcc: acquirer.category, sets };
 }
 
 async function viewOf(
@@ -244,10 +271,6 @@ async function viewOf(
     inFlight: link.inFlight,
     ...(parameters && { parametersVersion: parameters.version, parametersValidTo: parameters.validTo }),
     stoodInMinor: row.sumMinor,
-    advices: {
-      open: (counts.get("waiting") ?? 0) + (counts.get("sent") ?? 0),
-      delivered: counts.get("delivered") ?? 0,
-      exceptions: counts.get("exception") ?? 0,
-    },
+    advices: counts,
   };
 }
