@@ -2,6 +2,7 @@
 import { assert } from "../../../base/assert.ts";
 import { fromWireMoney, type ReasonCode } from "../../../wire/common.ts";
 import type { EntryOf } from "../../../wire/journal-entry.ts";
+import type { Within } from "../../store/store.ts";
 import type { Answer } from "./answers.ts";
 import { askDeferred, cameTooLate, type DeferredParts } from "./deferred.ts";
 import { checkClaim } from "./issuing.ts";
@@ -20,6 +21,8 @@ export interface EntryOutcome {
 export interface EntryParts extends DeferredParts {
   /** Who bears an honoured approval's remainder: of an ordinary one, and of one that the hub had declined. */
   readonly riskParties: { readonly offline: string; readonly declined: string };
+  /** Told of each payment that is confirmed, within the transaction that confirms it. */
+  readonly confirmed?: (within: Within, payment: Confirmed) => Promise<void>;
 }
 
 export interface EntryInput<Body> {
@@ -28,6 +31,12 @@ export interface EntryInput<Body> {
   readonly now: number;
 }
 export type AdviceInput = EntryInput<EntryOf<"decision">> & { readonly card: Presented };
+
+/** A payment at the moment that its confirmation is posted. */
+export interface Confirmed extends EntryInput<EntryOf<"decision">> {
+  /** Of a purchase: what no customer's account could pay. */
+  readonly exposureMinor: bigint;
+}
 
 const PROCESSED: EntryOutcome = { status: "processed" };
 const DUPLICATE: EntryOutcome = { status: "duplicate" };
@@ -175,7 +184,7 @@ async function honour(parts: EntryParts, input: AdviceInput, { payment, payer }:
   const { postings, within } = parts;
   const { minor, currency } = fromWireMoney(input.body.amount);
   const { accountId: customer, riskParty: party } = payer;
-  const merchant = await postings.merchantAccount(within, parts.merchantId, currency);
+  const merchant = await parts.merchantAccount(within, input.key, currency);
   const remainder = await postings.honour(within, { key: input.key, currency, minor, customer, merchant, party });
   if (remainder === 0n) {
     await end(parts, input, payment);
@@ -223,7 +232,7 @@ async function confirmRefund(parts: EntryParts, input: AdviceInput, payment: Pay
   const attempts = await store.attempts(within, payment.number);
   if (!content || content.accountId === undefined || content.originalNumber === undefined)
     return quarantined("E_UNKNOWN", "a refund that this hub never authorised");
-  const debitAccount = await postings.merchantAccount(within, parts.merchantId, content.currency);
+  const debitAccount = await parts.merchantAccount(within, input.key, content.currency);
   const exposed = await exposedPart(parts, { ...content, originalNumber: content.originalNumber });
   const minor = content.minor - (exposed?.minor ?? 0n);
   if (!(await postNewestHold(parts, { input, payment, attempts, minor }))) {
@@ -231,7 +240,9 @@ async function confirmRefund(parts: EntryParts, input: AdviceInput, payment: Pay
       return quarantined("E_STATE", "no authorisation of this refund stands");
     const original = await store.paymentByNumber(within, content.originalNumber);
     const left =
-      (original?.content?.minor ?? 0n) - (await store.refundedMinor(within, content.originalNumber, payment.number));
+      (original?.content?.minor ?? 0n) -
+      (await store.refundedMinor(within, content.originalNumber, payment.number)) -
+      (original ? (await parts.chargedBack(within, original)).minor : 0n);
     if (content.minor > left) return quarantined("E_LIMIT", `of the original ${left} minor units are left to refund`);
     // The issuer was told that it would never be.
     await adviseIssuer(parts, input, { payment, attempts });
@@ -251,13 +262,14 @@ async function confirmRefund(parts: EntryParts, input: AdviceInput, payment: Pay
 
 /** A customer gets back no more than his account gave: what an exposure account bore of the original is made good first. */
 async function exposedPart(
-  { store, postings, within }: EntryParts,
+  { store, postings, within, chargedBack }: EntryParts,
   { originalNumber, accountId, currency, minor }: PaymentContent & { readonly originalNumber: number },
 ): Promise<{ readonly minor: bigint; readonly account: string; readonly party: string } | undefined> {
   const original = await store.paymentByNumber(within, originalNumber);
   if (original?.exposureMinor === undefined || original.exposureParty === undefined) return undefined;
   const account = await postings.exposureAccount(within, original.exposureParty, currency);
-  const open = original.exposureMinor - (await store.madeGoodMinor(within, originalNumber));
+  const { exposureMinor: takenBack } = await chargedBack(within, original);
+  const open = original.exposureMinor - (await store.madeGoodMinor(within, originalNumber)) - takenBack;
   if (account === accountId || open <= 0n) return undefined;
   return { minor: open < minor ? open : minor, account, party: original.exposureParty };
 }
@@ -302,6 +314,7 @@ async function end(
     ...(body.card === undefined ? {} : { maskedPan: body.card.maskedPan }),
     ...own,
   });
+  await parts.confirmed?.(parts.within, { key, body, now, exposureMinor: own.exposureMinor ?? 0n });
   // Again, for an approval whose hold ran out before its advice came. A card is no feature's means.
   if (body.card === undefined) await settleMeans(parts.within, { means: parts.means(), key, outcome: "approved" });
 }

@@ -10,10 +10,11 @@ export type {
   StoodIn,
 } from "./acquiring.ts";
 export { type Answer, STALE_ANSWER } from "./answers.ts";
-export type { EntryOutcome } from "./entries.ts";
+export type { Confirmed, EntryOutcome } from "./entries.ts";
 export { approvalCode } from "./hold.ts";
 export type { CardRange } from "./issuing.ts";
 export type { AdvicePayer, Means, MeansAdvice, MeansOutcome, MeansRequest, Payer } from "./means.ts";
+export type { ChargedBack, Purchase } from "./purchase.ts";
 export type { Decided, Presented } from "./request.ts";
 export { registerAuthorisationRoutes } from "./routes.ts";
 export { authorisationMigrations } from "./schema.ts";

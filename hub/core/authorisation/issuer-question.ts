@@ -52,7 +52,7 @@ async function approve(
 ): Promise<Answer> {
   const { accountId } = content;
   assert(accountId !== undefined, "a question is about an institution's account");
-  const merchant = await parts.postings.merchantAccount(parts.within, parts.merchantId, content.currency);
+  const merchant = await parts.merchantAccount(parts.within, key, content.currency);
   const [debitAccount, creditAccount] =
     content.operation === "purchase" ? [accountId, merchant] : [merchant, accountId];
   const refusal = await createHold(parts, { key, attempt, debitAccount, creditAccount, content });

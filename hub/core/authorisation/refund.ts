@@ -29,21 +29,22 @@ export async function refund(
   });
   if (original.content.currency !== content.currency)
     return decline(RESPONSE_CODES.invalidAmount, "E_CONFLICT", "amount.currency differs from the original");
-  const left = original.content.minor - (await store.refundedMinor(within, original.number, payment.number));
+  const taken = await store.refundedMinor(within, original.number, payment.number);
+  const left = original.content.minor - taken - (await parts.chargedBack(within, original)).minor;
   if (content.minor > left)
     return decline(RESPONSE_CODES.exceedsLimit, "E_LIMIT", `of the original ${left} minor units are left to refund`);
   if (isIssuerAccount(creditAccount))
     return await refundByIssuer(parts, input, { content: { ...content, accountId: creditAccount }, original });
   return await hold(parts, input, {
-    debitAccount: await postings.merchantAccount(within, parts.merchantId, content.currency),
+    debitAccount: await parts.merchantAccount(within, input.key, content.currency),
     creditAccount,
     content,
   });
 }
 
-/** The terminal's own payment; else the one of another terminal, if the id alone names one. */
+/** The terminal's own payment; else the one of another terminal of its merchant, if the id alone names one. */
 async function findOriginal(
-  { store, within }: RequestParts,
+  { store, within, merchantOf }: RequestParts,
   { key, request }: AttemptInput,
 ): Promise<PaymentRecord | undefined> {
   const { originalPaymentId } = request;
@@ -51,7 +52,8 @@ async function findOriginal(
   const own = await store.payment(within, { terminalId: key.terminalId, paymentId: originalPaymentId });
   if (own) return own;
   const [only, second] = await store.paymentsById(within, originalPaymentId);
-  return second === undefined ? only : undefined;
+  if (!only || second !== undefined) return undefined;
+  return (await merchantOf(within, only.terminalId)) === (await merchantOf(within, key.terminalId)) ? only : undefined;
 }
 
 interface IssuersRefund {

@@ -10,6 +10,7 @@ import { hasExpired, hold } from "./hold.ts";
 import { askIssuer } from "./issuer-question.ts";
 import { type CountCryptogram, checkClaim, type IssuedCard, issuerAuthenticationData } from "./issuing.ts";
 import { type Means, type Payer, settleMeans } from "./means.ts";
+import type { MerchantParts } from "./purchase.ts";
 import { refund } from "./refund.ts";
 import type { AttemptRecord, PaymentContent, PaymentKey, PaymentRecord } from "./store.ts";
 import { stands, type WithdrawalParts, withdraw } from "./withdrawal.ts";
@@ -37,7 +38,7 @@ export type Decided =
   | { readonly asking: Asking }
   | { readonly running: true };
 
-export interface RequestParts extends WithdrawalParts {
+export interface RequestParts extends WithdrawalParts, MerchantParts {
   readonly random: RandomBytes;
   readonly merchantId: string;
   readonly holdMs: number;
@@ -246,7 +247,7 @@ async function holdOf(
     ? decline(RESPONSE_CODES.doNotHonour, "E_DENIED", "this phone is on the deny list")
     : await hold(parts, input, {
         debitAccount: accountId,
-        creditAccount: await parts.postings.merchantAccount(parts.within, parts.merchantId, content.currency),
+        creditAccount: await parts.merchantAccount(parts.within, input.key, content.currency),
         content,
       });
   const approved = answer.outcome === "approved";
@@ -336,7 +337,7 @@ async function purchaseWith(
   input: AttemptInput,
   { payment, content, card }: PurchaseCard,
 ): Promise<Answer> {
-  const { store, postings, within } = parts;
+  const { store, within } = parts;
   const record = await store.card(within, card.token);
   if (!record) return decline(RESPONSE_CODES.invalidCard, "E_UNKNOWN", "no account has this card");
   await store.setContent(within, payment.number, { ...content, accountId: record.accountId });
@@ -346,7 +347,7 @@ async function purchaseWith(
     return decline(RESPONSE_CODES.expiredCard, "E_EXPIRED", "the card has expired");
   return await hold(parts, input, {
     debitAccount: record.accountId,
-    creditAccount: await postings.merchantAccount(within, parts.merchantId, content.currency),
+    creditAccount: await parts.merchantAccount(within, input.key, content.currency),
     content,
   });
 }

@@ -26,6 +26,7 @@ import { abandonQuestion, type Concluding, concludeQuestion } from "./issuer-que
 import { type CardRange, type CountCryptogram, type IssuedCard, issuedCard } from "./issuing.ts";
 import { type Means, settleMeans } from "./means.ts";
 import { ACCOUNT_CODES, createPostings, type Postings, readHoldId } from "./postings.ts";
+import { confirmedPurchase, type Purchase } from "./purchase.ts";
 import { type Decided, decideRequest, type OnlineInput } from "./request.ts";
 import { type AuthorisationStore, createAuthorisationStore, type PaymentFilter, type PaymentKey } from "./store.ts";
 import { type TransactionView, viewPayment } from "./view.ts";
@@ -37,6 +38,10 @@ export interface AuthorisationOptions {
   /** 32 bytes: keys this hub's card tokens. */
   readonly tokenKey: Uint8Array;
   readonly merchantId: string;
+  /** Whose terminal it is, where this hub has several merchants. */
+  readonly merchantOf?: EntryParts["merchantOf"];
+  readonly confirmed?: NonNullable<EntryParts["confirmed"]>;
+  readonly chargedBack?: EntryParts["chargedBack"];
   /** How long an approval holds the money without its confirmation. */
   readonly holdMs: number;
   readonly riskParties: EntryParts["riskParties"];
@@ -90,14 +95,20 @@ export interface Authorisation {
   transactions(reading: Reading, filter: PaymentFilter): Promise<readonly TransactionView[]>;
   /** What the ledger moved for a payment; undefined for one never heard of. */
   posted(reading: Reading, key: PaymentKey): Promise<Posted | undefined>;
+  /** Undefined for what is no confirmed purchase. */
+  purchase(reading: Reading, key: PaymentKey): Promise<Purchase | undefined>;
+  /** Whether a payment of this terminal was ever heard of. */
+  hasPayment(reading: Reading, terminalId: string): Promise<boolean>;
 }
 
 export type Posted = Pick<TransactionView, "status" | "postedMinor" | "postings">;
 
 const ACCOUNT_ID_BYTES = 8;
+const NOTHING_CHARGED_BACK = { minor: 0n, exposureMinor: 0n };
 
 export function createAuthorisation(options: AuthorisationOptions): Authorisation {
   const { ledger, issuing = [], countCryptogram = () => {}, means = () => [] } = options;
+  const { merchantOf = async () => options.merchantId, chargedBack = async () => NOTHING_CHARGED_BACK } = options;
   const store = createAuthorisationStore();
   const postings = createPostings(ledger);
   // As a key object: Node tries raw bytes as each kind of key first, at many times the cost of the token.
@@ -105,7 +116,10 @@ export function createAuthorisation(options: AuthorisationOptions): Authorisatio
   const codeHash = ({ userId, secureCode }: PreAuthorisedCode) =>
     createHmac("sha256", tokenKey).update(`code/${userId}/${secureCode}`).digest("hex");
   const tokenOf = (pan: string) => createHmac("sha256", tokenKey).update(pan).digest("hex");
-  const shared = { ...options, store, postings, countCryptogram, means, codeHash };
+  const merchantAccount: EntryParts["merchantAccount"] = async (within, { terminalId }, currency) =>
+    postings.merchantAccount(within, await merchantOf(within, terminalId), currency);
+  const merchants = { merchantOf, merchantAccount, chargedBack };
+  const shared = { ...options, ...merchants, store, postings, countCryptogram, means, codeHash };
   const partsOf = (within: Within): EntryParts => ({ ...shared, within });
 
   return {
@@ -120,6 +134,9 @@ export function createAuthorisation(options: AuthorisationOptions): Authorisatio
     batched: (within, work) => ledger.batched(within, () => store.batched(within, work)),
     expireHolds: (within, limit) => expireHolds(partsOf(within), ledger, limit),
     ...accountsOf({ ...options, store, postings, tokenOf }),
+    purchase: (reading, key) => confirmedPurchase(reading, store, key),
+    hasPayment: async (reading, terminalId) =>
+      (await store.payments(reading, { terminalId, afterNumber: 0, limit: 1 })).length > 0,
     async posted(reading, key) {
       const payment = await store.payment(reading, key);
       return payment && (await viewPayment(reading, { store, postings }, payment));
