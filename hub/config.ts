@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { TerminalId } from "../base/ids.ts";
 import { LOG_LEVELS } from "../base/log.ts";
 import { CRYPTOGRAM_VERSIONS } from "../protocols/emv/cryptogram-versions.ts";
+import { ACCOUNT_NAME_MAX, isBic, isIban } from "../protocols/iso20022/bank-account.ts";
 import { SPEC_NAMES } from "../protocols/iso8583/specs.ts";
 import { CurrencySchema, MeansSchema } from "../wire/common.ts";
 import { InstitutionIdSchema, MccSchema } from "../wire/stand-in.ts";
@@ -133,6 +134,14 @@ export const HubConfigSchema = z.strictObject({
       name: z.string().min(1).max(64).optional(),
     })
     .prefault({}),
+  /** The account from which merchants are paid; without it no payout is made. */
+  payer: z
+    .strictObject({
+      name: z.string().trim().min(1).max(ACCOUNT_NAME_MAX),
+      iban: z.string().refine(isIban, "no IBAN: without spaces, and with check digits that hold"),
+      bic: z.string().refine(isBic, "no BIC"),
+    })
+    .optional(),
   claims: z.strictObject({ hours: z.number().min(0.01).max(720).default(1) }).prefault({}),
   /** How long a terminal's certificate is good. It is renewed after two thirds of that. */
   certificates: z.strictObject({ days: z.int().min(1).max(825).default(90) }).prefault({}),
@@ -222,6 +231,7 @@ export function policyOf(config: HubConfig): HubPolicy {
     merchantId: config.merchant.id,
     cardChallengeTtlMs: config.card.challengeTtlMs,
     ...(config.merchant.name === undefined ? {} : { merchantName: config.merchant.name }),
+    ...(config.payer && { payer: config.payer }),
     offlineCode: { ...config.offlineCode, capMinor: BigInt(config.offlineCode.capMinor) },
     holdMs: config.authorisation.holdHours * HOUR_MS,
     deferredMaxMs: config.authorisation.deferredMaxHours * HOUR_MS,

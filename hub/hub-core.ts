@@ -9,6 +9,7 @@ import { Fault, reasonOf } from "../base/fault.ts";
 import type { Epoch, RandomBytes, TerminalId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { type Migration, openSqlite, type Sqlite } from "../base/sqlite.ts";
+import type { BankAccount } from "../protocols/iso20022/bank-account.ts";
 import type { DownEnvelope, UpEnvelope } from "../wire/envelope.ts";
 import type { PhoneAnswer, PhoneReply } from "../wire/phone.ts";
 import type { Signed } from "../wire/signing.ts";
@@ -27,6 +28,7 @@ import { createLedger, type Ledger, ledgerMigrations } from "./core/ledger/index
 import { operatorMigrations } from "./core/operators/index.ts";
 import { createPayers, type Payers, payerMigrations } from "./core/payers/index.ts";
 import { createReconciliation, type Reconciliation, reconciliationMigrations } from "./core/reconciliation/index.ts";
+import { type Settlement, settlementMigrations } from "./core/settlement/index.ts";
 import { createSwitch, NO_ISSUERS, type Switch, type SwitchOptions, switchMigrations } from "./core/switch/index.ts";
 import {
   createTerminals,
@@ -36,6 +38,7 @@ import {
   terminalMigrations,
 } from "./core/terminals/index.ts";
 import { createGroupCommit, type GroupCommit } from "./group-commit.ts";
+import { settlementOf } from "./hub-settlement.ts";
 import { createImports, type ImportSink } from "./import-sessions.ts";
 import type { HubKeys } from "./keys.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
@@ -62,6 +65,8 @@ export interface HubPolicy {
   readonly cardChallengeTtlMs?: number;
   /** As customers know the shop; its id when absent. */
   readonly merchantName?: string;
+  /** From whose account merchants are paid; nothing is paid out when absent. */
+  readonly payer?: BankAccount;
   /** OFFLINE_CODE_DEFAULTS when absent. */
   readonly offlineCode?: OfflineCodePolicy;
   /** OFFLINE_NOTE_DEFAULTS when absent. */
@@ -93,6 +98,7 @@ export interface HubCore {
   readonly imports: ImportSink;
   readonly payers: Payers;
   readonly reconciliation: Reconciliation;
+  readonly settlement: Settlement;
   readonly metrics: Metrics;
   /** To be started, and disposed, by whoever made this hub. */
   readonly switch: Switch;
@@ -140,6 +146,7 @@ export const HUB_MIGRATIONS: readonly Migration[] = [
   ...reconciliationMigrations,
   ...operatorMigrations,
   ...switchMigrations,
+  ...settlementMigrations,
   ...SERVICES.flatMap(({ migrations }) => migrations),
 ];
 
@@ -177,12 +184,17 @@ export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
     permitsDeferred: (reading, terminalId, leaseId) => terminals.permitsDeferred(reading, terminalId, leaseId),
     means: () => means,
     denies: (reading, kind, name) => terminals.denyList.denies(reading, kind, name),
+    merchantOf: (reading, terminalId) => settlement.merchantOf(reading, terminalId),
+    confirmed: (within, payment) => settlement.confirmed(within, payment),
+    chargedBack: (reading, key) => settlement.chargedBack(reading, key),
     countCryptogram: (type, result) => metrics.count("tillway_hub_cryptograms_total", { type, result }),
     acquiring: issuers.acquiring,
   });
   const openCard = cardOpener({ ring: keys.sealing, authorisation, issuers, openings: options.openings });
+  const settlement = settlementOf(options, ledger, authorisation);
   const ingest = await store.transaction(async (within) => {
     await terminals.prepare(within);
+    await settlement.prepare(within);
     return await createIngest(within, {
       random,
       authorisation,
@@ -196,7 +208,7 @@ export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
   means = services.flatMap((service) => service.means ?? []);
   const reconciliation = reconciliationOf(options, authorisation, commits);
   const parts: Parts = {
-    ...{ store, reconciliation, clock, random, terminals, authorisation, ingest, payers, commits, metrics },
+    ...{ store, reconciliation, settlement, clock, random, terminals, authorisation, ingest, payers, commits, metrics },
     openCard,
     openings: options.openings,
     services,
@@ -204,7 +216,7 @@ export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
     running: new Map(),
   };
   return {
-    ...{ store, ledger, terminals, authorisation, ingest, payers, reconciliation, metrics },
+    ...{ store, ledger, terminals, authorisation, ingest, payers, reconciliation, settlement, metrics },
     switch: issuers,
     hubEpoch: ingest.hubEpoch,
     imports: createImports({ store, commits, ingest, terminals, clock, random, log: log.for("import") }),
@@ -280,10 +292,11 @@ const switchOf = (
   });
 
 async function sweep(parts: Parts, within: Within): Promise<number> {
-  const { authorisation, ingest, clock, metrics, services } = parts;
+  const { authorisation, ingest, settlement, clock, metrics, services } = parts;
   const expired = await authorisation.expireHolds(within, EXPIRED_PER_SWEEP_MAX);
   if (expired > 0) metrics.count("tillway_hub_holds_expired_total", {}, expired);
   for (const service of services) await service.sweep?.(within);
+  await settlement.sweep(within);
   await ingest.findings.gaps(within, clock.now());
   return expired;
 }
@@ -291,6 +304,7 @@ async function sweep(parts: Parts, within: Within): Promise<number> {
 interface Parts extends AuthoriseParts {
   readonly store: HubStore;
   readonly reconciliation: Reconciliation;
+  readonly settlement: Settlement;
   readonly ingest: Ingest;
   readonly payers: Payers;
   readonly openings: SealOpenings | undefined;

@@ -90,6 +90,7 @@ interface FixtureOptions {
   /** Issuers of other cards, whom the hub asks. */
   readonly issuers?: HubCoreOptions["issuers"];
   readonly metrics?: Metrics;
+  readonly payer?: NonNullable<HubPolicy["payer"]>;
 }
 
 export async function hubFixture(options: FixtureOptions = {}): Promise<HubFixture> {
@@ -112,6 +113,7 @@ export async function hubFixture(options: FixtureOptions = {}): Promise<HubFixtu
     policy: {
       ...TEST_POLICY,
       issuing,
+      ...(options.payer && { payer: options.payer }),
       leaseOf: (terminalId) => {
         const lease = TEST_POLICY.leaseOf(terminalId);
         return lease && { ...lease, deferredAuthorisation: fixture.deferring };

@@ -1,0 +1,110 @@
+/** Random histories of a shop: whatever happened, its books add up to the unit. */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { PaymentId } from "../../base/ids.ts";
+import { money } from "../../base/money.ts";
+import { statementsOf } from "../../hub/core/settlement/statement.ts";
+import { EUR } from "./hub-fixture.ts";
+import { DE_ACCOUNT, PAYER, type SettlementShop, settlementShop } from "./settlement-fixture.ts";
+
+const HOUR_MS = 3_600_000;
+const minor = fc.bigInt({ min: 1n, max: 3_000n });
+const nth = fc.nat({ max: 9 });
+const step = fc.oneof(
+  { weight: 5, arbitrary: fc.record({ do: fc.constant("sell" as const), minor }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("refund" as const), nth, minor }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("charge-back" as const), nth, minor }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("represent" as const), nth }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("cutover" as const) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("settle" as const), nth }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("pay" as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("wait" as const), hours: fc.nat({ max: 30 }) }) },
+);
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+/** What the judge has seen succeed. */
+interface Judged {
+  confirmed: bigint;
+  refunded: bigint;
+  chargedBack: bigint;
+  sales: number;
+  cases: { id: string; minor: bigint; stands: boolean }[];
+}
+
+async function perform(shop: SettlementShop, judged: Judged, one: Step, at: number): Promise<void> {
+  const { hub, change, terminal, clock } = shop;
+  switch (one.do) {
+    case "sell": {
+      await shop.sell(`sale-${judged.sales}`, one.minor);
+      judged.sales += 1;
+      judged.confirmed += one.minor;
+      return;
+    }
+    case "refund": {
+      const { outcome } = await shop.refund(`refund-${at}`, `sale-${one.nth}`, one.minor);
+      if (outcome === "approved") judged.refunded += one.minor;
+      return;
+    }
+    case "charge-back": {
+      const paymentId = `sale-${one.nth}` as PaymentId;
+      const order = { id: `case-${at}`, terminalId: terminal.terminalId, paymentId, reasonCode: "10.4" };
+      const amount = money(one.minor, "EUR");
+      const { ok } = await change((within) => hub.settlement.chargeBack(within, { ...order, amount }));
+      if (!ok) return;
+      judged.chargedBack += one.minor;
+      judged.cases.push({ id: `case-${at}`, minor: one.minor, stands: true });
+      return;
+    }
+    case "represent": {
+      const found = judged.cases[one.nth];
+      if (!found) return;
+      await change((within) => hub.settlement.represent(within, found.id));
+      if (found.stands) judged.chargedBack -= found.minor;
+      found.stands = false;
+      return;
+    }
+    case "cutover":
+      await shop.cutover();
+      return;
+    case "settle":
+      await change((within) => hub.settlement.settle(within, one.nth + 1));
+      return;
+    case "pay":
+      await change((within) => hub.settlement.payOut(within, { currency: EUR, executionDate: "2030-01-01" }));
+      return;
+    case "wait":
+      await clock.advance(one.hours * HOUR_MS);
+      await hub.expireHolds();
+  }
+}
+
+test("whatever was sold, refunded, charged back, presented again, settled and paid, in whatever order: no unit is lost or made", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
+      const shop = await settlementShop({ balanceMinor: 9_000n, payer: PAYER });
+      await shop.merchant({
+        id: "shop",
+        account: DE_ACCOUNT,
+        fees: { standard: { basisPoints: 137, fixedMinor: 7 } },
+      });
+      const judged: Judged = { confirmed: 0n, refunded: 0n, chargedBack: 0n, sales: 0, cases: [] };
+      for (const [at, one] of steps.entries()) await perform(shop, judged, one, at);
+      const { opened } = await shop.cutover();
+      for (let batch = 1; batch < opened; batch += 1) await shop.settle(batch);
+      const { hub } = shop;
+      const { totals, settled } = await hub.store.read(async (reading) => ({
+        totals: await hub.ledger.totals(reading),
+        settled: await statementsOf(reading, { merchantId: "shop", day: "2031-01-01" }),
+      }));
+      for (const total of totals) expect(total.debitsPosted).toBe(total.creditsPosted);
+      const ids = ["payable:shop:EUR", "paid-out:shop:EUR", "fees:EUR", "merchant:shop:EUR"];
+      const [payable = 0n, paidOut = 0n, fees = 0n, carried = 0n] = await Promise.all(
+        ids.map((id) => shop.balance(id)),
+      );
+      expect(carried <= 0n).toBe(true);
+      expect(payable + paidOut + fees + carried).toBe(judged.confirmed - judged.refunded - judged.chargedBack);
+      expect(settled[0]?.closingMinor ?? 0n).toBe(payable + carried);
+    }),
+    { numRuns: 40 },
+  );
+});
