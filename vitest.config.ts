@@ -19,6 +19,7 @@ const POSTGRES_TOO = [
   "settlement",
   "settlement-batches",
   "settlement-histories",
+  "settlement-routes",
   "operators",
   "operator-requests",
   "operator-audit",

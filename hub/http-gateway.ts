@@ -21,6 +21,7 @@ import {
 } from "./core/operators/index.ts";
 import { type PayerRouteParts, registerPayerRoutes, registerPhoneRoutes } from "./core/payers/index.ts";
 import { registerReconciliationRoutes } from "./core/reconciliation/index.ts";
+import { registerSettlementRoutes } from "./core/settlement/index.ts";
 import { registerIssuerRoutes } from "./core/switch/index.ts";
 import {
   registerEnrolRoute,
@@ -125,6 +126,7 @@ export async function buildHttpApp(options: AppOptions): Promise<FastifyInstance
     registerTerminalRoutes(scope, options.terminalParts);
     registerTerminalOperatorRoutes(scope, options.terminalParts);
     registerPayerRoutes(scope, payerParts);
+    registerSettlementRoutes(scope, options.hub);
     registerIssuerRoutes(scope, {
       store: options.hub.store,
       issuers: options.hub.switch.issuers,

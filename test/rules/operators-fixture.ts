@@ -30,8 +30,10 @@ export interface Answered {
 
 export type OperatorHub = Awaited<ReturnType<typeof operatorHub>>;
 
-export async function operatorHub(options: { readonly withoutBootstrap?: true } = {}) {
-  const fixture = await hubFixture();
+type OperatorHubOptions = Parameters<typeof hubFixture>[0] & { readonly withoutBootstrap?: true };
+
+export async function operatorHub(options: OperatorHubOptions = {}) {
+  const fixture = await hubFixture(options);
   const { hub, clock, keys } = fixture;
   const folder = mkdtempSync(join(tmpdir(), "tillway-operators-"));
   const tls = await loadHubTls({ folder, names: [], now: clock.now(), random: seededRandom("tls") });

@@ -45,6 +45,8 @@ export interface Reconciliation {
   take(envelope: UpOf<"day.summary">): Promise<DayReport | undefined>;
   /** Compares the terminal's last list of the day with what is held now. */
   look(terminalId: TerminalId, businessDate: string): Promise<DayView>;
+  /** What came of comparing the terminal's last list of the day when it came; undefined where it sent none. */
+  lastReport(reading: Reading, terminalId: string, businessDate: string): Promise<DayReport | undefined>;
 }
 
 const ENTRIES_SHOWN_MAX = 1_000;
@@ -94,6 +96,8 @@ export function createReconciliation(options: ReconciliationOptions): Reconcilia
       else log.info("a terminal's day was compared", fields);
       return report;
     },
+
+    lastReport: (reading, terminalId, businessDate) => reportStore.report(reading, terminalId, businessDate),
 
     async look(terminalId, businessDate) {
       const kept = await store.read((reading) => reportStore.get(reading, terminalId, businessDate));

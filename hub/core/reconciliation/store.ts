@@ -83,6 +83,9 @@ const PUT = sql<[string, string, number, string, string]>(
    SET at = excluded.at, summary = excluded.summary, report = excluded.report`,
 );
 const FORGET = sql<[string, string]>("DELETE FROM reconciliation__report WHERE terminal_id = ? AND business_date < ?");
+const REPORT = sql<[string, string], { report: string }>(
+  "SELECT report FROM reconciliation__report WHERE terminal_id = ? AND business_date = ?",
+);
 const GET = sql<[string, string], { summary: string }>(
   "SELECT summary FROM reconciliation__report WHERE terminal_id = ? AND business_date = ?",
 );
@@ -93,6 +96,11 @@ export const reportStore = {
     const [summaryText, reportText] = [JSON.stringify(summary), JSON.stringify(DayReportSchema.parse(report))];
     await within.run(PUT, [terminalId, businessDate, at, summaryText, reportText]);
     await within.run(FORGET, [terminalId, new Date(at - REPORTS_KEPT_MS).toISOString().slice(0, 10)]);
+  },
+  /** As it was answered to the terminal. */
+  async report(reading: Reading, terminalId: string, businessDate: string): Promise<DayReport | undefined> {
+    const row = await reading.get(REPORT, [terminalId, businessDate]);
+    return row && DayReportSchema.parse(JSON.parse(row.report));
   },
   async get(reading: Reading, terminalId: string, businessDate: string): Promise<Summary | undefined> {
     const row = await reading.get(GET, [terminalId, businessDate]);
