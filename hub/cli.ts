@@ -21,7 +21,9 @@ import { hubPaths, readEndpoints, startHub } from "./main.ts";
 import { type Access, type HubDoor, readToken, savedSession } from "./operator-access.ts";
 import { localUrl, type OperatorClient, operatorClient } from "./operator-client.ts";
 import { registerOperators } from "./operators/cli.ts";
+import { registerChargebacks, registerPayouts } from "./payouts/cli.ts";
 import { registerCodes, registerPhones } from "./phones/cli.ts";
+import { registerSettlement } from "./settlement/cli.ts";
 import { registerTerminals } from "./terminals/cli.ts";
 
 const DEFAULT_CONFIG = "/etc/tillway/hub.yaml";
@@ -112,6 +114,9 @@ export function registerHub(program: Command): void {
   registerIssuers(hub, { withConfig, clientOf, pages, amountText });
   registerCodes(hub, { withConfig, clientOf, pages, amountText });
   registerTerminals(hub, { withConfig, clientOf, pages, amountText });
+  registerSettlement(hub, { withConfig, clientOf, pages, amountText });
+  registerPayouts(hub, { withConfig, clientOf, pages, amountText });
+  registerChargebacks(hub, { withConfig, clientOf, pages, amountText });
   const logIns = { doorOf, clientAt, sessionFile: SESSION_FILE };
   registerOperators(hub, { withConfig, clientOf, pages, amountText, ...logIns });
 }
