@@ -99,7 +99,7 @@ test("RM17 a batch says of each terminal whether its day agrees, and names each 
   const open = (await admin.get("/v1/batches?siteId=market")).body["batches"] as { number: number }[];
   const shown = async () => (await admin.get(`/v1/batches/${open[0]?.number ?? 0}`)).body["terminals"];
   const entry = (at: number): SummaryEntry => {
-    const { sequence, forward, hash, text } = sold[at] ?? terminal.advice("none");
+    const { sequence, forward = 0, hash, text } = sold[at] ?? terminal.advice("none");
     const { paymentId, amount } = JSON.parse(text) as ReturnType<FakeTerminal["decision"]>;
     const { minor, currency } = amount;
     return { ...{ sequence, forward, hash, paymentId, minor, currency }, kind: "decision", state: "processed" };
