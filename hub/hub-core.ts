@@ -176,11 +176,7 @@ export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
   });
   let means: readonly Means[] = [];
   const authorisation = createAuthorisation({
-    ...policy,
-    clock,
-    random,
-    ledger,
-    tokenKey: keys.tokenKey,
+    ...{ ...policy, clock, random, ledger, tokenKey: keys.tokenKey },
     permitsDeferred: (reading, terminalId, leaseId) => terminals.permitsDeferred(reading, terminalId, leaseId),
     means: () => means,
     denies: (reading, kind, name) => terminals.denyList.denies(reading, kind, name),
