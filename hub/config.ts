@@ -108,10 +108,14 @@ const StoreSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("postgres"), urls: z.array(StoreUrlSchema).min(1).max(STORE_URLS_MAX) }),
 ]);
 
+/** Over what terminals hold their connections. `embedded`: the hub's own MQTT listener. */
+const IngestSchema = z.discriminatedUnion("kind", [z.strictObject({ kind: z.literal("embedded") })]);
+
 export const HubConfigSchema = z.strictObject({
   dataDir: z.string().min(1).default("/var/lib/tillway/hub"),
   logLevel: z.enum(LOG_LEVELS).default("info"),
   store: StoreSchema.prefault({ kind: "sqlite" }),
+  ingest: IngestSchema.prefault({ kind: "embedded" }),
   listen: z
     .strictObject({
       host: NameSchema.default("127.0.0.1"),

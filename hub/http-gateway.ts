@@ -29,10 +29,11 @@ import {
   registerTerminalRoutes,
   type TerminalRouteParts,
 } from "./core/terminals/index.ts";
+import type { ServerTls } from "./device-gateway.ts";
 import { HttpRefusal, jsonSchema, TooOften } from "./http.ts";
 import type { HubCore } from "./hub-core.ts";
 import { registerImportRoutes } from "./import-routes.ts";
-import { type ServerTls, secureOptions } from "./mqtt-gateway.ts";
+import { secureOptions } from "./mqtt-gateway.ts";
 import { createRefusals, type Refusals, refusalOf } from "./refusals.ts";
 import { isStoreFailure } from "./store/failure.ts";
 import type { TerminalDoor } from "./terminal-door.ts";

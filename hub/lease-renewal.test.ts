@@ -20,7 +20,7 @@ function world(connected: readonly TerminalId[]) {
         return { terminalId } as DownEnvelope;
       },
     },
-    mqtt: { connected: () => connected, push: ({ terminalId }) => void pushed.push(terminalId) },
+    terminals: { connected: () => connected, push: ({ terminalId }) => void pushed.push(terminalId) },
     log: silentLog,
   });
   /** Lets the lease that is being made be done. */

@@ -5,8 +5,8 @@
 import { reasonOf } from "../base/fault.ts";
 import type { TerminalId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
+import type { DeviceGateway } from "./device-gateway.ts";
 import type { HubCore } from "./hub-core.ts";
-import type { MqttGateway } from "./mqtt-gateway.ts";
 
 export interface LeaseRenewal extends AsyncDisposable {
   one(terminalId: TerminalId): void;
@@ -16,11 +16,11 @@ export interface LeaseRenewal extends AsyncDisposable {
 
 export interface LeaseRenewalOptions {
   readonly core: Pick<HubCore, "leaseUnasked">;
-  readonly mqtt: Pick<MqttGateway, "connected" | "push">;
+  readonly terminals: Pick<DeviceGateway, "connected" | "push">;
   readonly log: Log;
 }
 
-export function createLeaseRenewal({ core, mqtt, log }: LeaseRenewalOptions): LeaseRenewal {
+export function createLeaseRenewal({ core, terminals, log }: LeaseRenewalOptions): LeaseRenewal {
   const due = new Set<TerminalId>();
   let ended = false;
   let running: Promise<void> | undefined;
@@ -33,7 +33,7 @@ export function createLeaseRenewal({ core, mqtt, log }: LeaseRenewalOptions): Le
       due.delete(next);
       try {
         const message = await core.leaseUnasked(next);
-        if (message) mqtt.push(message);
+        if (message) terminals.push(message);
       } catch (error) {
         log.warn("a lease could not be renewed; its terminal asks for it by itself", {
           terminalId: next,
@@ -55,7 +55,7 @@ export function createLeaseRenewal({ core, mqtt, log }: LeaseRenewalOptions): Le
       start();
     },
     all() {
-      for (const terminalId of mqtt.connected()) due.add(terminalId);
+      for (const terminalId of terminals.connected()) due.add(terminalId);
       start();
     },
     async [Symbol.asyncDispose]() {

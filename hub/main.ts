@@ -13,13 +13,14 @@ import { TILLWAY_VERSION } from "../wire/version.ts";
 import { type HubConfig, policyOf } from "./config.ts";
 import type { Operators } from "./core/operators/index.ts";
 import type { TerminalRouteParts } from "./core/terminals/index.ts";
+import type { DeviceGateway } from "./device-gateway.ts";
 import { openHttpGateway } from "./http-gateway.ts";
 import { createHubCore, type HubCore } from "./hub-core.ts";
 import { loadCardRanges } from "./issuing-keys.ts";
 import { type HubKeys, loadHubKeys, loadOperatorToken } from "./keys.ts";
 import { createLeaseRenewal, type LeaseRenewal } from "./lease-renewal.ts";
 import { loadIssuers } from "./load-issuers.ts";
-import { type MqttGateway, openMqttGateway } from "./mqtt-gateway.ts";
+import { openDeviceGateway } from "./open-gateway.ts";
 import { openOperators } from "./open-operators.ts";
 import { openHubStore } from "./open-store.ts";
 import { createOpenings } from "./openings.ts";
@@ -115,13 +116,12 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
   const operators = await operatorsOf({ config, store, keys, clock, random, tokenPath: paths.operatorToken });
   stack.defer(() => operators.refused.flush());
   stack.defer(sweep({ core, operators, clock, log }));
-  const { host, mqttPort } = config.listen;
   const { terminals } = core;
   const onCopy = (terminalId: TerminalId) => core.nameClone(terminalId, "certificates");
   const door = createTerminalDoor({ store, terminals, authority, clock, onCopy });
-  const mqtt = stack.use(await openMqttGateway({ hub: core, door, tls, host, port: mqttPort, clock, log }));
+  const mqtt = stack.use(await openDeviceGateway({ config, hub: core, door, tls, clock, log }));
   const ports = { httpsPort: config.listen.httpsPort, mqttPort: mqtt.port };
-  const renewal = stack.use(createLeaseRenewal({ core, mqtt, log: log.for("leases") }));
+  const renewal = stack.use(createLeaseRenewal({ core, terminals: mqtt, log: log.for("leases") }));
   const parts = terminalParts({
     config,
     keys,
@@ -135,7 +135,7 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
       hub: core,
       door,
       tls,
-      host,
+      host: config.listen.host,
       port: config.listen.httpsPort,
       operators,
       version: TILLWAY_VERSION,
@@ -193,7 +193,7 @@ interface PartsInput {
   readonly config: HubConfig;
   readonly keys: HubKeys;
   readonly core: HubCore;
-  readonly mqtt: MqttGateway;
+  readonly mqtt: DeviceGateway;
   readonly renewal: LeaseRenewal;
   readonly address: TerminalRouteParts["address"];
 }

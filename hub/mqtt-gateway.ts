@@ -14,17 +14,11 @@ import { fail, ok, type Result } from "../base/result.ts";
 import { type DownEnvelope, decodeUp, encodeEnvelope, MESSAGE_BYTES_MAX } from "../wire/envelope.ts";
 import { DOWN_STREAM_OF, downFilter, downTopic, readTopic, UP_STREAM_OF } from "../wire/topics.ts";
 import { CloneWatch } from "./clone-watch.ts";
+import type { DeviceGateway, ServerTls } from "./device-gateway.ts";
 import type { HubCore } from "./hub-core.ts";
 import { MqttSizeGuard } from "./mqtt-size-guard.ts";
 import { createRefusals, type Refusals, refusalOf } from "./refusals.ts";
 import { foreignWords, LATE, REVOKED, type ShownBy, type TerminalDoor, type TurnedAway } from "./terminal-door.ts";
-
-/** PEM. */
-export interface ServerTls {
-  readonly key: string;
-  readonly chain: string;
-  readonly caCertificate: string;
-}
 
 /** Certificates are asked for here and judged by the door, which says in words what is wrong with one. */
 export const secureOptions = ({ key, chain, caCertificate }: ServerTls) => ({
@@ -44,18 +38,6 @@ export interface MqttGatewayOptions {
   readonly port: number;
   readonly clock: Clock;
   readonly log: Log;
-}
-
-export interface MqttGateway extends AsyncDisposable {
-  readonly port: number;
-  /** The certificate of connections from now on. */
-  renewTls(tls: ServerTls): void;
-  isConnected(terminalId: TerminalId): boolean;
-  connected(): readonly TerminalId[];
-  /** To the terminal's session, if it has one. */
-  push(envelope: DownEnvelope): void;
-  /** Ends the terminal's sessions, once what was pushed before has arrived, or shortly after. */
-  end(terminalId: TerminalId): void;
 }
 
 const CONNECTIONS_MAX = 10_000;
@@ -95,7 +77,7 @@ interface Gateway {
   readonly guards: WeakMap<object, MqttSizeGuard>;
 }
 
-export async function openMqttGateway(options: MqttGatewayOptions): Promise<MqttGateway> {
+export async function openMqttGateway(options: MqttGatewayOptions): Promise<DeviceGateway> {
   const { hub, clock, door } = options;
   const log = options.log.for("mqtt");
   const refusals = createRefusals({ clock, log, metrics: hub.metrics });
