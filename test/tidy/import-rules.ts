@@ -37,6 +37,7 @@ const PACKAGE_HOMES: Readonly<Record<string, RegExp>> = {
   pg: /^hub\/store\//,
   mqtt: /^agent\/uplink\/mqtt-uplink\.ts$/,
   uqr: /^sim\/phone\/screen\.ts$/,
+  "@nats-io/transport-node": /^hub\/nats\/nats-link\.ts$/,
   aedes: /^hub\/mqtt-gateway\.ts$/,
   fastify: FASTIFY,
   "@fastify/swagger": FASTIFY,
