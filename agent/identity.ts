@@ -11,12 +11,14 @@ import { requirePrivate } from "../base/private-file.ts";
 import { syncFolder } from "../base/sqlite.ts";
 import { Base64Schema, TerminalIdSchema, TimeSchema } from "../wire/common.ts";
 import { firstIssue, parseJson, readPrivateKey, readPublicKey } from "../wire/signing.ts";
+import { type IssuedCertificate, type TerminalLogin, TerminalLoginSchema } from "../wire/terminal.ts";
 
 /** A P-256 key as base64 of its PKCS #8, and what the hub certified of it. */
 const TlsFileSchema = z.strictObject({
   privateKey: Base64Schema,
   certificate: z.string().includes("BEGIN CERTIFICATE").max(8_192),
   renewAfter: TimeSchema,
+  login: TerminalLoginSchema.optional(),
 });
 
 /** The file's content: keys as base64 of their DER, or of their bytes. */
@@ -45,6 +47,8 @@ export interface TlsIdentity {
   /** When the hub wants to be asked for the next one, and when this one ends. */
   readonly renewAfter: number;
   readonly endsAt: number;
+  /** What MQTT wants beside it. */
+  readonly login?: TerminalLogin;
 }
 
 export interface Identity {
@@ -117,7 +121,14 @@ export function readIdentity(text: string, path: string): Identity {
   }
 }
 
-function tlsOf({ privateKey, certificate, renewAfter }: z.infer<typeof TlsFileSchema>): TlsIdentity {
+/** What the file keeps of a certificate for this key. */
+export const tlsFileOf = (privateKey: string, { pem, ...given }: IssuedCertificate) => ({
+  privateKey,
+  certificate: pem,
+  ...given,
+});
+
+function tlsOf({ privateKey, certificate, renewAfter, login }: z.infer<typeof TlsFileSchema>): TlsIdentity {
   const key = createPrivateKey({ key: Buffer.from(privateKey, "base64"), format: "der", type: "pkcs8" });
   const read = new X509Certificate(certificate);
   if (!read.checkPrivateKey(key)) throw new Fault("codec.invalid", "tls: its certificate is for another key");
@@ -126,6 +137,7 @@ function tlsOf({ privateKey, certificate, renewAfter }: z.infer<typeof TlsFileSc
     certificate,
     renewAfter: Date.parse(renewAfter),
     endsAt: Date.parse(read.validTo),
+    ...(login && { login }),
   };
 }
 

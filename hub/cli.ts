@@ -18,6 +18,7 @@ import { registerJournals } from "./journals/cli.ts";
 import { readSealingKeys } from "./keys.ts";
 import { loadIssuers } from "./load-issuers.ts";
 import { hubPaths, readEndpoints, startHub } from "./main.ts";
+import { registerBroker } from "./nats/cli.ts";
 import { type Access, type HubDoor, readToken, savedSession } from "./operator-access.ts";
 import { localUrl, type OperatorClient, operatorClient } from "./operator-client.ts";
 import { registerOperators } from "./operators/cli.ts";
@@ -117,6 +118,7 @@ export function registerHub(program: Command): void {
   registerSettlement(hub, { withConfig, clientOf, pages, amountText });
   registerPayouts(hub, { withConfig, clientOf, pages, amountText });
   registerChargebacks(hub, { withConfig, clientOf, pages, amountText });
+  registerBroker(hub, { withConfig, configOf });
   const logIns = { doorOf, clientAt, sessionFile: SESSION_FILE };
   registerOperators(hub, { withConfig, clientOf, pages, amountText, ...logIns });
 }

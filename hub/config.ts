@@ -108,8 +108,18 @@ const StoreSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("postgres"), urls: z.array(StoreUrlSchema).min(1).max(STORE_URLS_MAX) }),
 ]);
 
-/** Over what terminals hold their connections. `embedded`: the hub's own MQTT listener. */
-const IngestSchema = z.discriminatedUnion("kind", [z.strictObject({ kind: z.literal("embedded") })]);
+const BROKERS_MAX = 8;
+const BrokerUrlSchema = z.string().regex(/^(?:nats|tls):\/\/[^/@\s]+:\d{1,5}$/, "nats://host:port or tls://host:port");
+/** Over what terminals hold their connections. `embedded`: the hub's own MQTT listener. `nats`: the MQTT side of NATS. */
+const IngestSchema = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("embedded") }),
+  z.strictObject({
+    kind: z.literal("nats"),
+    servers: z.array(BrokerUrlSchema).min(1).max(BROKERS_MAX),
+    /** How many of them keep each message. */
+    replicas: z.literal([1, 3, 5]).default(1),
+  }),
+]);
 
 export const HubConfigSchema = z.strictObject({
   dataDir: z.string().min(1).default("/var/lib/tillway/hub"),
@@ -127,6 +137,9 @@ export const HubConfigSchema = z.strictObject({
     .strictObject({
       /** What terminals are told to connect to. */
       host: NameSchema.default("127.0.0.1"),
+      /** Where a balancer or brokers stand before the hub; the ports that it listens on when absent. */
+      httpsPort: PortSchema.min(1).optional(),
+      mqttPort: PortSchema.min(1).optional(),
       /** Further names and addresses in the server's certificate. */
       names: z.array(NameSchema).max(32).default([]),
     })

@@ -34,21 +34,28 @@ export const newHubKeys = (random: RandomBytes): HubKeys => ({
  */
 export function loadHubKeys(folder: string, random: RandomBytes): HubKeys {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const signing = keyFile({
-    path: join(folder, "signing.key"),
-    make: () => privateKeyText(newSigningKeys().privateKey),
-    read: (text) => privateKeyOf(text, "ed25519"),
-  });
+  const signing = loadSigningKeys(join(folder, "signing.key"));
   const tokenKey = keyFile({
     path: join(folder, "token.key"),
     make: () => toBase64(random(TOKEN_KEY_BYTES)),
     read: tokenKeyOf,
   });
   return {
-    signing: { privateKey: signing, publicKey: createPublicKey(signing) },
+    signing,
     sealing: loadSealingRing(folder),
     tokenKey,
   };
+}
+
+/** An Ed25519 key in a file of its own, made where it is missing. Throws Fault `identity.invalid`. */
+export function loadSigningKeys(path: string): SigningKeys {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  const privateKey = keyFile({
+    path,
+    make: () => privateKeyText(newSigningKeys().privateKey),
+    read: (text) => privateKeyOf(text, "ed25519"),
+  });
+  return { privateKey, publicKey: createPublicKey(privateKey) };
 }
 
 /** The first key lies in `sealing.key`, each later one in a file of its own: the newest is the present one. */

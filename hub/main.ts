@@ -20,6 +20,7 @@ import { loadCardRanges } from "./issuing-keys.ts";
 import { type HubKeys, loadHubKeys, loadOperatorToken } from "./keys.ts";
 import { createLeaseRenewal, type LeaseRenewal } from "./lease-renewal.ts";
 import { loadIssuers } from "./load-issuers.ts";
+import { loadBrokerAuthority } from "./nats/broker-authority.ts";
 import { openDeviceGateway } from "./open-gateway.ts";
 import { openOperators } from "./open-operators.ts";
 import { openHubStore } from "./open-store.ts";
@@ -118,8 +119,10 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
   stack.defer(sweep({ core, operators, clock, log }));
   const { terminals } = core;
   const onCopy = (terminalId: TerminalId) => core.nameClone(terminalId, "certificates");
-  const door = createTerminalDoor({ store, terminals, authority, clock, onCopy });
-  const mqtt = stack.use(await openDeviceGateway({ config, hub: core, door, tls, clock, log }));
+  const broker = config.ingest.kind === "nats" ? loadBrokerAuthority(paths.keys) : undefined;
+  const logins = broker ? { loginOf: broker.loginOf } : {};
+  const door = createTerminalDoor({ store, terminals, authority, clock, onCopy, ...logins });
+  const mqtt = stack.use(await openDeviceGateway({ config, broker, hub: core, door, tls, clock, random, log }));
   const ports = { httpsPort: config.listen.httpsPort, mqttPort: mqtt.port };
   const renewal = stack.use(createLeaseRenewal({ core, terminals: mqtt, log: log.for("leases") }));
   const parts = terminalParts({
@@ -166,8 +169,8 @@ async function bringUp({ config, clock, random, log, dataDir, lock }: BringUp): 
 
 const bracketed = (host: string): string => (host.includes(":") ? `[${host}]` : host);
 const urlsOf = (config: HubConfig, ports: { readonly httpsPort: number; readonly mqttPort: number }) => ({
-  httpsUrl: `https://${bracketed(config.public.host)}:${ports.httpsPort}`,
-  mqttUrl: `mqtts://${bracketed(config.public.host)}:${ports.mqttPort}`,
+  httpsUrl: `https://${bracketed(config.public.host)}:${config.public.httpsPort ?? ports.httpsPort}`,
+  mqttUrl: `mqtts://${bracketed(config.public.host)}:${config.public.mqttPort ?? ports.mqttPort}`,
 });
 
 interface OperatorsInput extends Pick<BringUp, "config" | "clock" | "random"> {

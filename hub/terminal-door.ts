@@ -1,14 +1,14 @@
 /**
  * Where terminals come in: who a TLS connection's certificate proves to be and what that entitles to now, the first
  * certificate for a claim, and the next one for the present. Both gateways ask here. A hub that stands behind a broker of
- * others gives the same identity a token for it in `renew` and `enrol`, and leaves `admit` to that broker.
+ * others gives each certificate a login for it, and leaves who may connect there to that broker.
  */
 import type { X509Certificate } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 import type { Clock } from "../base/clock.ts";
 import type { TerminalId } from "../base/ids.ts";
 import { fail, ok, type Result } from "../base/result.ts";
-import type { IssuedCertificate, RenewalRequest } from "../wire/terminal.ts";
+import type { IssuedCertificate, RenewalRequest, TerminalLogin } from "../wire/terminal.ts";
 import type { EnrolDesk, Standing, TerminalCertificate, Terminals } from "./core/terminals/index.ts";
 import type { RefusalReason } from "./refusals.ts";
 import type { HubStore, Reading } from "./store/store.ts";
@@ -47,6 +47,8 @@ export interface DoorOptions {
   readonly terminals: Terminals;
   readonly authority: TerminalAuthority;
   readonly clock: Clock;
+  /** What a terminal is to say to the broker that stands before this hub, where one does. */
+  loginOf?(terminalId: TerminalId, valid: { readonly from: number; readonly to: number }): TerminalLogin | undefined;
   /** A certificate was shown whose successor is in use: two hold one identity. */
   onCopy(terminalId: TerminalId): void;
 }
@@ -54,7 +56,8 @@ export interface DoorOptions {
 /** Of the life of a certificate; the rest is for hubs that are away and terminals that lie in a drawer. */
 const RENEW_AFTER_SHARE = 2 / 3;
 
-export function createTerminalDoor({ store, terminals, authority, clock, onCopy }: DoorOptions): TerminalDoor {
+export function createTerminalDoor(options: DoorOptions): TerminalDoor {
+  const { store, terminals, authority, clock, onCopy } = options;
   const { certificates } = terminals;
   const proofs = new WeakMap<ShownBy, Result<TerminalCertificate, ProofRefusal>>();
   /** A connection shows one certificate for as long as it lasts. */
@@ -64,6 +67,15 @@ export function createTerminalDoor({ store, terminals, authority, clock, onCopy 
     return known;
   };
   const issue = (terminalId: TerminalId, csr: string) => authority.issue({ terminalId, csr, now: clock.now() });
+
+  const told = ({ terminalId, pem, issuedAt, endsAt }: TerminalCertificate): IssuedCertificate => {
+    const login = options.loginOf?.(terminalId, { from: clock.now(), to: endsAt });
+    return {
+      pem,
+      renewAfter: new Date(issuedAt + (endsAt - issuedAt) * RENEW_AFTER_SHARE).toISOString(),
+      ...(login && { login }),
+    };
+  };
 
   /** Only the first time that a certificate is shown costs a commit. */
   async function standingOf(shown: TerminalCertificate): Promise<Standing> {
@@ -122,11 +134,6 @@ export function createTerminalDoor({ store, terminals, authority, clock, onCopy 
 type InForce = Admitted["standing"];
 const isInForce = (standing: Standing): standing is InForce =>
   standing === "all" || standing === "late" || standing === "revoked";
-
-const told = ({ pem, issuedAt, endsAt }: TerminalCertificate): IssuedCertificate => ({
-  pem,
-  renewAfter: new Date(issuedAt + (endsAt - issuedAt) * RENEW_AFTER_SHARE).toISOString(),
-});
 
 /** Node shows none as undefined, though its types do not say so of a server's side. */
 const shownBy = (connection: ShownBy): X509Certificate | undefined => connection.getPeerX509Certificate();

@@ -102,6 +102,11 @@ test("an agent that enrols with no certificate request is told to be upgraded", 
   });
 });
 
+test.each(["enrol.response.json", "renewal.response.json"])("%s without a login is read as before", (file) => {
+  const sample = read(`earlier/${file}`);
+  expect(SINGLE[file]?.parse(sample)).toEqual(sample);
+});
+
 test("a lease and a decision without the later fields are read: nothing more is permitted, and no limit is new", () => {
   const lease = LeaseSchema.parse(read("earlier/lease.signed.json"));
   const { perPayer: _, standIn: _standIn, ...later } = read("lease.signed.json") as Record<string, unknown>;

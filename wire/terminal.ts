@@ -32,11 +32,21 @@ const CsrSchema = z
   .base64({ error: "a certificate request is wanted here; an agent that sends none must be upgraded first" })
   .max(4_096);
 
+/** What a terminal says in CONNECT where a broker of others, which looks at no names in certificates, stands before the hub. */
+export const TerminalLoginSchema = z.strictObject({
+  clientId: z.string().min(1).max(128),
+  username: z.string().min(1).max(128),
+  password: z.string().min(1).max(4_096),
+});
+export type TerminalLogin = z.infer<typeof TerminalLoginSchema>;
+
 /** What a terminal shows of itself in TLS, and from when on it is to ask for the next one. */
 export const IssuedCertificateSchema = z.strictObject({
   /** PEM. */
   pem: z.string().includes("BEGIN CERTIFICATE").max(8_192),
   renewAfter: TimeSchema,
+  /** Ends with the certificate. Absent where the certificate is all that MQTT wants. */
+  login: TerminalLoginSchema.optional(),
 });
 export type IssuedCertificate = z.infer<typeof IssuedCertificateSchema>;
 

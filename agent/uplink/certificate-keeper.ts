@@ -19,6 +19,7 @@ import {
   readIdentity,
   storeIdentity,
   type TlsIdentity,
+  tlsFileOf,
 } from "../identity.ts";
 import type { Credential } from "./credential.ts";
 import { postToHub, wordsOf } from "./hub-post.ts";
@@ -92,7 +93,7 @@ export class CertificateKeeper {
     if (file.nextTlsKey === undefined) storeIdentity(dataDir, { ...file, nextTlsKey: key });
     const certificate = await this.#certified(file, key, signal);
     const { bearer: _, nextTlsKey: __, ...rest } = this.#ownFile();
-    const tls = { privateKey: key, certificate: certificate.pem, renewAfter: certificate.renewAfter };
+    const tls = tlsFileOf(key, certificate);
     const next = readTls({ ...rest, tls });
     storeIdentity(dataDir, { ...rest, tls });
     log.info("the hub gave the next certificate", { endsAt: new Date(next.endsAt).toISOString() });

@@ -17,7 +17,7 @@ import {
   readClaim,
 } from "../../wire/terminal.ts";
 import { ENROL_PATH } from "../../wire/topics.ts";
-import { identityPath, isEnrolled, readIdentity, storeIdentity } from "../identity.ts";
+import { identityPath, isEnrolled, readIdentity, storeIdentity, tlsFileOf } from "../identity.ts";
 import { HTTPS_PORT, postToHub, wordsOf } from "./hub-post.ts";
 import { connectFault, connectTls, targetOf } from "./tls-connect.ts";
 
@@ -60,7 +60,7 @@ export async function enrol(options: EnrolOptions): Promise<Enrolled> {
   const answer = await redeem(claim, authority, { body, clock, signal });
   checkAnswer(claim, answer);
   const { certificate, ...given } = answer;
-  const tls = { privateKey: tlsKey, certificate: certificate.pem, renewAfter: certificate.renewAfter };
+  const tls = tlsFileOf(tlsKey, certificate);
   const file = { v: 1 as const, ...given, tls, signingPrivateKey: privateKeyText(keys.privateKey) };
   readIdentity(JSON.stringify(file), `the identity that the hub at ${claim.hub} gave`);
   storeIdentity(dataDir, file);

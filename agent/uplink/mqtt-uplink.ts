@@ -227,7 +227,8 @@ class MqttConnection {
       this.#client.once("close", () => reject(new Fault("uplink.down", "the hub closed the connection unasked")));
     });
     const filter = downFilter(this.#options.terminalId);
-    const granted = await this.#client.subscribeAsync(filter, { qos: 1 });
+    // What the hub says is repeated by its own rules and never by a broker's, which for QoS 1 would keep a queue per terminal.
+    const granted = await this.#client.subscribeAsync(filter, { qos: 0 });
     if (granted.some((grant) => grant.qos === SUBSCRIPTION_REFUSED)) {
       throw new Fault("uplink.refused", `the hub does not let this terminal listen on ${filter}; enrol it again`);
     }
@@ -255,6 +256,7 @@ const clientOptions = (options: MqttUplinkOptions) => {
   return {
     protocolVersion: 4 as const,
     clientId: options.terminalId,
+    ...options.credential.tls?.login,
     clean: true,
     keepalive: options.keepaliveSec ?? KEEPALIVE_SEC,
     reschedulePings: false,

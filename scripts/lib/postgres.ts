@@ -161,7 +161,8 @@ function notRoot(folder: string): Owner {
   return owner;
 }
 
-async function freePort(): Promise<number> {
+/** Of loopback, and free a moment ago. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();

@@ -216,6 +216,8 @@ function revocation({ clock }: TerminalsOptions) {
   return {
     isRevoked: async (reading: Reading, id: TerminalId): Promise<boolean> =>
       (await store.get(reading, id))?.revokedAt != null,
+    /** The last ones first. */
+    revoked: (reading: Reading, limit: number) => store.revoked(reading, limit),
     /** Its messages are refused from now on; its keys stay, so that its journal can be checked. */
     revoke: (within: Within, input: ActionInput) => setRevoked(within, input, "revoke"),
     restore: (within: Within, input: ActionInput) => setRevoked(within, input, "restore"),

@@ -43,6 +43,10 @@ const TERMINAL_COLUMNS = `id, signing_key AS signingKey, bearer_hash AS bearerHa
 const FROM = `SELECT ${TERMINAL_COLUMNS} FROM terminals__terminal`;
 const GET = sql<[string], TerminalRow>(`${FROM} WHERE id = ?`);
 const LIST = sql<[string, number], TerminalRow>(`${FROM} WHERE id > ? ORDER BY id LIMIT ?`);
+const REVOKED = sql<[number], { id: TerminalId; revokedAt: number }>(
+  `SELECT id, revoked_at AS revokedAt FROM terminals__terminal WHERE revoked_at IS NOT NULL
+   ORDER BY revoked_at DESC, id LIMIT ?`,
+);
 const ALL = sql<[], TerminalRow>(`${FROM} ORDER BY id`);
 const ENROL = sql<[string, string, Uint8Array, Uint8Array, number, string]>(
   `INSERT INTO terminals__terminal (id, signing_key, bearer_hash, card_token_key, enrolled_at, enrolled_key_id)
@@ -78,6 +82,7 @@ const terminalSql = {
   get: (reading: Reading, id: string) => reading.get(GET, [id]),
   list: (reading: Reading, after: string, limit: number) => reading.all(LIST, [after, limit]),
   all: (reading: Reading) => reading.all(ALL, []),
+  revoked: (reading: Reading, limit: number) => reading.all(REVOKED, [limit]),
   async enrol(within: Within, row: NewTerminal): Promise<void> {
     const { id, signingKey, cardTokenKey, enrolledAt, enrolledKeyId } = row;
     await within.run(ENROL, [id, signingKey, NO_BEARER, cardTokenKey, enrolledAt, enrolledKeyId]);
