@@ -12,6 +12,23 @@ test("the file that is shipped says the defaults", () => {
   expect(load()).toEqual(HubConfigSchema.parse({}));
 });
 
+test("the file of a replica names a database, brokers and where terminals are told to connect", () => {
+  const replica = join(import.meta.dirname, "..", "config", "hub.cluster.yaml");
+  const config = loadConfig({ path: replica, schema: HubConfigSchema, env: {}, envPrefix: HUB_ENV_PREFIX });
+  expect(config).toMatchObject({
+    store: { kind: "postgres" },
+    ingest: { kind: "nats", replicas: 3 },
+    public: { mqttPort: 8883 },
+  });
+});
+
+test.each(["http://nats-1:4222", "nats://user:secret@nats-1:4222", "nats-1"])(
+  "%s is no address of a broker",
+  (server) => {
+    expect(HubConfigSchema.safeParse({ ingest: { kind: "nats", servers: [server] } }).success).toBe(false);
+  },
+);
+
 test("the environment overrides a key, and a wrong value names it", () => {
   expect(load({ TILLWAY_HUB_LISTEN_HTTPS_PORT: "0" }).listen.httpsPort).toBe(0);
   expect(() => load({ TILLWAY_HUB_LISTEN_HTTPS_PORT: "x" })).toThrow(/TILLWAY_HUB_LISTEN_HTTPS_PORT|listen\.httpsPort/);

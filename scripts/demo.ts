@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Line, readLedger, renderTable, verdictOf } from "./lib/account.ts";
+import { Cluster } from "./lib/cluster.ts";
 import { Counter, type Payment } from "./lib/counter.ts";
 import type { Phone } from "./lib/phone.ts";
 import { until } from "./lib/processes.ts";
@@ -19,12 +20,20 @@ interface Sold {
 const began = Date.now();
 const say = (text: string): void => console.log(`${((Date.now() - began) / 1000).toFixed(1).padStart(6)} s  ${text}`);
 
-function options(): { keep: boolean; folder: string } {
+function options(): { keep: boolean; cluster: boolean; folder: string } {
   try {
     const { values } = parseArgs({
-      options: { keep: { type: "boolean", default: false }, folder: { type: "string" } },
+      options: {
+        keep: { type: "boolean", default: false },
+        cluster: { type: "boolean", default: false },
+        folder: { type: "string" },
+      },
     });
-    return { keep: values.keep, folder: values.folder ?? mkdtempSync(join(tmpdir(), "tillway-")) };
+    return {
+      keep: values.keep,
+      cluster: values.cluster,
+      folder: values.folder ?? mkdtempSync(join(tmpdir(), "tillway-")),
+    };
   } catch (error) {
     console.error(`scripts/demo: ${error instanceof Error ? error.message : String(error)}; see scripts/demo --help`);
     process.exit(2);
@@ -98,7 +107,7 @@ class Day {
 
   async outage(): Promise<void> {
     say("the hub is killed (SIGKILL)");
-    await this.#counter.program("hub").stop("SIGKILL");
+    await this.#counter.killHub();
     await this.#counter.offline();
     await this.sell({ id: "D-2", minor: 1000, what: "hub away", expect: "approved", mode: "offline" });
     await this.sell({ id: "D-3", minor: 2000, what: "hub away", expect: "approved", mode: "offline" });
@@ -167,12 +176,17 @@ async function account(counter: Counter, sold: readonly Sold[]): Promise<boolean
 }
 
 async function main(): Promise<number> {
-  const { keep, folder } = options();
+  const { keep, cluster: grown, folder } = options();
+  const onStep = (step: string) => say(`starting ${step}`);
+  await using cluster = grown
+    ? await Cluster.open({ folder: join(folder, "cluster"), lease: LEASE, onStep })
+    : undefined;
   const counter = new Counter({
     folder,
     lease: LEASE,
     devices: ["reader", "printer", "scanner"],
-    onStep: (step) => say(`starting ${step}`),
+    onStep,
+    ...(cluster && { hubSide: cluster }),
   });
   let accounted = false;
   try {

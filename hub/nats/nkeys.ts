@@ -9,7 +9,6 @@ const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 const BITS_PER_DIGIT = 5;
 /** CRC-16/XMODEM, which NATS appends with its low byte first. */
 const CRC_POLYNOMIAL = 0x1021;
-export const NKEY_BYTES = 32;
 
 export const nkeyOf = (kind: NkeyKind, key: KeyObject): string =>
   nkeyText(kind, Buffer.from(key.export({ format: "jwk" }).x ?? "", "base64url"));

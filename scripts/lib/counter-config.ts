@@ -26,16 +26,18 @@ export interface HubYaml {
   readonly ports: HubPorts;
   readonly lease: CounterLease | undefined;
   readonly lines: readonly string[];
+  /** Where terminals are told to connect, in the place of the hub's own. */
+  readonly front?: HubPorts;
 }
 
-export function hubYaml({ folder, host, ports, lease = ORDINARY_LEASE, lines }: HubYaml): string {
+export function hubYaml({ folder, host, ports, lease = ORDINARY_LEASE, lines, front }: HubYaml): string {
   const { sumMinor, countMax } = lease;
   // One card buys everything in most shops of tests.
   const limits = { perPayer: { sumMinor, countMax }, ...lease, hours: 24, currency: "EUR" };
   return [
     `dataDir: ${join(folder, "hub")}`,
     `listen: { host: ${host}, httpsPort: ${ports.https}, mqttPort: ${ports.mqtts} }`,
-    `public: { host: ${host} }`,
+    `public: { host: ${host}${front ? `, httpsPort: ${front.https}, mqttPort: ${front.mqtts}` : ""} }`,
     `lease: ${JSON.stringify(limits)}`,
     testIssuing(folder),
     ...lines,

@@ -5,6 +5,7 @@
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { SaleTimings } from "../../agent/payment/payments.ts";
+import type { HubSide } from "./cluster.ts";
 import { agentYaml, type CounterDevice, type CounterLease, type HubPorts, hubYaml } from "./counter-config.ts";
 import { CounterPrograms } from "./counter-programs.ts";
 import { operatorCall } from "./operator-call.ts";
@@ -47,6 +48,8 @@ export interface CounterOptions {
     /** A program that becomes the hub. */
     readonly through: readonly string[];
   };
+  /** The hub that it sells to, in the place of a process of its own. */
+  readonly hubSide?: HubSide;
   /** The test customer's; 1000.00 when absent. */
   readonly balance?: string;
   /** Its terminal is a copy of that counter's, data folder and all, in the place of an enrolment. */
@@ -105,7 +108,7 @@ export class Counter extends CounterPrograms implements AsyncDisposable {
     return join(this.folder, "agent.yaml");
   }
   get hubConfig(): string {
-    return join(this.folder, "hub.yaml");
+    return this.#options.hubSide?.config ?? join(this.folder, "hub.yaml");
   }
   get terminal(): string {
     return this.#options.terminal ?? TERMINAL;
@@ -195,8 +198,17 @@ export class Counter extends CounterPrograms implements AsyncDisposable {
     return phone;
   }
 
+  async killHub(): Promise<void> {
+    await (this.#options.hubSide?.kill() ?? this.program("hub").stop("SIGKILL"));
+  }
+
   async startHub(): Promise<void> {
-    const { lease, hubLines = [], hub } = this.#options;
+    const { lease, hubLines = [], hub, hubSide } = this.#options;
+    if (hubSide) {
+      await hubSide.start();
+      this.#hubPorts = hubSide.ports;
+      return;
+    }
     const { folder } = this;
     const host = this.#hubHost;
     writeFileSync(this.hubConfig, hubYaml({ folder, host, ports: this.#hubPorts, lease, lines: hubLines }));
@@ -338,7 +350,9 @@ export class Counter extends CounterPrograms implements AsyncDisposable {
     return operatorCall<T>(this.#operator, { method: "POST", path, body });
   }
   get #operator() {
-    return { dataDir: join(this.#hub.folder, "hub"), host: this.#hub.#hubHost, port: this.hubPorts.https };
+    const { folder } = this.#hub;
+    const dataDir = this.#options.hubSide?.dataDir ?? join(folder, "hub");
+    return { dataDir, host: this.#hub.#hubHost, port: this.hubPorts.https };
   }
 
   /** `tillway hub …` at this counter's hub; what it printed. */

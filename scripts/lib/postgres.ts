@@ -16,6 +16,8 @@ export interface PostgresServer extends AsyncDisposable {
   newDatabase(): string;
   /** As a power cut would: nothing is written any more. */
   kill(): Promise<void>;
+  /** One statement on its own. */
+  sql(text: string): void;
   /** On what a kill left, at the same port. */
   restart(): Promise<void>;
 }
@@ -32,8 +34,14 @@ export function postgresBin(): string | undefined {
   return versions.map((version) => join(PACKAGES, version, "bin")).find((bin) => existsSync(join(bin, "initdb")));
 }
 
-/** `settings` as in postgresql.conf. Throws Fault `package.missing` where the system has no PostgreSQL. */
-export async function startPostgres(settings: Readonly<Record<string, string>> = {}): Promise<PostgresServer> {
+/**
+ * `settings` as in postgresql.conf; `follows` makes it a standby of the server at that port. Throws Fault `package.missing`
+ * where the system has no PostgreSQL.
+ */
+export async function startPostgres(
+  settings: Readonly<Record<string, string>> = {},
+  follows?: Pick<PostgresServer, "port">,
+): Promise<PostgresServer> {
   const bin = postgresBin();
   if (bin === undefined)
     throw new Fault("package.missing", "PostgreSQL is not installed: apt-get install postgresql, or run scripts/setup");
@@ -44,7 +52,9 @@ export async function startPostgres(settings: Readonly<Record<string, string>> =
   if ("uid" in owner) chownSync(data, owner.uid, owner.gid);
   const run = (program: string, args: readonly string[]) =>
     execFileSync(join(bin, program), args, { ...owner, cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
-  run("initdb", ["-D", data, "-U", USER, "--auth=trust", "--locale=C", "--encoding=UTF8"]);
+  if (follows)
+    run("pg_basebackup", ["-h", "127.0.0.1", "-p", String(follows.port), "-U", USER, "-D", data, "-R", "-c", "fast"]);
+  else run("initdb", ["-D", data, "-U", USER, "--auth=trust", "--locale=C", "--encoding=UTF8"]);
   const port = await freePort();
   const all = { listen_addresses: "127.0.0.1", port: String(port), unix_socket_directories: "", ...settings };
   const args = Object.entries(all).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
@@ -66,6 +76,7 @@ export async function startPostgres(settings: Readonly<Record<string, string>> =
       return running.child.pid ?? 0;
     },
     newDatabase: () => newDatabase(port),
+    sql: (text) => psql(port, text),
     async kill() {
       running.child.kill("SIGKILL");
       await running.ended;
