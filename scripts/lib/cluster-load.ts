@@ -6,16 +6,20 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { connect, type MqttClient } from "mqtt";
 import { certificateRequest, newTlsKey } from "../../agent/uplink/certificate-request.ts";
-import { systemClock } from "../../base/clock.ts";
-import { systemRandom, type TerminalId } from "../../base/ids.ts";
-import { FakeTerminal } from "../../test/rules/hub-fixture.ts";
+import { type Epoch, newEpoch, newMessageId, type PaymentId, systemRandom, type TerminalId } from "../../base/ids.ts";
+import { currencyOf } from "../../base/money.ts";
+import { batchText } from "../../wire/advice.ts";
+import { digestOfSealed, sealCardData } from "../../wire/card-data.ts";
 import { decodeDown, encodeEnvelope, type UpEnvelope } from "../../wire/envelope.ts";
-import { newSigningKeys, publicKeyText, readPublicKey } from "../../wire/signing.ts";
+import { type EntryBody, GENESIS_HASH, hashEntry } from "../../wire/journal-entry.ts";
+import { newSigningKeys, publicKeyText, readPublicKey, type SigningKeys, signText } from "../../wire/signing.ts";
 import { type EnrolResponse, EnrolResponseSchema, readClaim } from "../../wire/terminal.ts";
 import { downFilter, ENROL_PATH, upTopic } from "../../wire/topics.ts";
 import type { HubSide } from "./cluster.ts";
 import { runTillway } from "./processes.ts";
 
+/** A test number, and no account's: what it buys is exposure, which is posted like any other sale. */
+const CARD = { pan: "4761739001010010", expiry: "3112" };
 const RECEIPT_WITHIN_MS = 4_000;
 const CONNECT_WITHIN_MS = 5_000;
 const AGAIN_AFTER_MS = 200;
@@ -27,15 +31,57 @@ export interface Receipted {
   readonly at: number;
 }
 
+/** The journal of a terminal that does nothing but approve offline. */
+class LoadJournal {
+  readonly terminalId: TerminalId;
+  readonly #identity: EnrolResponse;
+  readonly #keys: SigningKeys;
+  readonly #epoch: Epoch = newEpoch(systemRandom);
+  #sequence = 0;
+  #hash = GENESIS_HASH;
+
+  constructor(identity: EnrolResponse, keys: SigningKeys) {
+    this.terminalId = identity.terminalId;
+    this.#identity = identity;
+    this.#keys = keys;
+  }
+
+  /** The next entry, as a batch of its own. */
+  sale(id: string): UpEnvelope {
+    const paymentId = id as PaymentId;
+    const { terminalId } = this;
+    const at = new Date().toISOString();
+    const { keyId, publicKey } = this.#identity.sealingKey;
+    const key = { keyId, publicKey: readPublicKey(publicKey) };
+    const sealed = sealCardData({ data: CARD, terminalId, paymentId, key, random: systemRandom });
+    const amount = { minor: "100", currency: currencyOf("EUR") };
+    const decided = { outcome: "approved", mode: "offline", operation: "purchase", amount } as const;
+    const body: EntryBody = { kind: "decision", paymentId, at, ...decided, attempts: [], businessDate: at.slice(0, 10) };
+    this.#sequence += 1;
+    const content = {
+      sequence: this.#sequence,
+      forward: this.#sequence,
+      previousHash: this.#hash,
+      sealedDigest: digestOfSealed(sealed),
+      text: JSON.stringify(body),
+    };
+    this.#hash = hashEntry({ terminalId, epoch: this.#epoch, ...content });
+    const unsigned = { epoch: this.#epoch, entries: [{ ...content, hash: this.#hash, sealed }], chainHead: this.#hash };
+    const { signature } = signText("batch", batchText(terminalId, unsigned), this.#keys.privateKey);
+    const head = { v: 1, id: newMessageId(systemRandom), terminalId, epoch: this.#epoch, sequence: this.#sequence } as const;
+    return { ...head, sentAt: at, type: "advice.batch", body: { ...unsigned, signature } };
+  }
+}
+
 export class Seller {
   readonly receipted: Receipted[] = [];
-  readonly #terminal: FakeTerminal;
+  readonly #terminal: LoadJournal;
   readonly #identity: EnrolResponse;
   readonly #key: string;
   #client: MqttClient | undefined;
   #sold = 0;
 
-  private constructor(parts: { terminal: FakeTerminal; identity: EnrolResponse; key: string }) {
+  private constructor(parts: { terminal: LoadJournal; identity: EnrolResponse; key: string }) {
     this.#terminal = parts.terminal;
     this.#identity = parts.identity;
     this.#key = parts.key;
@@ -50,15 +96,7 @@ export class Seller {
     const csr = await certificateRequest(key, claim.terminalId);
     const body = { claimId: claim.claimId, secret: claim.secret, signingKey: publicKeyText(keys.publicKey), csr };
     const identity = EnrolResponseSchema.parse(await post(hub, ENROL_PATH, body));
-    const { keyId, publicKey } = identity.sealingKey;
-    const terminal = new FakeTerminal({
-      terminalId: id as TerminalId,
-      clock: systemClock,
-      random: systemRandom,
-      keys,
-      sealingKey: { keyId, publicKey: readPublicKey(publicKey) },
-      receive: () => Promise.reject(new Error("this terminal speaks over MQTT")),
-    });
+    const terminal = new LoadJournal(identity, keys);
     return new Seller({ terminal, identity, key });
   }
 
@@ -67,7 +105,7 @@ export class Seller {
     while (!signal.aborted) {
       this.#sold += 1;
       const paymentId = `${this.#terminal.terminalId}-${this.#sold}`;
-      const batch = this.#terminal.batch([this.#terminal.advice(paymentId)]);
+      const batch = this.#terminal.sale(paymentId);
       let status: string | undefined;
       while (status === undefined) status = await this.#tell(batch).catch(() => undefined);
       this.receipted.push({ paymentId, status, at: performance.now() });
