@@ -16,10 +16,9 @@ import { newSigningKeys, publicKeyText, readPublicKey, type SigningKeys, signTex
 import { type EnrolResponse, EnrolResponseSchema, readClaim } from "../../wire/terminal.ts";
 import { downFilter, ENROL_PATH, upTopic } from "../../wire/topics.ts";
 import type { HubSide } from "./cluster.ts";
+import { TEST_CARD } from "./counter.ts";
 import { runTillway } from "./processes.ts";
 
-/** A test number, and no account's: what it buys is exposure, which is posted like any other sale. */
-const CARD = { pan: "4761739001010010", expiry: "3112" };
 const RECEIPT_WITHIN_MS = 4_000;
 const CONNECT_WITHIN_MS = 5_000;
 const AGAIN_AFTER_MS = 200;
@@ -53,7 +52,7 @@ class LoadJournal {
     const at = new Date().toISOString();
     const { keyId, publicKey } = this.#identity.sealingKey;
     const key = { keyId, publicKey: readPublicKey(publicKey) };
-    const sealed = sealCardData({ data: CARD, terminalId, paymentId, key, random: systemRandom });
+    const sealed = sealCardData({ data: TEST_CARD, terminalId, paymentId, key, random: systemRandom });
     const amount = { minor: "100", currency: currencyOf("EUR") };
     const decided = { outcome: "approved", mode: "offline", operation: "purchase", amount } as const;
     const body: EntryBody = { kind: "decision", paymentId, at, ...decided, attempts: [], businessDate: at.slice(0, 10) };
