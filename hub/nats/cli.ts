@@ -19,7 +19,7 @@ export interface BrokerCommands {
 
 const HELP = `
 Include authority.conf in each server's configuration and name the three PEM files in its mqtt section, with verify: true
-(docs/decisions/0030). Keys and authority are made in the hub's data folder where they are missing; every replica must have
+(docs/decisions/0032). Keys and authority are made in the hub's data folder where they are missing; every replica must have
 the same ones. Run it again when the server's certificate was renewed, and let the servers read it (SIGHUP).`;
 
 export function registerBroker(hub: Command, { withConfig, configOf }: BrokerCommands): void {

@@ -55,7 +55,14 @@ class LoadJournal {
     const sealed = sealCardData({ data: TEST_CARD, terminalId, paymentId, key, random: systemRandom });
     const amount = { minor: "100", currency: currencyOf("EUR") };
     const decided = { outcome: "approved", mode: "offline", operation: "purchase", amount } as const;
-    const body: EntryBody = { kind: "decision", paymentId, at, ...decided, attempts: [], businessDate: at.slice(0, 10) };
+    const body: EntryBody = {
+      kind: "decision",
+      paymentId,
+      at,
+      ...decided,
+      attempts: [],
+      businessDate: at.slice(0, 10),
+    };
     this.#sequence += 1;
     const content = {
       sequence: this.#sequence,
@@ -67,7 +74,13 @@ class LoadJournal {
     this.#hash = hashEntry({ terminalId, epoch: this.#epoch, ...content });
     const unsigned = { epoch: this.#epoch, entries: [{ ...content, hash: this.#hash, sealed }], chainHead: this.#hash };
     const { signature } = signText("batch", batchText(terminalId, unsigned), this.#keys.privateKey);
-    const head = { v: 1, id: newMessageId(systemRandom), terminalId, epoch: this.#epoch, sequence: this.#sequence } as const;
+    const head = {
+      v: 1,
+      id: newMessageId(systemRandom),
+      terminalId,
+      epoch: this.#epoch,
+      sequence: this.#sequence,
+    } as const;
     return { ...head, sentAt: at, type: "advice.batch", body: { ...unsigned, signature } };
   }
 }
