@@ -80,7 +80,7 @@ export class Cluster implements HubSide, AsyncDisposable {
     for (const replica of this.#replicas) if (replica.program?.hasEnded !== false) await this.#startReplica(replica);
   }
   async kill(): Promise<void> {
-    await Promise.all(this.#replicas.map(({ program }) => program?.stop("SIGKILL")));
+    await Promise.all(this.#replicas.map(async ({ program }) => program?.stop("SIGKILL")));
   }
   async killReplica(): Promise<void> {
     await this.#first.program?.stop("SIGKILL");
@@ -168,7 +168,7 @@ export class Cluster implements HubSide, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#replicas.map(({ program }) => program?.stop()));
+    await Promise.all(this.#replicas.map(async ({ program }) => program?.stop()));
     await this.#stack.disposeAsync();
   }
 }
