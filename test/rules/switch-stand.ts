@@ -95,13 +95,13 @@ export async function switchStand(options: { readonly path?: string } = {}): Pro
     buy,
     async buyInTime(paymentId, changes) {
       const from = clock.monotonic();
-      let answer: AuthorisationResponse | undefined;
-      const asked = buy(paymentId, changes).then((given) => {
-        answer = given;
+      let ended = false;
+      const asked = buy(paymentId, changes).finally(() => {
+        ended = true;
       });
       // The issuer is silent: time moves while he is waited for, and stands still while the hub works.
-      while (answer === undefined) await (onlyWaiting() ? clock.advance(STEP_MS) : nextTurn());
-      await asked;
+      while (!ended) await (onlyWaiting() ? clock.advance(STEP_MS) : nextTurn());
+      const answer = await asked;
       return { answer, afterMs: clock.monotonic() - from };
     },
     booked: (paymentId) => booksView(issuer.books).payments.find((one) => one.paymentId === paymentId),
