@@ -1,12 +1,14 @@
 /** Random histories of a shop: whatever happened, its books add up to the unit. */
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { expect, inject, test } from "vitest";
 import type { PaymentId } from "../../base/ids.ts";
 import { money } from "../../base/money.ts";
 import { statementsOf } from "../../hub/core/settlement/statement.ts";
 import { EUR } from "./hub-fixture.ts";
 import { DE_ACCOUNT, PAYER, type SettlementShop, settlementShop } from "./settlement-fixture.ts";
 
+/** Each has a database of its own, and a PostgreSQL server has so many connections. */
+const RUNS = inject("postgres") === undefined ? 40 : 10;
 const HOUR_MS = 3_600_000;
 const minor = fc.bigInt({ min: 1n, max: 3_000n });
 const nth = fc.nat({ max: 9 });
@@ -105,6 +107,6 @@ test("whatever was sold, refunded, charged back, presented again, settled and pa
       expect(payable + paidOut + fees + carried).toBe(judged.confirmed - judged.refunded - judged.chargedBack);
       expect(settled[0]?.closingMinor ?? 0n).toBe(payable + carried);
     }),
-    { numRuns: 40 },
+    { numRuns: RUNS },
   );
 });
