@@ -102,8 +102,9 @@ export async function openMqttGateway(options: MqttGatewayOptions): Promise<Devi
   wire(broker, gateway);
   hub.metrics.gauge("tillway_hub_connected_terminals", () => gateway.sessions.size);
 
-  const server = createServer({ ...secureOptions(options.tls), handshakeTimeout: CONNECT_WITHIN_MS }, (socket) =>
-    greet(socket, broker, gateway),
+  const server = createServer(
+    { ...secureOptions(options.tls), handshakeTimeout: CONNECT_WITHIN_MS, noDelay: true },
+    (socket) => greet(socket, broker, gateway),
   );
   server.maxConnections = CONNECTIONS_MAX;
   server.on("tlsClientError", (error, socket) =>

@@ -1,5 +1,6 @@
 /** A terminal that does nothing but ask: enrolled with a running hub, over MQTT under its own certificate. For loads and benches. */
 import { mkdirSync } from "node:fs";
+import { Socket } from "node:net";
 import { join } from "node:path";
 import { connectAsync, type MqttClient } from "mqtt";
 import { type Identity, loadIdentity } from "../../agent/identity.ts";
@@ -67,6 +68,8 @@ export class AskingTerminal implements AsyncDisposable {
       },
       ...(tls && { key: tls.key, cert: tls.certificate }),
     });
+    // As the agent does: an answer of a few bytes waits for nothing.
+    if (client.stream instanceof Socket) client.stream.setNoDelay(true);
     await client.subscribeAsync(downFilter(identity.terminalId), { qos: 1 });
     return new AskingTerminal(identity, client);
   }
