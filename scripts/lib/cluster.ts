@@ -77,10 +77,14 @@ export class Cluster implements HubSide, AsyncDisposable {
     return this.#nats;
   }
   async start(): Promise<void> {
+    // Together: they choose a leader, and the hub waits for one.
+    await Promise.all(this.#nats.filter(({ hasEnded }) => hasEnded).map((server) => server.restart()));
     for (const replica of this.#replicas) if (replica.program?.hasEnded !== false) await this.#startReplica(replica);
   }
+  /** All that a terminal reaches. */
   async kill(): Promise<void> {
     await Promise.all(this.#replicas.map(async ({ program }) => program?.stop("SIGKILL")));
+    await Promise.all(this.#nats.map((server) => server.kill()));
   }
   async killReplica(): Promise<void> {
     await this.#first.program?.stop("SIGKILL");

@@ -15,6 +15,7 @@ export interface NatsServer {
   readonly url: string;
   readonly mqttPort: number;
   readonly log: string;
+  readonly hasEnded: boolean;
   /** As a power cut would. */
   kill(): Promise<void>;
   /** On what a kill left, at the same ports. */
@@ -80,6 +81,7 @@ async function startOne(one: One): Promise<NatsServer> {
   const log = join(cwd, "server.log");
   let child = await launch({ cwd, config, log, port: client });
   const ended = () => new Promise<void>((resolve) => void child.once("exit", () => resolve()));
+  const hasEnded = () => child.exitCode !== null || child.signalCode !== null;
   return {
     name,
     url: `nats://127.0.0.1:${client}`,
@@ -88,8 +90,11 @@ async function startOne(one: One): Promise<NatsServer> {
     get pid() {
       return child.pid ?? 0;
     },
+    get hasEnded() {
+      return hasEnded();
+    },
     async kill() {
-      if (child.exitCode !== null || child.signalCode !== null) return;
+      if (hasEnded()) return;
       const gone = ended();
       child.kill("SIGKILL");
       await gone;
