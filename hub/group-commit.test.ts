@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { openSqlite } from "../base/sqlite.ts";
-import { createGroupCommit, type Work } from "./group-commit.ts";
+import { createGroupCommit, type GroupCommitOptions, type Work } from "./group-commit.ts";
 import { sqliteStore } from "./store/sqlite-store.ts";
 import { sql } from "./store/store.ts";
 
@@ -11,11 +11,11 @@ const MIGRATIONS = [
 const PUT = sql<[string]>("INSERT INTO base__seen (word) VALUES (?)");
 const WORDS = sql<[], { word: string }>("SELECT word FROM base__seen ORDER BY number");
 
-function world() {
+function world(options: Partial<GroupCommitOptions> = {}) {
   const database = openSqlite(":memory:", { migrations: MIGRATIONS });
   const store = sqliteStore(database);
   const commits: number[] = [];
-  const group = createGroupCommit(store, (works) => commits.push(works));
+  const group = createGroupCommit(store, { onCommit: (works) => void commits.push(works), ...options });
   const words = async () => (await store.read((reading) => reading.all(WORDS, []))).map(({ word }) => word);
   return { database, commits, group, words };
 }
@@ -114,6 +114,48 @@ test("a work that throws is undone alone", async () => {
   const results = await Promise.allSettled([group.submit(put("a")), group.submit(bad), group.submit(put("b"))]);
   expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
   expect(await words()).toEqual(["a", "b"]);
+});
+
+test("people's works that may share memory do so, and one that throws among them is undone alone", async () => {
+  const together: string[][] = [];
+  const { group, words } = world({
+    async together(within, work) {
+      const result = await work();
+      together.push((await within.all(WORDS, [])).map(({ word }) => word));
+      return result;
+    },
+  });
+  expect(await Promise.all([group.submit(put("a")), group.submit(put("b"))])).toEqual(["stored a", "stored b"]);
+  expect(together).toEqual([["a", "b"]]);
+  const bad = put("bad", {
+    async apply(within) {
+      await within.run(PUT, ["half"]);
+      throw new Error("no");
+    },
+  });
+  const results = await Promise.allSettled([group.submit(put("c")), group.submit(bad), group.submit(put("d"))]);
+  expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+  expect(await words()).toEqual(["a", "b", "c", "d"]);
+  expect(together).toHaveLength(1);
+});
+
+test("a queue's works are applied each by itself", async () => {
+  let together = 0;
+  const { group, words } = world({
+    together: (_, work) => {
+      together += 1;
+      return work();
+    },
+  });
+  await Promise.all(["a", "b"].map((word) => group.submit(put(word, { lane: "queue" }))));
+  expect([together, await words()]).toEqual([0, ["a", "b"]]);
+});
+
+test("of works that share memory one that is too late is taken back, and the others are done again", async () => {
+  const { group, words, commits } = world({ together: (_, work) => work() });
+  const late = put("late", { tooLate: () => true, whenTooLate: () => "too late" });
+  expect(await Promise.all([group.submit(put("a")), group.submit(late)])).toEqual(["stored a", "too late"]);
+  expect([await words(), commits]).toEqual([["a"], [1]]);
 });
 
 test("a work that is too late at the commit is taken back with its own answer, the others are stored", async () => {

@@ -37,11 +37,23 @@ interface Item {
   reject(error: unknown): void;
 }
 type Outcome = { readonly value: unknown } | { readonly error: unknown };
+type Outcomes = ReadonlyMap<Item, Outcome>;
+/** Throws TooLate, undoing all, when the time of some is over before the commit; the rest is then done again. */
+type Apply = (store: HubStore, items: readonly Item[]) => Promise<Outcomes>;
 
 /** At the limit a sender is refused and sends again later. */
 const WAITING_MAX = 10_000;
 /** Journal entries in one commit: up to 100 ms of work on a slow machine, so that a person never waits long behind a queue. */
 const QUEUE_WEIGHT_PER_COMMIT = 400;
+
+export interface GroupCommitOptions {
+  onCommit(works: number): void;
+  /**
+   * For works that are applied one after the other without a savepoint: what they change may stay in memory until the end of
+   * `work`. Where it throws, the transaction is undone.
+   */
+  together?<T>(within: Within, work: () => Promise<T>): Promise<T>;
+}
 
 class TooLate extends Error {
   readonly items: ReadonlySet<Item>;
@@ -51,7 +63,7 @@ class TooLate extends Error {
   }
 }
 
-export function createGroupCommit(store: HubStore, onCommit: (works: number) => void): GroupCommit {
+export function createGroupCommit(store: HubStore, { onCommit, together }: GroupCommitOptions): GroupCommit {
   const lanes: Record<Lane, Item[]> = { person: [], queue: [] };
   let scheduled = false;
   let running = 0;
@@ -66,25 +78,36 @@ export function createGroupCommit(store: HubStore, onCommit: (works: number) => 
   }
 
   async function flush(): Promise<void> {
-    await commit(lanes.person.splice(0));
+    await commit(lanes.person.splice(0), applyPeople);
     // Those who came meanwhile go first as well, once, so that the queue moves on under any number of them.
-    await commit(lanes.person.splice(0));
-    await commit(lanes.queue.splice(0, fitting(lanes.queue)));
+    await commit(lanes.person.splice(0), applyPeople);
+    await commit(lanes.queue.splice(0, fitting(lanes.queue)), applyApart);
     scheduled = false;
     if (lanes.person.length > 0 || lanes.queue[0]?.ready) schedule();
     if (waiting() === 0) for (const wake of idlers.splice(0)) wake();
   }
 
-  async function commit(items: readonly Item[]): Promise<void> {
+  async function commit(items: readonly Item[], apply: Apply): Promise<void> {
     running = items.length;
-    for (let left = items; left.length > 0; ) left = await attempt(left);
+    for (let left = items; left.length > 0; ) left = await attempt(left, apply);
     running = 0;
   }
 
-  /** Never rejects, as each work hears of its own end. Returns those that are to be done again without the late ones. */
-  async function attempt(items: readonly Item[]): Promise<readonly Item[]> {
+  /** People's works seldom break: each has a savepoint of its own only once one of them did. */
+  async function applyPeople(of: HubStore, items: readonly Item[]): Promise<Outcomes> {
+    if (!together) return await applyApart(of, items);
     try {
-      const outcomes = await applyAll(store, items);
+      return await applyTogether(of, items, together);
+    } catch (error) {
+      if (error instanceof TooLate || isStoreFailure(error)) throw error;
+      return await applyApart(of, items);
+    }
+  }
+
+  /** Never rejects, as each work hears of its own end. Returns those that are to be done again without the late ones. */
+  async function attempt(items: readonly Item[], apply: Apply): Promise<readonly Item[]> {
+    try {
+      const outcomes = await apply(store, items);
       onCommit(items.length);
       for (const [item, outcome] of outcomes) settle(item, outcome);
       return [];
@@ -129,8 +152,8 @@ function fitting(items: readonly Item[]): number {
   return end === -1 ? items.length : end;
 }
 
-/** Throws TooLate, undoing all, when the time of some is over before the commit; the rest is then done again. */
-function applyAll(store: HubStore, items: readonly Item[]): Promise<ReadonlyMap<Item, Outcome>> {
+/** One that throws is undone alone. */
+function applyApart(store: HubStore, items: readonly Item[]): Promise<Outcomes> {
   return store.transaction(async (within) => {
     const outcomes = new Map<Item, Outcome>();
     for (const item of items) {
@@ -141,10 +164,30 @@ function applyAll(store: HubStore, items: readonly Item[]): Promise<ReadonlyMap<
         outcomes.set(item, { error });
       }
     }
-    const late = items.filter((item) => item.work.tooLate?.() === true);
-    if (late.length > 0) throw new TooLate(new Set(late));
+    refuseLate(items);
     return outcomes;
   });
+}
+
+/** Throws what one of them throws, undoing all. */
+function applyTogether(
+  store: HubStore,
+  items: readonly Item[],
+  together: NonNullable<GroupCommitOptions["together"]>,
+): Promise<Outcomes> {
+  return store.transaction(async (within) => {
+    const outcomes = new Map<Item, Outcome>();
+    await together(within, async () => {
+      for (const item of items) outcomes.set(item, { value: await item.work.apply(within) });
+    });
+    refuseLate(items);
+    return outcomes;
+  });
+}
+
+function refuseLate(items: readonly Item[]): void {
+  const late = items.filter((item) => item.work.tooLate?.() === true);
+  if (late.length > 0) throw new TooLate(new Set(late));
 }
 
 function settle(item: Item, outcome: Outcome): void {

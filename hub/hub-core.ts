@@ -164,10 +164,13 @@ export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
     standInOf: async (reading) => await issuers.mirror(reading),
   });
   let lastCommitMs = clock.monotonic();
-  const commits = createGroupCommit(store, (works) => {
-    lastCommitMs = clock.monotonic();
-    metrics.count("tillway_hub_commits_total");
-    metrics.count("tillway_hub_committed_messages_total", {}, works);
+  const commits = createGroupCommit(store, {
+    onCommit(works) {
+      lastCommitMs = clock.monotonic();
+      metrics.count("tillway_hub_commits_total");
+      metrics.count("tillway_hub_committed_messages_total", {}, works);
+    },
+    together: (within, work) => authorisation.batched(within, work),
   });
   const issuers = switchOf(options, {
     commits,

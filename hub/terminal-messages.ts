@@ -40,7 +40,6 @@ export async function speakerOf(
 ): Promise<Speaker> {
   const speaker = await terminals.speaker(within, terminalId);
   if (!speaker) throw new Fault("identity.invalid", `no terminal ${terminalId} is enrolled here`);
-  await terminals.markSeen(within, terminalId);
   return speaker;
 }
 

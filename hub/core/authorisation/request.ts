@@ -67,36 +67,46 @@ export interface OnlineInput extends AttemptInput {
 }
 
 export async function decideRequest(parts: RequestParts, input: OnlineInput): Promise<Decided> {
-  const repeated = await repeatOf(parts, input);
+  const heard = await heardOf(parts, input.key);
+  const repeated = repeatOf(parts, input, heard);
   if (repeated) return repeated === "running" ? { running: true } : { answer: repeated, fresh: false };
   const answerBy = Date.parse(input.request.answerBy);
   if (input.receivedAt > answerBy || input.now > answerBy) return { answer: STALE_ANSWER, fresh: false };
-  const decided = await decideNew(parts, input);
+  const decided = await decideNew(parts, input, heard);
   return "asking" in decided ? decided : { answer: decided, fresh: true };
 }
 
 /** For a request that nobody waits for: it cannot come too late, and no issuer is asked. */
 export async function decideLate(parts: RequestParts, input: AttemptInput): Promise<Answer> {
-  const decided = (await repeatOf(parts, input)) ?? (await decideNew(parts, input));
+  const heard = await heardOf(parts, input.key);
+  const decided = repeatOf(parts, input, heard) ?? (await decideNew(parts, input, heard));
   assert(decided !== "running" && !("asking" in decided), "what is asked late is decided here");
   return decided;
 }
 
+/** What of a payment came before this request. */
+interface Heard {
+  readonly payment?: PaymentRecord;
+  readonly attempts: readonly AttemptRecord[];
+}
+
+async function heardOf({ store, within }: RequestParts, key: PaymentKey): Promise<Heard> {
+  const payment = await store.payment(within, key);
+  return payment ? { payment, attempts: await store.attempts(within, payment.number) } : { attempts: [] };
+}
+
 /** The answer to an attempt that came before. */
-async function repeatOf(parts: RequestParts, input: AttemptInput): Promise<Answer | "running" | undefined> {
-  const { store, within } = parts;
-  const known = await store.payment(within, input.key);
-  const attempts = known ? await store.attempts(within, known.number) : [];
+function repeatOf(parts: RequestParts, input: AttemptInput, { attempts }: Heard): Answer | "running" | undefined {
   const repeated = attempts.find((attempt) => attempt.attempt === input.request.attempt);
   return repeated && answerRepeat(repeated, contentOf(parts, input));
 }
 
 type NewlyDecided = Answer | { readonly asking: Asking };
 
-async function decideNew(parts: RequestParts, input: AttemptInput): Promise<NewlyDecided> {
+async function decideNew(parts: RequestParts, input: AttemptInput, heard: Heard): Promise<NewlyDecided> {
   const { store, within } = parts;
-  const payment = (await store.payment(within, input.key)) ?? (await store.insertPayment(within, input.key, input.now));
-  const attempts = await store.attempts(within, payment.number);
+  const { attempts } = heard;
+  const payment = heard.payment ?? (await store.insertPayment(within, input.key, input.now));
   const decided =
     refuseForPayment(payment, attempts, input) ?? (await decideFresh(parts, input, { payment, attempts }));
   await store.insertAttempt(within, payment.number, {

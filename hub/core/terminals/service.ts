@@ -115,17 +115,20 @@ export function createTerminals(options: TerminalsOptions) {
     keys.set(signingKey, key);
     return key;
   }
-  async function speaker(reading: Reading, id: TerminalId): Promise<Speaker | undefined> {
+  async function signingKeyOf(reading: Reading, id: TerminalId): Promise<KeyObject | undefined> {
     const row = await store.get(reading, id);
-    return row && { signingKey: keyOf(row), isRevoked: row.revokedAt !== null };
+    return row && keyOf(row);
   }
 
   return {
     ...leasing(options, { denyList, vault }),
     ...revocation(options),
-    /** Undefined for one that was never enrolled here. */
-    speaker,
-    signingKeyOf: async (reading: Reading, id: TerminalId) => (await speaker(reading, id))?.signingKey,
+    /** Who speaks, and that he was seen; undefined for one that was never enrolled here. */
+    async speaker(within: Within, id: TerminalId): Promise<Speaker | undefined> {
+      const row = await store.markSeen(within, id, clock.now());
+      return row && { signingKey: keyOf(row), isRevoked: row.revokedAt !== null };
+    },
+    signingKeyOf,
     denyList,
     certificates,
     /** To be called once before all else: brings what an earlier version stored to its present form. */
@@ -185,7 +188,6 @@ export function createTerminals(options: TerminalsOptions) {
       return kept !== undefined && same;
     },
 
-    markSeen: (within: Within, id: TerminalId) => store.markSeen(within, id, clock.now()),
     setHealth: (within: Within, id: TerminalId, health: Health) => store.setHealth(within, id, JSON.stringify(health)),
 
     /** `nonce`: of the presence that it answers. */

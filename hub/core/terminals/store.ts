@@ -56,7 +56,9 @@ const ENROL = sql<[string, string, Uint8Array, Uint8Array, number, string]>(
 );
 const SET_BEARER = sql<[Uint8Array, string]>("UPDATE terminals__terminal SET bearer_hash = ? WHERE id = ?");
 const SET_KEY = sql<[Uint8Array, string]>("UPDATE terminals__terminal SET card_token_key = ? WHERE id = ?");
-const SEEN = sql<[number, string]>("UPDATE terminals__terminal SET last_seen_at = ? WHERE id = ?");
+const SEEN = sql<[number, string], TerminalRow>(
+  `UPDATE terminals__terminal SET last_seen_at = ? WHERE id = ? RETURNING ${TERMINAL_COLUMNS}`,
+);
 const PRESENCE = sql<[string, string]>("UPDATE terminals__terminal SET presence = ? WHERE id = ?");
 const HEALTH = sql<[string, string]>("UPDATE terminals__terminal SET health = ? WHERE id = ?");
 const NEXT_LEASE = sql<[string], { counter: number }>(
@@ -93,9 +95,7 @@ const terminalSql = {
   async setCardTokenKey(within: Within, id: TerminalId, sealed: Uint8Array): Promise<void> {
     await within.run(SET_KEY, [sealed, id]);
   },
-  async markSeen(within: Within, id: TerminalId, at: number): Promise<void> {
-    await within.run(SEEN, [at, id]);
-  },
+  markSeen: (within: Within, id: TerminalId, at: number) => within.get(SEEN, [at, id]),
   async setPresence(within: Within, id: TerminalId, text: string): Promise<void> {
     await within.run(PRESENCE, [text, id]);
   },

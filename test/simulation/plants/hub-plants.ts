@@ -29,6 +29,14 @@ export const HUB_PLANTS: readonly Plant[] = [
     find: "if (isStoreFailure(error)) throw error;\n        outcomes.set(item, { error });\n      }",
     replace:
       "if (isStoreFailure(error)) throw error;\n        outcomes.set(item, { error });\n      }\n      settle(item, outcomes.get(item) ?? { error: undefined });",
+    also: [
+      {
+        file: "hub/group-commit.ts",
+        find: "outcomes.set(item, { value: await item.work.apply(within) });\n    });",
+        replace:
+          "outcomes.set(item, { value: await item.work.apply(within) });\n      for (const [item, outcome] of outcomes) settle(item, outcome);\n    });",
+      },
+    ],
     seed: "14",
   },
   {
