@@ -157,6 +157,8 @@ async function connectToWritable(
       lock_timeout: limits.lockMs,
       idle_in_transaction_session_timeout: limits.idleInTransactionMs,
       keepAlive: true,
+      // What is asked at once is sent at once, where it would else wait for one answer after the other.
+      pipeline: true,
       application_name: "tillway hub",
     };
     const client = new Client(config);

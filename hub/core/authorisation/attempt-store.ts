@@ -1,5 +1,6 @@
 /** SQL of the attempts at a payment. */
-import { type Reading, sql, type Within } from "../../store/store.ts";
+import { sql, type Within } from "../../store/store.ts";
+import type { PaymentTables } from "./fresh-payments.ts";
 import type { AnsweredAttempt, AttemptRecord, AttemptState, Unsaved } from "./store.ts";
 
 interface AttemptRow {
@@ -31,19 +32,20 @@ const MOVE_ATTEMPT = sql<[string, number, number]>(
   "UPDATE authorisation__attempt SET state = ? WHERE payment_number = ? AND attempt = ?",
 );
 
-export function attemptSql({ isFresh, saveAll }: Unsaved) {
+export const attemptTables: Pick<PaymentTables, "attempts" | "insertAttempt"> = {
+  attempts: async (reading, number) => (await reading.all(ATTEMPTS, [number])).map(toAttempt),
+  insertAttempt: async (within, number, a) =>
+    void (await within.run(PUT_ATTEMPT, [number, a.attempt, a.state, a.content ?? null, a.answer ?? null, a.at])),
+};
+
+export function attemptSql({ saveAll }: Unsaved) {
   return {
-    async attempts(reading: Reading, number: number): Promise<readonly AttemptRecord[]> {
-      return isFresh(reading, number) ? [] : (await reading.all(ATTEMPTS, [number])).map(toAttempt);
-    },
-    async insertAttempt(within: Within, number: number, a: AttemptRecord): Promise<void> {
-      await saveAll(within);
-      await within.run(PUT_ATTEMPT, [number, a.attempt, a.state, a.content ?? null, a.answer ?? null, a.at]);
-    },
     async answerAttempt(within: Within, number: number, a: AnsweredAttempt): Promise<void> {
+      await saveAll(within);
       await within.run(ANSWER_ATTEMPT, [a.state, a.answer, number, a.attempt]);
     },
     async moveAttempt(within: Within, number: number, attempt: number, state: AttemptState): Promise<void> {
+      await saveAll(within);
       await within.run(MOVE_ATTEMPT, [state, number, attempt]);
     },
   };

@@ -1,10 +1,9 @@
 /**
- * Payments that come into being within a batch: kept in memory until its end and written as one row each, where every step
- * of a payment would else be a statement of its own.
+ * Payments that come into being within a batch, and the attempts at them: kept in memory until its end and written as one
+ * row each, where every step of a payment would else be a statement of its own.
  */
-import { present } from "../../../base/assert.ts";
 import type { Reading, Within } from "../../store/store.ts";
-import type { PaymentContent, PaymentKey, PaymentOutcome, PaymentRecord } from "./store.ts";
+import type { AttemptRecord, PaymentContent, PaymentKey, PaymentOutcome, PaymentRecord } from "./store.ts";
 
 /** What the tables of payments offer, one statement for each call. */
 export interface PaymentTables {
@@ -18,6 +17,8 @@ export interface PaymentTables {
   setCryptogram(within: Within, number: number, cryptogram: "held" | "failed"): Promise<void>;
   setDeferred(within: Within, number: number, sale: Pick<PaymentOutcome, "maskedPan" | "businessDate">): Promise<void>;
   endPayment(within: Within, number: number, ended: EndedPayment): Promise<void>;
+  attempts(reading: Reading, number: number): Promise<readonly AttemptRecord[]>;
+  insertAttempt(within: Within, number: number, attempt: AttemptRecord): Promise<void>;
 }
 
 export type EndedPayment = PaymentOutcome & { readonly state: "confirmed" | "voided"; readonly at: number };
@@ -25,8 +26,6 @@ export type EndedPayment = PaymentOutcome & { readonly state: "confirmed" | "voi
 export interface FreshPayments extends Omit<PaymentTables, "insertWhole" | "newestNumber"> {
   /** The caller undoes the transaction if this throws. */
   batched<T>(within: Within, work: () => Promise<T>): Promise<T>;
-  /** True for a payment that no table knows yet. */
-  isFresh(reading: Reading, number: number): boolean;
   /** Before whatever reads or names payments in the tables. */
   saveAll(reading: Reading): Promise<void>;
 }
@@ -42,7 +41,6 @@ export function createFreshPayments(tables: PaymentTables): FreshPayments {
     batchOf(within)?.change(number, to) ?? false;
   return {
     saveAll: async (reading) => await batchOf(reading)?.saveAll(),
-    isFresh: (reading, number) => batchOf(reading)?.get(number) !== undefined,
     async batched(within, work) {
       if (batchOf(within)) return await work();
       const batch = new Batch(tables, within);
@@ -74,6 +72,12 @@ export function createFreshPayments(tables: PaymentTables): FreshPayments {
       if (!change(within, number, (payment) => endedPayment(payment, ended)))
         await tables.endPayment(within, number, ended);
     },
+    attempts: async (reading, number) => batchOf(reading)?.attempts(number) ?? (await tables.attempts(reading, number)),
+    async insertAttempt(within, number, attempt) {
+      const known = batchOf(within)?.attempts(number);
+      if (known) known.push(attempt);
+      else await tables.insertAttempt(within, number, attempt);
+    },
   };
 }
 
@@ -86,6 +90,7 @@ class Batch {
   readonly #tables: PaymentTables;
   readonly #byNumber = new Map<number, PaymentRecord>();
   readonly #numbers = new Map<string, number>();
+  readonly #attempts = new Map<number, AttemptRecord[]>();
   #newest: number | undefined;
 
   constructor(tables: PaymentTables, within: Within) {
@@ -93,8 +98,9 @@ class Batch {
     this.within = within;
   }
 
-  get(number: number): PaymentRecord | undefined {
-    return this.#byNumber.get(number);
+  /** Undefined for a payment that the tables have. */
+  attempts(number: number): AttemptRecord[] | undefined {
+    return this.#attempts.get(number);
   }
 
   find(key: PaymentKey): PaymentRecord | undefined {
@@ -108,6 +114,7 @@ class Batch {
     const payment: PaymentRecord = { number, terminalId, paymentId, state: "open", createdAt };
     this.#byNumber.set(payment.number, payment);
     this.#numbers.set(keyText(payment), payment.number);
+    this.#attempts.set(payment.number, []);
     return payment;
   }
 
@@ -118,10 +125,15 @@ class Batch {
     return true;
   }
 
+  /** Sent at once, and in this order: an attempt names its payment. */
   async saveAll(): Promise<void> {
-    for (const number of this.#numbers.values())
-      await this.#tables.insertWhole(this.within, present(this.#byNumber.get(number), "a payment of this batch"));
+    const [payments, attempts] = [[...this.#byNumber.values()], [...this.#attempts]];
     this.#byNumber.clear();
     this.#numbers.clear();
+    this.#attempts.clear();
+    await Promise.all([
+      ...payments.map((payment) => this.#tables.insertWhole(this.within, payment)),
+      ...attempts.flatMap(([number, of]) => of.map((one) => this.#tables.insertAttempt(this.within, number, one))),
+    ]);
   }
 }

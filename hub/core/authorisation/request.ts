@@ -348,11 +348,13 @@ async function purchaseWith(
   { payment, content, card }: PurchaseCard,
 ): Promise<Answer> {
   const { store, within } = parts;
-  const record = await store.card(within, card.token);
+  const [record, isDenied] = await Promise.all([
+    store.card(within, card.token),
+    parts.denies?.(within, "card", card.token),
+  ]);
   if (!record) return decline(RESPONSE_CODES.invalidCard, "E_UNKNOWN", "no account has this card");
   await store.setContent(within, payment.number, { ...content, accountId: record.accountId });
-  if (await parts.denies?.(within, "card", card.token))
-    return decline(RESPONSE_CODES.doNotHonour, "E_DENIED", "this card is on the deny list");
+  if (isDenied) return decline(RESPONSE_CODES.doNotHonour, "E_DENIED", "this card is on the deny list");
   if (hasExpired(card.expiry, input.now) || hasExpired(record.expiry, input.now))
     return decline(RESPONSE_CODES.expiredCard, "E_EXPIRED", "the card has expired");
   return await hold(parts, input, {

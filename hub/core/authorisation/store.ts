@@ -3,7 +3,7 @@ import { present } from "../../../base/assert.ts";
 import type { PaymentId, TerminalId } from "../../../base/ids.ts";
 import type { Currency } from "../../../base/money.ts";
 import { type Reading, sql, type Value, type Within, wideSql } from "../../store/store.ts";
-import { attemptSql } from "./attempt-store.ts";
+import { attemptSql, attemptTables } from "./attempt-store.ts";
 import { createFreshPayments, type FreshPayments, type PaymentTables } from "./fresh-payments.ts";
 
 export type Operation = "purchase" | "refund";
@@ -194,6 +194,7 @@ const SET_DEFERRED = sql<[string | null, string | null, number]>(
 );
 
 const paymentTables: PaymentTables = {
+  ...attemptTables,
   async payment(reading, key) {
     const row = await reading.get(BY_KEY, [key.terminalId, key.paymentId]);
     return row && toPayment(row);
@@ -252,7 +253,7 @@ const columnsOf = (p: PaymentRecord): readonly Value[] => [
   p.endedAt ?? null,
 ];
 
-export type Unsaved = Pick<FreshPayments, "isFresh" | "saveAll">;
+export type Unsaved = Pick<FreshPayments, "saveAll">;
 
 const BY_NUMBER = wideSql<[number], PaymentRow>("SELECT * FROM authorisation__payment WHERE number = ?");
 const BY_ID = wideSql<[string], PaymentRow>("SELECT * FROM authorisation__payment WHERE payment_id = ? LIMIT 2");
