@@ -1,6 +1,7 @@
 /** The hub's store in one SQLite file: each call is synchronous below, so a transaction costs no more than its statements. */
 import type { Statement as Prepared } from "better-sqlite3";
 import { assert } from "../../base/assert.ts";
+import { Fault } from "../../base/fault.ts";
 import type { Sqlite } from "../../base/sqlite.ts";
 import {
   type HubStore,
@@ -26,7 +27,7 @@ export function sqliteStore(database: Sqlite): HubStore {
   async function transact<T>(work: (within: Within) => Promise<T>): Promise<T> {
     begin.run();
     try {
-      const result = await whileOpen(statements, work);
+      const result = await whileOpen(statements, (use) => work(withinOf(() => inTransaction(use()))));
       commit.run();
       return result;
     } catch (error) {
@@ -38,7 +39,7 @@ export function sqliteStore(database: Sqlite): HubStore {
   return {
     kind: "sqlite",
     transaction: (work) => turn(() => transact(work)),
-    read: (work) => turn(() => whileOpen(statements, work)),
+    read: (work) => turn(() => whileOpen(statements, (use) => work(withinOf(use)))),
     async [Symbol.asyncDispose]() {
       await turn(() => Promise.resolve(database.close()));
     },
@@ -46,17 +47,23 @@ export function sqliteStore(database: Sqlite): HubStore {
 }
 
 /** Ends with the work: what it left running finds no transaction that is another's. */
-async function whileOpen<T>(statements: Statements, work: (within: Within) => Promise<T>): Promise<T> {
+async function whileOpen<T>(statements: Statements, work: (use: () => Statements) => Promise<T>): Promise<T> {
   let open = true;
   const use = (): Statements => {
     assert(open, "a transaction was used after its end");
     return statements;
   };
   try {
-    return await work(withinOf(use));
+    return await work(use);
   } finally {
     open = false;
   }
+}
+
+/** After some errors SQLite has undone the transaction itself, and what was asked at the same time would be stored alone. */
+function inTransaction(statements: Statements): Statements {
+  if (statements.database.inTransaction) return statements;
+  throw new Fault("store.failed", "SQLite undid the transaction after an error; do all of it again");
 }
 
 function withinOf(use: () => Statements): Within {

@@ -148,6 +148,21 @@ describe.each(Object.entries(STORES))("the store in %s", (_, open) => {
   });
 });
 
+test("SQLite: after the disk was full nothing that was asked at the same time is stored alone", async () => {
+  const database = openSqlite(":memory:", { migrations: MIGRATIONS });
+  await using store = sqliteStore(database);
+  database.pragma(`max_page_count = ${database.pragma("page_count", { simple: true })}`);
+  const big = "x".repeat(20_000);
+  const filling = store.transaction((within) =>
+    Promise.all([put(within, big), put(within, "small"), put(within, "b")]),
+  );
+  await expect(filling).rejects.toSatisfy(isStoreFailure);
+  expect(await store.read(ids)).toEqual([]);
+  database.pragma("max_page_count = 1000");
+  await store.transaction((within) => Promise.all([put(within, "a"), put(within, "b")]));
+  expect(await store.read(ids)).toEqual(["a", "b"]);
+});
+
 test("PostgreSQL: two replicas write one after the other, and neither misses what the other wrote", async () => {
   const urls = [server.newDatabase()];
   await using one = await openPostgresStore({ urls, migrations: MIGRATIONS });
