@@ -1,6 +1,6 @@
 /** How the terminal is, put together from its parts, in words that the person beside it understands. */
 import { z } from "zod";
-import type { Clock } from "../../base/clock.ts";
+import { type Clock, localTime } from "../../base/clock.ts";
 import { type Money, toDecimal } from "../../base/money.ts";
 import { MoneySchema, toWireMoney } from "../../wire/common.ts";
 import type { Devices } from "../devices/devices.ts";
@@ -165,12 +165,9 @@ function readerTrouble(devices: ReturnType<Devices["list"]>): string | undefined
   return `${what} ${first.id} is ${first.state === "opening" ? "still opening" : first.state}: ${first.detail}`;
 }
 
-/** "2026-01-05 14:30" on the shop's clock: swedish writes dates as ISO 8601 does. */
-function when(time: string, timeZone: string): string {
-  return new Intl.DateTimeFormat("sv-SE", { timeZone, dateStyle: "short", timeStyle: "short" }).format(
-    Date.parse(time),
-  );
-}
+/** "2026-01-05 14:30" on the shop's clock. */
+const when = (time: string, timeZone: string): string =>
+  localTime(Date.parse(time), timeZone).slice(0, "2026-01-05 14:30".length);
 
 function leaseStatus(view: LeaseView | undefined): Pick<Status, "lease"> {
   if (view === undefined) return {};

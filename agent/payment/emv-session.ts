@@ -5,6 +5,7 @@
 import { createHmac, createSecretKey } from "node:crypto";
 import { assert } from "../../base/assert.ts";
 import { fromHex, toHex } from "../../base/bytes.ts";
+import { localTime } from "../../base/clock.ts";
 import type { RandomBytes } from "../../base/ids.ts";
 import { exponentOf, type Money, numericCodeOf } from "../../base/money.ts";
 import type { CardSession } from "../../drivers/capability.ts";
@@ -26,7 +27,6 @@ import { decodeCompressed, decodeNumeric, encodeNumeric } from "../../protocols/
 import { type CardData, CardDataSchema } from "../../wire/card-data.ts";
 import type { CardFacts } from "../../wire/journal-entry.ts";
 import { CardDialogue, type CardRecord } from "./card-dialogue.ts";
-import { localTime } from "./local-time.ts";
 import type { Cryptogram, RefusedBy } from "./purchase-machine.ts";
 
 export interface EmvTerminal {

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { localTime } from "../../base/clock.ts";
 import type { PaymentId } from "../../base/ids.ts";
 import { currencyOf } from "../../base/money.ts";
 import type { EntryBody } from "../../wire/journal-entry.ts";
-import { localTime } from "./local-time.ts";
 import { nextMarking, nextPrint, viewOf } from "./payment-view.ts";
 import { receiptOf } from "./receipt.ts";
 

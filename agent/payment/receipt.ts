@@ -1,7 +1,7 @@
 /** A receipt as a value: what the customer is owed on paper. Printing is the printer's affair. */
+import { localTime } from "../../base/clock.ts";
 import { type Money, toDecimal } from "../../base/money.ts";
 import type { ReceiptDocument, ReceiptLine } from "../../protocols/escpos/document.ts";
-import { localTime } from "./local-time.ts";
 import type { Marking } from "./payment-view.ts";
 import type { PaymentView } from "./payments.ts";
 

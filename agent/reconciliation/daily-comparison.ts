@@ -4,7 +4,7 @@ import { isFault, reasonOf } from "../../base/fault.ts";
 import type { RandomBytes } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import type { Journal } from "../journal/journal.ts";
-import { businessDate } from "../payment/local-time.ts";
+import { businessDate } from "../payment/business-date.ts";
 import type { Hub } from "../uplink/hub.ts";
 import { dayRange } from "./day-range.ts";
 import type { Reconciler } from "./reconciler.ts";

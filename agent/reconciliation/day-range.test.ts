@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { businessDate } from "../payment/local-time.ts";
+import { businessDate } from "../payment/business-date.ts";
 import { dayRange } from "./day-range.ts";
 
 const HOUR = 3_600_000;

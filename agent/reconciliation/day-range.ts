@@ -1,6 +1,6 @@
 /** When a day of the site's books begins and ends, as instants: 23, 24 or 25 hours, whatever its time zone does. */
 import { Fault } from "../../base/fault.ts";
-import { businessDate } from "../payment/local-time.ts";
+import { businessDate } from "../payment/business-date.ts";
 
 export interface DayRange {
   /** Milliseconds since 1970; `toMs` is excluded. */

@@ -15,7 +15,7 @@ import {
   type SummaryEntry,
 } from "../../wire/reconciliation.ts";
 import type { DayEntry, Journal } from "../journal/journal.ts";
-import { businessDate } from "../payment/local-time.ts";
+import { businessDate } from "../payment/business-date.ts";
 import type { DayHub } from "./day-hub.ts";
 import { dayRange } from "./day-range.ts";
 

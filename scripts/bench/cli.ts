@@ -28,7 +28,6 @@ export function registerBench(program: Command): void {
   bench
     .command("journal")
     .description("durable entries per second through the agent's journal, beside a bare SQLite loop (about a minute)")
-    .option("--json", "one JSON object per figure")
     .action(async (flags: BenchFlags) => {
       const { benchJournal } = await import("./journal.ts");
       await print(flags, () => benchJournal({ onProgress }));
@@ -36,7 +35,6 @@ export function registerBench(program: Command): void {
   bench
     .command("sale")
     .description("one offline sale from POST to answer: card, journal and ours (about two minutes)")
-    .option("--json", "one JSON object per figure")
     .option("--sales <number>", "how many sales", count, SALES_DEFAULT)
     .action(async (flags: BenchFlags & { readonly sales: number }) => {
       const { benchSale } = await import("./sale.ts");
@@ -45,7 +43,6 @@ export function registerBench(program: Command): void {
   bench
     .command("footprint")
     .description("time to ready and memory of the agent, beside a bare Node process (about a minute)")
-    .option("--json", "one JSON object per figure")
     .option("--runs <number>", "how many starts", count, FOOTPRINT_RUNS)
     .action(async (flags: BenchFlags & { readonly runs: number }) => {
       const { benchFootprint } = await import("./footprint.ts");
@@ -56,13 +53,13 @@ export function registerBench(program: Command): void {
     .description(
       "the EMV kernel's own time in a sale with the longest keys, and TLV beside two packages (half a minute)",
     )
-    .option("--json", "one JSON object per figure")
     .option("--transactions <number>", "how many transactions", count, TRANSACTIONS_DEFAULT)
     .action(async (flags: BenchFlags & { readonly transactions: number }) => {
       const { benchEmv } = await import("./emv.ts");
       await print(flags, () => benchEmv({ transactions: flags.transactions, onProgress }));
     });
   hubBenches(bench);
+  for (const command of bench.commands) command.option("--json", "one JSON object per figure");
 }
 
 /** What hub and whole do. */
@@ -72,7 +69,6 @@ function hubBenches(bench: Command): void {
     .description(
       "a backlog of offline sales from the journal to the hub's ledger, and opening a long journal (ten minutes)",
     )
-    .option("--json", "one JSON object per figure")
     .option("--sales <number>", "how many sales", count, DRAIN_SALES)
     .option("--runs <number>", "how many times", count, DRAIN_RUNS)
     .option("--entries <number>", "entries of the journal that is opened", entries, REOPEN_ENTRIES)
@@ -83,8 +79,7 @@ function hubBenches(bench: Command): void {
   bench
     .command("ledger")
     .description("transfers a second through the ledger, beside a bare loop on the same database (half a minute)")
-    .addOption(new Option("--store <store>", "where they are kept").choices(["sqlite", "postgres"]).default("sqlite"))
-    .option("--json", "one JSON object per figure")
+    .addOption(storeOption())
     .option("--runs <number>", "how many times", count, LEDGER_RUNS)
     .action(async (flags: BenchFlags & { readonly store: StoreKind; readonly runs: number }) => {
       const { benchLedger } = await import("./ledger.ts");
@@ -95,10 +90,7 @@ function hubBenches(bench: Command): void {
     .description(
       "online authorisations a second, from a terminal over MQTT and mutual TLS to the ledger and back (a minute)",
     )
-    .addOption(
-      new Option("--store <store>", "where the hub keeps them").choices(["sqlite", "postgres"]).default("sqlite"),
-    )
-    .option("--json", "one JSON object per figure")
+    .addOption(storeOption())
     .option("--seconds <number>", "how long each number in flight is measured", count, HUB_SECONDS)
     .option("--runs <number>", "how many times", count, HUB_RUNS)
     .action(
@@ -114,7 +106,6 @@ function hubBenches(bench: Command): void {
     .description(
       "an issuer who falls silent under load: the first sale in his name, what was lost, and both books afterwards",
     )
-    .option("--json", "one JSON object per figure")
     .option("--outage <seconds>", "how long he is silent", count, OUTAGE_SECONDS)
     .option("--rate <number>", "sales a second", count, SALES_A_SECOND)
     .action(
@@ -126,7 +117,6 @@ function hubBenches(bench: Command): void {
   bench
     .command("simulate")
     .description("simulated time over real time for one terminal, and faults injected per second (a minute)")
-    .option("--json", "one JSON object per figure")
     .option("--sales <number>", "sales of the simulated day", count, SIMULATE_SALES)
     .action(async (flags: BenchFlags & { readonly sales: number }) => {
       const { benchSimulate } = await import("./simulate.ts");
@@ -135,7 +125,6 @@ function hubBenches(bench: Command): void {
   bench
     .command("iso8583")
     .description("ISO 8583 messages packed and unpacked, beside a package that does it (ten seconds)")
-    .option("--json", "one JSON object per figure")
     .action(
       guarded(async (flags: BenchFlags) => {
         const { benchIso8583 } = await import("./iso8583.ts");
@@ -147,6 +136,9 @@ function hubBenches(bench: Command): void {
 async function print(flags: BenchFlags, measure: () => Promise<Figure[]>): Promise<void> {
   printFigures(await measure(), { json: flags.json ?? false });
 }
+
+const storeOption = (): Option =>
+  new Option("--store <store>", "where the hub keeps them").choices(["sqlite", "postgres"]).default("sqlite");
 
 /** Progress goes to standard error: standard output holds figures only. */
 const onProgress = (text: string): void => console.error(text);

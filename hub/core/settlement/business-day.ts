@@ -1,4 +1,5 @@
 /** The days that a site's books count: from one cutover to the next, in the site's own time zone (RM17). */
+import { localTime } from "../../../base/clock.ts";
 
 export interface DayTerms {
   /** IANA name. */
@@ -17,32 +18,16 @@ export interface BusinessDay {
 
 const DAY_MS = 86_400_000;
 const SECOND_MS = 1_000;
-/** Formatters by zone: making one costs a thousand times what using it does. */
-const FORMATTERS_MAX = 512;
-const formatters = new Map<string, Intl.DateTimeFormat>();
-
-/** Throws RangeError for a zone that is not known. */
-function formatterOf(timeZone: string): Intl.DateTimeFormat {
-  const known = formatters.get(timeZone);
-  if (known) return known;
-  if (formatters.size >= FORMATTERS_MAX) formatters.clear();
-  // Swedish writes ISO 8601.
-  const made = new Intl.DateTimeFormat("sv-SE", { timeZone, dateStyle: "short", timeStyle: "medium" });
-  formatters.set(timeZone, made);
-  return made;
-}
 
 /** A name, and no offset: offsets know nothing of summer time. */
 export function isTimeZone(text: string): boolean {
   if (!/^[A-Za-z]/.test(text)) return false;
   try {
-    return formatterOf(text) !== undefined;
+    return localTime(0, text) !== "";
   } catch {
     return false;
   }
 }
-
-const localTime = (atMs: number, timeZone: string): string => formatterOf(timeZone).format(atMs);
 
 /** How far the zone's clocks are ahead of UTC at that instant. */
 const aheadMs = (atMs: number, timeZone: string): number =>

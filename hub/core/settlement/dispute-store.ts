@@ -26,18 +26,9 @@ export interface Dispute {
   readonly uncoveredMinor?: bigint;
 }
 
-interface Row {
-  readonly id: string;
-  readonly terminalId: TerminalId;
-  readonly paymentId: PaymentId;
-  readonly merchantId: string;
-  readonly reasonCode: string;
-  readonly currency: Currency;
-  readonly minor: bigint;
+interface Row extends Omit<Dispute, "accountId" | "exposureParty" | "at" | "representedAt" | "uncoveredMinor"> {
   readonly accountId: string | null;
-  readonly exposureMinor: bigint;
   readonly exposureParty: string | null;
-  readonly state: Dispute["state"];
   readonly at: bigint;
   readonly representedAt: bigint | null;
   readonly uncoveredMinor: bigint | null;
