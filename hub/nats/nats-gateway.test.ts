@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { ManualClock } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
-import type { TerminalId } from "../../base/ids.ts";
+import type { Epoch, TerminalId } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { type DownEnvelope, encodeEnvelope, type UpEnvelope } from "../../wire/envelope.ts";
 import { createMetrics } from "../metrics.ts";
@@ -9,12 +9,18 @@ import { createRefusals } from "../refusals.ts";
 import { openNatsGateway } from "./nats-gateway.ts";
 import type { BrokerLink, Delivery } from "./nats-link.ts";
 
-const head = { v: 1, epoch: "00000000000000aa", sequence: 0, sentAt: "2026-01-05T09:00:00.000Z" } as const;
+const EPOCH = "00000000000000aa" as Epoch;
 const clock = "2026-01-05T09:00:00.000Z";
-const presenceOf = (terminalId: string, status: "online" | "offline" = "online") =>
-  ({ ...head, id: "0".repeat(24), terminalId, type: "presence", body: { status, version: "1", clock } }) as UpEnvelope;
-const leaseOf = (terminalId: string) =>
-  ({ ...head, id: "1".repeat(24), terminalId, type: "lease", body: {} }) as unknown as DownEnvelope;
+const headOf = (terminalId: string, id: string) =>
+  ({ v: 1, id, terminalId: terminalId as TerminalId, epoch: EPOCH, sequence: 0, sentAt: clock }) as const;
+const presenceOf = (terminalId: string, status: "online" | "offline" = "online"): UpEnvelope => ({
+  ...headOf(terminalId, "0".repeat(24)),
+  ...{ type: "presence", body: { status, version: "1", clock } },
+});
+const leaseOf = (terminalId: string): DownEnvelope => ({
+  ...headOf(terminalId, "1".repeat(24)),
+  ...{ type: "lease", body: { time: { text: "{}", signature: "AA==" } } },
+});
 
 class FakeLink implements BrokerLink {
   readonly said: string[] = [];

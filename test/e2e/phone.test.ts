@@ -9,6 +9,7 @@ import { newEpoch, type PaymentId, systemRandom, type TerminalId } from "../../b
 import { parseDecimal } from "../../base/money.ts";
 import { parsePreAuthorisedCode } from "../../protocols/codes/own-codes.ts";
 import { type ControlAnswer, control } from "../../sim/control.ts";
+import { toWireMoney } from "../../wire/common.ts";
 import { encodeChallenge, NONCE_BYTES } from "../../wire/offline-note.ts";
 import { newSigningKeys, publicKeyText, readPrivateKey, signText } from "../../wire/signing.ts";
 import { HubProcess } from "./hub-process.ts";
@@ -99,8 +100,7 @@ test("AC1.1 a phone enrols, registers a code, and pays with what it shows while 
   const { userId, secureCode } = code.value;
 
   const { terminal } = await hub.enrol("T1");
-  const { minor } = parseDecimal("32.00", "EUR");
-  const amount = { minor: minor.toString(), currency: "EUR" as never };
+  const amount = toWireMoney(parseDecimal("32.00", "EUR"));
   const paid = await terminal.ask(terminal.request("p1", { code: { userId, secureCode }, amount }));
   expect(paid).toMatchObject({ outcome: "approved", maskedAccount: `****${account.slice(-4)}` });
   expect(await phone.do("notices")).toMatchObject({ offline: true, fresh: [] });

@@ -10,7 +10,7 @@ import { registerImportRoutes, remoteImports } from "../../hub/import-routes.ts"
 import type { EntryBody, StoredEntry } from "../../wire/journal-entry.ts";
 import { writeExport } from "../../wire/journal-export.ts";
 import { newSigningKeys, publicKeyText, type SigningKeys, signText } from "../../wire/signing.ts";
-import { type FakeTerminal, type HubFixture, hubFixture } from "./hub-fixture.ts";
+import { EUR, type FakeTerminal, type HubFixture, hubFixture } from "./hub-fixture.ts";
 
 const accountOf = ({ hub }: HubFixture, id: string) => hub.store.read((reading) => hub.ledger.account(reading, id));
 const merchantOf = async (fixture: HubFixture) => (await accountOf(fixture, fixture.merchant))?.creditsPosted ?? 0n;
@@ -19,7 +19,7 @@ const intent = (paymentId: string): EntryBody => ({
   paymentId: paymentId as PaymentId,
   at: "2026-01-05T09:00:00Z",
   operation: "purchase",
-  amount: { minor: "1000", currency: "EUR" as never },
+  amount: { minor: "1000", currency: EUR },
 });
 
 /** What a disk holds: three sales with their intents, of which the hub may have heard. */

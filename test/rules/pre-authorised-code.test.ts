@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
-import type { PhoneAnswer } from "../../wire/phone.ts";
+import { money } from "../../base/money.ts";
+import { toWireMoney } from "../../wire/common.ts";
+import { type PhoneAnswer, PhoneMessageSchema } from "../../wire/phone.ts";
 import { EUR, seededRandom } from "./hub-fixture.ts";
 import { CODE_TTL_MS, counter, enrolPhone, eur, registered, scan, wrongCode } from "./phone-fixture.ts";
 
@@ -183,7 +185,7 @@ test("R4 each bound has its own reason, in order, and a refused code pays afterw
   expect(await at.statuses()).toEqual(["ISSUED"]);
   expect(await at.pay("p2", code, { minor: 5_000 })).toMatchObject({ reason: "E_DENIED", responseCode: "51" });
   expect(await at.statuses()).toEqual(["ISSUED"]);
-  const dollars = { minor: "100", currency: "USD" } as unknown as ReturnType<typeof eur>;
+  const dollars = toWireMoney(money(100n, "USD"));
   expect(await at.pay("p3", code, { amount: dollars })).toMatchObject({ reason: "E_DENIED" });
   expect(await at.pay("p4", code, { minor: 0 })).toMatchObject({ reason: "E_FORMAT" });
   const both = at.terminal.request("p5", { code, amount: eur(100), card: at.terminal.seal("p5") });
@@ -240,8 +242,9 @@ test("R6 registering again gives the first answer and the first end; other conte
   await at.clock.advance(3_600_000);
   const again = await at.hub.receivePhone(sent);
   expect(again).toMatchObject({ type: "first-approval", body: first });
-  const { body } = JSON.parse(sent.text) as { body: Parameters<typeof at.phone.say>[0]["body"] & object };
-  const changed = await at.phone.say({ type: "authorisation-request", body: { ...body, capMinor: "6000" } as never });
+  const said = PhoneMessageSchema.parse(JSON.parse(sent.text));
+  if (said.type !== "authorisation-request") throw new Error("it registers");
+  const changed = await at.phone.say({ type: said.type, body: { ...said.body, capMinor: "6000" } });
   expect(refusalOf(changed)).toBe("E_CONFLICT");
   await at.phone.register({ capMinor: "5000" });
   expect(await at.statuses()).toEqual(["ISSUED", "ISSUED"]);
