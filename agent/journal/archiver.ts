@@ -47,7 +47,7 @@ export interface ArchiverState {
   readonly cut: Anchor;
   /** The newest entry on disk. */
   readonly newest: number;
-  /** The hub is being told again what it lost: any receipted entry may come to wait once more. */
+  /** The hub is being told again what it lost, and each receipted entry may come to wait once more. */
   isResending(): boolean;
   /** Is told of a new cut once it is on disk. */
   moved(cut: Anchor): void;

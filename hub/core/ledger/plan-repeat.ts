@@ -34,7 +34,7 @@ export function compareTransfers(known: Transfer, again: NewTransfer, facts: Fac
 function compareMoves(known: Transfer, again: MoveTransfer): TransferStatus {
   if (known.debitAccount !== again.debitAccount) return "exists-with-different-debit-account";
   if (known.creditAccount !== again.creditAccount) return "exists-with-different-credit-account";
-  // How much a balancing one moves depends on its moment: any amount that covers what moved is the same.
+  // How much a balancing one moves depends on its moment, so each amount that covers what moved is the same.
   const isBalancing = again.balancingDebit === true || again.balancingCredit === true;
   if (isBalancing ? again.amount < known.amount : again.amount !== known.amount) return "exists-with-different-amount";
   if ((known.reference ?? "") !== (again.reference ?? "")) return "exists-with-different-reference";

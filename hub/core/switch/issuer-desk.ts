@@ -188,7 +188,7 @@ function askedOf(message: Iso8583Message, answer: Iso8583Message): Asked {
   }
 }
 
-/** As terminals take it: any other form would cost the whole answer. */
+/** The form that terminals take. A code of another form would cost the whole answer. */
 const APPROVAL_CODE = /^[0-9A-Z]{6}$/;
 const toldCode = (responseCode: string): string =>
   /^[0-9A-Z]{2}$/.test(responseCode) ? responseCode : RESPONSE_CODES.doNotHonour;
