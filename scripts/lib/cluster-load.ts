@@ -128,16 +128,16 @@ export class Seller {
   /** The receipt's status; undefined where none came in time. */
   async #tell(batch: UpEnvelope): Promise<string | undefined> {
     const client = await this.#connected();
-    const heard = new Promise<string | undefined>((resolve) => {
-      client.once("close", () => resolve(undefined));
-      client.on("message", (_topic, payload) => {
-        const message = decodeDown(payload);
-        if (message.type === "receipt") resolve(message.body.results[0]?.status);
-      });
-    });
+    const { promise: heard, resolve } = Promise.withResolvers<string | undefined>();
+    const onClose = () => resolve(undefined);
+    const onMessage = (_topic: string, payload: Buffer) => {
+      const message = decodeDown(payload);
+      if (message.type === "receipt") resolve(message.body.results[0]?.status);
+    };
+    client.on("close", onClose).on("message", onMessage);
     client.publish(upTopic(this.#terminal.terminalId, "advice"), encodeEnvelope(batch), { qos: 1 }, () => {});
     const status = await Promise.race([heard, delay(RECEIPT_WITHIN_MS, undefined, { ref: false })]);
-    client.removeAllListeners("message");
+    client.off("close", onClose).off("message", onMessage);
     if (status === undefined) await this.#drop();
     return status;
   }
