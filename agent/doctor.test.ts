@@ -1,6 +1,7 @@
 import { createPrivateKey, generateKeyPairSync, X509Certificate } from "node:crypto";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { createServer as createHttpServer } from "node:http";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -10,6 +11,7 @@ import type { TerminalId } from "../base/ids.ts";
 import type { Device, OpenDevice, PrinterStatus } from "../drivers/capability.ts";
 import { newAuthority } from "../test/e2e/uplink-hub.ts";
 import { newSigningKeys, privateKeyText, publicKeyText } from "../wire/signing.ts";
+import { STATUS } from "./api/api-fixture.ts";
 import { examine, findingText } from "./doctor.ts";
 import { loadIdentityFile, storeIdentity } from "./identity.ts";
 
@@ -183,4 +185,19 @@ test("no devices, no enrolment, an open folder and a full disk are each one line
   expect(found.find((line) => line.startsWith("FAIL identity"))).toMatch(/run tillway agent enrol CLAIM/);
   expect(found.find((line) => line.startsWith("FAIL devices"))).toMatch(/none are configured/);
   expect(found.find((line) => line.startsWith("warn agent"))).toMatch(/is not running; start it with/);
+});
+
+test("a hub that does not answer on a link that stands is told as that, and then what is wrong with the way to it", async () => {
+  configure("devices: []");
+  enrolAt(await deadPort());
+  const agent = createHttpServer((_request, response) => response.end(JSON.stringify(told)));
+  await new Promise<void>((resolve) => agent.listen(0, "127.0.0.1", resolve));
+  writeFileSync(join(dataDir, "api-address"), `http://127.0.0.1:${(agent.address() as AddressInfo).port}`);
+  const told = { ...STATUS, hub: { state: "down", via: "mqtt", silent: true } };
+  const found = await lines(good, { TILLWAY_TOKEN: "t".repeat(32) });
+  agent.close();
+  expect(found.find((line) => line.includes(" hub:"))).toBe(
+    "FAIL hub: connected by mqtt, but the hub does not answer, so sales go offline; see whether a replica of it runs and reaches its brokers",
+  );
+  expect(found.find((line) => line.includes("hub https"))).toMatch(/^FAIL hub https: nothing listens/);
 });

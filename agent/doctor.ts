@@ -50,9 +50,16 @@ export async function* examine(options: DoctorOptions): AsyncGenerator<Finding, 
     const told = status?.devices.find(({ id }) => id === spec.id);
     yield told ? toldDevice(told) : await examineDevice(spec, { open, clock });
   }
+  if (status?.hub.silent) yield silentFinding(status.hub.via);
   if (status?.hub.state === "up") yield { level: "ok", name: "hub", what: `linked by ${status.hub.via}` };
   else if (identity) yield* examineHub({ identity, urls: config.uplink, clock });
 }
+
+const silentFinding = (via: string): Finding => ({
+  level: "FAIL",
+  name: "hub",
+  what: `connected by ${via}, but the hub does not answer, so sales go offline; see whether a replica of it runs and reaches its brokers`,
+});
 
 function examineFolder(dataDir: string): Finding {
   const name = "data";

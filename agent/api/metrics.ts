@@ -36,7 +36,7 @@ export function metricsText({ status, counter, eventClientsDropped }: Sources): 
       "1 for the way in which a sale would go now.",
       ["online", "offline", "stopped"].map((mode) => `{mode="${mode}"} ${Number(mode === selling)}`),
     ),
-    ...gauge("tillway_hub_up", "1 while the hub is linked.", [` ${Number(status.hub.state === "up")}`]),
+    ...gauge("tillway_hub_up", "1 while the hub is linked and answers.", [` ${Number(status.hub.state === "up")}`]),
     ...gauge("tillway_payments_running", "Payments under way.", [` ${status.running}`]),
     ...gauge("tillway_queue_depth", "Entries without the hub's receipt.", [` ${status.queue.depth}`]),
     ...gauge("tillway_queue_oldest_seconds", "Age of the oldest of them.", [` ${status.queue.oldestAgeSec}`]),

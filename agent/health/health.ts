@@ -25,7 +25,8 @@ export const StatusSchema = z.strictObject({
   terminalId: z.string(),
   uptimeSec: z.int(),
   running: z.int(),
-  hub: z.strictObject({ state: z.enum(["up", "down"]), via: z.string() }),
+  /** `silent`: connected, but the hub does not answer; its state is `down`. */
+  hub: z.strictObject({ state: z.enum(["up", "down"]), via: z.string(), silent: z.boolean() }),
   /** What the hub knows this terminal by; it is renewed from `renewAfter` on. Absent until the hub has given one. */
   certificate: z.strictObject({ endsAt: z.string(), renewAfter: z.string() }).optional(),
   lease: z
@@ -71,7 +72,7 @@ export interface HealthSources {
   readonly journal: Pick<Journal, "terminalId" | "epoch" | "head" | "outstanding" | "backlog" | "queue">;
   /** Absent: how fast the queue drains is not told. */
   readonly forwarder?: Pick<Forwarder, "ratePerSec">;
-  readonly hub: Pick<Hub, "state" | "via">;
+  readonly hub: Pick<Hub, "state" | "via" | "silent">;
   readonly hubClock: HubClock;
   lease(): LeaseView | undefined;
   /** Milliseconds since 1970. */
@@ -103,7 +104,7 @@ export function createHealth(sources: HealthSources): Health {
       terminalId: sources.journal.terminalId,
       uptimeSec: seconds(sources.clock.monotonic() - started.ms),
       running: sources.payments.running,
-      hub: { state: sources.hub.state, via: sources.hub.via },
+      hub: { state: sources.hub.state, via: sources.hub.via, silent: sources.hub.silent },
       ...certificateStatus(sources.certificate?.()),
       ...leaseStatus(sources.lease()),
       queue: queueStatus(sources),

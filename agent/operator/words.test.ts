@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import type { PaymentJson } from "../api/api-schemas.ts";
+import type { Status } from "../health/health.ts";
 import { PAYMENT_STAGES } from "../payment/payments.ts";
 import {
   amountText,
@@ -67,20 +68,20 @@ test("tables are aligned and end without blanks", () => {
 });
 
 test("the status leads with whether it sells", () => {
-  const text = statusText({
+  const status: Status = {
     selling: "offline until 2026-01-05 14:30, 12 sales or 340.00 EUR left",
     version: "0.1.0",
     terminalId: "till-1",
     uptimeSec: 3_700,
     running: 0,
-    hub: { state: "down", via: "mqtt" },
+    hub: { state: "down", via: "mqtt", silent: false },
     queue: { depth: 3, oldestAgeSec: 90, quarantined: 1, outstandingCount: 3, outstandingMinor: "1" },
     journal: { epoch: "e", sequence: 9, hash: "h" },
     devices: [{ id: "reader", uri: "pcsc:*", state: "ready", detail: "a reader", since: "now" }],
     disk: { freeMb: 900, reserveMb: 64 },
     clock: { now: "2026-01-05T09:00:00.000Z", aheadOfHubMs: -1_500 },
-  });
-  expect(text.split("\n")).toEqual([
+  };
+  expect(statusText(status).split("\n")).toEqual([
     "selling   offline until 2026-01-05 14:30, 12 sales or 340.00 EUR left",
     "terminal  till-1, version 0.1.0, up 1 h",
     "hub       down (mqtt)",
@@ -91,6 +92,9 @@ test("the status leads with whether it sells", () => {
     "clock     2026-01-05T09:00:00.000Z, 1.5 s behind the hub",
     "reader    ready: a reader",
   ]);
+  expect(statusText({ ...status, hub: { ...status.hub, silent: true } })).toContain(
+    "hub       down (mqtt): connected, but the hub does not answer\n",
+  );
   expect(durationText(200_000)).toBe("2 days");
 });
 

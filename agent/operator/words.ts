@@ -72,7 +72,7 @@ export function statusText(status: Status): string {
   const rows = [
     ["selling", status.selling],
     ["terminal", `${status.terminalId}, version ${status.version}, up ${durationText(status.uptimeSec)}`],
-    ["hub", `${hub.state} (${hub.via})`],
+    ["hub", `${hub.state} (${hub.via})${hub.silent ? ": connected, but the hub does not answer" : ""}`],
     ...(certificate ? [["identity", `certified until ${certificate.endsAt}`]] : []),
     ["lease", lease ? leaseText(lease) : "none"],
     ["queue", queueSummary(queue, lease?.remaining.currency)],

@@ -1,6 +1,7 @@
 /**
  * What payments and store-and-forward ask of the hub, over whatever uplink is up: deadlines in hub time (RM2), answers
- * matched with their attempt and late ones dropped (RM1), leases and signed time handed to their keepers (RM8).
+ * matched with their attempt and late ones dropped (RM1), leases and signed time handed to their keepers (RM8). A broker may
+ * hold the link while no hub is behind it: who was asked and says nothing counts as down until he is heard.
  */
 import type { KeyObject } from "node:crypto";
 import { assert } from "../../base/assert.ts";
@@ -69,7 +70,12 @@ export class HubSession implements Hub, AsyncDisposable {
   readonly #states = new Set<(state: LinkState) => void>();
   readonly #timeHeard = new Set<() => void>();
   readonly #unsubscribe: readonly (() => void)[];
+  /** As the listeners were told it. */
   #state: LinkState;
+  /** A request ended without an answer, and nothing was heard since it was sent. */
+  #silent = false;
+  /** Fresh words of the hub. */
+  #heard = 0;
   #renew = new AbortController();
   /** Answers that nobody waits for any more (RM1). */
   lateAnswers = 0;
@@ -88,12 +94,15 @@ export class HubSession implements Hub, AsyncDisposable {
     this.#state = options.uplink.state;
     this.#unsubscribe = [
       options.uplink.onMessage((envelope) => this.#receive(envelope)),
-      options.uplink.onState((state) => this.#linkIs(state)),
+      options.uplink.onState(() => this.#linkChanged()),
     ];
   }
 
   get state(): LinkState {
-    return this.#options.uplink.state;
+    return this.#silent ? "down" : this.#options.uplink.state;
+  }
+  get silent(): boolean {
+    return this.#silent && this.#options.uplink.state === "up";
   }
   /** Somebody waits for an answer. */
   get busy(): boolean {
@@ -119,6 +128,7 @@ export class HubSession implements Hub, AsyncDisposable {
     const { clock, uplink } = this.#options;
     if (signal.aborted) throw abortFault(signal);
     if (uplink.state === "down") throw new Fault("uplink.down", "the hub is out of reach; nothing was sent");
+    if (this.#silent) throw new Fault("uplink.down", "connected, but the hub does not answer; nothing was sent");
     const endsAt = clock.monotonic() + this.#onlineTimeoutMs;
     using limit = deadline(clock, this.#onlineTimeoutMs, signal);
     await this.#proveTime(limit.signal);
@@ -162,7 +172,8 @@ export class HubSession implements Hub, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.state === "up") await this.#present("offline", FAREWELL_LIMIT_MS, new AbortController().signal);
+    if (this.#options.uplink.state === "up")
+      await this.#present("offline", FAREWELL_LIMIT_MS, new AbortController().signal);
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
   }
 
@@ -175,6 +186,7 @@ export class HubSession implements Hub, AsyncDisposable {
     if (this.#pending.size >= PENDING_MAX) {
       throw new Fault("uplink.down", `${PENDING_MAX} requests wait for the hub already; nothing was sent`);
     }
+    const heardBefore = this.#heard;
     const answerBy = hubClock.now().at + (endsAt - clock.monotonic()) - RETURN_MARGIN_MS;
     const body = { ...request, answerBy: new Date(answerBy).toISOString() };
     try {
@@ -187,7 +199,10 @@ export class HubSession implements Hub, AsyncDisposable {
       return await abortable(Promise.race([answered, failed]), limit);
     } catch (error) {
       if (caller.aborted) throw abortFault(caller);
-      if (limit.aborted) throw this.#noAnswer(error);
+      if (limit.aborted) {
+        if (this.#heard === heardBefore) this.#fellSilent();
+        throw this.#noAnswer(error);
+      }
       if (isFault(error, "uplink.timeout") || !isFault(error)) throw error;
       throw new Fault("uplink.down", `nothing was authorised: ${error.message}`, { cause: error });
     } finally {
@@ -236,6 +251,7 @@ export class HubSession implements Hub, AsyncDisposable {
 
   #renewalMs(): number {
     const { hubClock, leases } = this.#options;
+    if (this.#silent) return RENEW_MIN_MS;
     const view = leases.view();
     if (!view) return hubClock.now().proven ? RENEW_MAX_MS : RENEW_MIN_MS;
     const halfLife = (Date.parse(view.lease.expiresAt) - hubClock.now().at) / 2;
@@ -243,11 +259,25 @@ export class HubSession implements Hub, AsyncDisposable {
   }
 
   /** The same state again means that another way took over: the hub must hear on it that we are here. */
-  #linkIs(state: LinkState): void {
+  #linkChanged(): void {
     this.#renew.abort();
+    this.#tellState();
+  }
+
+  #tellState(): void {
+    const { state } = this;
     if (state === this.#state) return;
     this.#state = state;
     for (const listener of [...this.#states]) listener(state);
+  }
+
+  /** Asks at once, so that one lost answer costs the next sales nothing, and then again and again. */
+  #fellSilent(): void {
+    if (this.#silent) return;
+    this.#silent = true;
+    this.#options.log.warn("the hub does not answer; sales go offline until it is heard");
+    this.#renew.abort();
+    this.#tellState();
   }
 
   #receive(envelope: DownEnvelope): void {
@@ -303,8 +333,17 @@ export class HubSession implements Hub, AsyncDisposable {
 
   #hear(time: Signed): Hearing {
     const hearing = this.#options.hubClock.hear(time);
-    if (hearing === "heard") for (const heard of [...this.#timeHeard]) heard();
+    if (hearing !== "heard") return hearing;
+    this.#heard += 1;
+    for (const heard of [...this.#timeHeard]) heard();
+    if (this.#silent) this.#spokeAgain();
     return hearing;
+  }
+
+  #spokeAgain(): void {
+    this.#silent = false;
+    this.#options.log.info("the hub answers again");
+    this.#tellState();
   }
 
   #strange(message: string, fields: Record<string, unknown>): void {

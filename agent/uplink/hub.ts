@@ -33,7 +33,10 @@ export interface HeardReceipt {
 }
 
 export interface Hub {
+  /** `up` while the hub can be asked: down also while the link stands and nobody answers on it. */
   readonly state: LinkState;
+  /** The link stands, and nobody answers on it. */
+  readonly silent: boolean;
   readonly via: string;
   /**
    * One attempt. Throws Fault `uplink.down` when nothing left and nothing will; `uplink.timeout` when the answer did not

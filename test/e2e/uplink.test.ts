@@ -234,6 +234,23 @@ test("MQTT blocked: HTTPS takes over, and MQTT takes back", async () => {
   await server.heard(({ via, envelope }) => via === "mqtt" && envelope.type === "presence");
 });
 
+test("a broker with no hub behind it: one sale waits, the next are told at once, and the hub is found again by itself", async () => {
+  const { server, hub, states, up, stack } = await world({ prefer: "mqtt-only" });
+  await using _ = stack;
+  await up();
+  expect((await hub.authorise(requestOf("p0"), 0, forEver)).outcome).toBe("approved");
+  server.reply = () => [];
+  expect(await codeOf(hub.authorise(requestOf("p1"), 1, forEver))).toBe("uplink.timeout");
+  const asked = performance.now();
+  expect(await codeOf(hub.authorise(requestOf("p2"), 2, forEver))).toBe("uplink.down");
+  expect(performance.now() - asked).toBeLessThan(1_000);
+  expect(hub).toMatchObject({ state: "down", silent: true });
+  server.reply = replyOf;
+  await up();
+  expect((await hub.authorise(requestOf("p3"), 3, forEver)).outcome).toBe("approved");
+  expect(states).toEqual(["up mqtt", "down mqtt", "up mqtt"]);
+});
+
 test("over HTTPS: a hub that is gone is down, one that is back is found without a message of ours", async () => {
   const { https, hub, up, down, stack } = await world({ prefer: "https-only" });
   await using _ = stack;

@@ -86,6 +86,7 @@ export type HubAnswer = "approve" | "decline" | "silence" | "stale";
 
 export class TillHub implements Hub {
   state: LinkState = "up";
+  readonly silent = false;
   readonly via = "test";
   answer: HubAnswer = "approve";
   readonly requests: OnlineRequest[] = [];
