@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { natsMissing } from "../../scripts/lib/nats.ts";
 import { downFilter, upTopic } from "../../wire/topics.ts";
+import { newAuthority } from "../e2e/uplink-hub.ts";
 import { type Known, type Line, NatsStand } from "./nats-stand.ts";
 
 const missing = natsMissing();
@@ -55,6 +56,30 @@ describe("a terminal that is enrolled", () => {
     await expect(stand.connect(known, { key, cert })).rejects.toThrow(/Not authorized/);
     const forged = { ...login, password: `${login.password.slice(0, -4)}AAAA` };
     await expect(stand.connect(known, { key, cert, login: forged })).rejects.toThrow(/Not authorized/);
+  });
+
+  test("is refused with a certificate of another authority, though its login is good", async () => {
+    const known = await stand.enrol("N11");
+    const { key, certificate: cert } = await (await newAuthority()).issueTerminal();
+    await expect(stand.connect(known, { ...known.credentials, key, cert })).rejects.toThrow();
+  });
+
+  test("speaks with another's login as that other alone, books nothing in his name, and is thrown out when he is revoked", async () => {
+    const [thief, other] = [await stand.enrol("N12"), await stand.enrol("N13")];
+    const line = await stand.connect(other, { ...thief.credentials, login: other.credentials.login });
+    expect(await granted(line, downFilter(thief.terminal.terminalId))).toBe(false);
+    expect(await granted(line, downFilter(other.terminal.terminalId))).toBe(true);
+    const forged = thief.terminal.batch([thief.terminal.advice("n12-stolen")]);
+    if (forged.type !== "advice.batch") throw new Error("it tells");
+    const unsigned = await stand.refused("signature");
+    await line.say({ ...forged, terminalId: other.terminal.terminalId });
+    await eventually("a refusal", async () => (await stand.refused("signature")) === unsigned + 1);
+    expect(line.heard).toEqual([]);
+    await stand.operate("revoke", "N13");
+    await line.closed;
+    await expect(stand.connect(other, { ...thief.credentials, login: other.credentials.login })).rejects.toThrow(
+      /Not authorized/,
+    );
   });
 
   test("hears no other's topics, nor what the brokers say among themselves", async () => {
