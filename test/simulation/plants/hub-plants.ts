@@ -53,7 +53,7 @@ export const HUB_PLANTS: readonly Plant[] = [
     file: "hub/core/authorisation/withdrawal.ts",
     find: `if (attempt.state === "approved") await postings.release(within, { key: payment, attempt: attempt.attempt });`,
     replace: "",
-    seed: "2",
+    seed: "3",
   },
   {
     name: "advice-posted-beside-the-hold",

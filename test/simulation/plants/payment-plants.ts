@@ -19,7 +19,7 @@ export const PAYMENT_PLANTS: readonly Plant[] = [
           '        paymentId: (attempt === 1 ? id : id.concat("-", String(attempt))) as typeof id,\n        attempt,',
       },
     ],
-    seed: "7",
+    seed: "13",
   },
   {
     name: "no-answer-taken-for-approval",
@@ -35,7 +35,7 @@ export const PAYMENT_PLANTS: readonly Plant[] = [
     file: "agent/payment/purchase-machine.ts",
     find: "withReversal(\n          { ...declinedOffline(why)",
     replace: "((undone: object, _why: string) => undone as PurchaseDecision)(\n          { ...declinedOffline(why)",
-    seed: "2",
+    seed: "3",
   },
   {
     name: "request-leaves-before-it-is-stored",

@@ -15,7 +15,7 @@ export const QUEUE_PLANTS: readonly Plant[] = [
     replace: `await hub.forward(content, this.#link.signal);
       const taken = content.entries.map(({ sequence, hash }) => ({ sequence, hash, status: "processed" as const }));
       await this.receipted({ epoch, results: taken });`,
-    seed: "7",
+    seed: "8",
   },
   {
     name: "drain-races-a-new-sale",
@@ -24,7 +24,7 @@ export const QUEUE_PLANTS: readonly Plant[] = [
     file: FORWARDER,
     find: "await journal.settle(receipt.results, receipt);",
     replace: `await journal.settle([...receipt.results, ...${ALL_DONE}]);`,
-    seed: "7",
+    seed: "3",
   },
   {
     name: "queue-destroyed-on-reconnect",
