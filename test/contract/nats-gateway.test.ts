@@ -1,8 +1,13 @@
 /** Terminals behind a real nats-server: what they may, what comes back, and what a hub that was away finds. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { isFault } from "../../base/fault.ts";
+import type { PaymentId } from "../../base/ids.ts";
+import { money } from "../../base/money.ts";
 import { natsMissing } from "../../scripts/lib/nats.ts";
+import { toWireMoney } from "../../wire/common.ts";
 import { downFilter, upTopic } from "../../wire/topics.ts";
 import { newAuthority } from "../e2e/uplink-hub.ts";
+import { TERMINAL } from "../rules/lease-fixture.ts";
 import { type Known, type Line, NatsStand } from "./nats-stand.ts";
 
 const missing = natsMissing();
@@ -148,6 +153,33 @@ test("what came while no hub was there is taken by the next one, and a repeat of
   await line.say(batch);
   expect((await line.first("receipt")).body.results).toMatchObject([{ status: "duplicate" }]);
   await line.client.endAsync();
+});
+
+test("an agent whose hub is gone behind a broker that lives: one request waits, the next do not, and the hub is found again", async () => {
+  await using stack = new AsyncDisposableStack();
+  const { hub } = stack.use(await stand.agentLink(TERMINAL));
+  const ask = (id: string) =>
+    hub.authorise(refundOf(id), 1, new AbortController().signal).then(
+      ({ outcome }) => outcome,
+      (error: unknown) => (isFault(error) ? error.code : error),
+    );
+  await eventually("an answer", async () => (await ask("n14-first")) === "declined");
+  await stand.stopHub();
+  expect(await ask("n14-lost")).toBe("uplink.timeout");
+  const from = performance.now();
+  expect(await ask("n14-next")).toBe("uplink.down");
+  expect(performance.now() - from).toBeLessThan(1_000);
+  expect(hub).toMatchObject({ state: "down", silent: true });
+  await stand.startHub();
+  await eventually("the hub to be heard", () => hub.state === "up");
+  expect(await ask("n14-again")).toBe("declined");
+});
+const refundOf = (id: string) => ({
+  paymentId: id as PaymentId,
+  attempt: 1,
+  kind: "refund" as const,
+  amount: toWireMoney(money(500n, "EUR")),
+  originalPaymentId: "never-sold" as PaymentId,
 });
 
 test("a hub whose broker was killed and came back takes messages again", async () => {

@@ -1,10 +1,14 @@
 /** A hub in this process behind a real nats-server, and terminals that reach it with what their enrolment gave them. */
+import { X509Certificate } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect, type MqttClient } from "mqtt";
+import { loadIdentity } from "../../agent/identity.ts";
 import { certificateRequest, newTlsKey } from "../../agent/uplink/certificate-request.ts";
+import { enrol } from "../../agent/uplink/enrol.ts";
+import { createHubLink, type HubLink } from "../../agent/uplink/hub-link.ts";
 import { systemClock } from "../../base/clock.ts";
 import { newMessageId, systemRandom, type TerminalId } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
@@ -16,10 +20,11 @@ import { loadHubTls } from "../../hub/tls.ts";
 import { type NatsServer, type NatsServers, startNats } from "../../scripts/lib/nats.ts";
 import { type DownEnvelope, decodeDown, encodeEnvelope, type UpEnvelope } from "../../wire/envelope.ts";
 import { newSigningKeys, publicKeyText } from "../../wire/signing.ts";
-import { EnrolResponseSchema, type TerminalLogin } from "../../wire/terminal.ts";
+import { claimText, EnrolResponseSchema, type TerminalLogin } from "../../wire/terminal.ts";
 import { downFilter, ENROL_PATH, UP_STREAM_OF, upTopic } from "../../wire/topics.ts";
 import { pemOf } from "../e2e/identity-hub.ts";
 import { FakeTerminal } from "../rules/hub-fixture.ts";
+import { HandBoot, MemoryJournal } from "../rules/lease-fixture.ts";
 
 /** What a terminal shows and says. */
 export interface Credentials {
@@ -124,12 +129,15 @@ export class NatsStand implements AsyncDisposable {
     if (status !== 200) throw new Error(`${verb}: ${status}`);
   }
 
+  #claim(terminalId: TerminalId): Promise<{ readonly claimId: string; readonly secret: string }> {
+    const { store, terminals } = this.hub.core;
+    return store.transaction((within) => terminals.createClaim(within, { terminalId, validMs: 60_000 }));
+  }
+
   async enrol(id: string): Promise<Known> {
     const terminalId = id as TerminalId;
-    const { store, terminals, sealingKey } = this.hub.core;
-    const { claimId, secret } = await store.transaction((within) =>
-      terminals.createClaim(within, { terminalId, validMs: 60_000 }),
-    );
+    const { sealingKey } = this.hub.core;
+    const { claimId, secret } = await this.#claim(terminalId);
     const tlsKey = newTlsKey();
     const keys = newSigningKeys();
     const csr = await certificateRequest(tlsKey, terminalId);
@@ -139,6 +147,27 @@ export class NatsStand implements AsyncDisposable {
     const parts = { terminalId, clock: systemClock, random: systemRandom, keys, sealingKey, receive };
     const credentials = { key: pemOf(tlsKey), cert: certificate.pem, login: certificate.login };
     return { terminal: new FakeTerminal(parts), credentials };
+  }
+
+  /** The agent's own side, enrolled by a claim. It runs until it is disposed of. */
+  async agentLink(terminalId: TerminalId): Promise<HubLink> {
+    const { claimId, secret } = await this.#claim(terminalId);
+    const caFingerprint = new X509Certificate(this.ca).fingerprint256.replaceAll(":", "").toLowerCase();
+    const text = claimText({ hub: this.hub.endpoints.httpsUrl, terminalId, claimId, secret, caFingerprint });
+    const dataDir = join(this.folder, terminalId);
+    const { signal } = new AbortController();
+    await enrol({ claimText: text, dataDir, clock: systemClock, signal });
+    const link = createHubLink({
+      identity: loadIdentity(dataDir),
+      journal: new MemoryJournal(),
+      clock: systemClock,
+      random: systemRandom,
+      log: silentLog,
+      boot: new HandBoot(),
+      options: { version: "1", prefer: "mqtt-only", disk: { freeBytes: () => 1, reserveBytes: 0 } },
+    });
+    void link.start(signal);
+    return link;
   }
 
   /** Rejects with what CONNACK or TLS said. */
