@@ -74,6 +74,8 @@ export class HubSession implements Hub, AsyncDisposable {
   #state: LinkState;
   /** A request ended without an answer, and nothing was heard since it was sent. */
   #silent = false;
+  /** How often it was asked in vain whether it is there: the pauses grow, for the broker's sake. */
+  #unanswered = 0;
   /** Fresh words of the hub. */
   #heard = 0;
   #renew = new AbortController();
@@ -251,7 +253,10 @@ export class HubSession implements Hub, AsyncDisposable {
 
   #renewalMs(): number {
     const { hubClock, leases } = this.#options;
-    if (this.#silent) return RENEW_MIN_MS;
+    if (this.#silent) {
+      this.#unanswered += 1;
+      return Math.min(RENEW_MAX_MS, RENEW_MIN_MS * 2 ** (this.#unanswered - 1));
+    }
     const view = leases.view();
     if (!view) return hubClock.now().proven ? RENEW_MAX_MS : RENEW_MIN_MS;
     const halfLife = (Date.parse(view.lease.expiresAt) - hubClock.now().at) / 2;
@@ -275,6 +280,7 @@ export class HubSession implements Hub, AsyncDisposable {
   #fellSilent(): void {
     if (this.#silent) return;
     this.#silent = true;
+    this.#unanswered = 0;
     this.#options.log.warn("the hub does not answer; sales go offline until it is heard");
     this.#renew.abort();
     this.#tellState();
