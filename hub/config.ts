@@ -8,6 +8,7 @@ import { SPEC_NAMES } from "../protocols/iso8583/specs.ts";
 import { ACCOUNT_NAME_MAX, isBic, isIban } from "../protocols/iso20022/bank-account.ts";
 import { CurrencySchema, MeansSchema } from "../wire/common.ts";
 import { InstitutionIdSchema, MccSchema } from "../wire/stand-in.ts";
+import { isTimeZone } from "./core/settlement/business-day.ts";
 import { AVAILABILITY_DEFAULTS } from "./core/standin/availability.ts";
 import { RECOVERY_DEFAULTS } from "./core/standin/recovery.ts";
 import type { LeasePolicy } from "./core/terminals/index.ts";
@@ -79,6 +80,12 @@ const IssuerSchema = z.strictObject({
     .string()
     .refine((name) => SPEC_NAMES.includes(name), `one of ${SPEC_NAMES.join(", ")}`)
     .default("1987-ascii"),
+  /** When its business day ends, with whose totals it is reconciled: on the clocks of its time zone. */
+  cutover: z
+    .string()
+    .regex(/^(?:[01]\d|2[0-3]):[0-5]\d$/, "HH:MM, in quotes")
+    .default("00:00"),
+  timeZone: z.string().max(64).refine(isTimeZone, "no time zone known here; such as Europe/Berlin").default("UTC"),
   /** What may be decided in its name while it is away; nothing when absent. */
   standIn: z
     .strictObject({

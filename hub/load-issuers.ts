@@ -35,10 +35,11 @@ export function loadIssuers(config: HubConfig): Issuers | undefined {
 }
 
 function institutionOf(
-  { id, ranges, host, port, spec, standIn }: HubConfig["issuers"][number],
+  { id, ranges, host, port, spec, cutover, timeZone, standIn }: HubConfig["issuers"][number],
   dataDir: string,
 ): Institution {
-  const institution = { id, ranges, address: { host, port }, spec: withPaymentReference(specNamed(spec)) };
+  const about = { id, ranges, address: { host, port }, day: { cutover, timeZone } };
+  const institution = { ...about, spec: withPaymentReference(specNamed(spec)) };
   if (!standIn) return institution;
   const keys = Object.entries(standIn.stopListKeys).map(
     ([name, path]) => [name, readStopListKey(resolve(dataDir, path))] as const,

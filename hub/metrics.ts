@@ -31,6 +31,7 @@ const COUNTERS = {
   tillway_hub_stand_in_total: "Decisions in issuers' names, by issuer, decision and what decided.",
   tillway_hub_stand_in_parameters_total: "Stand-in parameters that were offered, by issuer and what became of them.",
   tillway_hub_advices_total: "What issuers were told of decisions made without them, by issuer, kind and how it ended.",
+  tillway_hub_issuer_reconciliations_total: "Days of issuers whose totals were compared, by issuer and how that ended.",
   tillway_hub_issuer_links_total: "Changes of the links to issuers, by issuer and what they became.",
 } as const;
 export type CounterName = keyof typeof COUNTERS;

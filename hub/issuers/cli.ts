@@ -24,6 +24,10 @@ export function registerIssuers(hub: Command, commands: HubCommands): void {
     .option("--json", "one JSON object per line")
     .option("--exceptions", "only what he refused to post, or was set aside: it is settled with him by hand")
     .action(guarded((id: string, options: Advices) => listAdvices(commands, { ...options, id })));
+  withConfig(issuers.command("reconciliations").description("business days of issuers: our totals, and what they said"))
+    .option("--issuer <id>", "only of this one")
+    .option("--json", "one JSON object per line")
+    .action(guarded((options: Reconciliations) => listReconciliations(commands, options)));
   withConfig(
     issuers
       .command("parameters <id> <file>")
@@ -109,6 +113,58 @@ async function listAdvices(
     ];
     console.log(words.filter((word) => word !== undefined).join("  "));
   }
+}
+
+type Reconciliations = Listing & { readonly issuer?: string };
+
+const TotalLine = z.object({ count: z.number(), minor: z.string() });
+const TotalsLine = z.object({
+  debits: TotalLine,
+  debitReversals: TotalLine,
+  credits: TotalLine,
+  creditReversals: TotalLine,
+  netMinor: z.string(),
+});
+const ReconciliationLine = z.object({
+  day: z.string(),
+  currency: z.string(),
+  state: z.string(),
+  ours: TotalsLine,
+  theirs: TotalsLine.optional(),
+  refusedWith: z.string().optional(),
+});
+const TOTAL_NAMES = [
+  ["debits", "debits"],
+  ["debitReversals", "debit reversals"],
+  ["credits", "credits"],
+  ["creditReversals", "credit reversals"],
+] as const;
+
+async function listReconciliations(commands: HubCommands, { issuer, ...options }: Reconciliations): Promise<void> {
+  const client = commands.clientOf(options);
+  const ids = issuer === undefined ? await issuerIds(client) : [issuer];
+  for (const id of ids) {
+    const path = `/v1/issuers/${encodeURIComponent(id)}/reconciliations`;
+    for await (const one of commands.pages(client, path, "reconciliations"))
+      console.log(options.json ? JSON.stringify({ issuer: id, ...one }) : reconciliationText(commands, id, one));
+  }
+}
+
+async function issuerIds(client: ReturnType<HubCommands["clientOf"]>): Promise<readonly string[]> {
+  const answer = z.object({ issuers: z.array(z.object({ id: z.string() })) }).parse(await client.get("/v1/issuers"));
+  return answer.issuers.map(({ id }) => id);
+}
+
+/** Ours, and his beside it where he counts another. */
+function reconciliationText({ amountText }: HubCommands, id: string, one: Record<string, unknown>): string {
+  const { day, currency, state, ours, theirs, refusedWith } = ReconciliationLine.parse(one);
+  const total = ({ count, minor }: z.output<typeof TotalLine>) => `${count} ${amountText(minor, currency)}`;
+  const beside = (mine: string, his: string | undefined) =>
+    his === undefined || his === mine ? mine : `${mine} (his ${his})`;
+  const totals = TOTAL_NAMES.map(([key, name]) => `${name} ${beside(total(ours[key]), theirs && total(theirs[key]))}`);
+  const net = `net ${beside(amountText(ours.netMinor, currency), theirs && amountText(theirs.netMinor, currency))}`;
+  const refused = refusedWith === undefined ? [] : [`with ${refusedWith}`];
+  return [id, day, state, ...refused, ...totals, net].join("  ");
 }
 
 async function giveParameters(

@@ -76,7 +76,7 @@ export class Books {
       // What is to be given is not held from anybody.
       heldMinor: account.heldMinor + (sign > 0n ? is.heldMinor - was.heldMinor : 0n),
     });
-    if (was.postedMinor !== is.postedMinor) this.#count(payment, { was: was.postedMinor, is: is.postedMinor, where });
+    if (was.postedMinor !== is.postedMinor) this.#count(payment, { before, where });
   }
 
   totals(where: SettlementDay & Pick<DayTotals, "currency">): DayTotals {
@@ -120,17 +120,20 @@ export class Books {
     this.#onChange({ account });
   }
 
+  /** What stands no more was reversed; what stands now was given. */
   #count(
-    { operation, currency = "" }: Payment,
-    { was, is, where }: { readonly was: bigint; readonly is: bigint; readonly where: SettlementDay },
+    payment: Payment,
+    { before, where }: { readonly before: Payment | undefined; readonly where: SettlementDay },
   ): void {
+    const { operation, currency = "" } = payment;
     const totals = this.totals({ ...where, currency });
     const [given, back] =
       operation === "purchase" ? (["debits", "debitReversals"] as const) : (["credits", "creditReversals"] as const);
+    const [was, is] = [before ? postedBy(before) : new Map<string, bigint>(), postedBy(payment)];
     const counted = {
       ...totals,
-      ...(was > 0n && { [back]: plus(totals[back], was) }),
-      ...(is > 0n && { [given]: plus(totals[given], is) }),
+      [back]: withMore(totals[back], was, is),
+      [given]: withMore(totals[given], is, was),
     };
     this.#totals.set(totalsName(totals), counted);
     this.#onChange({ totals: counted });
@@ -148,13 +151,27 @@ const NONE: Standing = { postedMinor: 0n, heldMinor: 0n };
  * An approval that was told stands over the attempts; without one, and where it was withdrawn, each approved attempt counts
  * until it is reversed.
  */
-export function standing({ advice, attempts }: Payment): Standing {
-  const counted =
-    advice && !advice.withdrawn ? [advice] : Object.values(attempts).filter(({ state }) => state === "approved");
+export function standing(payment: Payment): Standing {
   const sum = (of: MessageClass) =>
-    counted.filter((one) => one.of === of).reduce((total, { minor }) => total + minor, 0n);
+    counting(payment)
+      .filter(([, one]) => one.of === of)
+      .reduce((total, [, { minor }]) => total + minor, 0n);
   return { postedMinor: sum("financial"), heldMinor: sum("authorisation") };
 }
+
+type Counting = Pick<NonNullable<Payment["advice"]>, "of" | "minor">;
+/** By attempt; `0` is what was told of none. */
+const counting = ({ advice, attempts }: Payment): readonly (readonly [string, Counting])[] =>
+  advice && !advice.withdrawn
+    ? [[String(advice.attempt ?? 0), advice]]
+    : Object.entries(attempts).filter(([, { state }]) => state === "approved");
+
+const postedBy = (payment: Payment): ReadonlyMap<string, bigint> =>
+  new Map(counting(payment).flatMap(([name, { of, minor }]) => (of === "financial" ? [[name, minor] as const] : [])));
+
+/** Each that is in these and not, or with another amount, in the others. */
+const withMore = (total: Counted, these: ReadonlyMap<string, bigint>, others: ReadonlyMap<string, bigint>): Counted =>
+  [...these].filter(([name, minor]) => others.get(name) !== minor).reduce((sum, [, minor]) => plus(sum, minor), total);
 
 const plus = ({ count, minor }: Counted, more: bigint): Counted => ({ count: count + 1, minor: minor + more });
 

@@ -149,7 +149,8 @@ describe("an issuer's decisions", () => {
 
   test("RM1 the reversal of an unknown attempt leaves a tombstone that refuses the late original", () => {
     const host = issuer();
-    expect(host.reversal().responseCode).toBe("00");
+    expect(host.reversal()).toEqual({ responseCode: CODE.notFound, did: "changed" });
+    expect(host.reversal()).toEqual({ responseCode: CODE.notFound, did: "repeated" });
     expect(host.request()).toEqual({ responseCode: CODE.duplicate, did: "nothing" });
     expect(host.view()).toMatchObject({ attempts: { 1: "tombstone" }, postedMinor: "0" });
   });

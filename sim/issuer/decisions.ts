@@ -1,6 +1,6 @@
 /** An issuer's decisions over its books, by RM1: one payment, one outcome, whatever comes twice, late or in another order. */
 
-import type { Books } from "./books.ts";
+import { type Books, standing } from "./books.ts";
 import { checkCard, issuerAuthentication } from "./card-check.ts";
 import type { Claim } from "./claim.ts";
 import type { Account, Attempt, Payment } from "./records.ts";
@@ -15,6 +15,8 @@ export const CODE = {
   invalidCard: "14",
   /** Of a reversal: the payment was confirmed. */
   noAction: "21",
+  /** Of a reversal: there was nothing to take back. */
+  notFound: "25",
   formatError: "30",
   insufficientFunds: "51",
   expired: "54",
@@ -229,16 +231,25 @@ export function takeReversal(deciding: Deciding): Answered {
   const payment = paymentOf(deciding);
   const { advice } = payment;
   const known = payment.attempts[attempt];
-  if (known?.state === "reversed" || known?.state === "tombstone")
-    return { responseCode: CODE.approved, did: "repeated" };
+  if (known?.reversedWith !== undefined) return { responseCode: known.reversedWith, did: "repeated" };
   if (advice && advice.attempt === undefined) return only(CODE.noAction);
-  const attempts = { ...payment.attempts, [attempt]: reversed(known, claim) };
-  const taken = advice?.attempt === attempt ? { advice: { ...advice, withdrawn: true as const } } : {};
-  books.put({ ...payment, attempts, ...taken }, claim.where);
-  return { responseCode: CODE.approved, did: "changed" };
+  const record = reversed(known, claim);
+  const taken = {
+    ...{ ...payment, attempts: { ...payment.attempts, [attempt]: record } },
+    ...(advice?.attempt === attempt ? { advice: { ...advice, withdrawn: true as const } } : {}),
+  };
+  const responseCode = stands(taken) === stands(payment) ? CODE.notFound : CODE.approved;
+  const attempts = { ...taken.attempts, [attempt]: { ...record, reversedWith: responseCode } };
+  books.put({ ...taken, attempts }, claim.where);
+  return { responseCode, did: "changed" };
 }
 
 function reversed(known: Attempt | undefined, { minor }: Claim): Attempt {
   if (known) return known.state === "approved" ? { ...known, state: "reversed" } : known;
   return { state: "tombstone", of: "financial", minor, responseCode: CODE.duplicate };
 }
+
+const stands = (payment: Payment): bigint => {
+  const { postedMinor, heldMinor } = standing(payment);
+  return postedMinor + heldMinor;
+};

@@ -24,6 +24,8 @@ export interface Faults {
   readonly refuseAdvices?: string | undefined;
   /** An account that has too little gives what it has. */
   readonly partial: boolean;
+  /** Its totals have one debit more than its books. */
+  readonly miscount: boolean;
   /** It has signed off. */
   readonly signedOff: boolean;
 }
@@ -39,6 +41,7 @@ export const WELL: Faults = {
   decline: undefined,
   refuseAdvices: undefined,
   partial: false,
+  miscount: false,
   signedOff: false,
 };
 
@@ -56,6 +59,7 @@ export const FAULT_COMMANDS: Readonly<Record<string, (command: ControlCommand) =
   late: (command) => ({ lateMs: whole(command, "ms", DELAY_MS_MAX) }),
   double: (command) => ({ double: flag(command, "on") }),
   partial: (command) => ({ partial: flag(command, "on") }),
+  miscount: (command) => ({ miscount: flag(command, "on") }),
   decline: (command) => ({ decline: codeOf(command) }),
   "refuse-advices": (command) => ({ refuseAdvices: codeOf(command) }),
   garbage: (command) => ({ garbage: garbageOf(command) }),

@@ -15,7 +15,7 @@ function bank(policy: Partial<HostPolicy> = {}) {
     books,
     version: "0",
     clock: new ManualClock(),
-    policy: () => ({ partial: false, signedOff: false, ...policy }),
+    policy: () => ({ partial: false, signedOff: false, miscount: false, ...policy }),
     count: (what) => counts.set(what, (counts.get(what) ?? 0) + 1),
   });
   const session = { signedOn: true };
@@ -99,7 +99,7 @@ describe("an issuer's host", () => {
     const { answer } = bank();
     const reversal = { mti: "0420", fields: FIELDS };
     const first = answer(reversal);
-    expect(first).toMatchObject({ mti: "0430", fields: { 39: "00" } });
+    expect(first).toMatchObject({ mti: "0430", fields: { 39: "25" } });
     expect(answer({ ...reversal, mti: "0421" })).toEqual(first);
   });
 });

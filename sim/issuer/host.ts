@@ -20,6 +20,8 @@ export interface Session {
 export interface HostPolicy extends Policy {
   /** Nobody may sign on, and nothing but network messages is served. */
   readonly signedOff: boolean;
+  /** Its totals have one debit more than its books. */
+  readonly miscount: boolean;
 }
 
 export type HostCount =
@@ -110,11 +112,12 @@ export class IssuerHost {
 
   /** The totals of that day as these books have them, and whether they are the same. */
   #reconciliation(message: Iso8583Message): Iso8583Message {
-    const { books, count } = this.#options;
+    const { books, count, policy } = this.#options;
     count("reconciliations");
     const currency = needed(message, CURRENCY_SETTLEMENT);
     const own = books.totals({ acquirerId: needed(message, DE.acquirer), day: dayOf(message), currency });
-    const fields = totalFields(own);
+    const { debits } = own;
+    const fields = totalFields(policy().miscount ? { ...own, debits: { ...debits, count: debits.count + 1 } } : own);
     const inBalance = Object.entries(fields).every(([de, value]) => textOf(message, Number(de)) === value);
     const settlementCode = inBalance ? IN_BALANCE : OUT_OF_BALANCE;
     const more = this.#options.version === "0" ? { ...fields, [SETTLEMENT_CODE]: settlementCode } : fields;
@@ -144,7 +147,7 @@ function fieldsOf({ approvalCode, issuerAuthenticationData, minor }: Answered): 
 /** YYMM. */
 const monthOf = (clock: Clock): string => new Date(clock.now()).toISOString().replace(/^\d\d(\d\d)-(\d\d).*$/, "$1$2");
 
-/** ISO 8583:1987: DE 50, DE 66 with its values, and totals by number and amount. */
+/** ISO 8583:1987: DE 50, DE 66 with its values, totals by number and amount, and DE 97, which is D for what he owes. */
 const CURRENCY_SETTLEMENT = 50;
 const SETTLEMENT_CODE = 66;
 const IN_BALANCE = "1";
@@ -153,6 +156,7 @@ const OUT_OF_BALANCE = "2";
 function totalFields({ credits, creditReversals, debits, debitReversals }: DayTotals): Record<number, string> {
   const number = (count: number) => String(count).padStart(10, "0");
   const amount = (minor: bigint) => minor.toString().padStart(16, "0");
+  const net = debits.minor - debitReversals.minor - credits.minor + creditReversals.minor;
   return {
     74: number(credits.count),
     75: number(creditReversals.count),
@@ -162,5 +166,6 @@ function totalFields({ credits, creditReversals, debits, debitReversals }: DayTo
     87: amount(creditReversals.minor),
     88: amount(debits.minor),
     89: amount(debitReversals.minor),
+    97: `${net < 0n ? "C" : "D"}${amount(net < 0n ? -net : net)}`,
   };
 }

@@ -32,6 +32,8 @@ const AttemptSchema = z.strictObject({
   approvalCode: z.string().optional(),
   /** Tag 91 as it was answered, in hex. */
   issuerAuthenticationData: z.string().optional(),
+  /** What its reversal was answered with: that there was something to take back, or not. */
+  reversedWith: z.string().optional(),
 });
 export type Attempt = z.output<typeof AttemptSchema>;
 

@@ -62,10 +62,13 @@ describe.each([SPEC_1987_ASCII, SPEC_1987_BINARY, SPEC_1987_BCD, SPEC_1993_ASCII
       original: { of: "financial", trace: link.newTrace() },
       reason: "timeout",
     });
-    for (const message of [advice, reversal]) {
+    for (const [message, what] of [
+      [advice, "taken"],
+      [reversal, "nothing-to-reverse"],
+    ] as const) {
       const answer = await link.request(message, waiting);
       if (answer.what !== "answered") expect.unreachable(answer.what);
-      expect(acknowledgementOf(message, answer.message)).toEqual({ what: "taken" });
+      expect(acknowledgementOf(message, answer.message)).toEqual({ what });
     }
     expect(booksView(stand.sim.books).payments).toMatchObject([
       { paymentId: "p-stood-in", postedMinor: "100", advised: "stand-in-timeout" },

@@ -79,7 +79,17 @@ test("its control socket breaks it, mends it and reads its books, and it ends cl
   await control(socket(), { do: "clear" });
   const { faults } = await control(socket(), { do: "status" });
   expect(faults).toEqual({
-    ...{ down: false, mute: false, lose: 0, slowMs: 0, lateMs: 0, double: false, partial: false, signedOff: false },
+    ...{
+      down: false,
+      mute: false,
+      lose: 0,
+      slowMs: 0,
+      lateMs: 0,
+      double: false,
+      partial: false,
+      miscount: false,
+      signedOff: false,
+    },
   });
   for (const [wrong, why] of [
     [{ do: "down", on: 1 }, '"on" as true or false'],

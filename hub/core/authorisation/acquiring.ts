@@ -58,7 +58,7 @@ export type Asked =
   | { readonly what: "approved"; readonly approvalCode?: string; readonly forCard: ForCard }
   | { readonly what: "declined"; readonly responseCode: string; readonly forCard: ForCard }
   /** Less than was asked for: the sale is not made, and the issuer is told so. */
-  | { readonly what: "partly-approved"; readonly responseCode: string }
+  | { readonly what: "partly-approved"; readonly responseCode: string; readonly minor: bigint }
   /** `sent`: the issuer may have approved it all the same. */
   | { readonly what: "no-answer"; readonly sent: boolean; readonly why: "timeout" | "signed-off" };
 
@@ -77,7 +77,7 @@ export interface Acquiring {
   /** The question had no answer. */
   standIn(within: Within, asking: Asking, ended: Extract<Asked, { what: "no-answer" }>): Promise<StoodIn>;
   /** The question had an answer. */
-  answered(within: Within, asking: Asking): Promise<void>;
+  answered(within: Within, asking: Asking, asked: Asked): Promise<void>;
   /** What the issuer approved, or may have, is taken back; nothing for an attempt that no issuer was told of. */
   withdraw(within: Within, key: PaymentKey, attempt: number, why: string): Promise<void>;
   /** The issuer is told of an approval that he never saw. False where nobody here knows the card, or its institution. */

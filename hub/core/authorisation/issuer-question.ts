@@ -92,7 +92,7 @@ async function answerAsked(parts: RequestParts, attempted: Attempted, { asking, 
   assert(acquiring !== undefined, "a question comes from a switch");
   if (asked.what === "no-answer")
     return await answerStoodIn(parts, attempted, await acquiring.standIn(within, asking, asked));
-  await acquiring.answered(within, asking);
+  await acquiring.answered(within, asking, asked);
   const { key, attempt } = attempted;
   switch (asked.what) {
     case "approved":

@@ -94,9 +94,9 @@ describe("an issuer's answer to an advice", () => {
     expect(acknowledgementOf(advice, answered({ 39: code }, "0230"))).toEqual({ what: "refused", responseCode: code });
   });
 
-  test("RM1 a reversal of what he never had is taken; such an advice is refused", () => {
+  test("RM1 the reversal of what he never had changes nothing in his books; such an advice is refused", () => {
     const notFound = answered({ 39: "25" }, "0430");
-    expect(acknowledgementOf(reversal, notFound)).toEqual({ what: "taken" });
+    expect(acknowledgementOf(reversal, notFound)).toEqual({ what: "nothing-to-reverse" });
     expect(acknowledgementOf(advice, notFound)).toEqual({ what: "refused", responseCode: "25" });
   });
 

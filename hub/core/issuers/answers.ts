@@ -63,6 +63,8 @@ function sameCurrency(request: Iso8583Message, answer: Iso8583Message): boolean 
 /** What became of an advice or a reversal: taken, refused for good as far as the issuer is concerned, or to be told again. */
 export type Acknowledgement =
   | { readonly what: "taken" }
+  /** Of a reversal: it is taken, and changed nothing in his books. */
+  | { readonly what: "nothing-to-reverse" }
   | { readonly what: "refused"; readonly responseCode: string }
   | { readonly what: "again"; readonly responseCode?: string };
 
@@ -75,8 +77,8 @@ const ORIGINAL_NOT_FOUND = "25";
 export function acknowledgementOf(sent: Iso8583Message, answer: Iso8583Message): Acknowledgement {
   const responseCode = responseCodeOf(answer);
   if (responseCode === undefined) return { what: "again" };
-  const nothingToReverse = responseCode === ORIGINAL_NOT_FOUND && sent.mti[1] === "4";
-  if (APPROVALS.includes(responseCode) || responseCode === DUPLICATE || nothingToReverse) return { what: "taken" };
+  if (responseCode === ORIGINAL_NOT_FOUND && sent.mti[1] === "4") return { what: "nothing-to-reverse" };
+  if (APPROVALS.includes(responseCode) || responseCode === DUPLICATE) return { what: "taken" };
   if (UNABLE.includes(responseCode) || responseCode === TIMED_OUT_BEHIND) return { what: "again", responseCode };
   return { what: "refused", responseCode };
 }

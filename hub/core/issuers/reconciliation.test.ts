@@ -27,6 +27,7 @@ describe("reconciliation with an issuer", () => {
   test("RM14 is asked with 0500 and told with 0520", () => {
     expect(request.mti).toBe("0500");
     expect(reconciliationMessage({ ...content, as: "advice" }).mti).toBe("0520");
+    expect(reconciliationMessage({ ...content, as: "repeat" }).mti).toBe("0521");
     expect(reconciliationMessage({ ...content, version: "1" }).mti).toBe("1500");
   });
 
@@ -67,6 +68,17 @@ describe("reconciliation with an issuer", () => {
       what: "out-of-balance",
       totals: his,
     });
+  });
+
+  test("RM14 the settlement code of 1987 decides where the response code says nothing", () => {
+    expect(reconciliationAnswer(request, answer({ 66: "1" }))).toEqual({ what: "in-balance" });
+    expect(reconciliationAnswer(request, answer({ 66: "2" }))).toEqual({ what: "out-of-balance", totals });
+    expect(reconciliationAnswer(request, { mti: "0510", fields: { 39: "00", 66: "2" } })).toEqual({
+      what: "out-of-balance",
+    });
+    expect(reconciliationAnswer(request, answer({ 66: "3" }))).toEqual({ what: "refused", responseCode: "00" });
+    const of1993 = { mti: "1510", fields: { 39: "500", 66: "2" } };
+    expect(reconciliationAnswer({ ...request, mti: "1500" }, of1993)).toEqual({ what: "in-balance" });
   });
 
   test("an issuer who does not compare refuses", () => {

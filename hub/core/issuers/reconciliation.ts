@@ -28,8 +28,8 @@ export interface ReconciliationMessage {
   readonly settlementDate: string;
   readonly currency: Currency;
   readonly totals: ReconciliationTotals;
-  /** `request` asks the issuer to compare, 0500; `advice` tells him, 0520. */
-  readonly as: "request" | "advice";
+  /** `request` asks the issuer to compare, 0500; `advice` tells him, 0520, and `repeat` once more, 0521. */
+  readonly as: "request" | "advice" | "repeat";
 }
 
 /** Numbers and amounts by data element. */
@@ -49,10 +49,12 @@ const FINAL_RECONCILIATION = "500";
 const NUMBER_DIGITS = 10;
 const AMOUNT_DIGITS = 16;
 
+const FUNCTION: Readonly<Record<ReconciliationMessage["as"], string>> = { request: "00", advice: "20", repeat: "21" };
+
 export function reconciliationMessage(message: ReconciliationMessage): Iso8583Message {
   const { version, trace, acquirerId, settlementDate, currency, totals, as } = message;
   return {
-    mti: `${version}5${as === "request" ? "0" : "2"}0`,
+    mti: `${version}5${FUNCTION[as]}`,
     fields: {
       [DE.transmissionDateTime]: transmissionDateTime(trace.transmittedAt),
       [DE.stan]: trace.stan,
@@ -92,19 +94,28 @@ export type ReconciliationAnswer =
 const RECONCILE_ERROR = "95";
 const APPROVED = "00";
 
+/** DE 66 of 1987; 1993 has no word for it but its action code. */
+const SETTLEMENT_CODE = 66;
+const OUT_OF_BALANCE = "2";
+const ERROR = "3";
+
 /** Reads a 0510 or a 0530: his totals, where he gives them, are compared here. */
 export function reconciliationAnswer(sent: Iso8583Message, answer: Iso8583Message): ReconciliationAnswer {
   const responseCode = responseCodeOf(answer);
   const totals = totalsOf(answer);
-  if (responseCode === RECONCILE_ERROR) return { what: "out-of-balance", ...(totals && { totals }) };
-  if (responseCode !== APPROVED) return { what: "refused", ...(responseCode !== undefined && { responseCode }) };
+  const outOfBalance = { what: "out-of-balance", ...(totals && { totals }) } as const;
+  const settlementCode = sent.mti.startsWith("0") ? textOf(answer, SETTLEMENT_CODE) : undefined;
+  if (responseCode === RECONCILE_ERROR) return outOfBalance;
+  if (responseCode !== APPROVED || settlementCode === ERROR)
+    return { what: "refused", ...(responseCode !== undefined && { responseCode }) };
+  if (settlementCode === OUT_OF_BALANCE) return outOfBalance;
   const differs = ELEMENTS.some(({ number, amount }) =>
     [number, amount].some((de) => {
       const his = textOf(answer, de);
       return his !== undefined && BigInt(his) !== BigInt(textOf(sent, de) ?? "0");
     }),
   );
-  return differs ? { what: "out-of-balance", ...(totals && { totals }) } : { what: "in-balance" };
+  return differs ? outOfBalance : { what: "in-balance" };
 }
 
 /** Undefined unless all are there. */

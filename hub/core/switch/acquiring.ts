@@ -8,15 +8,17 @@ import type { MtiVersion } from "../../../protocols/iso8583/spec.ts";
 import type { CardData } from "../../../wire/card-data.ts";
 import type { Metrics } from "../../metrics.ts";
 import type { Within } from "../../store/store.ts";
-import type { Acquiring, Asking, Question, QuestionedCard, RoutedCard } from "../authorisation/index.ts";
+import type { Acquiring, Question, QuestionedCard, RoutedCard } from "../authorisation/index.ts";
 import { routeOf } from "../standin/availability.ts";
 import type { Desks } from "./advice-delivery.ts";
 import { adviceStore } from "./advice-store.ts";
 import type { CardVault } from "./card-vault.ts";
-import { type Exchange, exchangeStore } from "./exchange-store.ts";
-import type { Acquirer } from "./institution.ts";
+import { exchangeStore, type NewExchange } from "./exchange-store.ts";
+import { type Acquirer, businessDayOf } from "./institution.ts";
+import { noteAnswer } from "./movements.ts";
 import type { OpenedParameters } from "./opened-parameters.ts";
 import { factsOf, requestOf } from "./payment-facts.ts";
+import { periodStore } from "./period-store.ts";
 import { createStandInDesk, type StandInInput } from "./stand-in-desk.ts";
 
 export interface AcquiringOptions {
@@ -73,10 +75,10 @@ export function createAcquiring(options: AcquiringOptions): Acquiring {
       return { asking: { institutionId: card.institutionId, question, card, message } };
     },
     async standIn(within, { question, card }, { why, sent }) {
-      await exchangeStore.end(within, question.key, question.attempt);
+      await exchangeStore[sent ? "end" : "known"](within, question.key, question.attempt);
       return await standIn(within, { question, card, why, sent });
     },
-    answered: (within, { question }: Asking) => exchangeStore.end(within, question.key, question.attempt),
+    answered: noteAnswer,
     async withdraw(within, key, attempt, why) {
       const exchange = await exchangeStore.get(within, key, attempt);
       if (!exchange) return;
@@ -110,7 +112,7 @@ export function createAcquiring(options: AcquiringOptions): Acquiring {
 const APPROVAL_CODE = /^[0-9A-Z]{6}$/;
 
 /** A track that is none is left out: the number and the card's own data say enough to decline by. */
-function readableRequest(version: MtiVersion, exchange: Exchange, { track2, ...card }: CardData): Iso8583Message {
+function readableRequest(version: MtiVersion, exchange: NewExchange, { track2, ...card }: CardData): Iso8583Message {
   try {
     return requestOf({ version, exchange, card: { ...card, ...(track2 === undefined ? {} : { track2 }) } });
   } catch (error) {
@@ -130,15 +132,16 @@ async function note(
   within: Within,
   { acquirer, desks, vault, clock }: AcquiringOptions,
   { question, card, attempt, sent }: Noted,
-): Promise<Exchange> {
+): Promise<NewExchange> {
   const { key } = question;
   const { institutionId, token, data } = card;
   const { desk } = present(desks.get(institutionId), `the institution ${institutionId}`);
   const first = await exchangeStore.first(within, key);
   const trace = desk.link.newTrace();
-  const exchange: Exchange = {
+  const exchange: NewExchange = {
     ...{ terminalId: key.terminalId, paymentId: key.paymentId, attempt, institutionId, account: token, trace, sent },
     facts: factsOf({ question, acquirer, first: first?.trace ?? trace }),
+    day: await periodStore.open(within, { institutionId, today: businessDayOf(desk.institution, clock.now()) }),
     card: vault.seal(data, key),
     open: sent,
     at: clock.now(),

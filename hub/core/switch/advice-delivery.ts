@@ -1,21 +1,24 @@
 /** Tells one issuer what was decided without him: the advice log in the order of its accounts, until he has taken it (RM15). */
-import { present } from "../../../base/assert.ts";
+import { present, unreachable } from "../../../base/assert.ts";
 import type { Clock } from "../../../base/clock.ts";
 import { reasonOf } from "../../../base/fault.ts";
 import type { Log } from "../../../base/log.ts";
 import type { GroupCommit } from "../../group-commit.ts";
 import type { Metrics } from "../../metrics.ts";
 import type { Within } from "../../store/store.ts";
-import { acknowledgementOf, type LinkAnswer } from "../issuers/index.ts";
+import { type Acknowledgement, acknowledgementOf } from "../issuers/index.ts";
 import { mayDrain } from "../standin/availability.ts";
-import { type AdviceAnswer, type AdviceEvent, adviceMachine, dueAdvices } from "../standin/recovery.ts";
+import { type AdviceEvent, adviceMachine, dueAdvices } from "../standin/recovery.ts";
 import { type Advice, adviceStore } from "./advice-store.ts";
 import type { CardVault } from "./card-vault.ts";
 import { exchangeStore } from "./exchange-store.ts";
-import type { SwitchPolicy } from "./institution.ts";
+import { businessDayOf, type SwitchPolicy } from "./institution.ts";
 import { institutionStore } from "./institution-store.ts";
 import type { IssuerDesk } from "./issuer-desk.ts";
+import type { IssuerReconciler } from "./issuer-reconciler.ts";
+import { noteTaken } from "./movements.ts";
 import { messageOf } from "./payment-facts.ts";
+import { periodStore } from "./period-store.ts";
 
 export interface AdviceDeliveryOptions {
   readonly desk: IssuerDesk;
@@ -26,6 +29,9 @@ export interface AdviceDeliveryOptions {
   readonly log: Log;
   readonly metrics: Pick<Metrics, "count">;
 }
+
+/** What came of a sending. */
+type Told = Acknowledgement | "unanswered" | "unsendable";
 
 /** Accounts that are looked at in one turn: each has an entry that is under way, or whose time has come. */
 const HEADS_MAX = 100;
@@ -126,12 +132,18 @@ export class AdviceDelivery implements AsyncDisposable {
     const due: Due[] = [];
     for (const head of dueAdvices(open, policy.recovery, now)) {
       const trace = head.trace ?? desk.link.newTrace();
-      const advice = await this.#move(within, { ...head, trace }, { on: "send" });
+      const day = await this.#openDay(within, head);
+      const advice = await this.#move(within, { ...head, trace, day }, { on: "send" });
       const message = await this.#messageOf(within, advice);
       if (message) due.push({ advice, message });
       else this.#tell(await this.#move(within, advice, { on: "set-aside" }));
     }
     return due;
+  }
+
+  #openDay(within: Within, { institutionId, day: earlier }: Advice): Promise<string> {
+    const { desk, clock } = this.#options;
+    return periodStore.open(within, { institutionId, today: businessDayOf(desk.institution, clock.now()), earlier });
   }
 
   async #drained(within: Within): Promise<"drained"> {
@@ -172,9 +184,12 @@ export class AdviceDelivery implements AsyncDisposable {
   async #deliver({ advice, message }: Due): Promise<void> {
     const { desk, commits, log } = this.#options;
     const issuer = desk.institution.id;
-    const event = await this.#ask(message);
+    const told = await this.#ask(message);
     try {
-      const end = await commits.submit({ lane: "queue", apply: (within) => this.#note(within, advice, event) });
+      const end = await commits.submit({
+        lane: "queue",
+        apply: (within) => this.#note(within, { advice, message }, told),
+      });
       if (end) this.#tell(end);
     } catch (error) {
       const { number } = advice;
@@ -186,22 +201,29 @@ export class AdviceDelivery implements AsyncDisposable {
     }
   }
 
-  async #ask(message: Message): Promise<(now: number) => AdviceEvent> {
+  async #ask(message: Message): Promise<Told> {
     const { desk, policy, log } = this.#options;
     const { hostTimeoutMs: timeoutMs } = policy.availability;
     try {
-      const answer = answerOf(message, await desk.link.request(message, { timeoutMs, signal: this.#stopping.signal }));
-      return (now) => (answer ? { on: "answer", answer, now } : { on: "lost", now });
+      const answer = await desk.link.request(message, { timeoutMs, signal: this.#stopping.signal });
+      return answer.what === "answered" ? acknowledgementOf(message, answer.message) : "unanswered";
     } catch (error) {
       log.error("an advice cannot be packed", { issuer: desk.institution.id, reason: reasonOf(error) });
-      return () => ({ on: "set-aside" });
+      return "unsendable";
     }
   }
 
   /** Of the entry as it is by now: a person, or another replica, may have ended it meanwhile. */
-  async #note(within: Within, { number }: Advice, event: (now: number) => AdviceEvent): Promise<Advice | undefined> {
-    const advice = await adviceStore.get(within, number);
-    return advice && (await this.#move(within, advice, event(this.#options.clock.now())));
+  async #note(within: Within, { advice: sent, message }: Due, told: Told): Promise<Advice | undefined> {
+    const advice = await adviceStore.get(within, sent.number);
+    if (!advice) return undefined;
+    const moved = await this.#move(within, advice, eventOf(told, this.#options.clock.now()));
+    if (moved !== advice && moved.state.at === "delivered") {
+      const day = await this.#openDay(within, sent);
+      const found = typeof told === "object" && told.what === "taken";
+      await noteTaken(within, { advice: moved, message, found, day });
+    }
+    return moved;
   }
 
   #tell({ number, kind, paymentId, state }: Advice): void {
@@ -217,16 +239,27 @@ export class AdviceDelivery implements AsyncDisposable {
 const isForgotten = ({ state, sentUntil }: Advice, now: number): boolean =>
   state.at === "sent" && (sentUntil === undefined || sentUntil <= now || sentUntil > now + SENT_MAX_MS);
 
-function answerOf(message: Message, answer: LinkAnswer): AdviceAnswer | undefined {
-  if (answer.what !== "answered") return undefined;
-  const read = acknowledgementOf(message, answer.message);
-  return read.what === "again" ? { what: "again" } : read;
+function eventOf(told: Told, now: number): AdviceEvent {
+  if (told === "unsendable") return { on: "set-aside" };
+  if (told === "unanswered") return { on: "lost", now };
+  switch (told.what) {
+    case "taken":
+    case "nothing-to-reverse":
+      return { on: "answer", answer: { what: "taken" }, now };
+    case "again":
+      return { on: "answer", answer: { what: "again" }, now };
+    case "refused":
+      return { on: "answer", answer: told, now };
+    default:
+      return unreachable(told);
+  }
 }
 
-/** One issuer, and what brings him the log. */
+/** One issuer, what brings him the log, and what compares with him what it came to. */
 export interface Served {
   readonly desk: IssuerDesk;
   readonly delivery: AdviceDelivery;
+  readonly reconciler: IssuerReconciler;
 }
 /** By institution. */
 export type Desks = ReadonlyMap<string, Served>;

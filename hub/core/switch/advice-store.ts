@@ -26,6 +26,8 @@ export interface Advice extends AdviceEntry, NewAdvice {
   readonly trace?: Trace;
   /** Of one that was sent: when it counts as lost, in milliseconds since 1970. */
   readonly sentUntil?: number;
+  /** Of the issuer, YYYY-MM-DD: that of a question whose end it tells, or of its first sending. */
+  readonly day?: string;
 }
 
 interface AdviceRow {
@@ -49,23 +51,28 @@ interface AdviceRow {
   readonly stan: string | null;
   readonly transmittedAt: number | null;
   readonly refusalCode: string | null;
+  readonly day: string | null;
 }
 
 const COLUMNS = `number, institution_id AS institutionId, account, terminal_id AS terminalId, payment_id AS paymentId,
   attempt, kind, reason, approved, response_code AS responseCode, approval_code AS approvalCode, decided_by AS decidedBy, at,
-  state, sends, refusals, due_at AS dueAt, stan, transmitted_at AS transmittedAt, refusal_code AS refusalCode`;
+  state, sends, refusals, due_at AS dueAt, stan, transmitted_at AS transmittedAt, refusal_code AS refusalCode, day`;
 type Put = [
   ...[string, string, string, string, number, string, string, number],
-  ...[string, string | null, string | null, number],
+  ...[string, string | null, string | null, number, string, string],
 ];
+/** Where the issuer may have posted what is told of, it is told as of the day on which he would have. */
 const PUT = sql<Put>(
   `INSERT INTO switch__advice (institution_id, account, terminal_id, payment_id, attempt, kind, reason, approved,
-     response_code, approval_code, decided_by, at, state, sends, refusals, due_at)
-   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', 0, 0, 0) ON CONFLICT DO NOTHING`,
+     response_code, approval_code, decided_by, at, state, sends, refusals, due_at, day)
+   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', 0, 0, 0,
+     (SELECT min(day) FROM switch__exchange WHERE terminal_id = ? AND payment_id = ? AND sent = 1 AND known = 0))
+   ON CONFLICT DO NOTHING`,
 );
-const MOVE = sql<[string, number, number, number, string | null, string | null, number | null, number]>(
-  `UPDATE switch__advice SET state = ?, sends = ?, refusals = ?, due_at = ?, refusal_code = ?, stan = ?, transmitted_at = ?
-   WHERE number = ?`,
+type Move = [string, number, number, number, string | null, string | null, number | null, string | null, number];
+const MOVE = sql<Move>(
+  `UPDATE switch__advice SET state = ?, sends = ?, refusals = ?, due_at = ?, refusal_code = ?, stan = ?, transmitted_at = ?,
+     day = ? WHERE number = ?`,
 );
 const ONE = sql<[number], AdviceRow>(`SELECT ${COLUMNS} FROM switch__advice WHERE number = ?`);
 const HEADS = sql<[string, number, number, number], AdviceRow>(
@@ -101,7 +108,7 @@ const EXCEPTIONS = sql<[string, number, number], AdviceRow>(
 
 function toAdvice(row: AdviceRow): Advice {
   const { state: _, sends: _s, refusals: _r, dueAt: _d, refusalCode: _c, stan, transmittedAt, ...rest } = row;
-  const { approvalCode, decidedBy, approved, ...told } = rest;
+  const { approvalCode, decidedBy, approved, day, ...told } = rest;
   return {
     ...told,
     approved: approved === 1,
@@ -109,6 +116,7 @@ function toAdvice(row: AdviceRow): Advice {
     ...(decidedBy === null ? {} : { decidedBy }),
     ...(stan === null || transmittedAt === null ? {} : { trace: { stan, transmittedAt } }),
     ...(row.state === "sent" ? { sentUntil: row.dueAt } : {}),
+    ...(day === null ? {} : { day }),
     state: stateOf(row),
   };
 }
@@ -143,12 +151,14 @@ export const adviceStore = {
     void (await within.run(PUT, [
       ...([a.institutionId, a.account, a.terminalId, a.paymentId, a.attempt, a.kind, a.reason] as const),
       ...([a.approved ? 1 : 0, a.responseCode, a.approvalCode ?? null, a.decidedBy ?? null, a.at] as const),
+      ...([a.terminalId, a.paymentId] as const),
     ])),
-  async move(within: Within, { number, trace, state, sentUntil = 0 }: Advice): Promise<void> {
+  async move(within: Within, { number, trace, state, day, sentUntil = 0 }: Advice): Promise<void> {
     const dueAt = state.at === "waiting" ? state.dueAt : sentUntil;
     const code = state.at === "exception" ? (state.responseCode ?? null) : null;
     const { stan = null, transmittedAt = null } = trace ?? {};
-    await within.run(MOVE, [state.at, state.sends, state.refusals, dueAt, code, stan, transmittedAt, number]);
+    const sendings = [state.sends, state.refusals] as const;
+    await within.run(MOVE, [state.at, ...sendings, dueAt, code, stan, transmittedAt, day ?? null, number]);
   },
   async get(reading: Reading, number: number): Promise<Advice | undefined> {
     const row = await reading.get(ONE, [number]);

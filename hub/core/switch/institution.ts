@@ -2,6 +2,7 @@
 import type { KeyObject } from "node:crypto";
 import type { MessageSpec } from "../../../protocols/iso8583/spec.ts";
 import type { IssuerLinkOptions } from "../issuers/index.ts";
+import { businessDayAt, type DayTerms } from "../settlement/business-day.ts";
 import type { AvailabilityPolicy } from "../standin/availability.ts";
 import type { RecoveryPolicy } from "../standin/recovery.ts";
 
@@ -12,6 +13,8 @@ export interface Institution {
   readonly address: IssuerLinkOptions["address"];
   /** How messages are packed, with the payment reference in DE 48. */
   readonly spec: MessageSpec;
+  /** When its business day ends, with whose totals it is reconciled; at midnight UTC when absent. */
+  readonly day?: DayTerms;
   /** Absent: nothing is ever decided in its name. */
   readonly standIn?: {
     /** Checks its signature under stand-in parameters. */
@@ -20,6 +23,10 @@ export interface Institution {
     readonly stopListKeys: ReadonlyMap<string, KeyObject>;
   };
 }
+
+const UTC_DAY: DayTerms = { timeZone: "UTC", cutover: "00:00" };
+/** YYYY-MM-DD. */
+export const businessDayOf = ({ day = UTC_DAY }: Institution, nowMs: number): string => businessDayAt(nowMs, day).date;
 
 /** This hub, as issuers see it. */
 export interface Acquirer {

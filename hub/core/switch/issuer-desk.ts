@@ -176,7 +176,7 @@ function askedOf(message: Iso8583Message, answer: Iso8583Message): Asked {
       return { what: "approved", ...given, forCard: forCardOf(decision) };
     }
     case "partly-approved":
-      return { what: "partly-approved", responseCode: decision.responseCode };
+      return { what: "partly-approved", responseCode: decision.responseCode, minor: decision.minor };
     case "declined":
       return { what: "declined", responseCode: toldCode(decision.responseCode), forCard: forCardOf(decision) };
     // Whoever answered could not say what the issuer did.

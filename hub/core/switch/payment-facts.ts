@@ -5,6 +5,7 @@ import { assert } from "../../../base/assert.ts";
 import { toHex } from "../../../base/bytes.ts";
 import { Fault } from "../../../base/fault.ts";
 import type { TerminalId } from "../../../base/ids.ts";
+import type { Currency } from "../../../base/money.ts";
 import { encodeTlv } from "../../../protocols/emv/ber-tlv.ts";
 import type { Iso8583Message } from "../../../protocols/iso8583/message.ts";
 import type { MtiVersion } from "../../../protocols/iso8583/spec.ts";
@@ -69,15 +70,24 @@ function acceptorTerminal(terminalId: TerminalId): string {
   return digest.slice(0, ACCEPTOR_TERMINAL_CHARACTERS).toUpperCase();
 }
 
-type Told = Pick<Exchange, "terminalId" | "paymentId" | "facts">;
+type Told = Pick<Exchange, "terminalId" | "paymentId" | "facts" | "day">;
 
-function paymentOf({ terminalId, paymentId, facts }: Told, card: CardData | KeptCard): IssuerPayment {
+function paymentOf({ terminalId, paymentId, facts, day }: Told, card: CardData | KeptCard): IssuerPayment {
+  const { amount, iccData, ...rest } = readFacts(facts);
+  const more = iccData === undefined ? {} : { iccData };
+  return { ...rest, ...more, terminalId, paymentId, amount: fromWireMoney(amount), card, settlementDate: day };
+}
+
+/** Throws Fault `message.invalid`. */
+function readFacts(facts: string): Facts {
   const parsed = FactsSchema.safeParse(parseJson(facts));
   if (!parsed.success) throw new Fault("message.invalid", `what was kept of a payment: ${firstIssue(parsed.error)}`);
-  const { amount, iccData, ...rest } = parsed.data;
-  const more = iccData === undefined ? {} : { iccData };
-  return { ...rest, ...more, terminalId, paymentId, amount: fromWireMoney(amount), card };
+  return parsed.data;
 }
+
+/** Throws Fault `message.invalid`. */
+export const factsCurrency = ({ facts }: Pick<Exchange, "facts">): Currency =>
+  fromWireMoney(readFacts(facts).amount).currency;
 
 export interface RequestInput {
   readonly version: MtiVersion;
@@ -106,7 +116,8 @@ export interface AdviceInput {
 export function messageOf({ version, advice, exchange, card }: AdviceInput): Iso8583Message {
   const { kind, attempt, reason, trace, approved, responseCode, approvalCode, state } = advice;
   assert(trace !== undefined, "what is sent has a trace");
-  const common = { version, payment: paymentOf(exchange, card), trace, repeat: state.sends > 1 };
+  const payment = paymentOf({ ...exchange, day: advice.day ?? exchange.day }, card);
+  const common = { version, payment, trace, repeat: state.sends > 1 };
   const original = { of: "financial", trace: exchange.trace } as const;
   if (kind === "reversal") return reversalMessage({ ...common, attempt, original, reason });
   return adviceMessage({

@@ -4,7 +4,9 @@ import { z } from "zod";
 import { InstitutionIdSchema, PARAMETERS_TEXT_MAX } from "../../../wire/stand-in.ts";
 import { HttpRefusal, isoTime, jsonSchema, LimitSchema, parseInput } from "../../http.ts";
 import type { HubStore } from "../../store/store.ts";
+import { netMinor, type ReconciliationTotals, type Total } from "../issuers/index.ts";
 import type { Advice } from "./advice-store.ts";
+import { RECONCILIATION_STATES, type Reconciliation } from "./reconciliation-store.ts";
 import type { IssuerView, SwitchDesk } from "./switch.ts";
 
 const security = [{ operator: [] }];
@@ -16,14 +18,13 @@ const WhySchema = z.string().trim().min(1).max(200);
 
 const ParametersBody = z.strictObject({ text: z.string().min(1).max(PARAMETERS_TEXT_MAX) });
 const AsideBody = z.strictObject({ why: WhySchema });
+const CursorSchema = z.string().regex(/^\d{1,15}$/, "not a cursor that this list gave");
 const AdvicesQuery = z.strictObject({
   only: z.literal("exception").optional(),
-  cursor: z
-    .string()
-    .regex(/^\d{1,15}$/, "not a cursor that this list gave")
-    .optional(),
+  cursor: CursorSchema.optional(),
   limit: LimitSchema,
 });
+const ReconciliationsQuery = z.strictObject({ cursor: CursorSchema.optional(), limit: LimitSchema });
 
 const IssuerShape = z.object({
   id: z.string(),
@@ -51,6 +52,26 @@ const AdviceShape = z.object({
   refusals: z.int(),
   refusedWith: z.string().optional(),
 });
+const TotalShape = z.object({ count: z.int(), minor: z.string().describe("minor units") });
+const TotalsShape = z.object({
+  debits: TotalShape,
+  debitReversals: TotalShape,
+  credits: TotalShape,
+  creditReversals: TotalShape,
+  netMinor: z.string().describe("what the issuer owes, in minor units; below zero what he is owed"),
+});
+const ReconciliationShape = z.object({
+  day: z.string(),
+  currency: z.string(),
+  state: z.enum(RECONCILIATION_STATES),
+  ours: TotalsShape,
+  theirs: TotalsShape.optional().describe("where they are not ours"),
+  sends: z.int(),
+  refusedWith: z.string().optional(),
+  closedAt: z.string(),
+  endedAt: z.string().optional().describe("when the issuer answered, or was given up"),
+});
+const ReconciliationsShape = z.object({ reconciliations: z.array(ReconciliationShape), cursor: z.string().optional() });
 const ParametersShape = z.object({ outcome: z.enum(["taken", "known"]), version: z.int() });
 
 const IssuersShape = z.object({ issuers: z.array(IssuerShape) });
@@ -67,6 +88,7 @@ export interface IssuerRouteParts {
 
 export function registerIssuerRoutes(app: FastifyInstance, parts: IssuerRouteParts): void {
   readingRoutes(app, parts);
+  reconciliationRoutes(app, parts);
   changingRoutes(app, parts);
 }
 
@@ -106,6 +128,31 @@ function readingRoutes(app: FastifyInstance, { store, issuers }: IssuerRoutePart
       if (!advices) throw unknownIssuer(id);
       const last = advices.length === limit ? advices.at(-1) : undefined;
       return { advices: advices.map(showAdvice), ...(last ? { cursor: String(last.number) } : {}) };
+    },
+  );
+}
+
+function reconciliationRoutes(app: FastifyInstance, { store, issuers }: IssuerRouteParts): void {
+  app.get(
+    "/v1/issuers/:id/reconciliations",
+    {
+      config: { role: "viewer" },
+      schema: {
+        summary: "Business days of an issuer, newest first: what he posted as we count it, and what he said of that",
+        params: idParams,
+        querystring: jsonSchema(ReconciliationsQuery),
+        security,
+        response: { 200: jsonSchema(ReconciliationsShape) },
+      },
+    },
+    async (request): Promise<z.output<typeof ReconciliationsShape>> => {
+      const { id } = parseInput(IdParams, request.params);
+      const { limit, cursor } = parseInput(ReconciliationsQuery, request.query);
+      const page = { beforeNumber: Number(cursor ?? Number.MAX_SAFE_INTEGER), limit };
+      const found = await store.read((reading) => issuers.reconciliations(reading, id, page));
+      if (!found) throw unknownIssuer(id);
+      const last = found.length === limit ? found.at(-1) : undefined;
+      return { reconciliations: found.map(showReconciliation), ...(last ? { cursor: String(last.number) } : {}) };
     },
   );
 }
@@ -181,5 +228,26 @@ function showAdvice(advice: Advice): z.output<typeof AdviceShape> {
     ...(decidedBy === undefined ? {} : { decidedBy }),
     ...{ at: isoTime(at), state: state.at, sends: state.sends, refusals: state.refusals },
     ...(state.at === "exception" && state.responseCode !== undefined ? { refusedWith: state.responseCode } : {}),
+  };
+}
+
+function showReconciliation(reconciliation: Reconciliation): z.output<typeof ReconciliationShape> {
+  const { day, currency, state, ours, theirs, sends, refusedWith, closedAt, endedAt } = reconciliation;
+  return {
+    ...{ day, currency, state, sends, ours: showTotals(ours), closedAt: isoTime(closedAt) },
+    ...(theirs ? { theirs: showTotals(theirs) } : {}),
+    ...(refusedWith === undefined ? {} : { refusedWith }),
+    ...(endedAt === undefined ? {} : { endedAt: isoTime(endedAt) }),
+  };
+}
+
+function showTotals(totals: ReconciliationTotals): z.output<typeof TotalsShape> {
+  const shown = ({ count, minor }: Total) => ({ count, minor: minor.toString() });
+  return {
+    debits: shown(totals.debits),
+    debitReversals: shown(totals.debitReversals),
+    credits: shown(totals.credits),
+    creditReversals: shown(totals.creditReversals),
+    netMinor: netMinor(totals).toString(),
   };
 }

@@ -1,6 +1,6 @@
 /**
- * The tables of the switch: what each institution allowed and how much of it is used, what its issuer was asked, and the
- * advice log, which holds every decision that he has yet to hear of.
+ * The tables of the switch: what each institution allowed and how much of it is used, what its issuer was asked, the advice
+ * log, which holds every decision that he has yet to hear of, and what he is reconciled with.
  */
 import type { Migration } from "../../../base/sqlite.ts";
 
@@ -43,6 +43,10 @@ export const switchMigrations: readonly Migration[] = [
         sent INTEGER NOT NULL CHECK (sent IN (0, 1)),
         -- 1 while its end is not known.
         open INTEGER NOT NULL CHECK (open IN (0, 1)),
+        -- 1 once it is known what the issuer did with it: by his answer, or by his answer to what was told of it.
+        known INTEGER NOT NULL DEFAULT 0 CHECK (known IN (0, 1)),
+        -- The business day of the issuer that its message names.
+        day TEXT NOT NULL,
         at INTEGER NOT NULL,
         PRIMARY KEY (terminal_id, payment_id, attempt)
       ) STRICT, WITHOUT ROWID;
@@ -71,10 +75,60 @@ export const switchMigrations: readonly Migration[] = [
         stan TEXT,
         transmitted_at INTEGER,
         refusal_code TEXT,
+        -- The business day that its message names: that of a question whose end it tells, or of its first sending.
+        day TEXT,
         UNIQUE (terminal_id, payment_id, attempt, kind)
       ) STRICT;
       CREATE INDEX switch__advice_open ON switch__advice (institution_id, account, number) WHERE state IN ('waiting', 'sent');
       CREATE INDEX switch__advice_exception ON switch__advice (institution_id, number) WHERE state = 'exception';
+      CREATE INDEX switch__advice_doubt ON switch__advice (institution_id, day) WHERE state IN ('waiting', 'sent');
+
+      -- Business days that messages to an issuer named.
+      CREATE TABLE switch__period (
+        institution_id TEXT NOT NULL,
+        day TEXT NOT NULL,
+        closed INTEGER NOT NULL CHECK (closed IN (0, 1)),
+        PRIMARY KEY (institution_id, day)
+      ) STRICT, WITHOUT ROWID;
+
+      -- What an issuer posted, as he answered it. An attempt is posted once, and taken back once; attempt 0 is the payment.
+      CREATE TABLE switch__movement (
+        terminal_id TEXT NOT NULL,
+        payment_id TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        back INTEGER NOT NULL CHECK (back IN (0, 1)),
+        institution_id TEXT NOT NULL,
+        day TEXT NOT NULL,
+        currency TEXT NOT NULL,
+        side TEXT NOT NULL CHECK (side IN ('debit', 'credit')),
+        minor INTEGER NOT NULL,
+        PRIMARY KEY (terminal_id, payment_id, attempt, back)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX switch__movement_day ON switch__movement (institution_id, day, currency, side, back, minor);
+
+      CREATE TABLE switch__reconciliation (
+        number INTEGER PRIMARY KEY,
+        institution_id TEXT NOT NULL,
+        day TEXT NOT NULL,
+        currency TEXT NOT NULL,
+        -- JSON of the totals: ours when the day was closed, and the issuer's where he gave them.
+        ours TEXT NOT NULL,
+        theirs TEXT,
+        closed_at INTEGER NOT NULL,
+        ended_at INTEGER,
+        state TEXT NOT NULL
+          CHECK (state IN ('waiting', 'sent', 'in-balance', 'out-of-balance', 'refused', 'unanswered')),
+        sends INTEGER NOT NULL,
+        refusals INTEGER NOT NULL,
+        due_at INTEGER NOT NULL,
+        -- Of the newest message that is no repeat.
+        stan TEXT,
+        transmitted_at INTEGER,
+        refusal_code TEXT,
+        UNIQUE (institution_id, day, currency)
+      ) STRICT;
+      CREATE INDEX switch__reconciliation_open ON switch__reconciliation (institution_id, number)
+        WHERE state IN ('waiting', 'sent');
     `,
   },
 ];

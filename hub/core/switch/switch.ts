@@ -23,7 +23,9 @@ import { exchangeStore } from "./exchange-store.ts";
 import { type Acquirer, type Institution, institutionOf, type SwitchPolicy } from "./institution.ts";
 import { institutionStore } from "./institution-store.ts";
 import { IssuerDesk, type IssuerDeskOptions } from "./issuer-desk.ts";
+import { IssuerReconciler } from "./issuer-reconciler.ts";
 import { createOpenedParameters, type OpenedParameters } from "./opened-parameters.ts";
+import { type NewestPage, type Reconciliation, reconciliationStore } from "./reconciliation-store.ts";
 
 export interface SwitchOptions {
   readonly institutions: readonly Institution[];
@@ -83,6 +85,8 @@ export interface SwitchDesk {
     id: string,
     page: Page & { readonly only?: "exception" },
   ): Promise<readonly Advice[] | undefined>;
+  /** Days that were closed, newest first. Undefined for an institution that is not configured. */
+  reconciliations(reading: Reading, id: string, page: NewestPage): Promise<readonly Reconciliation[] | undefined>;
   /** Takes an entry out of the way that its issuer will not answer; undefined where it is not open. */
   setAside(within: Within, id: string, number: number): Promise<Advice | undefined>;
 }
@@ -111,7 +115,8 @@ export function createSwitch(options: SwitchOptions): Switch {
       ...(link && { link }),
     });
     const delivery = new AdviceDelivery({ desk, policy, commits, vault, clock, log, metrics });
-    desks.set(institution.id, { desk, delivery });
+    const reconciler = new IssuerReconciler({ desk, acquirer, policy, commits, clock, log, metrics });
+    desks.set(institution.id, { desk, delivery, reconciler });
   }
   const sweeping = sweepOf(options);
   const opened = createOpenedParameters();
@@ -129,9 +134,10 @@ export function createSwitch(options: SwitchOptions): Switch {
       },
     mirror: (reading) => mirrorOf(reading, { ...options, opened }),
     start() {
-      for (const { desk, delivery } of desks.values()) {
+      for (const { desk, delivery, reconciler } of desks.values()) {
         desk.start();
         delivery.wake();
+        reconciler.start();
       }
       sweeping.start();
     },
@@ -148,7 +154,10 @@ export function createSwitch(options: SwitchOptions): Switch {
     issuers: switchDesk({ ...options, opened }, desks),
     async [Symbol.asyncDispose]() {
       await sweeping.stop();
-      for (const { delivery } of desks.values()) await delivery[Symbol.asyncDispose]();
+      for (const { delivery, reconciler } of desks.values()) {
+        await reconciler[Symbol.asyncDispose]();
+        await delivery[Symbol.asyncDispose]();
+      }
       for (const { desk } of desks.values()) await desk[Symbol.asyncDispose]();
     },
   };
@@ -217,6 +226,8 @@ function switchDesk({ clock, log, metrics, policy, opened }: Opening, desks: Des
         ? adviceStore.exceptions(reading, id, page)
         : adviceStore.list(reading, id, page));
     },
+    reconciliations: async (reading, id, page) =>
+      desks.has(id) ? await reconciliationStore.list(reading, id, page) : undefined,
     async setAside(within, id, number) {
       const advice = await adviceStore.get(within, number);
       if (advice?.institutionId !== id) return undefined;
