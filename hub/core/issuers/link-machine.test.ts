@@ -57,7 +57,14 @@ describe("a link", () => {
     const off = run([...signedOn, { on: "notice", what: "sign-off" }]);
     expect(off.state.at).toBe("signed-off");
     expect(run([{ on: "exchanged", what: "echo", result: "accepted" }], off.state).state.at).toBe("signed-off");
-    expect(run([{ on: "notice", what: "sign-on" }], off.state).state.at).toBe("up");
+  });
+
+  test("signs on itself when the issuer says that he is back, as he may have refused it while he was away", () => {
+    const off = run([...signedOn, { on: "notice", what: "sign-off" }]);
+    const back = run([{ on: "notice", what: "sign-on" }], off.state);
+    expect(back).toMatchObject({ state: { at: "signed-off" }, effects: [{ do: "exchange", what: "sign-on" }] });
+    expect(run([{ on: "exchanged", what: "sign-on", result: "accepted" }], back.state).state.at).toBe("up");
+    expect(run([{ on: "notice", what: "sign-on" }], { at: "up", missed: 0 }).effects).toEqual([]);
   });
 
   test("closes and begins anew after a sign-on without an answer", () => {

@@ -111,7 +111,9 @@ function connected(state: Connected, event: LinkEvent): LinkStep {
     case "exchanged":
       return exchanged(state, event);
     case "notice":
-      return event.what === "sign-on" ? UP : SIGNED_OFF;
+      if (event.what === "sign-off") return SIGNED_OFF;
+      // He may have refused our own sign-on while he was away: until one is accepted he serves nobody.
+      return state.at === "up" ? unchanged(state) : exchange(state, "sign-on");
     case "echo-due":
       return exchange(state, state.at === "up" ? "echo" : "sign-on");
     case "connection-ended":
