@@ -9,6 +9,7 @@ const POSTGRES_TOO = [
   "hub-deferred",
   "switch",
   "switch-institutions",
+  "issuer-reconciliation",
   "hub-journals",
   "hub-import",
   "reconciliation",

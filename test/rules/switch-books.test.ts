@@ -1,16 +1,19 @@
 /** Whatever goes wrong between a hub and an issuer: in the end their books hold the same, or the exception list says where not. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import type { PaymentId } from "../../base/ids.ts";
 import type { Faults } from "../../sim/issuer/faults.ts";
 import type { EntryBody } from "../../wire/journal-entry.ts";
 import {
   ANNA,
   advicesOf,
   EVERYTHING_WELL,
+  endDay,
   euros,
   OTHERS,
   type SwitchStand,
   switchStand,
+  toMidnight,
   until,
   viewOf,
 } from "./switch-stand.ts";
@@ -18,11 +21,12 @@ import {
 const RUNS = Number(process.env["TILLWAY_TEST_SWITCH_RUNS"] ?? 25);
 
 /** What a terminal does with a payment once it has its answer, or has waited enough. */
-type End = "confirm" | "reverse" | "void" | "offline" | "nothing";
+type End = "confirm" | "reverse" | "void" | "offline" | "refund" | "nothing";
 type Step =
   | { readonly do: "sell"; readonly pan: string; readonly minor: number; readonly attempts: number; readonly end: End }
   | { readonly do: "issuer"; readonly faults: Partial<Faults> }
-  | { readonly do: "wait"; readonly ms: number };
+  | { readonly do: "wait"; readonly ms: number }
+  | { readonly do: "midnight" };
 
 const FAULTS: readonly Partial<Faults>[] = [
   EVERYTHING_WELL,
@@ -43,12 +47,13 @@ const sale = fc.record({
   pan: fc.constantFrom(ANNA, ...OTHERS),
   minor: fc.constantFrom(1, 900, 9_000, 10_001),
   attempts: fc.constantFrom(1, 1, 2),
-  end: fc.constantFrom<End[]>("confirm", "confirm", "reverse", "void", "offline", "nothing"),
+  end: fc.constantFrom<End[]>("confirm", "refund", "reverse", "void", "offline", "nothing"),
 });
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 5, arbitrary: sale },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("issuer" as const), faults: fc.constantFrom(...FAULTS) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("wait" as const), ms: fc.constantFrom(500, 5_000) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("midnight" as const) }) },
 );
 
 async function sell(
@@ -65,10 +70,14 @@ async function sell(
   const told = (body: EntryBody) => terminal.tell(terminal.entry(body, { sealed: terminal.seal(paymentId, pan) }));
   const amount = euros(minor);
   if (end === "offline") await told(terminal.decision(paymentId, amount));
-  else if (end === "confirm" && approved) await told(terminal.decision(paymentId, { ...amount, mode: "online" }));
-  else if (end === "reverse") await told(terminal.reversal(paymentId, attempts));
+  else if (approved && (end === "confirm" || end === "refund")) {
+    await told(terminal.decision(paymentId, { ...amount, mode: "online" }));
+    if (end === "refund") await stand.buyInTime(`${paymentId}-back`, { pan, ...amount, ...refundOf(paymentId) });
+  } else if (end === "reverse") await told(terminal.reversal(paymentId, attempts));
   else if (end === "void") await told({ ...terminal.voided(paymentId, 1), ...amount });
 }
+
+const refundOf = (paymentId: string) => ({ kind: "refund", originalPaymentId: paymentId as PaymentId }) as const;
 
 /** Of each payment what is posted or held for it, here and there. */
 async function booksOf(stand: SwitchStand) {
@@ -88,22 +97,25 @@ async function compared(steps: readonly Step[]) {
   for (const [index, one] of steps.entries()) {
     if (one.do === "sell") await sell(stand, `p-${index}`, one);
     else if (one.do === "issuer") await stand.issuer.break({ ...EVERYTHING_WELL, ...one.faults });
-    else await stand.fixture.clock.advance(one.ms);
+    else if (one.do === "wait") await stand.fixture.clock.advance(one.ms);
+    else toMidnight(stand);
   }
   await stand.issuer.clear();
+  await stand.buyInTime("last-of-the-day");
   await until(stand, async () => {
     const { availability, advices, stoodInMinor } = await viewOf(stand);
     return availability === "up" && advices.open === 0 && stoodInMinor === 0n;
   });
-  return { books: await booksOf(stand), log: await advicesOf(stand) };
+  return { books: await booksOf(stand), log: await advicesOf(stand), days: await endDay(stand) };
 }
 
 test("RM1 RM15 the books of hub and issuer agree payment by payment, whatever was lost, doubled, late or decided without him", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 14 }), async (steps) => {
-      const { books, log } = await compared(steps);
+      const { books, log, days } = await compared(steps);
       expect(books.filter(({ ours, theirs }) => ours !== theirs)).toEqual([]);
       expect(log.filter(({ state }) => state.at !== "delivered")).toEqual([]);
+      expect(days.filter(({ state }) => state !== "in-balance")).toEqual([]);
     }),
     { numRuns: RUNS },
   );

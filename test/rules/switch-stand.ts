@@ -1,9 +1,11 @@
 /** A hub with one issuer before it, over TCP on loopback, and time that moves only when a test says so. */
 import { createSecretKey } from "node:crypto";
 import { systemClock } from "../../base/clock.ts";
+import { silentLog } from "../../base/log.ts";
 import { AVAILABILITY_DEFAULTS } from "../../hub/core/standin/availability.ts";
 import { RECOVERY_DEFAULTS } from "../../hub/core/standin/recovery.ts";
 import { stopListToken } from "../../hub/core/switch/stand-in-desk.ts";
+import { createHubCore } from "../../hub/hub-core.ts";
 import { createMetrics, type Metrics } from "../../hub/metrics.ts";
 import { withPaymentReference } from "../../protocols/iso8583/payment-reference.ts";
 import { SPEC_1987_ASCII } from "../../protocols/iso8583/specs.ts";
@@ -15,7 +17,7 @@ import { newSigningKeys } from "../../wire/signing.ts";
 import { STAND_IN_DEFAULTS, type StandInParameters, signStandInParameters } from "../../wire/stand-in.ts";
 import { PARAMETERS } from "../../wire/stand-in-fixture.ts";
 import { Counts } from "../contract/issuer-stand.ts";
-import { EUR, type HubFixture, hubFixture, only, TEST_EXPIRY } from "./hub-fixture.ts";
+import { EUR, type HubFixture, hubFixture, only, seededRandom, TEST_EXPIRY, TEST_POLICY } from "./hub-fixture.ts";
 
 export const BANK = "bank-1";
 export const ANNA = "4761739001010119";
@@ -50,6 +52,11 @@ export interface SwitchStand extends AsyncDisposable {
   goDown(): Promise<void>;
   /** The issuer is well, and the hub has told him all. */
   comeBack(): Promise<void>;
+}
+
+/** A hub, and its time. */
+export interface Watched {
+  readonly fixture: Pick<HubFixture, "hub" | "clock">;
 }
 
 export type Purchase = Partial<AuthorisationRequest> & { readonly pan?: string };
@@ -122,16 +129,56 @@ export async function switchStand(options: { readonly path?: string } = {}): Pro
   return stand;
 }
 
-export async function viewOf({ fixture: { hub } }: Pick<SwitchStand, "fixture">) {
+export async function viewOf({ fixture: { hub } }: Watched) {
   const [view] = await hub.store.read(async (reading) => await hub.switch.issuers.list(reading));
   if (!view) throw new Error("the hub has an issuer");
   return view;
 }
 
-export const advicesOf = ({ fixture: { hub } }: SwitchStand) =>
+export const advicesOf = ({ fixture: { hub } }: Watched) =>
   hub.store.read(
     async (reading) => (await hub.switch.issuers.advices(reading, BANK, { afterNumber: 0, limit: 1_000 })) ?? [],
   );
+
+/** The hub's process ended, and another began over its store; whoever asks for it ends it. */
+export async function restarted({ fixture, issuer, counts }: SwitchStand): Promise<Watched> {
+  const { hub, keys, clock } = fixture;
+  await hub.switch[Symbol.asyncDispose]();
+  const again = await createHubCore({
+    ...{ store: await fixture.anotherStore(), keys, clock, policy: TEST_POLICY, log: silentLog },
+    random: seededRandom("restarted"),
+    issuers: issuersOf(issuer),
+    metrics: counting(counts),
+  });
+  again.switch.start();
+  return { fixture: { hub: again, clock } };
+}
+
+export const reconciliationsOf = ({ fixture: { hub } }: Watched) =>
+  hub.store.read(
+    async (reading) =>
+      (await hub.switch.issuers.reconciliations(reading, BANK, {
+        beforeNumber: Number.MAX_SAFE_INTEGER,
+        limit: 1_000,
+      })) ?? [],
+  );
+
+const DAY_MS = 86_400_000;
+/** It is midnight in UTC; nothing of what waits has moved. */
+export function toMidnight({ fixture: { clock } }: Watched): void {
+  clock.setWall((Math.floor(clock.now() / DAY_MS) + 1) * DAY_MS);
+}
+
+/** The business day ends; resolves with the days so far, newest first, once the issuer has answered for each. */
+export async function endDay(stand: Watched) {
+  const today = new Date(stand.fixture.clock.now()).toISOString().slice(0, "2026-01-05".length);
+  toMidnight(stand);
+  await until(stand, async () => {
+    const days = await reconciliationsOf(stand);
+    return days.some(({ day }) => day === today) && days.every(({ endedAt }) => endedAt !== undefined);
+  });
+  return await reconciliationsOf(stand);
+}
 
 /** No wait is longer, in real time. */
 const LIMIT_MS = 15_000;
@@ -140,10 +187,7 @@ const LIMIT_MS = 15_000;
 const PATIENCE_TURNS = 200;
 
 /** With an issuer who answers: time moves while nobody waits for him, and hardly while somebody does. */
-export async function until(
-  { fixture: { hub, clock } }: Pick<SwitchStand, "fixture">,
-  holds: () => Promise<boolean>,
-): Promise<void> {
+export async function until({ fixture: { hub, clock } }: Watched, holds: () => Promise<boolean>): Promise<void> {
   const limit = systemClock.monotonic() + LIMIT_MS;
   while (!(await holds())) {
     if (systemClock.monotonic() > limit) throw new Error("it does not come to hold");
