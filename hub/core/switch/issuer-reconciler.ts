@@ -26,7 +26,9 @@ import { periodStore } from "./period-store.ts";
 import { type Reconciliation, reconciliationStore } from "./reconciliation-store.ts";
 
 export interface IssuerReconcilerOptions {
-  readonly desk: IssuerDesk;
+  readonly desk: Pick<IssuerDesk, "institution" | "availability"> & {
+    readonly link: Pick<IssuerDesk["link"], "status" | "newTrace" | "request">;
+  };
   readonly acquirer: Acquirer;
   readonly policy: SwitchPolicy;
   readonly commits: Pick<GroupCommit, "submit">;
