@@ -24,11 +24,7 @@ beforeAll(async () => {
     ...{ pan, expiry: TEST_EXPIRY, currency: "978", balanceMinor: BALANCE },
   }));
   issuer = await startIssuerSim({ port: 0, accounts });
-  const at = `host: 127.0.0.1, port: ${issuer.port}`;
-  hub = new HubProcess(
-    folder,
-    `issuers: [{id: ${BANK}, ranges: ["476173"], ${at}, standIn: {publicKeyFile: bank.pub}}]\n`,
-  );
+  hub = new HubProcess(folder, configured("Etc/GMT+12"));
   mkdirSync(hub.dataDir, { mode: 0o700 });
   writeFileSync(join(hub.dataDir, "bank.pub"), publicKeyText(keys.publicKey));
   await hub.start();
@@ -44,6 +40,12 @@ afterAll(async () => {
   await issuer[Symbol.asyncDispose]();
   rmSync(folder, { recursive: true, force: true });
 });
+
+/** Its configuration, before an issuer whose business day is that of this time zone. */
+function configured(timeZone: string): string {
+  const at = `host: 127.0.0.1, port: ${issuer.port}, timeZone: ${timeZone}`;
+  return `issuers: [{id: ${BANK}, ranges: ["476173"], ${at}, standIn: {publicKeyFile: bank.pub}}]\n`;
+}
 
 /** As they would be today. */
 function parameters() {
@@ -109,4 +111,30 @@ test("RM1 the hub is killed while the issuer is asked: what he did is taken back
   expect(receipt).toMatchObject({ status: "processed" });
   await until("it to be posted", () => booked("killed-1")?.postedMinor === "1000" || undefined, 30_000);
   expect(issuer.books.account(pan)?.balanceMinor).toBe(BALANCE - 1_000n);
+});
+
+test("RM14 once the day has ended, its totals are compared, and an operator sees what an issuer counts otherwise", async () => {
+  const [, pan] = OTHERS;
+  expect(await ask("counted-1", pan, 1_500)).toMatchObject({ outcome: "approved" });
+  await hub.stop("SIGTERM");
+  await issuer.break({ miscount: true });
+  // 26 hours further on: in this zone it is a later day at any time of ours.
+  hub = new HubProcess(folder, configured("Pacific/Kiritimati"));
+  await hub.start();
+  const compared = async () => {
+    const { body } = await hub.operator("GET", `/v1/issuers/${BANK}/reconciliations`);
+    const [day] = (body as { reconciliations: { endedAt?: string }[] }).reconciliations;
+    return day?.endedAt === undefined ? undefined : day;
+  };
+  expect(await until("the totals to be compared", compared, 60_000)).toMatchObject({
+    ...{ state: "out-of-balance", currency: "EUR" },
+    ours: { debits: { count: 4, minor: "6000" }, debitReversals: { count: 1, minor: "1000" }, netMinor: "5000" },
+    theirs: { debits: { count: 5, minor: "6000" }, debitReversals: { count: 1, minor: "1000" } },
+  });
+  const { out } = await hub.command("issuers", "reconciliations", "--config", hub.configPath);
+  expect(out).toMatch(
+    /^bank-1 {2}[-\d]{10} {2}out-of-balance {2}debits 4 60\.00 EUR \(his 5 60\.00 EUR\) {2}debit reversals 1 10\.00 EUR .* net 50\.00 EUR\n$/,
+  );
+  const { text: metrics } = await hub.operator("GET", "/metrics");
+  expect(metrics).toContain('tillway_hub_issuer_reconciliations_total{issuer="bank-1",end="out-of-balance"} 1');
 });
