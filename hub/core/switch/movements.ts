@@ -45,11 +45,10 @@ export async function noteTaken(within: Within, taken: Taken): Promise<void> {
 /** An approval that was told stands over whatever the attempts came to. */
 async function noteAdvised(within: Within, { advice, message, day }: Taken, exchange: Exchange): Promise<void> {
   const posting = postingOf(message);
-  if (!posting) return;
-  const place = { ...placeOf(exchange, factsCurrency(exchange)), day };
-  const standing = await movementStore.standing(within, advice);
+  const standing = posting ? await movementStore.standing(within, advice) : [];
   const postedMinor = standing.reduce((sum, { minor }) => sum + minor, 0n);
-  if (postedMinor !== posting.minor) {
+  if (posting && postedMinor !== posting.minor) {
+    const place = { ...placeOf(exchange, factsCurrency(exchange)), day };
     for (const one of standing) await movementStore.put(within, { ...place, ...one, back: true });
     await movementStore.put(within, { ...place, ...posting, back: false });
   }
