@@ -3,7 +3,7 @@ import { postingOf } from "./posting.ts";
 
 const message = (mti: string, processingCode: string, more: Record<number, string> = {}) => ({
   mti,
-  fields: { 3: processingCode, 4: "000000000650", ...more },
+  fields: { 3: processingCode, 4: "000000000650", 49: "978", ...more },
 });
 const original = (mti: string) => `${mti}000001010510000000000100000${"0".repeat(11)}`;
 
@@ -21,7 +21,7 @@ describe("what a message moves in the issuer's books", () => {
     ["an advice of 1993", message("1220", "000000", { 39: "000" }), "debit"],
     ["a reversal of 1993", message("1420", "000000", { 56: "1200000001260105101500" }), "debit"],
   ])("%s", (_, sent, side) => {
-    expect(postingOf(sent)).toEqual({ side, minor: 650n });
+    expect(postingOf(sent)).toEqual({ side, minor: 650n, currency: "EUR" });
   });
 
   test.each([
@@ -32,7 +32,7 @@ describe("what a message moves in the issuer's books", () => {
     ["an advice of a decline", message("0220", "000000", { 39: "61" })],
     ["a question after a balance", message("0200", "310000")],
     ["nothing", message("0200", "000000", { 4: "000000000000" })],
-    ["a message without a processing code", { mti: "0200", fields: { 4: "000000000650" } }],
+    ["a message without a processing code", { mti: "0200", fields: { 4: "000000000650", 49: "978" } }],
   ])("nothing moves with %s", (_, sent) => {
     expect(postingOf(sent)).toBeUndefined();
   });

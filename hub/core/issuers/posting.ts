@@ -1,4 +1,5 @@
 /** What a message moves in an issuer's books once he has taken it: what both sides count for a reconciliation (RM14). */
+import { type Currency, currencyOfNumericCode } from "../../../base/money.ts";
 import { responseCodeOf } from "../../../protocols/iso8583/editions.ts";
 import { DE, type Iso8583Message, textOf } from "../../../protocols/iso8583/message.ts";
 
@@ -6,6 +7,7 @@ export interface Posting {
   /** `debit` takes from the cardholder, `credit` gives to him; of a reversal, what it takes back. */
   readonly side: "debit" | "credit";
   readonly minor: bigint;
+  readonly currency: Currency;
 }
 
 /** The first two digits of DE 3, up to and with these (ISO 8583:1987, DE 3). Behind them money stays where it is. */
@@ -27,8 +29,9 @@ export function postingOf(message: Iso8583Message): Posting | undefined {
     return undefined;
   const type = Number(textOf(message, DE.processingCode)?.slice(0, 2));
   const minor = BigInt(textOf(message, DE.amountTransaction) ?? "0");
-  if (!(type <= CREDITS_TO) || minor === 0n) return undefined;
-  return { side: type <= DEBITS_TO ? "debit" : "credit", minor };
+  const currency = currencyOfNumericCode(Number(textOf(message, DE.currencyTransaction)));
+  if (!(type <= CREDITS_TO) || minor === 0n || currency === undefined) return undefined;
+  return { side: type <= DEBITS_TO ? "debit" : "credit", minor, currency };
 }
 
 const messageClass = (mti: string): string | undefined => mti[1];

@@ -14,7 +14,7 @@ import type { Desks } from "./advice-delivery.ts";
 import { adviceStore } from "./advice-store.ts";
 import type { CardVault } from "./card-vault.ts";
 import { exchangeStore, type NewExchange } from "./exchange-store.ts";
-import { type Acquirer, businessDayOf } from "./institution.ts";
+import type { Acquirer } from "./institution.ts";
 import { noteAnswer } from "./movements.ts";
 import type { OpenedParameters } from "./opened-parameters.ts";
 import { factsOf, requestOf } from "./payment-facts.ts";
@@ -141,7 +141,7 @@ async function note(
   const exchange: NewExchange = {
     ...{ terminalId: key.terminalId, paymentId: key.paymentId, attempt, institutionId, account: token, trace, sent },
     facts: factsOf({ question, acquirer, first: first?.trace ?? trace }),
-    day: await periodStore.open(within, { institutionId, today: businessDayOf(desk.institution, clock.now()) }),
+    day: await periodStore.open(within, { institutionId, today: desk.businessDay }),
     card: vault.seal(data, key),
     open: sent,
     at: clock.now(),

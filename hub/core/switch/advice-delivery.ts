@@ -12,7 +12,7 @@ import { type AdviceEvent, adviceMachine, dueAdvices } from "../standin/recovery
 import { type Advice, adviceStore } from "./advice-store.ts";
 import type { CardVault } from "./card-vault.ts";
 import { exchangeStore } from "./exchange-store.ts";
-import { businessDayOf, type SwitchPolicy } from "./institution.ts";
+import type { SwitchPolicy } from "./institution.ts";
 import { institutionStore } from "./institution-store.ts";
 import type { IssuerDesk } from "./issuer-desk.ts";
 import type { IssuerReconciler } from "./issuer-reconciler.ts";
@@ -142,8 +142,7 @@ export class AdviceDelivery implements AsyncDisposable {
   }
 
   #openDay(within: Within, { institutionId, day: earlier }: Advice): Promise<string> {
-    const { desk, clock } = this.#options;
-    return periodStore.open(within, { institutionId, today: businessDayOf(desk.institution, clock.now()), earlier });
+    return periodStore.open(within, { institutionId, today: this.#options.desk.businessDay, earlier });
   }
 
   async #drained(within: Within): Promise<"drained"> {

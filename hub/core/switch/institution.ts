@@ -2,7 +2,7 @@
 import type { KeyObject } from "node:crypto";
 import type { MessageSpec } from "../../../protocols/iso8583/spec.ts";
 import type { IssuerLinkOptions } from "../issuers/index.ts";
-import { businessDayAt, type DayTerms } from "../settlement/business-day.ts";
+import type { DayTerms } from "../settlement/business-day.ts";
 import type { AvailabilityPolicy } from "../standin/availability.ts";
 import type { RecoveryPolicy } from "../standin/recovery.ts";
 
@@ -23,10 +23,6 @@ export interface Institution {
     readonly stopListKeys: ReadonlyMap<string, KeyObject>;
   };
 }
-
-const UTC_DAY: DayTerms = { timeZone: "UTC", cutover: "00:00" };
-/** YYYY-MM-DD. */
-export const businessDayOf = ({ day = UTC_DAY }: Institution, nowMs: number): string => businessDayAt(nowMs, day).date;
 
 /** This hub, as issuers see it. */
 export interface Acquirer {

@@ -1,5 +1,5 @@
 /** One issuer as the switch deals with him: whether he can be asked, what he answers, and echoes while he is away. */
-import { unreachable } from "../../../base/assert.ts";
+import { present, unreachable } from "../../../base/assert.ts";
 import { type Clock, sleep } from "../../../base/clock.ts";
 import { reasonOf } from "../../../base/fault.ts";
 import type { RandomBytes } from "../../../base/ids.ts";
@@ -16,6 +16,7 @@ import {
   type IssuerLinkOptions,
   type LinkAnswer,
 } from "../issuers/index.ts";
+import { type BusinessDay, businessDayAt, type DayTerms } from "../settlement/business-day.ts";
 import {
   type Availability,
   type AvailabilityEvent,
@@ -38,6 +39,8 @@ export interface IssuerDeskOptions {
   readonly link?: Partial<Pick<IssuerLinkOptions, "retry" | "echoEveryMs">>;
 }
 
+const UTC_DAY: DayTerms = { timeZone: "UTC", cutover: "00:00" };
+
 export class IssuerDesk implements AsyncDisposable {
   readonly institution: Institution;
   readonly link: IssuerLink;
@@ -46,6 +49,7 @@ export class IssuerDesk implements AsyncDisposable {
   readonly #stopping = new AbortController();
   #availability: Availability = FIRST_AVAILABILITY;
   #probing = false;
+  #businessDay: BusinessDay | undefined;
 
   constructor(options: IssuerDeskOptions) {
     const { institution, acquirer, clock, random, log, metrics, policy } = options;
@@ -64,6 +68,14 @@ export class IssuerDesk implements AsyncDisposable {
 
   get availability(): Availability {
     return this.#availability;
+  }
+
+  /** YYYY-MM-DD: his, by our clock. */
+  get businessDay(): string {
+    const now = this.#options.clock.now();
+    const { fromMs = now, toMs = now } = this.#businessDay ?? {};
+    if (now < fromMs || now >= toMs) this.#businessDay = businessDayAt(now, this.institution.day ?? UTC_DAY);
+    return present(this.#businessDay, "a business day").date;
   }
 
   start(): void {

@@ -3,6 +3,7 @@ import { ManualClock } from "../../../base/clock.ts";
 import { Fault } from "../../../base/fault.ts";
 import type { PaymentId, TerminalId } from "../../../base/ids.ts";
 import { silentLog } from "../../../base/log.ts";
+import { money } from "../../../base/money.ts";
 import { openSqlite } from "../../../base/sqlite.ts";
 import { answerTo } from "../../../protocols/iso8583/exchange.ts";
 import type { Iso8583Message } from "../../../protocols/iso8583/message.ts";
@@ -69,6 +70,9 @@ beforeEach(() => {
     desk: {
       institution: { id: BANK, ranges: ["4"], address: { host: "127.0.0.1", port: 1 }, spec: SPEC_1987_ASCII },
       availability: UP,
+      get businessDay() {
+        return new Date(clock.now()).toISOString().slice(0, DAY.length);
+      },
       link,
     },
     acquirer: { id: "100000", merchant: "SHOP", category: "5411" },
@@ -82,11 +86,11 @@ afterEach(async () => {
 });
 
 /** The issuer posted this today, and answered it. */
-async function moved(currency = "EUR", paymentId = "p-1"): Promise<void> {
+async function moved(code = "EUR", paymentId = "p-1"): Promise<void> {
   await store.transaction(async (within) => {
     const day = await periodStore.open(within, { institutionId: BANK, today: DAY });
-    const about = { ...key, paymentId: paymentId as PaymentId, attempt: 1, institutionId: BANK, day, currency };
-    await movementStore.put(within, { ...about, side: "debit", minor: 650n, back: false });
+    const about = { ...key, paymentId: paymentId as PaymentId, attempt: 1, institutionId: BANK, day };
+    await movementStore.put(within, { ...about, ...money(650n, code), side: "debit", back: false });
   });
 }
 

@@ -19,14 +19,14 @@ import {
 } from "../issuers/index.ts";
 import { mayDrain } from "../standin/availability.ts";
 import { type AdviceEvent, type AdviceState, adviceMachine } from "../standin/recovery.ts";
-import { type Acquirer, businessDayOf, type SwitchPolicy } from "./institution.ts";
+import type { Acquirer, SwitchPolicy } from "./institution.ts";
 import type { IssuerDesk } from "./issuer-desk.ts";
 import { movementStore } from "./movement-store.ts";
 import { periodStore } from "./period-store.ts";
 import { type Reconciliation, reconciliationStore } from "./reconciliation-store.ts";
 
 export interface IssuerReconcilerOptions {
-  readonly desk: Pick<IssuerDesk, "institution" | "availability"> & {
+  readonly desk: Pick<IssuerDesk, "institution" | "availability" | "businessDay"> & {
     readonly link: Pick<IssuerDesk["link"], "status" | "newTrace" | "request">;
   };
   readonly acquirer: Acquirer;
@@ -111,7 +111,7 @@ export class IssuerReconciler implements AsyncDisposable {
   async #take(within: Within): Promise<Sending | number> {
     const { desk, clock } = this.#options;
     const { id } = desk.institution;
-    const ended = await periodStore.ended(within, id, businessDayOf(desk.institution, clock.now()));
+    const ended = await periodStore.ended(within, id, desk.businessDay);
     const inDoubt = ended !== undefined && (await periodStore.inDoubt(within, id, ended));
     if (ended !== undefined && !inDoubt) await this.#close(within, ended);
     const open = await reconciliationStore.open(within, id, OPEN_MAX);

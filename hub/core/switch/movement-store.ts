@@ -10,11 +10,10 @@ export interface Movement extends PaymentKey, Posting {
   readonly back: boolean;
   readonly institutionId: string;
   readonly day: string;
-  readonly currency: string;
 }
 
 /** What an attempt posted, and nobody took back. */
-export type Standing = Posting & Pick<Movement, "attempt" | "currency">;
+export type Standing = Posting & Pick<Movement, "attempt">;
 
 type Put = [string, string, number, number, string, string, string, string, bigint];
 const PUT = sql<Put>(
@@ -44,7 +43,11 @@ export const movementStore = {
     ])),
   async standing(reading: Reading, { terminalId, paymentId }: PaymentKey): Promise<readonly Standing[]> {
     const rows = await reading.all(STANDING, [terminalId, paymentId]);
-    return rows.map(({ attempt, ...row }) => ({ ...row, attempt: Number(attempt) }));
+    return rows.map(({ attempt, currency, ...row }) => ({
+      ...row,
+      attempt: Number(attempt),
+      currency: currencyOf(currency),
+    }));
   },
   async totals(
     reading: Reading,

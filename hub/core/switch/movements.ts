@@ -5,21 +5,20 @@
 import type { Iso8583Message } from "../../../protocols/iso8583/message.ts";
 import type { Within } from "../../store/store.ts";
 import type { Asked, Asking } from "../authorisation/index.ts";
-import { postingOf } from "../issuers/index.ts";
+import { type Posting, postingOf } from "../issuers/index.ts";
 import type { Advice } from "./advice-store.ts";
 import { type Exchange, exchangeStore } from "./exchange-store.ts";
 import { type Movement, movementStore } from "./movement-store.ts";
-import { factsCurrency } from "./payment-facts.ts";
 
 /** The question has an answer. Its day is open for as long as the question is. */
 export async function noteAnswer(within: Within, { question, message }: Asking, asked: Asked): Promise<void> {
-  const { key, attempt, amount } = question;
+  const { key, attempt } = question;
   if (asked.what === "no-answer") return;
   const posting = asked.what === "declined" ? undefined : postingOf(message);
   const exchange = posting && (await exchangeStore.get(within, key, attempt));
   if (posting && exchange) {
     const minor = asked.what === "partly-approved" ? asked.minor : posting.minor;
-    await movementStore.put(within, { ...placeOf(exchange, amount.currency), ...posting, minor, back: false });
+    await movementStore.put(within, { ...placeOf(exchange), ...posting, minor, back: false });
   }
   await exchangeStore.known(within, key, attempt);
 }
@@ -48,7 +47,7 @@ async function noteAdvised(within: Within, { advice, message, day }: Taken, exch
   const standing = posting ? await movementStore.standing(within, advice) : [];
   const postedMinor = standing.reduce((sum, { minor }) => sum + minor, 0n);
   if (posting && postedMinor !== posting.minor) {
-    const place = { ...placeOf(exchange, factsCurrency(exchange)), day };
+    const place = { ...placeOf(exchange), day };
     for (const one of standing) await movementStore.put(within, { ...place, ...one, back: true });
     await movementStore.put(within, { ...place, ...posting, back: false });
   }
@@ -60,7 +59,7 @@ async function noteTakenBack(
   { advice, message, found, day }: Taken,
   exchange: Exchange,
 ): Promise<void> {
-  const place = { ...placeOf(exchange, factsCurrency(exchange)), day };
+  const place = { ...placeOf(exchange), day };
   const posted = (await movementStore.standing(within, advice)).find(({ attempt }) => attempt === advice.attempt);
   const inDoubt = exchange.sent && !exchange.known ? postingOf(message) : undefined;
   const takenBack = posted ?? inDoubt;
@@ -71,7 +70,13 @@ async function noteTakenBack(
   await exchangeStore.known(within, advice, advice.attempt);
 }
 
-const placeOf = (
-  { terminalId, paymentId, attempt, institutionId, day }: Exchange,
-  currency: string,
-): Omit<Movement, "side" | "minor" | "back"> => ({ terminalId, paymentId, attempt, institutionId, day, currency });
+const placeOf = ({
+  terminalId,
+  paymentId,
+  attempt,
+  institutionId,
+  day,
+}: Exchange): Omit<Movement, keyof Posting | "back"> => ({
+  ...{ terminalId, paymentId, attempt },
+  ...{ institutionId, day },
+});

@@ -5,7 +5,6 @@ import { assert } from "../../../base/assert.ts";
 import { toHex } from "../../../base/bytes.ts";
 import { Fault } from "../../../base/fault.ts";
 import type { TerminalId } from "../../../base/ids.ts";
-import type { Currency } from "../../../base/money.ts";
 import { encodeTlv } from "../../../protocols/emv/ber-tlv.ts";
 import type { Iso8583Message } from "../../../protocols/iso8583/message.ts";
 import type { MtiVersion } from "../../../protocols/iso8583/spec.ts";
@@ -73,21 +72,12 @@ function acceptorTerminal(terminalId: TerminalId): string {
 type Told = Pick<Exchange, "terminalId" | "paymentId" | "facts" | "day">;
 
 function paymentOf({ terminalId, paymentId, facts, day }: Told, card: CardData | KeptCard): IssuerPayment {
-  const { amount, iccData, ...rest } = readFacts(facts);
-  const more = iccData === undefined ? {} : { iccData };
-  return { ...rest, ...more, terminalId, paymentId, amount: fromWireMoney(amount), card, settlementDate: day };
-}
-
-/** Throws Fault `message.invalid`. */
-function readFacts(facts: string): Facts {
   const parsed = FactsSchema.safeParse(parseJson(facts));
   if (!parsed.success) throw new Fault("message.invalid", `what was kept of a payment: ${firstIssue(parsed.error)}`);
-  return parsed.data;
+  const { amount, iccData, ...rest } = parsed.data;
+  const more = { settlementDate: day, ...(iccData === undefined ? {} : { iccData }) };
+  return { ...rest, ...more, terminalId, paymentId, amount: fromWireMoney(amount), card };
 }
-
-/** Throws Fault `message.invalid`. */
-export const factsCurrency = ({ facts }: Pick<Exchange, "facts">): Currency =>
-  fromWireMoney(readFacts(facts).amount).currency;
 
 export interface RequestInput {
   readonly version: MtiVersion;
