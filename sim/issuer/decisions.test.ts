@@ -282,4 +282,34 @@ describe("an issuer's decisions", () => {
     });
     expect(counted("0106")).toMatchObject({ debits: { count: 0 }, debitReversals: { count: 1, minor: AMOUNT } });
   });
+
+  test("totals count each attempt that stands and each that stands no more, and no approval that only confirms one", () => {
+    const host = issuer();
+    host.request();
+    host.advice(offline);
+    const counted = () => host.books.totals({ ...claim.where, currency: "978" });
+    expect(counted()).toMatchObject({ debits: { count: 1 }, debitReversals: { count: 0 } });
+    const other = issuer();
+    other.request();
+    other.request({ attempt: 2 });
+    other.advice(offline);
+    expect(other.books.totals({ ...claim.where, currency: "978" })).toMatchObject({
+      debits: { count: 3, minor: 3n * AMOUNT },
+      debitReversals: { count: 2, minor: 2n * AMOUNT },
+    });
+  });
+
+  test("RM14 a reversal says whether there was anything to take back, and its repeat says the same", () => {
+    const host = issuer();
+    host.request();
+    expect(host.reversal()).toMatchObject({ responseCode: CODE.approved, did: "changed" });
+    expect(host.reversal()).toMatchObject({ responseCode: CODE.approved, did: "repeated" });
+    const declined = issuer({ ...WELL, decline: "51" });
+    declined.request();
+    expect(declined.reversal()).toMatchObject({ responseCode: CODE.notFound });
+    const told = issuer();
+    told.advice(standIn);
+    expect(told.reversal()).toMatchObject({ responseCode: CODE.approved });
+    expect(told.reversal()).toMatchObject({ responseCode: CODE.approved, did: "repeated" });
+  });
 });

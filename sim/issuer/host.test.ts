@@ -102,4 +102,38 @@ describe("an issuer's host", () => {
     expect(first).toMatchObject({ mti: "0430", fields: { 39: "25" } });
     expect(answer({ ...reversal, mti: "0421" })).toEqual(first);
   });
+
+  describe("whose totals are asked for", () => {
+    const HIS = { 76: "0000000001", 77: "0000000000", 86: "0000000000000000", 88: "0000000000000400" };
+    const NET = "D0000000000000400";
+    const asked = (fields: Readonly<Record<number, FieldValue>>, mti = "0500"): Iso8583Message => ({
+      mti,
+      fields: { 7: "0106000001", 11: "000009", 15: "0105", 32: "12345678", 50: "978", ...fields },
+    });
+    const ours = { ...HIS, 74: "0000000000", 75: "0000000000", 87: "0000000000000000", 89: "0000000000000000" };
+
+    test("RM14 says whether he counts the same, and what he counts, to a request, an advice and its repeat", () => {
+      const { answer } = bank();
+      answer(purchase());
+      for (const [mti, answered] of [
+        ["0500", "0510"],
+        ["0520", "0530"],
+        ["0521", "0530"],
+      ] as const)
+        expect(answer(asked({ ...ours, 97: NET }, mti))).toMatchObject({
+          mti: answered,
+          fields: { ...HIS, 39: "00", 66: "1", 97: NET },
+        });
+      const other = { 39: "95", 66: "2", ...HIS, 97: NET };
+      expect(answer(asked({ ...ours, 88: "0000000000000500", 97: NET }))).toMatchObject({ fields: other });
+      expect(answer(asked({ ...ours, 97: "C0000000000000400" }))).toMatchObject({ fields: other });
+      expect(answer(asked({ ...ours, 15: "0106", 97: NET }))).toMatchObject({ fields: { 39: "95", 66: "2" } });
+    });
+
+    test("miscounts by one debit when he is told to", () => {
+      const { answer } = bank({ miscount: true });
+      answer(purchase());
+      expect(answer(asked({ ...ours, 97: NET }))).toMatchObject({ fields: { 39: "95", 66: "2", 76: "0000000002" } });
+    });
+  });
 });
