@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { PaymentId } from "../../base/ids.ts";
 import type { ReconciliationTotals } from "../../hub/core/issuers/index.ts";
+import { adviceStore } from "../../hub/core/switch/advice-store.ts";
 import {
   ANNA,
   advicesOf,
@@ -123,6 +124,26 @@ describe("at the end of a day", () => {
     expect(await endDay(stand)).toMatchObject([
       { day: "2026-01-06", state: "in-balance", ours: totals({ debits: { count: 2, minor: 5_060n } }) },
       { day: "2026-01-05", state: "in-balance", ours: totals({ debits: { count: 3, minor: 3n } }) },
+    ]);
+  });
+
+  test("RM14 what he does not answer is waited for within limits, and counted on a later day", async () => {
+    const { clock, hub } = stand.fixture;
+    await stand.buy("answered", { pan: BEN, ...euros(40) });
+    await stand.issuer.break({ mute: true });
+    await stand.buyInTime("late", euros(700));
+    const [advice] = await advicesOf(stand);
+    toMidnight(stand);
+    const state = { at: "waiting", sends: 10, refusals: 0, dueAt: clock.now() + 30_000 } as const;
+    await hub.store.transaction(async (within) => advice && (await adviceStore.move(within, { ...advice, state })));
+    await stand.issuer.clear();
+    await until(stand, async () => (await reconciliationsOf(stand)).length === 1);
+    expect(await advicesOf(stand)).toMatchObject([{ day: "2026-01-05", state: { at: "waiting" } }]);
+    await drained();
+    expect(await advicesOf(stand)).toMatchObject([{ day: "2026-01-06" }]);
+    expect(await endDay(stand)).toMatchObject([
+      { day: "2026-01-06", state: "in-balance", ours: totals({ debits: { count: 1, minor: 700n } }) },
+      { day: "2026-01-05", state: "in-balance", ours: totals({ debits: { count: 1, minor: 40n } }) },
     ]);
   });
 
