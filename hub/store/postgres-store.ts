@@ -183,21 +183,25 @@ const hostOf = (url: string): string => (URL.canParse(url) ? new URL(url).host :
 
 type Querying = Pick<Client, "query">;
 
+/** What is asked first follows the beginning at once: where that fails, the server refuses the rest of the transaction. */
 async function transact<T>(client: Querying, begin: string, work: (within: Within) => Promise<T>): Promise<T> {
   let open = true;
   const within = connectionTo(client, () => assert(open, "a transaction was used after its end"));
+  const begun = ask(client, begin);
   try {
-    // Where the turn of another replica is waited for in vain, the transaction has begun all the same.
-    await ask(client, begin);
-    const result = await work(within);
+    const [result] = await Promise.all([work(within), begun]);
     open = false;
     await ask(client, "COMMIT");
     return result;
   } catch (error) {
     open = false;
-    // Where the connection is lost there is nothing to roll back.
+    // Where the turn of another replica is waited for in vain the transaction has begun all the same; where the connection
+    // is lost there is nothing to roll back.
     await ask(client, "ROLLBACK").catch(() => {});
-    throw error;
+    throw await begun.then(
+      () => error,
+      (why: unknown) => why,
+    );
   }
 }
 
