@@ -25,7 +25,7 @@ const POSTGRES_TOO = [
   "operator-audit",
 ];
 
-/** Lanes: `unit` runs anywhere; `stack` needs pcscd, ptys and child processes, and runs one file at a time. */
+/** Lanes: `unit` runs anywhere; `stack` needs pcscd, ptys and child processes, and runs one file at a time; `simulation` needs the build. */
 export default defineConfig({
   test: {
     projects: [
@@ -54,7 +54,16 @@ export default defineConfig({
       {
         test: {
           name: "stack",
-          include: ["test/{contract,e2e}/**/*.test.ts", "test/simulation/*.test.ts"],
+          include: ["test/{contract,e2e}/**/*.test.ts"],
+          testTimeout: 90_000,
+          hookTimeout: 60_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: "simulation",
+          include: ["test/simulation/*.test.ts"],
           testTimeout: 90_000,
           hookTimeout: 60_000,
           fileParallelism: false,
