@@ -1,7 +1,15 @@
 /** Online requests and their answers. One request is one attempt of one payment (RM1, RM2). */
 import { z } from "zod";
 import { SealedCardDataSchema } from "./card-data.ts";
-import { EntryModeSchema, HexSchema, MoneySchema, PaymentIdSchema, ReasonCodeSchema, TimeSchema } from "./common.ts";
+import {
+  EntryModeSchema,
+  HexSchema,
+  MoneySchema,
+  OperationSchema,
+  PaymentIdSchema,
+  ReasonCodeSchema,
+  TimeSchema,
+} from "./common.ts";
 import { SignedSchema } from "./signing.ts";
 
 export const AttemptSchema = z.int().min(1).max(99);
@@ -17,7 +25,8 @@ export type PreAuthorisedCode = z.infer<typeof PreAuthorisedCodeSchema>;
 export const AuthorisationRequestSchema = z.strictObject({
   paymentId: PaymentIdSchema,
   attempt: AttemptSchema,
-  kind: z.enum(["purchase", "refund"]),
+  /** A completion is never asked for: its amount was authorised. */
+  kind: OperationSchema.exclude(["completion"]),
   amount: MoneySchema,
   /** In hub time; the hub checks it on receipt and again just before its commit. */
   answerBy: TimeSchema,
@@ -67,6 +76,8 @@ export const AuthorisationResponseSchema = z.strictObject({
     .string()
     .regex(/^[0-9A-Z]{6}$/)
     .optional(),
+  /** Of a pre-authorisation: in hub time, until when its amount is held. */
+  heldUntil: TimeSchema.optional(),
   /** Of the account that a code stood for, as it may be printed. */
   maskedAccount: z.string().max(32).optional(),
   /** Tag 91, for the card: only of an issuer who found its ARQC right. */

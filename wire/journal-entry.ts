@@ -11,6 +11,7 @@ import {
   EntryModeSchema,
   HexSchema,
   MoneySchema,
+  OperationSchema,
   PaymentIdSchema,
   ReasonCodeSchema,
   SequenceSchema,
@@ -23,7 +24,7 @@ const base = { paymentId: PaymentIdSchema, at: TimeSchema };
 const Intent = z.strictObject({
   ...base,
   kind: z.literal("intent"),
-  operation: z.enum(["purchase", "refund"]),
+  operation: OperationSchema,
   amount: MoneySchema,
   reference: z.string().max(64).optional(),
   originalPaymentId: PaymentIdSchema.optional(),
@@ -75,7 +76,7 @@ const Decision = z.strictObject({
   mode: z.enum(["online", "offline"]),
   /** The merchant took the goods' risk: `card` holds an ARQC, which the hub authorises or refuses on arrival (RM9). */
   deferred: z.literal(true).optional(),
-  operation: z.enum(["purchase", "refund"]),
+  operation: OperationSchema,
   amount: MoneySchema,
   reason: ReasonCodeSchema.optional(),
   detail: z.string().max(200).optional(),
@@ -86,6 +87,10 @@ const Decision = z.strictObject({
   card: CardFactsSchema.optional(),
   code: CodeFactsSchema.optional(),
   note: NoteFactsSchema.optional(),
+  /** Of a completion: its pre-authorisation, of the same terminal. */
+  originalPaymentId: PaymentIdSchema.optional(),
+  /** Of a pre-authorisation: in hub time, until when its amount is held. */
+  heldUntil: TimeSchema.optional(),
   /** The day in the site's time zone, YYYY-MM-DD (RM17). */
   businessDate: z.iso.date(),
 });
@@ -100,7 +105,10 @@ const Reversal = z.strictObject({
   scriptResults: HexSchema.optional(),
 });
 
-/** Takes back an own approval that was never forwarded (RM12). The hub is told so that no number is missing. */
+/**
+ * Takes back an own approval that was never forwarded (RM12): the hub is told so that no number is missing. Or gives back what
+ * a pre-authorisation holds, whatever became of its entry.
+ */
 const Void = z.strictObject({
   ...base,
   kind: z.literal("void"),
@@ -110,6 +118,9 @@ const Void = z.strictObject({
   attempts: z.array(AttemptSchema).max(99),
   reason: z.string().max(200).optional(),
 });
+
+/** A pre-authorisation has its one completion, which is stored with this. */
+const Completed = z.strictObject({ ...base, kind: z.literal("completed"), completionId: PaymentIdSchema });
 
 /** Fsynced before the first byte of a ticket (RM3). */
 const PrintIntent = z.strictObject({
@@ -147,6 +158,7 @@ export const EntryBodySchema = z.discriminatedUnion("kind", [
   Decision,
   Reversal,
   Void,
+  Completed,
   PrintIntent,
   Printed,
   SignatureChecked,

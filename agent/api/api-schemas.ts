@@ -1,7 +1,7 @@
 /** What the local API takes and gives, as schemas: validation, types and the OpenAPI document come from here. */
 import { z } from "zod";
 import { AMOUNT_MINOR_MAX, type Money } from "../../base/money.ts";
-import { CurrencySchema, PaymentIdSchema, toWireMoney } from "../../wire/common.ts";
+import { CurrencySchema, OperationSchema, PaymentIdSchema, toWireMoney } from "../../wire/common.ts";
 import type { QueueState } from "../journal/journal.ts";
 import type { PaymentEvent, PaymentView } from "../payment/payments.ts";
 
@@ -70,7 +70,7 @@ export const PaymentParamsSchema = z.strictObject({ id: PaymentIdSchema });
 const AmountViewSchema = z.strictObject({ minor: z.string(), currency: z.string() });
 export const PaymentViewSchema = z.strictObject({
   id: z.string(),
-  operation: z.enum(["purchase", "refund"]),
+  operation: OperationSchema,
   status: z.enum(["processing", "approved", "declined", "aborted", "voided"]),
   amount: AmountViewSchema,
   reference: z.string().optional(),
@@ -82,6 +82,8 @@ export const PaymentViewSchema = z.strictObject({
   detail: z.string().optional(),
   responseCode: z.string().optional(),
   approvalCode: z.string().optional(),
+  heldUntil: z.string().optional(),
+  completedBy: z.string().optional(),
   card: z
     .strictObject({
       entryMode: z.string(),

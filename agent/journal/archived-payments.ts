@@ -2,12 +2,12 @@
 import { z } from "zod";
 import type { PaymentId } from "../../base/ids.ts";
 import type { Sqlite } from "../../base/sqlite.ts";
-import { MoneySchema, PaymentIdSchema, TimeSchema } from "../../wire/common.ts";
+import { MoneySchema, OperationSchema, PaymentIdSchema, TimeSchema } from "../../wire/common.ts";
 import type { EntryBody } from "../../wire/journal-entry.ts";
 import { parseJson } from "../../wire/signing.ts";
 
 const ArchivedSchema = z.strictObject({
-  operation: z.enum(["purchase", "refund"]),
+  operation: OperationSchema,
   amount: MoneySchema,
   reference: z.string().optional(),
   originalPaymentId: PaymentIdSchema.optional(),

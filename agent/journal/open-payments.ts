@@ -38,6 +38,7 @@ export class OpenPayments {
       case "online-requested":
       case "online-unknown":
       case "reversal":
+      case "completed":
       case "print-intent":
       case "signature":
       case "queue-action":

@@ -1,7 +1,7 @@
 /** What a till asked for first: a repeat is compared with it (RM4). */
 import type { PaymentId } from "../../base/ids.ts";
 import type { Money } from "../../base/money.ts";
-import { fromWireMoney } from "../../wire/common.ts";
+import { fromWireMoney, type Operation } from "../../wire/common.ts";
 import type { EntryOf } from "../../wire/journal-entry.ts";
 import type { ArchivedPayment } from "../journal/archived-payments.ts";
 import type { JournalEntry } from "../journal/journal.ts";
@@ -9,7 +9,7 @@ import type { Conflict, PaymentView } from "./payments.ts";
 
 /** What the caller asked for, to compare a repeat with. */
 export interface Asked {
-  readonly operation: "purchase" | "refund";
+  readonly operation: Operation;
   readonly amount: Money;
   readonly reference?: string;
   readonly originalId?: PaymentId;

@@ -36,6 +36,7 @@ export function viewOf(entries: readonly EntryBody[], queue: QueueState | undefi
   if (!intent) return undefined;
   const decision = find(entries, "decision");
   const voided = find(entries, "void");
+  const completed = find(entries, "completed");
   return {
     id: intent.paymentId as PaymentId,
     operation: intent.operation,
@@ -44,6 +45,7 @@ export function viewOf(entries: readonly EntryBody[], queue: QueueState | undefi
     ...(intent.reference === undefined ? {} : { reference: intent.reference }),
     ...(intent.originalPaymentId === undefined ? {} : { originalId: intent.originalPaymentId }),
     ...(decision ? decided(decision) : {}),
+    ...(completed === undefined ? {} : { completedBy: completed.completionId }),
     ticket: ticketOf(entries),
     ...(queue === undefined ? {} : { queue }),
     startedAt: intent.at,
@@ -59,6 +61,7 @@ function decided(decision: EntryOf<"decision">): Partial<PaymentView> {
     ...(decision.detail === undefined ? {} : { detail: decision.detail }),
     ...(decision.responseCode === undefined ? {} : { responseCode: decision.responseCode }),
     ...(decision.approvalCode === undefined ? {} : { approvalCode: decision.approvalCode }),
+    ...(decision.heldUntil === undefined ? {} : { heldUntil: decision.heldUntil }),
     ...(decision.card === undefined ? {} : { card: decision.card }),
     ...(decision.code === undefined ? {} : { maskedAccount: decision.code.maskedAccount }),
     ...(decision.note === undefined ? {} : { payingDevice: decision.note.deviceId }),

@@ -2,7 +2,7 @@
 import type { PaymentId } from "../../base/ids.ts";
 import type { Money } from "../../base/money.ts";
 import type { Result } from "../../base/result.ts";
-import type { ReasonCode } from "../../wire/common.ts";
+import type { Operation, ReasonCode } from "../../wire/common.ts";
 import type { CardFacts } from "../../wire/journal-entry.ts";
 import type { QueueState } from "../journal/journal.ts";
 
@@ -48,7 +48,7 @@ export type PaymentStatus = "processing" | "approved" | "declined" | "aborted" |
 
 export interface PaymentView {
   readonly id: PaymentId;
-  readonly operation: "purchase" | "refund";
+  readonly operation: Operation;
   readonly status: PaymentStatus;
   readonly amount: Money;
   readonly reference?: string;
@@ -63,6 +63,10 @@ export interface PaymentView {
   readonly detail?: string;
   readonly responseCode?: string;
   readonly approvalCode?: string;
+  /** Of a pre-authorisation: in hub time, until when its amount is held. */
+  readonly heldUntil?: string;
+  /** Of a pre-authorisation: the payment that completed it. */
+  readonly completedBy?: PaymentId;
   readonly card?: CardFacts;
   /** Paid with a code: the account that it stood for, as it may be printed. */
   readonly maskedAccount?: string;

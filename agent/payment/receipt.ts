@@ -2,6 +2,7 @@
 import { localTime } from "../../base/clock.ts";
 import { type Money, toDecimal } from "../../base/money.ts";
 import type { ReceiptDocument, ReceiptLine } from "../../protocols/escpos/document.ts";
+import type { Operation } from "../../wire/common.ts";
 import type { Marking } from "./payment-view.ts";
 import type { PaymentView } from "./payments.ts";
 
@@ -16,8 +17,12 @@ export interface Site {
 }
 
 interface Words {
-  readonly purchase: string;
-  readonly refund: string;
+  readonly titles: Readonly<Record<Operation, string>>;
+  /** Of a pre-authorisation: that no money moved, until when the amount is held, and what it is called. */
+  readonly notCharged: string;
+  readonly heldUntil: string;
+  readonly held: string;
+  readonly completes: string;
   readonly approved: string;
   readonly offline: string;
   readonly offlineNote: string;
@@ -44,8 +49,11 @@ interface Words {
 
 const WORDS: Readonly<Record<ReceiptLanguage, Words>> = {
   en: {
-    purchase: "SALE",
-    refund: "REFUND",
+    titles: { purchase: "SALE", refund: "REFUND", "pre-authorisation": "PRE-AUTHORISATION", completion: "SALE" },
+    notCharged: "*** NOT CHARGED ***",
+    heldUntil: "Held until",
+    held: "Held",
+    completes: "Completes",
     approved: "APPROVED",
     offline: "*** ACCEPTED OFFLINE ***",
     offlineNote: "Will be sent when the network is back.",
@@ -70,8 +78,11 @@ const WORDS: Readonly<Record<ReceiptLanguage, Words>> = {
     noReceipt: "This is not a receipt.",
   },
   de: {
-    purchase: "KAUF",
-    refund: "GUTSCHRIFT",
+    titles: { purchase: "KAUF", refund: "GUTSCHRIFT", "pre-authorisation": "VORAUTORISIERUNG", completion: "KAUF" },
+    notCharged: "*** NICHT BELASTET ***",
+    heldUntil: "Reserviert bis",
+    held: "Reserviert",
+    completes: "Schließt ab",
     approved: "GENEHMIGT",
     offline: "*** OFFLINE ANGENOMMEN ***",
     offlineNote: "Wird gesendet, sobald das Netz da ist.",
@@ -96,8 +107,11 @@ const WORDS: Readonly<Record<ReceiptLanguage, Words>> = {
     noReceipt: "Dies ist kein Beleg.",
   },
   fr: {
-    purchase: "VENTE",
-    refund: "REMBOURSEMENT",
+    titles: { purchase: "VENTE", refund: "REMBOURSEMENT", "pre-authorisation": "PRÉAUTORISATION", completion: "VENTE" },
+    notCharged: "*** NON DÉBITÉ ***",
+    heldUntil: "Réservé jusqu'au",
+    held: "Réservé",
+    completes: "Conclut",
     approved: "ACCEPTÉ",
     offline: "*** ACCEPTÉ HORS LIGNE ***",
     offlineNote: "Sera transmis au retour du réseau.",
@@ -132,13 +146,14 @@ export interface ReceiptInput {
 
 export function receiptOf({ payment, site, terminalId, marking }: ReceiptInput): ReceiptDocument {
   const words = WORDS[site.language];
+  const held = payment.operation === "pre-authorisation";
   const body = (head: readonly ReceiptLine[], foot: readonly ReceiptLine[]): ReceiptLine[] => [
     { kind: "text", text: site.merchantName, align: "center", bold: true },
     ...site.addressLines.map((text): ReceiptLine => ({ kind: "text", text, align: "center" })),
     { kind: "rule" },
     ...head,
     ...mark(marking, words),
-    { kind: "text", text: words[payment.operation], align: "center", bold: true },
+    { kind: "text", text: words.titles[payment.operation], align: "center", bold: true },
     {
       kind: "pair",
       label: words.date,
@@ -146,16 +161,18 @@ export function receiptOf({ payment, site, terminalId, marking }: ReceiptInput):
     },
     { kind: "pair", label: words.terminal, value: terminalId },
     { kind: "pair", label: words.payment, value: payment.id },
-    ...optionalPair(words.original, payment.originalId),
+    ...optionalPair(payment.operation === "completion" ? words.completes : words.original, payment.originalId),
     ...optionalPair(words.reference, payment.reference),
     ...cardLines(payment, words),
     ...optionalPair(words.account, payment.maskedAccount),
     ...optionalPair(words.phone, payment.payingDevice),
     ...optionalPair(words.approvalCode, payment.approvalCode),
     { kind: "rule" },
-    { kind: "pair", label: words.total, value: localAmount(payment.amount, site), bold: true },
+    { kind: "pair", label: held ? words.held : words.total, value: localAmount(payment.amount, site), bold: true },
+    ...optionalPair(words.heldUntil, payment.heldUntil && localTime(Date.parse(payment.heldUntil), site.timeZone)),
     { kind: "rule" },
     { kind: "text", text: words.approved, align: "center", bold: true },
+    ...(held ? notCharged(words) : []),
     ...(payment.deferred ? noted(words.deferred, words.deferredNote) : []),
     ...(payment.mode === "offline" && !payment.deferred ? noted(words.offline, words.offlineNote) : []),
     ...foot,
@@ -207,6 +224,11 @@ function mark(marking: Marking, words: Words): ReceiptLine[] {
   const text = marking === "copy" ? words.copy : words.possibleCopy;
   return [{ kind: "text", text, align: "center", bold: true }];
 }
+
+/** A reservation alone: it must not be taken for a sale. */
+const notCharged = (words: Words): ReceiptLine[] => [
+  { kind: "text", text: words.notCharged, align: "center", bold: true },
+];
 
 const noted = (text: string, note: string): ReceiptLine[] => [
   { kind: "text", text, align: "center", bold: true },

@@ -5,10 +5,10 @@
 import type { Money } from "../../../base/money.ts";
 import type { Iso8583Message } from "../../../protocols/iso8583/message.ts";
 import type { CardData } from "../../../wire/card-data.ts";
-import type { EntryMode, ReasonCode } from "../../../wire/common.ts";
+import type { EntryMode, Operation, ReasonCode } from "../../../wire/common.ts";
 import type { Reading, Within } from "../../store/store.ts";
 import type { ForCard } from "./answers.ts";
-import type { Operation, PaymentKey } from "./store.ts";
+import type { PaymentKey } from "./store.ts";
 
 /** A card in the range of an institution. */
 export interface RoutedCard {
@@ -20,10 +20,13 @@ export interface RoutedCard {
 /** Of a purchase the card that was presented; of a refund the payment whose card it goes back to. */
 export type QuestionedCard = (RoutedCard & { readonly token: string }) | { readonly of: PaymentKey };
 
+/** What an issuer can be asked. */
+export type AskedOperation = Exclude<Operation, "completion">;
+
 export interface Question {
   readonly key: PaymentKey;
   readonly attempt: number;
-  readonly operation: Operation;
+  readonly operation: AskedOperation;
   readonly amount: Money;
   readonly card: QuestionedCard;
   readonly entryMode?: EntryMode;
@@ -62,8 +65,11 @@ export type Asked =
   /** `sent`: the issuer may have approved it all the same. */
   | { readonly what: "no-answer"; readonly sent: boolean; readonly why: "timeout" | "signed-off" };
 
-/** An approval that its terminal gave with no hub in reach. */
-export interface OfflineApproval extends Omit<Question, "attempt" | "card"> {
+/** What its terminal decided and the issuer has yet to hear: an approval with no hub in reach, or a completion. */
+export interface OfflineApproval extends Omit<Question, "attempt" | "card" | "operation"> {
+  readonly operation: Operation;
+  /** Of a completion, which goes under its pre-authorisation's key: the attempt that holds its amount, or held it. */
+  readonly completes?: number;
   readonly approvalCode?: string;
   /** Absent where the hub heard of this payment's card before. */
   readonly card?: RoutedCard & { readonly token: string };

@@ -4,6 +4,7 @@ export type {
   Acquiring,
   Asked,
   Asking,
+  OfflineApproval,
   Question,
   QuestionedCard,
   RoutedCard,

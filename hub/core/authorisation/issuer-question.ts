@@ -22,9 +22,9 @@ export async function askIssuer(
 ): Promise<Answer | { readonly asking: Asking }> {
   const { acquiring, within } = parts;
   assert(acquiring !== undefined, "a routed card comes from a switch");
-  const { operation, currency, minor } = content;
+  const { currency, minor } = content;
   const begun = await acquiring.begin(within, {
-    ...{ key, attempt: request.attempt, operation, card, at: now },
+    ...{ key, attempt: request.attempt, operation: request.kind, card, at: now },
     amount: { currency, minor },
     ...(request.entryMode === undefined ? {} : { entryMode: request.entryMode }),
     ...(request.iccData === undefined ? {} : { iccData: request.iccData }),
@@ -53,8 +53,7 @@ async function approve(
   const { accountId } = content;
   assert(accountId !== undefined, "a question is about an institution's account");
   const merchant = await parts.merchantAccount(parts.within, key, content.currency);
-  const [debitAccount, creditAccount] =
-    content.operation === "purchase" ? [accountId, merchant] : [merchant, accountId];
+  const [debitAccount, creditAccount] = content.operation === "refund" ? [merchant, accountId] : [accountId, merchant];
   const refusal = await createHold(parts, { key, attempt, debitAccount, creditAccount, content });
   assert(!refusal, `an approval that an issuer gave is held: ${refusal?.detail}`);
   return { outcome: "approved", responseCode: RESPONSE_CODES.approved, ...given };

@@ -4,9 +4,10 @@
  */
 import { assert } from "../../../base/assert.ts";
 import type { Currency } from "../../../base/money.ts";
+import type { Operation } from "../../../wire/common.ts";
 import type { Reading, Within } from "../../store/store.ts";
 import type { Ledger, NewAccount, NewTransfer, TransferStatus } from "../ledger/index.ts";
-import type { Operation, PaymentKey } from "./store.ts";
+import type { PaymentKey } from "./store.ts";
 
 export const ACCOUNT_CODES = { customer: 10, merchant: 20, exposure: 30, equity: 40, issuer: 50 } as const;
 export const TRANSFER_CODES = {
@@ -178,7 +179,7 @@ async function createHold({ ledger, within }: Books, hold: Hold): Promise<Transf
       debitAccount: hold.debitAccount,
       creditAccount: hold.creditAccount,
       amount: hold.minor,
-      code: TRANSFER_CODES[hold.operation],
+      code: hold.operation === "refund" ? TRANSFER_CODES.refund : TRANSFER_CODES.purchase,
       timeoutMs: hold.timeoutMs,
     },
   ]);

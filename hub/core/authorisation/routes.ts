@@ -2,6 +2,7 @@
 import type { FastifyInstance } from "fastify";
 import { z } from "zod";
 import { AMOUNT_MINOR_MAX, currencyOf, isCurrency } from "../../../base/money.ts";
+import { OperationSchema } from "../../../wire/common.ts";
 import { HttpRefusal, isoTime, jsonSchema, LimitSchema, parseInput } from "../../http.ts";
 import type { HubStore } from "../../store/store.ts";
 import type { Transfer } from "../ledger/index.ts";
@@ -20,7 +21,7 @@ const TransferShape = z.object({
 const TransactionShape = z.object({
   terminalId: z.string(),
   paymentId: z.string(),
-  operation: z.enum(["purchase", "refund"]).optional(),
+  operation: OperationSchema.optional(),
   status: z.enum(["confirmed", "voided", "asked", "authorised", "declined", "reversed", "expired"]),
   amount: z.object({ minor: MinorText, currency: z.string() }).optional(),
   mode: z.enum(["online", "offline"]).optional(),

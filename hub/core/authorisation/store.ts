@@ -2,11 +2,11 @@
 import { present } from "../../../base/assert.ts";
 import type { PaymentId, TerminalId } from "../../../base/ids.ts";
 import type { Currency } from "../../../base/money.ts";
+import type { Operation } from "../../../wire/common.ts";
 import { type Reading, sql, type Value, type Within, wideSql } from "../../store/store.ts";
 import { attemptSql, attemptTables } from "./attempt-store.ts";
 import { createFreshPayments, type FreshPayments, type PaymentTables } from "./fresh-payments.ts";
 
-export type Operation = "purchase" | "refund";
 /** `confirmed` and `voided` are final (RM1). */
 export type PaymentState = "open" | "confirmed" | "voided";
 /**

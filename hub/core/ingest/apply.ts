@@ -276,6 +276,7 @@ export async function dispatchBody(
     case "intent":
     case "online-requested":
     case "online-unknown":
+    case "completed":
     case "print-intent":
     case "printed":
     case "signature":

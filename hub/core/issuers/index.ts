@@ -2,7 +2,16 @@
 export { type Acknowledgement, acknowledgementOf, decisionOf, type IssuerDecision } from "./answers.ts";
 export { issuerObjects } from "./icc-data.ts";
 export { IssuerLink, type IssuerLinkOptions, type LinkAnswer } from "./issuer-link.ts";
-export { adviceMessage, type IssuerPayment, requestMessage, reversalMessage, rrnOf } from "./messages.ts";
+export {
+  type AdviceReason,
+  adviceMessage,
+  type IssuerPayment,
+  type MessageClass,
+  type Original,
+  requestMessage,
+  reversalMessage,
+  rrnOf,
+} from "./messages.ts";
 export type { Trace } from "./network.ts";
 export { type Posting, postingOf } from "./posting.ts";
 export {

@@ -107,12 +107,12 @@ async function prepare(within: Within, { batches, merchant: { id, name }, now }:
 async function join(within: Within, batches: Batches, confirmed: Confirmed): Promise<void> {
   const { key, body, exposureMinor, now } = confirmed;
   const place = await batches.placeOf(within, key.terminalId, now);
-  const isSale = body.operation === "purchase";
+  const isSale = body.operation !== "refund";
   const minor = BigInt(body.amount.minor);
   const means = meansOf(body);
   await batches.join(within, place, {
     ...key,
-    kind: body.operation,
+    kind: isSale ? "purchase" : "refund",
     currency: body.amount.currency,
     minor,
     exposureMinor: isSale ? exposureMinor : 0n,

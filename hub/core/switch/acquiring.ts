@@ -8,7 +8,7 @@ import type { MtiVersion } from "../../../protocols/iso8583/spec.ts";
 import type { CardData } from "../../../wire/card-data.ts";
 import type { Metrics } from "../../metrics.ts";
 import type { Within } from "../../store/store.ts";
-import type { Acquiring, Question, QuestionedCard, RoutedCard } from "../authorisation/index.ts";
+import type { Acquiring, QuestionedCard, RoutedCard } from "../authorisation/index.ts";
 import { routeOf } from "../standin/availability.ts";
 import type { Desks } from "./advice-delivery.ts";
 import { adviceStore } from "./advice-store.ts";
@@ -17,7 +17,7 @@ import { exchangeStore, type NewExchange } from "./exchange-store.ts";
 import type { Acquirer } from "./institution.ts";
 import { noteAnswer } from "./movements.ts";
 import type { OpenedParameters } from "./opened-parameters.ts";
-import { factsOf, requestOf } from "./payment-facts.ts";
+import { type FactsInput, factsOf, requestOf } from "./payment-facts.ts";
 import { periodStore } from "./period-store.ts";
 import { createStandInDesk, type StandInInput } from "./stand-in-desk.ts";
 
@@ -90,15 +90,18 @@ export function createAcquiring(options: AcquiringOptions): Acquiring {
       });
       desks.get(institutionId)?.delivery.wake();
     },
-    async advise(within, { approvalCode, card: presented, ...about }) {
+    async advise(within, { approvalCode, card: presented, completes, ...about }) {
       const known = await exchangeStore.first(within, about.key);
       const card = presented ?? (known && (await cardOf(within, { of: about.key })));
       if (!card || !desks.has(card.institutionId)) return false;
       const { institutionId, token: account } = card;
       const attempt = TERMINAL_DECIDED;
-      await note(within, options, { question: about, card, attempt, sent: false });
+      const original = completes === undefined ? undefined : await exchangeStore.get(within, about.key, completes);
+      const asked = original?.sent ? { completes: original.trace } : {};
+      await note(within, options, { question: about, card, attempt, sent: false, ...asked });
+      const reason = about.operation === "completion" ? "completion" : "offline";
       await adviceStore.put(within, {
-        ...{ ...about.key, institutionId, account, attempt, kind: "advice", reason: "offline" },
+        ...{ ...about.key, institutionId, account, attempt, kind: "advice", reason },
         ...{ approved: true, responseCode: "00", at: clock.now() },
         ...(approvalCode !== undefined && APPROVAL_CODE.test(approvalCode) ? { approvalCode } : {}),
       });
@@ -121,8 +124,7 @@ function readableRequest(version: MtiVersion, exchange: NewExchange, { track2, .
   }
 }
 
-interface Noted {
-  readonly question: Omit<Question, "attempt" | "card">;
+interface Noted extends Pick<FactsInput, "question" | "completes"> {
   readonly card: HeldCard;
   readonly attempt: number;
   readonly sent: boolean;
@@ -131,7 +133,7 @@ interface Noted {
 async function note(
   within: Within,
   { acquirer, desks, vault, clock }: AcquiringOptions,
-  { question, card, attempt, sent }: Noted,
+  { question, completes, card, attempt, sent }: Noted,
 ): Promise<NewExchange> {
   const { key } = question;
   const { institutionId, token, data } = card;
@@ -140,7 +142,7 @@ async function note(
   const trace = desk.link.newTrace();
   const exchange: NewExchange = {
     ...{ terminalId: key.terminalId, paymentId: key.paymentId, attempt, institutionId, account: token, trace, sent },
-    facts: factsOf({ question, acquirer, first: first?.trace ?? trace }),
+    facts: factsOf({ question, completes, acquirer, first: first?.trace ?? trace }),
     day: await periodStore.open(within, { institutionId, today: desk.businessDay }),
     card: vault.seal(data, key),
     open: sent,

@@ -9,13 +9,23 @@ import { encodeTlv } from "../../../protocols/emv/ber-tlv.ts";
 import type { Iso8583Message } from "../../../protocols/iso8583/message.ts";
 import type { MtiVersion } from "../../../protocols/iso8583/spec.ts";
 import type { CardData } from "../../../wire/card-data.ts";
-import { EntryModeSchema, fromWireMoney, MoneySchema, toWireMoney } from "../../../wire/common.ts";
-import { firstIssue, parseJson } from "../../../wire/signing.ts";
-import type { Question } from "../authorisation/index.ts";
 import {
+  EntryModeSchema,
+  fromWireMoney,
+  MoneySchema,
+  type Operation,
+  OperationSchema,
+  toWireMoney,
+} from "../../../wire/common.ts";
+import { firstIssue, parseJson } from "../../../wire/signing.ts";
+import type { OfflineApproval } from "../authorisation/index.ts";
+import {
+  type AdviceReason,
   adviceMessage,
   type IssuerPayment,
   issuerObjects,
+  type MessageClass,
+  type Original,
   requestMessage,
   reversalMessage,
   rrnOf,
@@ -27,7 +37,7 @@ import type { Exchange } from "./exchange-store.ts";
 import type { Acquirer } from "./institution.ts";
 
 const FactsSchema = z.strictObject({
-  operation: z.enum(["purchase", "refund"]),
+  operation: OperationSchema,
   amount: MoneySchema,
   entryMode: EntryModeSchema,
   localTime: z.string(),
@@ -35,17 +45,20 @@ const FactsSchema = z.strictObject({
   acceptor: z.strictObject({ terminal: z.string(), merchant: z.string(), category: z.string() }),
   rrn: z.string(),
   iccData: z.string().optional(),
+  /** Of a completion: the 0100 that it completes, where the issuer may have seen one. */
+  completes: z.strictObject({ stan: z.string(), transmittedAt: z.int() }).optional(),
 });
 type Facts = z.infer<typeof FactsSchema>;
 
 export interface FactsInput {
-  readonly question: Omit<Question, "attempt" | "card">;
+  readonly question: Omit<OfflineApproval, "card" | "completes">;
+  readonly completes?: Trace | undefined;
   readonly acquirer: Acquirer;
   /** Of the first message about this payment. */
   readonly first: Trace;
 }
 
-export function factsOf({ question, acquirer, first }: FactsInput): string {
+export function factsOf({ question, completes, acquirer, first }: FactsInput): string {
   const { key, operation, amount, entryMode = "chip", iccData, at } = question;
   const facts: Facts = {
     ...{ operation, entryMode, amount: toWireMoney(amount), acquirerId: acquirer.id, rrn: rrnOf(first) },
@@ -56,6 +69,7 @@ export function factsOf({ question, acquirer, first }: FactsInput): string {
       category: acquirer.category,
     },
     ...(iccData === undefined ? {} : { iccData: toHex(encodeTlv(issuerObjects(iccData))) }),
+    ...(completes && { completes }),
   };
   return JSON.stringify(facts);
 }
@@ -71,13 +85,30 @@ function acceptorTerminal(terminalId: TerminalId): string {
 
 type Told = Pick<Exchange, "terminalId" | "paymentId" | "facts" | "day">;
 
-function paymentOf({ terminalId, paymentId, facts, day }: Told, card: CardData | KeptCard): IssuerPayment {
+function factsIn({ facts }: Pick<Told, "facts">): Facts {
   const parsed = FactsSchema.safeParse(parseJson(facts));
-  if (!parsed.success) throw new Fault("message.invalid", `what was kept of a payment: ${firstIssue(parsed.error)}`);
-  const { amount, iccData, ...rest } = parsed.data;
-  const more = { settlementDate: day, ...(iccData === undefined ? {} : { iccData }) };
-  return { ...rest, ...more, terminalId, paymentId, amount: fromWireMoney(amount), card };
+  if (parsed.success) return parsed.data;
+  throw new Fault("message.invalid", `what was kept of a payment: ${firstIssue(parsed.error)}`);
 }
+
+interface AboutPayment {
+  readonly payment: IssuerPayment;
+  readonly of: MessageClass;
+}
+
+function aboutPayment({ terminalId, paymentId, day }: Told, facts: Facts, card: CardData | KeptCard): AboutPayment {
+  const { operation, amount, iccData, completes: _, ...rest } = facts;
+  const more = { settlementDate: day, ...(iccData === undefined ? {} : { iccData }) };
+  const moves = operation === "refund" ? "refund" : "purchase";
+  return {
+    payment: { ...rest, ...more, operation: moves, terminalId, paymentId, amount: fromWireMoney(amount), card },
+    of: classOf(operation),
+  };
+}
+
+/** A pre-authorisation reserves; all else moves money (RM14). */
+const classOf = (operation: Operation): MessageClass =>
+  operation === "pre-authorisation" ? "authorisation" : "financial";
 
 export interface RequestInput {
   readonly version: MtiVersion;
@@ -89,10 +120,9 @@ export interface RequestInput {
 export const requestOf = ({ version, exchange, card }: RequestInput): Iso8583Message =>
   requestMessage({
     version,
-    payment: paymentOf(exchange, card),
+    ...aboutPayment(exchange, factsIn(exchange), card),
     trace: exchange.trace,
     attempt: exchange.attempt,
-    of: "financial",
   });
 
 export interface AdviceInput {
@@ -102,30 +132,42 @@ export interface AdviceInput {
   readonly card: KeptCard;
 }
 
-/** 0220 or 0420, or the repeat of one. */
+/** 0120, 0220 or 0420, or the repeat of one. */
 export function messageOf({ version, advice, exchange, card }: AdviceInput): Iso8583Message {
   const { kind, attempt, reason, trace, approved, responseCode, approvalCode, state } = advice;
   assert(trace !== undefined, "what is sent has a trace");
-  const payment = paymentOf({ ...exchange, day: advice.day ?? exchange.day }, card);
+  const facts = factsIn(exchange);
+  const { payment, of } = aboutPayment({ ...exchange, day: advice.day ?? exchange.day }, facts, card);
   const common = { version, payment, trace, repeat: state.sends > 1 };
-  const original = { of: "financial", trace: exchange.trace } as const;
-  if (kind === "reversal") return reversalMessage({ ...common, attempt, original, reason });
+  if (kind === "reversal")
+    return reversalMessage({ ...common, attempt, original: { of, trace: exchange.trace }, reason });
+  const original = originalOf(exchange, facts);
   return adviceMessage({
     ...common,
-    of: "financial",
+    of,
     decision: approved
       ? { approved, ...(approvalCode === undefined ? {} : { approvalCode }) }
       : { approved, responseCode },
     reason: reasonOf(reason),
     ...(attempt === 0 ? {} : { attempt }),
-    ...(exchange.sent ? { original } : {}),
+    ...(original && { original }),
   });
 }
 
-function reasonOf(reason: string): "offline" | "stand-in-timeout" | "stand-in-signed-off" {
-  assert(
-    reason === "offline" || reason === "stand-in-timeout" || reason === "stand-in-signed-off",
-    `an advice says why it comes: ${reason}`,
-  );
-  return reason;
+/** What an advice is about, where the issuer may have seen it. */
+function originalOf({ sent, trace }: Exchange, { operation, completes }: Facts): Original | undefined {
+  if (completes) return { of: "authorisation", trace: completes };
+  return sent ? { of: classOf(operation), trace } : undefined;
+}
+
+const REASONS: readonly string[] = [
+  "completion",
+  "offline",
+  "stand-in-timeout",
+  "stand-in-signed-off",
+] satisfies AdviceReason[];
+
+function reasonOf(reason: string): AdviceReason {
+  assert(REASONS.includes(reason), `an advice says why it comes: ${reason}`);
+  return reason as AdviceReason;
 }
