@@ -172,6 +172,8 @@ export const HubConfigSchema = z.strictObject({
   authorisation: z
     .strictObject({
       holdHours: z.int().min(1).max(8_760).default(168),
+      /** How long the amount of a pre-authorisation is held for its completion. */
+      preAuthorisationHours: z.int().min(1).max(744).default(168),
       /** Who bears the part of an offline approval that the customer's account cannot. */
       offlineRisk: PartySchema.default("operator"),
       /** The same, when this hub had declined the sale before the card approved it. */
@@ -258,6 +260,7 @@ export function policyOf(config: HubConfig): HubPolicy {
     ...(config.payer && { payer: config.payer }),
     offlineCode: { ...config.offlineCode, capMinor: BigInt(config.offlineCode.capMinor) },
     holdMs: config.authorisation.holdHours * HOUR_MS,
+    preAuthorisationMs: config.authorisation.preAuthorisationHours * HOUR_MS,
     deferredMaxMs: config.authorisation.deferredMaxHours * HOUR_MS,
     riskParties: { offline: config.authorisation.offlineRisk, declined: config.authorisation.declinedRisk },
     offlineNotes: {

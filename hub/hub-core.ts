@@ -54,6 +54,8 @@ export interface HubPolicy {
   readonly merchantId: string;
   /** How long an approval holds the money without its confirmation. */
   readonly holdMs: number;
+  /** How long a pre-authorisation's amount is held for its completion; seven days when absent. */
+  readonly preAuthorisationMs?: number;
   readonly riskParties: { readonly offline: string; readonly declined: string };
   /** How old a sale may be to be authorised afterwards; 168 hours when absent. */
   readonly deferredMaxMs?: number;

@@ -279,7 +279,7 @@ export class FakeTerminal {
       kind: "purchase",
       amount: { minor: DEFAULT_MINOR, currency: EUR },
       answerBy: new Date(this.#options.clock.now() + ANSWER_WITHIN_MS).toISOString(),
-      ...((changes.kind ?? "purchase") === "purchase" && !changes.code ? { card: this.seal(paymentId) } : {}),
+      ...(changes.kind !== "refund" && !changes.code ? { card: this.seal(paymentId) } : {}),
       ...changes,
     };
     return { ...this.head(), type: "authorisation.request", body };

@@ -35,6 +35,7 @@ export const BANK_PARAMETERS: StandInParameters = {
     range: ["476173"],
     stopList: { keyId: "stop-1", tokens: [stopListToken(STOP_KEY, STOPPED)] },
   },
+  txn: { ...PARAMETERS.txn, types: ["purchase", "pre-authorisation"] },
   limit: { ...STAND_IN_DEFAULTS.limit, accountCount: 3, accountSum: "40000" },
 };
 

@@ -9,6 +9,7 @@ export type Answer = Pick<
   | "reason"
   | "detail"
   | "approvalCode"
+  | "heldUntil"
   | "maskedAccount"
   | "issuerAuthenticationData"
   | "issuerScripts"

@@ -5,6 +5,7 @@ import type { EntryOf } from "../../../wire/journal-entry.ts";
 import type { Within } from "../../store/store.ts";
 import type { Answer } from "./answers.ts";
 import { askDeferred, cameTooLate, type DeferredParts } from "./deferred.ts";
+import { isHeld } from "./hold.ts";
 import { checkClaim } from "./issuing.ts";
 import { type AdvicePayer, settleMeans } from "./means.ts";
 import { isIssuerAccount } from "./postings.ts";
@@ -38,29 +39,45 @@ export interface Confirmed extends EntryInput<EntryOf<"decision">> {
   readonly exposureMinor: bigint;
 }
 
-const PROCESSED: EntryOutcome = { status: "processed" };
-const DUPLICATE: EntryOutcome = { status: "duplicate" };
-const declined = (detail: string): EntryOutcome => ({ status: "declined", reason: "E_STATE", detail });
-const quarantined = (reason: ReasonCode, detail: string): EntryOutcome => ({ status: "quarantined", reason, detail });
+export const PROCESSED: EntryOutcome = { status: "processed" };
+export const DUPLICATE: EntryOutcome = { status: "duplicate" };
+export const declined = (detail: string): EntryOutcome => ({ status: "declined", reason: "E_STATE", detail });
+export const quarantined = (reason: ReasonCode, detail: string): EntryOutcome => ({
+  status: "quarantined",
+  reason,
+  detail,
+});
 
 const UNOPENED = {
   unreadable: "the sealed card data cannot be opened",
   "no-key": "the card data are sealed to a key that this hub has not, or has no more",
 } as const;
 
-export async function applyAdvice(parts: EntryParts, input: AdviceInput): Promise<EntryOutcome> {
-  const { body, key, now } = input;
-  if (body.outcome !== "approved") return { status: "processed", detail: "not an approval: nothing to post" };
+/** The payment that an approval is of, or what is to be said where it is none that can be taken. */
+export async function findPayment(
+  parts: EntryParts,
+  { body, key, card, now }: AdviceInput,
+): Promise<{ readonly payment: PaymentRecord } | { readonly outcome: EntryOutcome }> {
+  if (body.outcome !== "approved")
+    return { outcome: { status: "processed", detail: "not an approval: nothing to post" } };
   if (body.deferred && (body.operation !== "purchase" || body.mode !== "offline"))
-    return quarantined("E_FORMAT", "deferred: only a purchase decided offline can be authorised later");
+    return { outcome: quarantined("E_FORMAT", "deferred: only a purchase decided offline can be authorised later") };
   const known = await parts.store.payment(parts.within, key);
   // An advice of what this hub authorised needs no card: whose it was is known since then (RM16).
-  if (typeof input.card === "string" && known?.content?.accountId === undefined)
-    return quarantined("E_FORMAT", UNOPENED[input.card]);
+  if (typeof card === "string" && known?.content?.accountId === undefined)
+    return { outcome: quarantined("E_FORMAT", UNOPENED[card]) };
   const payment = known ?? (await parts.store.insertPayment(parts.within, key, now));
   const field = differingField(payment, body);
-  if (field !== undefined)
-    return quarantined("E_CONFLICT", `${field} differs from what came under this payment's id before`);
+  if (field === undefined) return { payment };
+  return { outcome: quarantined("E_CONFLICT", `${field} differs from what came under this payment's id before`) };
+}
+
+/** Of a purchase or a refund. */
+export async function applyAdvice(parts: EntryParts, input: AdviceInput): Promise<EntryOutcome> {
+  const { body } = input;
+  const found = await findPayment(parts, input);
+  if ("outcome" in found) return found.outcome;
+  const { payment } = found;
   if (payment.state === "confirmed") return DUPLICATE;
   if (payment.state === "voided") return declined("this payment was voided");
   if (body.deferred) return await confirmDeferred(parts, input, payment);
@@ -119,7 +136,7 @@ async function confirmPurchase(parts: EntryParts, input: AdviceInput, payment: P
 }
 
 /** Who pays: this hub's own customer, or the institution whose card it is. */
-async function accountOf(
+export async function accountOf(
   { store, postings, within }: EntryParts,
   { card, body }: AdviceInput,
 ): Promise<string | undefined> {
@@ -180,7 +197,7 @@ async function postNote(parts: EntryParts, input: AdviceInput, { payment, payer 
 }
 
 /** Goods have changed hands: it posts whatever the account has (RM16). */
-async function honour(parts: EntryParts, input: AdviceInput, { payment, payer }: PaidBy): Promise<EntryOutcome> {
+export async function honour(parts: EntryParts, input: AdviceInput, { payment, payer }: PaidBy): Promise<EntryOutcome> {
   const { postings, within } = parts;
   const { minor, currency } = fromWireMoney(input.body.amount);
   const { accountId: customer, riskParty: party } = payer;
@@ -219,7 +236,7 @@ async function recordCryptogram(
 }
 
 /** Declined for the card or its account; not for coming out of order or with other content. */
-function wasDeclinedOnMerit({ state, answer }: AttemptRecord): boolean {
+export function wasDeclinedOnMerit({ state, answer }: AttemptRecord): boolean {
   if (state !== "declined" || answer === undefined) return false;
   const { reason } = JSON.parse(answer) as Answer;
   return reason !== "E_STATE" && reason !== "E_CONFLICT";
@@ -282,15 +299,15 @@ interface Confirming {
   readonly minor?: bigint;
 }
 
-/** Posts the newest hold and takes every other attempt back. False when there is none left to post. */
-async function postNewestHold(parts: EntryParts, confirming: Confirming): Promise<boolean> {
+/** Posts the newest hold and takes every other attempt back. False when there is none left to post. A completion posts its original's. */
+export async function postNewestHold(parts: EntryParts, confirming: Confirming): Promise<boolean> {
   const { store, postings, within } = parts;
   const { input, payment, attempts, minor } = confirming;
   const newest = attempts.findLast((attempt) => attempt.state === "approved");
   if (!newest) return false;
   for (const attempt of attempts.filter((other) => other !== newest && stands(other)))
     await withdraw(parts, { payment, attempt, to: "superseded", why: "other-attempt-posted" });
-  const hold = { key: input.key, attempt: newest.attempt };
+  const hold = { key: payment, attempt: newest.attempt, by: input.key };
   const posted = await postings.post(within, minor === undefined ? hold : { ...hold, minor });
   await store.moveAttempt(within, payment.number, newest.attempt, posted ? "posted" : "expired");
   return posted;
@@ -299,7 +316,7 @@ async function postNewestHold(parts: EntryParts, confirming: Confirming): Promis
 /** What the hub alone knows of a payment's end. */
 type HubsPart = Pick<PaymentOutcome, "exposureMinor" | "exposureParty" | "approvalCode">;
 
-async function end(
+export async function end(
   parts: EntryParts,
   { key, body, now }: AdviceInput,
   payment: PaymentRecord,
@@ -326,7 +343,7 @@ export async function applyReversal(
 ): Promise<EntryOutcome> {
   const { store, within } = parts;
   const payment = (await store.payment(within, key)) ?? (await store.insertPayment(within, key, now));
-  if (payment.state === "confirmed")
+  if (payment.state === "confirmed" || isHeld(payment))
     return declined(`the payment is confirmed; its attempt ${body.attempt} is not reversed`);
   const attempt = (await store.attempts(within, payment.number)).find((known) => known.attempt === body.attempt);
   switch (attempt?.state) {

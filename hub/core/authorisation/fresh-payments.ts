@@ -16,10 +16,14 @@ export interface PaymentTables {
   setContent(within: Within, number: number, content: PaymentContent): Promise<void>;
   setCryptogram(within: Within, number: number, cryptogram: "held" | "failed"): Promise<void>;
   setDeferred(within: Within, number: number, sale: Pick<PaymentOutcome, "maskedPan" | "businessDate">): Promise<void>;
+  /** Of a pre-authorisation: its terminal has said that it stands. */
+  setHeld(within: Within, number: number, told: HeldPayment): Promise<void>;
   endPayment(within: Within, number: number, ended: EndedPayment): Promise<void>;
   attempts(reading: Reading, number: number): Promise<readonly AttemptRecord[]>;
   insertAttempt(within: Within, number: number, attempt: AttemptRecord): Promise<void>;
 }
+
+export type HeldPayment = Pick<PaymentOutcome, "approvalCode" | "maskedPan" | "businessDate">;
 
 export type EndedPayment = PaymentOutcome & { readonly state: "confirmed" | "voided"; readonly at: number };
 
@@ -67,6 +71,10 @@ export function createFreshPayments(tables: PaymentTables): FreshPayments {
     async setDeferred(within, number, sale) {
       if (!change(within, number, (payment) => ({ ...payment, ...sale, deferred: true, mode: "offline" })))
         await tables.setDeferred(within, number, sale);
+    },
+    async setHeld(within, number, told) {
+      if (!change(within, number, (payment) => ({ ...payment, ...told, mode: "online" })))
+        await tables.setHeld(within, number, told);
     },
     async endPayment(within, number, ended) {
       if (!change(within, number, (payment) => endedPayment(payment, ended)))

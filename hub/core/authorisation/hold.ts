@@ -3,7 +3,7 @@ import type { RandomBytes } from "../../../base/ids.ts";
 import { RESPONSE_CODES } from "../../../wire/authorisation.ts";
 import { type Answer, decline } from "./answers.ts";
 import type { AttemptInput, RequestParts } from "./request.ts";
-import type { PaymentContent, PaymentKey } from "./store.ts";
+import type { PaymentContent, PaymentKey, PaymentRecord } from "./store.ts";
 
 export interface HoldInput {
   readonly debitAccount: string;
@@ -13,11 +13,11 @@ export interface HoldInput {
 
 export async function hold(
   parts: RequestParts,
-  { key, request }: Pick<AttemptInput, "key" | "request">,
+  { key, request, now }: Pick<AttemptInput, "key" | "request" | "now">,
   accounts: HoldInput,
 ): Promise<Answer> {
   const { debitAccount, content } = accounts;
-  if (content.operation === "purchase" && (await parts.denies?.(parts.within, "account", debitAccount)))
+  if (content.operation !== "refund" && (await parts.denies?.(parts.within, "account", debitAccount)))
     return decline(RESPONSE_CODES.doNotHonour, "E_DENIED", "this account is on the deny list");
   const refusal = await createHold(parts, { key, attempt: request.attempt, ...accounts });
   return (
@@ -25,17 +25,41 @@ export async function hold(
       outcome: "approved",
       responseCode: RESPONSE_CODES.approved,
       approvalCode: approvalCode(parts.random),
+      ...toldHold(parts, content, now),
     }
   );
 }
 
+const WEEK_MS = 7 * 86_400_000;
+
+type HoldTimes = Pick<RequestParts, "holdMs" | "preAuthorisationMs">;
+const timeoutOf = ({ holdMs, preAuthorisationMs = WEEK_MS }: HoldTimes, { operation }: PaymentContent): number =>
+  operation === "pre-authorisation" ? preAuthorisationMs : holdMs;
+
+/** Its terminal completes it by then. `from`: in milliseconds since 1970, not later than the hold is made. */
+export const toldHold = (times: HoldTimes, content: PaymentContent, from: number): Pick<Answer, "heldUntil"> =>
+  content.operation === "pre-authorisation"
+    ? { heldUntil: new Date(from + timeoutOf(times, content)).toISOString() }
+    : {};
+
+/** A pre-authorisation of which its terminal has said that the card's TC stands: nothing but its completion, its void or its time ends it. */
+export const isHeld = ({ content, mode }: PaymentRecord): boolean =>
+  content?.operation === "pre-authorisation" && mode !== undefined;
+
 /** Undefined when the ledger holds it. */
 export async function createHold(
-  { postings, within, holdMs }: Pick<RequestParts, "postings" | "within" | "holdMs">,
+  { postings, within, ...times }: Pick<RequestParts, "postings" | "within" | keyof HoldTimes>,
   { key, attempt, content, ...accounts }: HoldInput & { readonly key: PaymentKey; readonly attempt: number },
 ): Promise<Answer | undefined> {
   const { operation, minor } = content;
-  const status = await postings.hold(within, { key, attempt, operation, ...accounts, minor, timeoutMs: holdMs });
+  const status = await postings.hold(within, {
+    key,
+    attempt,
+    operation,
+    ...accounts,
+    minor,
+    timeoutMs: timeoutOf(times, content),
+  });
   switch (status) {
     case "created":
       return undefined;

@@ -3,7 +3,7 @@ import { assert, unreachable } from "../../../base/assert.ts";
 import { RESPONSE_CODES } from "../../../wire/authorisation.ts";
 import type { Asked, Asking, QuestionedCard, StoodIn } from "./acquiring.ts";
 import { type Answer, decline, type ForCard, STALE_ANSWER } from "./answers.ts";
-import { approvalCode, createHold } from "./hold.ts";
+import { approvalCode, createHold, toldHold } from "./hold.ts";
 import type { AttemptInput, RequestParts } from "./request.ts";
 import type { PaymentContent, PaymentKey } from "./store.ts";
 import { withdraw } from "./withdrawal.ts";
@@ -30,13 +30,15 @@ export async function askIssuer(
     ...(request.iccData === undefined ? {} : { iccData: request.iccData }),
   });
   if ("asking" in begun) return begun;
-  return await answerStoodIn(parts, { key, attempt: request.attempt, content }, begun.stoodIn);
+  return await answerStoodIn(parts, { key, attempt: request.attempt, content, at: now }, begun.stoodIn);
 }
 
 interface Attempted {
   readonly key: PaymentKey;
   readonly attempt: number;
   readonly content: PaymentContent;
+  /** When it was asked. */
+  readonly at: number;
 }
 
 async function answerStoodIn(parts: RequestParts, attempted: Attempted, stoodIn: StoodIn): Promise<Answer> {
@@ -47,7 +49,7 @@ async function answerStoodIn(parts: RequestParts, attempted: Attempted, stoodIn:
 /** The issuer's word on who pays; it is ours to refuse all the same where the books cannot hold it. */
 async function approve(
   parts: RequestParts,
-  { key, attempt, content }: Attempted,
+  { key, attempt, content, at }: Attempted,
   given: Pick<Answer, "approvalCode"> & ForCard,
 ): Promise<Answer> {
   const { accountId } = content;
@@ -56,7 +58,7 @@ async function approve(
   const [debitAccount, creditAccount] = content.operation === "refund" ? [merchant, accountId] : [accountId, merchant];
   const refusal = await createHold(parts, { key, attempt, debitAccount, creditAccount, content });
   assert(!refusal, `an approval that an issuer gave is held: ${refusal?.detail}`);
-  return { outcome: "approved", responseCode: RESPONSE_CODES.approved, ...given };
+  return { outcome: "approved", responseCode: RESPONSE_CODES.approved, ...given, ...toldHold(parts, content, at) };
 }
 
 export interface Concluding {
@@ -67,12 +69,12 @@ export interface Concluding {
 /** What became of a question. An attempt that was reversed, or confirmed, meanwhile has its end: late answers change nothing (RM1). */
 export async function concludeQuestion(parts: RequestParts, { asking, asked }: Concluding): Promise<Answer> {
   const { store, within } = parts;
-  const { key, attempt } = asking.question;
+  const { key, attempt, at } = asking.question;
   const payment = await store.payment(within, key);
   const attempts = payment ? await store.attempts(within, payment.number) : [];
   const open = attempts.find((known) => known.attempt === attempt && known.state === "asked");
   if (!payment?.content || payment.state !== "open" || !open) return STALE_ANSWER;
-  const answer = await answerAsked(parts, { key, attempt, content: payment.content }, { asking, asked });
+  const answer = await answerAsked(parts, { key, attempt, content: payment.content, at }, { asking, asked });
   const state = answer.outcome === "approved" ? "approved" : "declined";
   await store.answerAttempt(within, payment.number, { attempt, state, answer: JSON.stringify(answer) });
   return answer;

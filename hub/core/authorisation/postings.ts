@@ -61,11 +61,17 @@ export function createPostings(ledger: Ledger) {
     ...standingAccounts(ledger),
     hold: (within: Within, hold: Hold) => createHold({ ledger, within }, hold),
 
-    /** Makes a hold final: all of it, or `minor` of it while the rest goes free. False when the hold has expired. */
-    async post(within: Within, { key, attempt, minor }: PostedHold): Promise<boolean> {
+    /**
+     * Makes a hold final: all of it, or `minor` of it while the rest goes free. `by` is the payment that it is posted for, which
+     * is another only where that completes it. False when the hold has expired.
+     */
+    async post(
+      within: Within,
+      { key, attempt, minor, by }: PostedHold & { readonly by: PaymentKey },
+    ): Promise<boolean> {
       const [status] = await ledger.createTransfers(within, [
         {
-          id: `${prefixOf(key)}post/${attempt}`,
+          id: `${prefixOf(by)}post/${attempt}`,
           kind: "post-pending",
           pendingId: holdId(key, attempt),
           ...(minor === undefined ? {} : { amount: minor }),
@@ -87,6 +93,9 @@ export function createPostings(ledger: Ledger) {
       ]);
       assert(status === "created" || status === "pending-transfer-expired", `a hold cannot be voided: ${status}`);
     },
+
+    /** The ids of what was held until now at most. */
+    expireDue: (within: Within, limit: number) => ledger.expireDue(within, limit),
 
     honour: (within: Within, advice: Honoured) => honour({ ledger, within }, advice),
 

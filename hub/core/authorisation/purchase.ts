@@ -2,7 +2,7 @@
 import type { TerminalId } from "../../../base/ids.ts";
 import type { Currency } from "../../../base/money.ts";
 import type { Reading, Within } from "../../store/store.ts";
-import type { AuthorisationStore, PaymentKey } from "./store.ts";
+import type { AuthorisationStore, PaymentContent, PaymentKey } from "./store.ts";
 
 export interface Purchase {
   readonly currency: Currency;
@@ -30,14 +30,18 @@ export interface MerchantParts {
   chargedBack(reading: Reading, key: PaymentKey): Promise<ChargedBack>;
 }
 
-/** Undefined for what is no confirmed purchase. */
+/** Whether its merchant gets money by it. */
+export const isSale = ({ operation }: PaymentContent): boolean =>
+  operation === "purchase" || operation === "completion";
+
+/** Of a purchase or a completion; undefined for what is no confirmed one. */
 export async function confirmedPurchase(
   reading: Reading,
   store: AuthorisationStore,
   key: PaymentKey,
 ): Promise<Purchase | undefined> {
   const payment = await store.payment(reading, key);
-  if (payment?.state !== "confirmed" || payment.content?.operation !== "purchase") return undefined;
+  if (payment?.state !== "confirmed" || !payment.content || !isSale(payment.content)) return undefined;
   const { number, content, businessDate = "", exposureMinor: borne, exposureParty: party } = payment;
   const { currency, minor, accountId } = content;
   const refundedMinor = await store.refundedMinor(reading, number, number);

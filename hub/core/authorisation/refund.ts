@@ -1,10 +1,12 @@
 /** Refunds: back to the means of the original, and never more than it was (RM12). */
+import { present } from "../../../base/assert.ts";
 import { RESPONSE_CODES } from "../../../wire/authorisation.ts";
 import type { Asking } from "./acquiring.ts";
 import { type Answer, decline } from "./answers.ts";
 import { hold } from "./hold.ts";
 import { askIssuer } from "./issuer-question.ts";
 import { isIssuerAccount } from "./postings.ts";
+import { isSale } from "./purchase.ts";
 import type { AttemptInput, Deciding, RequestParts } from "./request.ts";
 import type { PaymentContent, PaymentRecord } from "./store.ts";
 
@@ -15,7 +17,7 @@ export async function refund(
 ): Promise<Answer | { readonly asking: Asking }> {
   const { store, postings, within } = parts;
   const original = await findOriginal(parts, input);
-  if (original?.content?.operation !== "purchase" || original.state !== "confirmed") {
+  if (original?.state !== "confirmed" || !original.content || !isSale(original.content)) {
     await store.setContent(within, payment.number, content);
     return decline(RESPONSE_CODES.originalNotFound, "E_UNKNOWN", "no confirmed purchase has this original id");
   }
@@ -61,14 +63,22 @@ interface IssuersRefund {
   readonly original: PaymentRecord;
 }
 
+/** For which the card was there: of a completion its pre-authorisation. */
+async function cardPaymentOf({ store, within }: RequestParts, original: PaymentRecord): Promise<PaymentRecord> {
+  const { operation, originalNumber } = original.content ?? {};
+  if (operation !== "completion" || originalNumber === undefined) return original;
+  return present(await store.paymentByNumber(within, originalNumber), "the pre-authorisation of a completion");
+}
+
 /** Only whoever paid can take it back. */
 async function refundByIssuer(
   parts: RequestParts,
   input: AttemptInput,
   { content, original }: IssuersRefund,
 ): Promise<Answer | { readonly asking: Asking }> {
-  if ((await parts.acquiring?.cardOf(parts.within, original)) !== undefined)
-    return await askIssuer(parts, input, { content, card: { of: original } });
+  const presented = await cardPaymentOf(parts, original);
+  if ((await parts.acquiring?.cardOf(parts.within, presented)) !== undefined)
+    return await askIssuer(parts, input, { content, card: { of: presented } });
   const detail = "the institution of the original's card is not configured here";
   return decline(RESPONSE_CODES.issuerUnavailable, "E_UNAVAILABLE", detail);
 }

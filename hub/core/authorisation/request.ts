@@ -6,7 +6,7 @@ import { fromWireMoney } from "../../../wire/common.ts";
 import type { Reading } from "../../store/store.ts";
 import type { Asking, RoutedCard } from "./acquiring.ts";
 import { type Answer, conflict, decline, refuseState, STALE_ANSWER } from "./answers.ts";
-import { hasExpired, hold } from "./hold.ts";
+import { hasExpired, hold, isHeld } from "./hold.ts";
 import { askIssuer } from "./issuer-question.ts";
 import { type CountCryptogram, checkClaim, type IssuedCard, issuerAuthenticationData } from "./issuing.ts";
 import { type Means, type Payer, settleMeans } from "./means.ts";
@@ -42,6 +42,8 @@ export interface RequestParts extends WithdrawalParts, MerchantParts {
   readonly random: RandomBytes;
   readonly merchantId: string;
   readonly holdMs: number;
+  /** Of a pre-authorisation, until its completion; seven days when not said. */
+  readonly preAuthorisationMs?: number;
   readonly countCryptogram: CountCryptogram;
   readonly means: () => readonly Means[];
   /** Whether a card, by its token here, a paying device or an account is on the deny list; nothing is when not said. */
@@ -172,6 +174,7 @@ function refuseForPayment(
     if (content.currency !== request.amount.currency) return conflict("amount.currency");
     if (content.minor.toString() !== request.amount.minor) return conflict("amount.minor");
   }
+  if (isHeld(payment)) return refuseState("this pre-authorisation is confirmed already");
   if (payment.state !== "open") return refuseState(`this payment is ${payment.state} already`);
   const newest = attempts.filter((attempt) => attempt.state !== "tombstone").at(-1);
   if (newest && newest.attempt > request.attempt) return refuseState(`attempt ${newest.attempt} came before this one`);
@@ -197,13 +200,14 @@ async function decideFresh(parts: RequestParts, input: AttemptInput, known: Know
     await store.setContent(within, known.payment.number, content);
     return input.refusal;
   }
-  return input.request.kind === "purchase"
-    ? await purchase(parts, input, { ...known, content })
-    : await refund(parts, input, { ...known, content });
+  return input.request.kind === "refund"
+    ? await refund(parts, input, { ...known, content })
+    : await purchase(parts, input, { ...known, content });
 }
 
 export type Deciding = Known & { readonly content: PaymentContent };
 
+/** A pre-authorisation is asked for as a purchase is; what differs is how long its amount is held, and what becomes of it. */
 async function purchase(
   parts: RequestParts,
   input: AttemptInput,
@@ -238,6 +242,8 @@ async function purchaseByCode(
       "E_FORMAT",
       "code: a purchase is paid by a card or by a code, not by both",
     );
+  if (request.kind !== "purchase")
+    return decline(RESPONSE_CODES.formatError, "E_FORMAT", "code: a pre-authorisation needs a card");
   for (const means of parts.means()) {
     const resolved = await means.resolveRequest?.(parts.within, { key, request, now });
     if (!resolved) continue;

@@ -38,6 +38,7 @@ const TransactionShape = z.object({
     .object({ minor: MinorText, reason: z.string().optional(), detail: z.string().optional() })
     .optional()
     .describe("sold at the merchant's risk, and refused afterwards"),
+  heldUntil: z.string().optional().describe("of a pre-authorisation"),
   cryptogram: z.enum(["held", "failed"]).optional().describe("of the card, where this hub is its issuer"),
   attempts: z.array(z.object({ attempt: z.int(), state: z.string(), responseCode: z.string().optional() })),
   transfers: z.array(TransferShape),
@@ -190,6 +191,7 @@ function showTransaction(view: TransactionView): z.output<typeof TransactionShap
     ...(payment.cryptogram === undefined ? {} : { cryptogram: payment.cryptogram }),
     ...(payment.deferred ? { deferred: payment.deferred } : {}),
     ...(view.merchantLoss ? { merchantLoss: { ...view.merchantLoss, minor: view.merchantLoss.minor.toString() } } : {}),
+    ...(view.heldUntil === undefined ? {} : { heldUntil: view.heldUntil }),
     postedMinor: view.postedMinor.toString(),
     postings: view.postings,
     attempts: view.attempts.map(({ attempt, state, answer }) => ({ attempt, state, ...codeOf(answer) })),

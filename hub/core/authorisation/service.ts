@@ -3,7 +3,7 @@ import { createHmac, createSecretKey } from "node:crypto";
 import { assert } from "../../../base/assert.ts";
 import { toHex } from "../../../base/bytes.ts";
 import type { Clock } from "../../../base/clock.ts";
-import type { PaymentId, RandomBytes, TerminalId } from "../../../base/ids.ts";
+import type { RandomBytes } from "../../../base/ids.ts";
 import type { Money } from "../../../base/money.ts";
 import { fail, ok, type Result } from "../../../base/result.ts";
 import type { PreAuthorisedCode } from "../../../wire/authorisation.ts";
@@ -13,19 +13,20 @@ import type { Reading, Within } from "../../store/store.ts";
 import type { Account, Ledger } from "../ledger/index.ts";
 import type { Acquiring } from "./acquiring.ts";
 import type { Answer } from "./answers.ts";
+import { applyDecision } from "./completion.ts";
 import {
   type AdviceInput,
-  applyAdvice,
   applyReversal,
   applyVoid,
   type EntryInput,
   type EntryOutcome,
   type EntryParts,
 } from "./entries.ts";
+import { expireHolds } from "./expiry.ts";
 import { abandonQuestion, type Concluding, concludeQuestion } from "./issuer-question.ts";
 import { type CardRange, type CountCryptogram, type IssuedCard, issuedCard } from "./issuing.ts";
-import { type Means, settleMeans } from "./means.ts";
-import { ACCOUNT_CODES, createPostings, type Postings, readHoldId } from "./postings.ts";
+import type { Means } from "./means.ts";
+import { ACCOUNT_CODES, createPostings, type Postings } from "./postings.ts";
 import { confirmedPurchase, type Purchase } from "./purchase.ts";
 import { type Decided, decideRequest, type OnlineInput } from "./request.ts";
 import { type AuthorisationStore, createAuthorisationStore, type PaymentFilter, type PaymentKey } from "./store.ts";
@@ -44,6 +45,7 @@ export interface AuthorisationOptions {
   readonly chargedBack?: EntryParts["chargedBack"];
   /** How long an approval holds the money without its confirmation. */
   readonly holdMs: number;
+  readonly preAuthorisationMs?: number;
   readonly riskParties: EntryParts["riskParties"];
   readonly permitsDeferred: EntryParts["permitsDeferred"];
   readonly deferredMaxMs?: number;
@@ -84,7 +86,7 @@ export interface Authorisation {
   void(within: Within, input: EntryInput<EntryOf<"void">>): Promise<EntryOutcome>;
   /** For work on many entries at once, within one transaction: what it changes is written together at its end. */
   batched<T>(within: Within, work: () => Promise<T>): Promise<T>;
-  /** Returns holds that were never confirmed; how many it was. */
+  /** Returns holds that were never confirmed, and those of pre-authorisations never completed; how many it was. */
   expireHolds(within: Within, limit: number): Promise<number>;
   /** The number is kept as a token only. */
   openAccount(within: Within, customer: NewCustomer): Promise<Result<AccountView, "card-has-an-account">>;
@@ -128,11 +130,11 @@ export function createAuthorisation(options: AuthorisationOptions): Authorisatio
     request: (within, input) => decideRequest(partsOf(within), input),
     conclude: (within, concluding) => concludeQuestion(partsOf(within), concluding),
     abandon: (within, key, attempt) => abandonQuestion(partsOf(within), key, attempt),
-    advice: (within, input) => applyAdvice(partsOf(within), input),
+    advice: (within, input) => applyDecision(partsOf(within), input),
     reversal: (within, input) => applyReversal(partsOf(within), input),
     void: (within, input) => applyVoid(partsOf(within), input),
     batched: (within, work) => ledger.batched(within, () => store.batched(within, work)),
-    expireHolds: (within, limit) => expireHolds(partsOf(within), ledger, limit),
+    expireHolds: (within, limit) => expireHolds(partsOf(within), limit),
     ...accountsOf({ ...options, store, postings, tokenOf }),
     purchase: (reading, key) => confirmedPurchase(reading, store, key),
     hasPayment: async (reading, terminalId) =>
@@ -148,22 +150,6 @@ export function createAuthorisation(options: AuthorisationOptions): Authorisatio
       return views;
     },
   };
-}
-
-async function expireHolds(parts: EntryParts, ledger: Ledger, limit: number): Promise<number> {
-  const { within, store, means, acquiring } = parts;
-  const expired = await ledger.expireDue(within, limit);
-  for (const id of expired) {
-    const hold = readHoldId(id);
-    if (!hold) continue;
-    const key = { terminalId: hold.terminalId as TerminalId, paymentId: hold.paymentId as PaymentId };
-    const payment = await store.payment(within, key);
-    if (!payment) continue;
-    await store.moveAttempt(within, payment.number, hold.attempt, "expired");
-    if (payment.state === "open") await acquiring?.withdraw(within, key, hold.attempt, "never-confirmed");
-    await settleMeans(within, { means: means(), key, outcome: "released" });
-  }
-  return expired.length;
 }
 
 interface AccountParts extends Pick<AuthorisationOptions, "clock" | "random" | "ledger"> {

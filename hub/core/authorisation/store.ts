@@ -185,8 +185,13 @@ const SET_CONTENT = sql<[string, string, bigint, string | null, number | null, n
    WHERE number = ?`,
 );
 const END = sql(
-  `UPDATE authorisation__payment SET state = ?, ended_at = ?, mode = ?, approval_code = ?, masked_pan = ?,
-     business_date = ?, exposure_minor = ?, exposure_party = ? WHERE number = ? AND state = 'open'`,
+  `UPDATE authorisation__payment SET state = ?, ended_at = ?, mode = coalesce(?, mode),
+     approval_code = coalesce(?, approval_code), masked_pan = coalesce(?, masked_pan),
+     business_date = coalesce(?, business_date), exposure_minor = ?, exposure_party = ?
+   WHERE number = ? AND state = 'open'`,
+);
+const SET_HELD = sql<[string | null, string | null, string | null, number]>(
+  `UPDATE authorisation__payment SET mode = 'online', approval_code = ?, masked_pan = ?, business_date = ? WHERE number = ?`,
 );
 const SET_CRYPTOGRAM = sql<[string, number]>("UPDATE authorisation__payment SET cryptogram = ? WHERE number = ?");
 const SET_DEFERRED = sql<[string | null, string | null, number]>(
@@ -217,6 +222,13 @@ const paymentTables: PaymentTables = {
   setCryptogram: async (within, number, cryptogram) => void (await within.run(SET_CRYPTOGRAM, [cryptogram, number])),
   setDeferred: async (within, number, sale) =>
     void (await within.run(SET_DEFERRED, [sale.maskedPan ?? null, sale.businessDate ?? null, number])),
+  setHeld: async (within, number, told) =>
+    void (await within.run(SET_HELD, [
+      told.approvalCode ?? null,
+      told.maskedPan ?? null,
+      told.businessDate ?? null,
+      number,
+    ])),
   endPayment: async (within, number, ended) =>
     void (await within.run(END, [
       ended.state,

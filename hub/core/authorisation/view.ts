@@ -12,6 +12,8 @@ export interface TransactionView {
   readonly payment: PaymentRecord;
   readonly status: TransactionStatus;
   readonly originalPaymentId?: string;
+  /** Of a pre-authorisation: until when its amount is held, or was. */
+  readonly heldUntil?: string;
   readonly attempts: readonly AttemptRecord[];
   readonly transfers: readonly Transfer[];
   /** What reached the merchant for good, in minor units: negative for a refund. */
@@ -43,12 +45,19 @@ export async function viewPayment(
     payment,
     status: statusOf(payment, attempts),
     ...(originalPaymentId === undefined ? {} : { originalPaymentId }),
+    ...heldUntilOf(attempts),
     attempts,
     transfers,
     postedMinor: payment.content?.operation === "refund" ? -sum : sum,
     postings: moved.length,
     ...lossOf(payment, attempts),
   };
+}
+
+function heldUntilOf(attempts: readonly AttemptRecord[]): Pick<TransactionView, "heldUntil"> {
+  const answer = attempts.findLast((attempt) => attempt.answer !== undefined)?.answer ?? "{}";
+  const { heldUntil } = JSON.parse(answer) as Partial<Answer>;
+  return heldUntil === undefined ? {} : { heldUntil };
 }
 
 function lossOf({ deferred, state, content }: PaymentRecord, attempts: readonly AttemptRecord[]) {

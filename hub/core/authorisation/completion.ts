@@ -1,0 +1,155 @@
+/**
+ * Pre-authorisations and their completions, as their terminal tells of them: the one stays held, the other posts of it what
+ * was taken in the end, and frees the rest.
+ */
+import { fromWireMoney } from "../../../wire/common.ts";
+import {
+  type AdviceInput,
+  accountOf,
+  applyAdvice,
+  DUPLICATE,
+  declined,
+  type EntryOutcome,
+  type EntryParts,
+  end,
+  findPayment,
+  honour,
+  PROCESSED,
+  postNewestHold,
+  quarantined,
+  wasDeclinedOnMerit,
+} from "./entries.ts";
+import { expireHolds } from "./expiry.ts";
+import { isHeld } from "./hold.ts";
+import { isIssuerAccount } from "./postings.ts";
+import type { AttemptRecord, PaymentKey, PaymentRecord } from "./store.ts";
+
+/** Whatever a terminal decided. */
+export async function applyDecision(parts: EntryParts, input: AdviceInput): Promise<EntryOutcome> {
+  switch (input.body.operation) {
+    case "pre-authorisation":
+      return await confirmHold(parts, input);
+    case "completion":
+      return await complete(parts, input);
+    default:
+      return await applyAdvice(parts, input);
+  }
+}
+
+/** The card's TC stands, so no reversal can be true any more. Nothing is posted. */
+async function confirmHold(parts: EntryParts, input: AdviceInput): Promise<EntryOutcome> {
+  const { store, within } = parts;
+  const { body } = input;
+  if (body.mode !== "online") return quarantined("E_FORMAT", "mode: a pre-authorisation is decided online");
+  const found = await findPayment(parts, input);
+  if ("outcome" in found) return found.outcome;
+  const { payment } = found;
+  if (isHeld(payment)) return DUPLICATE;
+  if (payment.state === "voided") return declined("this payment was voided");
+  if (!payment.content) {
+    const accountId = await accountOf(parts, input);
+    const content = { operation: body.operation, ...fromWireMoney(body.amount) };
+    await store.setContent(within, payment.number, accountId === undefined ? content : { ...content, accountId });
+  }
+  await store.setHeld(within, payment.number, {
+    businessDate: body.businessDate,
+    ...(body.approvalCode === undefined ? {} : { approvalCode: body.approvalCode }),
+    ...(body.card === undefined ? {} : { maskedPan: body.card.maskedPan }),
+  });
+  const attempts = await store.attempts(within, payment.number);
+  if (payment.state === "confirmed" || attempts.some(({ state }) => state === "approved")) return PROCESSED;
+  return { status: "processed", detail: "nothing is held for it; its completion is posted all the same" };
+}
+
+/** Goods have changed hands, or a service was given: it posts out of what is held, and without that what the account has (RM16). */
+async function complete(parts: EntryParts, input: AdviceInput): Promise<EntryOutcome> {
+  const { store, within } = parts;
+  const { key, body, now } = input;
+  const found = await findPayment(parts, input);
+  if ("outcome" in found) return found.outcome;
+  const { payment } = found;
+  if (payment.state === "confirmed") return DUPLICATE;
+  if (body.originalPaymentId === undefined)
+    return quarantined("E_FORMAT", "originalPaymentId: a completion names its pre-authorisation");
+  const originalKey = { terminalId: key.terminalId, paymentId: body.originalPaymentId };
+  const known = await store.payment(within, originalKey);
+  const refusal = known && refusalOf(known, input);
+  if (refusal) return refusal;
+  // A hub that was restored may never have heard of it: it is ended all the same, so that it is completed once.
+  const original = known ?? (await store.insertPayment(within, originalKey, now));
+  if (!known) await store.saveAll(within);
+  const accountId = original.content?.accountId;
+  await store.setContent(within, payment.number, {
+    operation: "completion",
+    ...fromWireMoney(body.amount),
+    ...(accountId === undefined ? {} : { accountId }),
+    originalNumber: original.number,
+  });
+  return await post(parts, input, { payment, original });
+}
+
+function refusalOf(original: PaymentRecord, { body }: AdviceInput): EntryOutcome | undefined {
+  const { content, state } = original;
+  if (content && content.operation !== "pre-authorisation")
+    return quarantined("E_CONFLICT", `originalPaymentId: that payment is a ${content.operation}`);
+  if (state === "confirmed") return declined("its pre-authorisation was completed before");
+  if (state === "voided") return declined("its pre-authorisation was cancelled before");
+  if (!content) return undefined;
+  const { minor, currency } = fromWireMoney(body.amount);
+  if (currency !== content.currency)
+    return quarantined("E_CONFLICT", "amount.currency differs from that of its pre-authorisation");
+  return minor > content.minor
+    ? quarantined("E_LIMIT", `amount.minor: ${content.minor} minor units were authorised`)
+    : undefined;
+}
+
+/** As many as the sweep of a minute gives back. */
+const EXPIRED_MAX = 1_000;
+
+interface Completing {
+  readonly payment: PaymentRecord;
+  readonly original: PaymentRecord;
+}
+
+async function post(parts: EntryParts, input: AdviceInput, completing: Completing): Promise<EntryOutcome> {
+  const { store, within, riskParties } = parts;
+  const { payment, original } = completing;
+  const attempts = await store.attempts(within, original.number);
+  const accountId = original.content?.accountId;
+  const { minor } = fromWireMoney(input.body.amount);
+  const posted = await postNewestHold(parts, { input, payment: original, attempts, minor });
+  // What was held is the account's again before it pays.
+  if (!posted) await expireHolds(parts, EXPIRED_MAX);
+  const told = !isIssuerAccount(accountId) || (await tellIssuer(parts, input, { original, attempts }));
+  if (!posted && !told)
+    return quarantined("E_UNKNOWN", "nothing is held, and the institution that pays never heard of the card");
+  await store.endPayment(within, original.number, { state: "confirmed", at: input.now });
+  if (posted) {
+    await end(parts, input, payment);
+    return told ? PROCESSED : { status: "processed", detail: "its issuer cannot be told: he is not configured here" };
+  }
+  const riskParty = attempts.some(wasDeclinedOnMerit) ? riskParties.declined : riskParties.offline;
+  const payer = { riskParty, ...(accountId === undefined ? {} : { accountId }) };
+  return await honour(parts, input, { payment, payer });
+}
+
+interface Told {
+  readonly original: PaymentKey;
+  readonly attempts: readonly AttemptRecord[];
+}
+
+/** He knows the payment by the name that its pre-authorisation has (RM14: 0220). */
+async function tellIssuer(
+  { acquiring, within }: EntryParts,
+  { body, now }: AdviceInput,
+  { original: { terminalId, paymentId }, attempts }: Told,
+): Promise<boolean> {
+  if (!acquiring) return false;
+  const asked = attempts.findLast(({ state }) => state === "approved" || state === "expired");
+  return await acquiring.advise(within, {
+    ...{ key: { terminalId, paymentId }, operation: "completion", amount: fromWireMoney(body.amount), at: now },
+    ...(asked && { completes: asked.attempt }),
+    ...(body.card && { entryMode: body.card.entryMode }),
+    ...(body.approvalCode === undefined ? {} : { approvalCode: body.approvalCode }),
+  });
+}

@@ -1,0 +1,26 @@
+/** Gives back what is held for longer than it may be: an approval that nobody confirmed, a pre-authorisation that nobody completed. */
+import type { PaymentId, TerminalId } from "../../../base/ids.ts";
+import { isHeld } from "./hold.ts";
+import { settleMeans } from "./means.ts";
+import { readHoldId } from "./postings.ts";
+import type { RequestParts } from "./request.ts";
+
+type ExpiryParts = Pick<RequestParts, "within" | "store" | "postings" | "means" | "acquiring">;
+
+/** Returns how many there were, at most `limit`. */
+export async function expireHolds(parts: ExpiryParts, limit: number): Promise<number> {
+  const { within, store, postings, means, acquiring } = parts;
+  const expired = await postings.expireDue(within, limit);
+  for (const id of expired) {
+    const hold = readHoldId(id);
+    if (!hold) continue;
+    const key = { terminalId: hold.terminalId as TerminalId, paymentId: hold.paymentId as PaymentId };
+    const payment = await store.payment(within, key);
+    if (!payment) continue;
+    await store.moveAttempt(within, payment.number, hold.attempt, "expired");
+    const why = isHeld(payment) ? "never-completed" : "never-confirmed";
+    if (payment.state === "open") await acquiring?.withdraw(within, key, hold.attempt, why);
+    await settleMeans(within, { means: means(), key, outcome: "released" });
+  }
+  return expired.length;
+}
