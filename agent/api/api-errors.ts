@@ -39,7 +39,9 @@ const STATUS: Readonly<Record<DetailedWhy, readonly [status: number, code: Reaso
   "no-printer": [409, "E_UNAVAILABLE"],
   "not-asked": [409, "E_STATE"],
   answered: [409, "E_STATE"],
+  expired: [409, "E_EXPIRED"],
   "not-allowed": [422, "E_DENIED"],
+  "too-much": [422, "E_LIMIT"],
   draining: [503, "E_UNAVAILABLE"],
 };
 

@@ -40,7 +40,7 @@ export class FakePayments implements Payments {
     this.requests.push(request);
     const view: PaymentView = {
       ...request,
-      operation: "purchase",
+      operation: request.operation ?? "purchase",
       status: "processing",
       ticket: "none",
       startedAt: "2026-01-05T09:00:00.000Z",
@@ -52,6 +52,9 @@ export class FakePayments implements Payments {
   }
   beginRefund() {
     return fail({ why: "not-found", detail: "no payment p-0 is known here" } as const);
+  }
+  beginCompletion() {
+    return fail({ why: "too-much", detail: "a completion never exceeds what was authorised" } as const);
   }
   end(id: string, over: Partial<PaymentView>) {
     const view = { ...(this.views.get(id) as PaymentView), ...over };

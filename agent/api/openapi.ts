@@ -4,7 +4,14 @@ import { DayReportSchema } from "../../wire/reconciliation.ts";
 import { CardPaymentBodySchema, CardPaymentViewSchema } from "../features/card-verification/routes.ts";
 import { StatusSchema } from "../health/health.ts";
 import { ReconciliationBodySchema } from "../reconciliation/routes.ts";
-import { ErrorSchema, PaymentBodySchema, PaymentViewSchema, RefundBodySchema, VoidBodySchema } from "./api-schemas.ts";
+import {
+  CompletionBodySchema,
+  ErrorSchema,
+  PaymentBodySchema,
+  PaymentViewSchema,
+  RefundBodySchema,
+  VoidBodySchema,
+} from "./api-schemas.ts";
 import { QueueActionBodySchema, QueueDetailSchema, QueueViewSchema } from "./queue-schemas.ts";
 
 type Json = Record<string, unknown>;
@@ -81,9 +88,12 @@ function paymentPaths(): Json {
       },
     },
     "/v1/payments/{id}/cancel": act("Cancel while the card is waited for."),
-    "/v1/payments/{id}/void": act("Take back an approved payment that the hub has not got yet.", {
-      requestBody: { content: json(ref("VoidRequest")) },
-    }),
+    "/v1/payments/{id}/void": act(
+      "Take back an approved payment that the hub has not got yet, or cancel a pre-authorisation.",
+      {
+        requestBody: { content: json(ref("VoidRequest")) },
+      },
+    ),
     "/v1/payments/{id}/signature": act(
       "The cashier's word on the customer's signature; a refused one voids the sale.",
       {
@@ -94,6 +104,22 @@ function paymentPaths(): Json {
     ),
     "/v1/payments/{id}/challenge": act("Print what a phone scans to pay with a note of staged value."),
     "/v1/payments/{id}/reprint": act("Print a copy, marked as one."),
+    "/v1/pre-authorisations": {
+      post: {
+        summary: "Hold an amount on a card, always online; nothing is charged before its completion.",
+        parameters: [WAIT],
+        requestBody: body("PaymentRequest"),
+        responses: responses(RUNNING, 409, 422, 503),
+      },
+    },
+    "/v1/completions": {
+      post: {
+        summary: "Charge what a pre-authorisation holds, in all or in part, once; works without the hub.",
+        parameters: [WAIT],
+        requestBody: body("CompletionRequest"),
+        responses: responses(RUNNING, 404, 409, 422, 503),
+      },
+    },
     "/v1/refunds": {
       post: {
         summary: "Give money back for a payment; without an amount, all that is left of it.",
@@ -201,6 +227,7 @@ export function openApiDocument(version: string): Json {
       schemas: {
         PaymentRequest: input(PaymentBodySchema),
         RefundRequest: input(RefundBodySchema),
+        CompletionRequest: input(CompletionBodySchema),
         VoidRequest: input(VoidBodySchema),
         Payment: output(PaymentViewSchema),
         QueueEntry: output(QueueViewSchema),

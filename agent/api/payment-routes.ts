@@ -1,4 +1,4 @@
-/** The routes that act: payments, refunds, cancellations, voids and copies of receipts. */
+/** The routes that act: payments, pre-authorisations and their completions, refunds, cancellations, voids and copies of receipts. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { type Clock, deadline } from "../../base/clock.ts";
 import { isFault } from "../../base/fault.ts";
@@ -16,6 +16,7 @@ import type {
 } from "../payment/payments.ts";
 import { parse, refusalError, refuse } from "./api-errors.ts";
 import {
+  CompletionBodySchema,
   type ErrorJson,
   LimitQuerySchema,
   NoBodySchema,
@@ -41,20 +42,32 @@ export interface PaymentRoutesOptions {
 
 type Answer = PaymentJson | ErrorJson;
 
+const PAID_BY_CARD = [
+  ["/v1/payments", "purchase"],
+  ["/v1/pre-authorisations", "pre-authorisation"],
+] as const;
+
 export function paymentRoutes(app: FastifyInstance, options: PaymentRoutesOptions): void {
   const { payments } = options;
-  app.post("/v1/payments", (request, reply) => {
-    const body = parse(reply, PaymentBodySchema, request.body);
-    if (body === undefined) return reply;
-    const { reference, ...rest } = body;
-    return start({
-      request,
-      reply,
-      options,
-      id: body.id,
-      amount: body.amount,
-      begin: () => payments.begin({ ...rest, ...(reference !== undefined && { reference }) }),
+  for (const [path, operation] of PAID_BY_CARD)
+    app.post(path, (request, reply) => {
+      const body = parse(reply, PaymentBodySchema, request.body);
+      if (body === undefined) return reply;
+      const { reference, ...rest } = body;
+      return start({
+        request,
+        reply,
+        options,
+        id: body.id,
+        amount: body.amount,
+        begin: () => payments.begin({ ...rest, operation, ...(reference !== undefined && { reference }) }),
+      });
     });
+  app.post("/v1/completions", (request, reply) => {
+    const body = parse(reply, CompletionBodySchema, request.body);
+    if (body === undefined) return reply;
+    const { id, amount } = body;
+    return start({ request, reply, options, id, amount, begin: () => payments.beginCompletion(body) });
   });
   app.post("/v1/refunds", (request, reply) => {
     const body = parse(reply, RefundBodySchema, request.body);

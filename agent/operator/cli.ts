@@ -67,13 +67,34 @@ function registerActs(program: Command): void {
     .action(guarded(sale));
   withTarget(
     program
+      .command("pre-authorisation <amount>")
+      .description("holds an amount on a card, always online; nothing is charged before its completion"),
+  )
+    .option("--id <id>", "its id; the same id again never holds twice")
+    .option("--reference <text>", "printed on the receipt")
+    .option("--currency <code>", "where no configuration tells it")
+    .action(guarded(preAuthorisation));
+  withTarget(
+    program
+      .command("completion <original> <amount>")
+      .description("charges what a pre-authorisation of this terminal holds, in all or in part, once"),
+  )
+    .option("--id <id>", "the completion's own id; the same id again never charges twice")
+    .option("--currency <code>", "where no configuration tells it")
+    .action(guarded(completion));
+  withTarget(
+    program
       .command("refund <original> [amount]")
       .description("gives money back for a payment; all of it without an amount"),
   )
     .option("--id <id>", "the refund's own id; the same id again never refunds twice")
     .option("--currency <code>", "where no configuration tells it")
     .action(guarded(refund));
-  withTarget(program.command("void <id>").description("takes back a payment that the hub has not got yet"))
+  withTarget(
+    program
+      .command("void <id>")
+      .description("takes back a payment that the hub has not got yet, or cancels a pre-authorisation"),
+  )
     .option("--reason <text>", "kept in the journal")
     .action(
       guarded((id: string, { reason, ...options }: Shared & { reason?: string }) =>
@@ -147,11 +168,23 @@ interface PayOptions extends Shared {
   readonly currency?: string;
 }
 
-async function sale(amount: string, options: PayOptions): Promise<void> {
+const sale = (amount: string, options: PayOptions): Promise<void> =>
+  payByCard(amount, options, { path: "/v1/payments", prefix: "sale" });
+
+const preAuthorisation = (amount: string, options: PayOptions): Promise<void> =>
+  payByCard(amount, options, { path: "/v1/pre-authorisations", prefix: "hold" });
+
+async function payByCard(amount: string, options: PayOptions, to: Pick<Pay, "path" | "prefix">): Promise<void> {
   const { client, target } = connect(options);
   const { reference } = options;
   const body = { amount: amountBody(amount, target, options), ...(reference !== undefined && { reference }) };
-  await pay(options, { client, path: "/v1/payments", body, prefix: "sale" });
+  await pay(options, { client, body, ...to });
+}
+
+async function completion(originalId: string, amount: string, options: PayOptions): Promise<void> {
+  const { client, target } = connect(options);
+  const body = { originalId, amount: amountBody(amount, target, options) };
+  await pay(options, { client, path: "/v1/completions", body, prefix: "completion" });
 }
 
 async function refund(originalId: string, amount: string | undefined, options: PayOptions): Promise<void> {
@@ -177,7 +210,7 @@ interface Pay {
   readonly client: ApiClient;
   readonly path: string;
   readonly body: Readonly<Record<string, unknown>>;
-  readonly prefix: "sale" | "refund";
+  readonly prefix: "sale" | "hold" | "completion" | "refund";
 }
 
 /** Interrupted once, it cancels the payment and waits for its end; twice, it leaves it running. */

@@ -47,7 +47,7 @@ const TICKET_WORDS: Readonly<Record<PaymentJson["ticket"], string | undefined>> 
 
 /** The one line at the end of a payment. */
 export function outcomeText(payment: PaymentJson): string {
-  const what = payment.operation === "refund" ? "refund " : "";
+  const what = payment.operation === "purchase" ? "" : `${payment.operation} `;
   const parts = [
     `${what}${payment.status} ${amountText(payment.amount)}`,
     payment.deferred ? "deferred, at the merchant's risk" : payment.mode,
@@ -55,6 +55,8 @@ export function outcomeText(payment: PaymentJson): string {
     payment.maskedAccount && `account ${payment.maskedAccount}`,
     payment.payingDevice && `phone ${payment.payingDevice}`,
     payment.approvalCode && `code ${payment.approvalCode}`,
+    payment.heldUntil && `held until ${payment.heldUntil}`,
+    payment.completedBy && `completed by ${payment.completedBy}`,
     payment.detail ?? payment.reason,
     TICKET_WORDS[payment.ticket],
     `id ${payment.id}`,

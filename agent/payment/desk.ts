@@ -6,12 +6,14 @@ import { Fault, isFault, reasonOf } from "../../base/fault.ts";
 import type { PaymentId } from "../../base/ids.ts";
 import type { Money } from "../../base/money.ts";
 import { fail, ok, type Result } from "../../base/result.ts";
-import type { EntryBody } from "../../wire/journal-entry.ts";
+import type { EntryBody, EntryOf } from "../../wire/journal-entry.ts";
 import { type JournalEntry, NOTHING_TAKEN } from "../journal/journal.ts";
 import { type Asked, archivedView, askedBefore, askedOf, differingField } from "./asked.ts";
+import { HoldEnds } from "./hold-ends.ts";
 import { viewOf } from "./payment-view.ts";
 import type {
   CancelRefusal,
+  CompletionRequest,
   PaymentEvent,
   PaymentStage,
   Payments,
@@ -27,7 +29,7 @@ import type {
 import { runPurchase } from "./purchase.ts";
 import type { PurchaseDeps } from "./purchase-deps.ts";
 import type { AnswerFirst } from "./reader-lane.ts";
-import { runRefund } from "./refund.ts";
+import { refundable, runRefund } from "./refund.ts";
 import { type SignatureCheck, Signatures } from "./signature.ts";
 import type { TicketPrinter } from "./ticket-printer.ts";
 import { isForwardedApproval, voidRefusal } from "./voiding.ts";
@@ -71,6 +73,7 @@ const CANCELLABLE: ReadonlySet<PaymentStage> = new Set<PaymentStage>([
 export class PaymentDesk implements Payments {
   readonly #options: DeskOptions;
   readonly #signatures: Signatures;
+  readonly #holds = new HoldEnds();
   readonly #running = new Map<PaymentId, Running>();
   readonly #listeners = new Set<(event: PaymentEvent) => void>();
   readonly #timings = new Map<PaymentId, SaleTimings>();
@@ -100,7 +103,7 @@ export class PaymentDesk implements Payments {
 
   begin(request: PurchaseRequest): Result<PaymentView, StartRefusal> {
     const asked: Asked = {
-      operation: "purchase",
+      operation: request.operation ?? "purchase",
       amount: request.amount,
       ...(request.reference === undefined ? {} : { reference: request.reference }),
     };
@@ -128,6 +131,17 @@ export class PaymentDesk implements Payments {
       await runRefund({ ...this.#options, onStage: this.#onStage }, { ...request, amount: amount.value }, cancel);
       return viewOfStored(bodies(this.#entries(request.id)));
     });
+  }
+
+  beginCompletion(request: CompletionRequest): Result<PaymentView, StartRefusal> {
+    const { id, originalId, amount } = request;
+    const known = this.#askedFirst(id);
+    const refusal = known ? undefined : this.#holds.refusal(request, this.get(originalId), this.#options.now());
+    if (refusal) return fail(refusal);
+    const deps = { ...this.#options, onStage: this.#onStage };
+    return this.#start(id, { operation: "completion", amount, originalId }, async () =>
+      viewOfStored(await this.#holds.complete(deps, request)),
+    );
   }
 
   async ended(id: PaymentId, signal: AbortSignal): Promise<PaymentView> {
@@ -173,19 +187,20 @@ export class PaymentDesk implements Payments {
     const entries = this.#entries(id);
     if (entries.length === 0) return fail({ why: "not-found", detail: `no payment ${id} here` });
     const target = entries.find(isForwardedApproval);
-    if (target?.body.operation !== "purchase") {
-      return fail({ why: "not-approved", detail: "only an approved sale can be voided" });
-    }
-    const voided = await this.#options.journal.appendVoid({
+    const refusal = this.#holds.voidRefusal(entries, target?.body);
+    if (refusal || !target) return fail(refusal ?? voidRefusal("not-found"));
+    const { operation, amount, attempts } = target.body;
+    const body: EntryOf<"void"> = {
       kind: "void",
       paymentId: id,
       at: this.#at(),
       voidedSequence: target.sequence,
       voidedForward: target.forward,
-      amount: target.body.amount,
-      attempts: target.body.attempts,
+      amount,
+      attempts,
       ...(reason === undefined ? {} : { reason }),
-    });
+    };
+    const voided = await this.#holds.void(this.#options.journal, operation, body);
     // The same void again, or two at once: there is one, and both get its answer.
     if (!voided.ok) return voided.error === "voided" ? this.#viewed(id) : fail(voidRefusal(voided.error));
     this.#emitEnded(id);
@@ -303,31 +318,10 @@ export class PaymentDesk implements Payments {
     }
   }
 
-  /** What may be given back, as far as this terminal knows; the hub has the last word. */
-  #refundable({ id, originalId, amount }: RefundRequest): Result<Money, StartRefusal> {
-    // A repeat is judged by what was asked first, whatever became of the original since (RM4).
-    const known = this.#askedFirst(id);
-    if (known) return ok(amount ?? known.amount);
-    if (id === originalId)
-      return fail({ why: "not-allowed", detail: "a refund needs an id of its own, not that of its original" });
-    const original = this.get(originalId);
-    if (!original) {
-      if (amount) return ok(amount);
-      return fail({ why: "not-found", detail: `payment ${originalId} is not known at this terminal; give the amount` });
-    }
-    if (original.operation !== "purchase" || original.status !== "approved") {
-      return fail({
-        why: "not-allowed",
-        detail: `payment ${originalId} is ${original.status}; only an approved sale can be refunded`,
-      });
-    }
-    if (amount && amount.currency !== original.amount.currency) {
-      return fail({ why: "not-allowed", detail: `the original is in ${original.amount.currency}` });
-    }
-    const wanted = amount ?? original.amount;
-    if (wanted.minor > original.amount.minor)
-      return fail({ why: "not-allowed", detail: "a refund never exceeds the original" });
-    return ok(wanted);
+  /** A repeat is judged by what was asked first, whatever became of the original since (RM4). */
+  #refundable(request: RefundRequest): Result<Money, StartRefusal> {
+    const known = this.#askedFirst(request.id);
+    return known ? ok(request.amount ?? known.amount) : refundable(request, this.get(request.originalId));
   }
 
   readonly #onStage = (id: PaymentId, stage: PaymentStage): void => {

@@ -8,6 +8,8 @@ import type { QueueState } from "../journal/journal.ts";
 
 export interface PurchaseRequest {
   readonly id: PaymentId;
+  /** A purchase when not said. A pre-authorisation only holds the amount, for a completion. */
+  readonly operation?: "purchase" | "pre-authorisation";
   readonly amount: Money;
   /** The till's own words, printed on the receipt. */
   readonly reference?: string;
@@ -19,6 +21,14 @@ export interface RefundRequest {
   readonly originalId: PaymentId;
   /** Absent: all that is left of the original. */
   readonly amount?: Money;
+}
+
+export interface CompletionRequest {
+  /** The completion's own id, owned by the caller as a payment's is. */
+  readonly id: PaymentId;
+  /** The pre-authorisation, made at this terminal. */
+  readonly originalId: PaymentId;
+  readonly amount: Money;
 }
 
 /** Where a running payment is; also the names of the points at which tests kill the agent. */
@@ -89,7 +99,9 @@ export interface Conflict {
 
 export type StartRefusal =
   | ({ readonly why: "conflict" } & Conflict)
-  | { readonly why: "not-found" | "busy" | "draining" | "not-allowed"; readonly detail: string };
+  | { readonly why: "not-found" | "busy" | "draining" | "not-allowed"; readonly detail: string }
+  /** Of a completion. */
+  | { readonly why: "not-approved" | "already-processed" | "too-much" | "expired"; readonly detail: string };
 export type CancelRefusal = { readonly why: "not-found" | "too-late"; readonly detail: string };
 export type VoidRefusal = {
   readonly why: "not-found" | "not-approved" | "forwarding" | "already-processed";
@@ -119,6 +131,8 @@ export interface Payments {
   /** Starts, or attaches to a running or ended payment of the same id and content. Returns at once. */
   begin(request: PurchaseRequest): Result<PaymentView, StartRefusal>;
   beginRefund(request: RefundRequest): Result<PaymentView, StartRefusal>;
+  /** Takes of what a pre-authorisation holds, once, and gives the rest back. */
+  beginCompletion(request: CompletionRequest): Result<PaymentView, StartRefusal>;
   /** The payment when it has ended (the decision is on disk). Throws Fault `aborted` when the signal ends the wait. */
   ended(id: PaymentId, signal: AbortSignal): Promise<PaymentView>;
   get(id: PaymentId): PaymentView | undefined;

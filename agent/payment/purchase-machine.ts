@@ -16,6 +16,8 @@ export type CardFailure =
   | "unsupported"
   | "no-reader"
   | "no-card"
+  /** Nothing that a card says counts without the hub. */
+  | "no-hub"
   | "cancelled";
 
 export interface HubAnswer {
@@ -318,6 +320,7 @@ const REASON_OF: Readonly<Record<CardFailure, ReasonCode>> = {
   unsupported: "E_UNKNOWN",
   "no-reader": "E_UNAVAILABLE",
   "no-card": "E_TIMEOUT",
+  "no-hub": "E_UNAVAILABLE",
   cancelled: "E_STATE",
 };
 

@@ -23,6 +23,12 @@ function causeOf(error: unknown): { why: CardFailure; detail: string } {
   throw new Error(`unexpected: ${reasonOf(error)}`, { cause: error });
 }
 
+/** What a pre-authorisation holds the hub holds: no lease and no card can. */
+export const NEEDS_HUB: Refusal = {
+  reason: "E_UNAVAILABLE",
+  detail: "a pre-authorisation needs the hub, which cannot be reached; try again later",
+};
+
 type OwnRefusal = Exclude<LeaseRefusal, `stand-in ${string}`>;
 
 const LEASE_REFUSALS: Readonly<Record<OwnRefusal, Refusal>> = {

@@ -19,11 +19,11 @@ export class PurchaseSteps {
   }
 
   async storeIntent(): Promise<void> {
-    const { amount, reference } = this.request;
+    const { amount, reference, operation = "purchase" } = this.request;
     const body: EntryBody = {
       ...this.#head(),
       kind: "intent",
-      operation: "purchase",
+      operation,
       amount: toWireMoney(amount),
       ...(reference === undefined ? {} : { reference }),
     };

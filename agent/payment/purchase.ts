@@ -3,6 +3,7 @@ import { assert, present, unreachable } from "../../base/assert.ts";
 import { fromHex } from "../../base/bytes.ts";
 import { deadline, eitherOf } from "../../base/clock.ts";
 import { Fault, isFault } from "../../base/fault.ts";
+import { fail } from "../../base/result.ts";
 import type { CardSession, Scan } from "../../drivers/capability.ts";
 import type { OnlineResult } from "../../protocols/emv/kernel/kernel.ts";
 import type { AuthorisationResponse } from "../../wire/authorisation.ts";
@@ -25,7 +26,7 @@ import {
   type PurchaseEvent,
   purchaseMachine,
 } from "./purchase-machine.ts";
-import { cardFailure, leaseRefusal } from "./purchase-refusals.ts";
+import { cardFailure, leaseRefusal, NEEDS_HUB } from "./purchase-refusals.ts";
 import { PurchaseSteps } from "./purchase-steps.ts";
 
 /** Each step with the card has this long: reading it, and each cryptogram. The customer stands there all the while. */
@@ -82,6 +83,10 @@ class PurchaseRun {
   async toDecision(): Promise<void> {
     let step = purchaseMachine(AWAITING.state, { on: "intent-stored" });
     assert(step.state.at === "awaiting-card", "a stored intent awaits a card");
+    if (this.#isHold && this.#deps.hub.state === "down")
+      return await this.#run(
+        purchaseMachine(step.state, { on: "card-failed", why: "no-hub", detail: NEEDS_HUB.detail }),
+      );
     const asked = this.#deps.clock.monotonic();
     using limit = deadline(this.#deps.clock, this.#deps.cardTimeoutMs, this.#cancel);
     const other = new AbortController();
@@ -116,6 +121,11 @@ class PurchaseRun {
     }
   }
 
+  /** A pre-authorisation: always online, never by a lease, and by nothing but a card. */
+  get #isHold(): boolean {
+    return this.#request.operation === "pre-authorisation";
+  }
+
   readonly #seen = () => {
     this.#readerSeen = true;
   };
@@ -123,7 +133,7 @@ class PurchaseRun {
   /** Hands the next code that can pay to `work`; ends quietly when the wait ends first. */
   async #scanned(waiting: AbortSignal, work: (code: PresentedCode) => Promise<void>): Promise<void> {
     const use = (scan: Scan): PresentedCode | undefined => {
-      const code = presentedCode(scan, this.#deps.notes);
+      const code = this.#isHold ? fail("a pre-authorisation needs a card") : presentedCode(scan, this.#deps.notes);
       if (code.ok) return code.value;
       this.#deps.onHint(this.#request.id, code.error);
       return undefined;
@@ -196,7 +206,7 @@ class PurchaseRun {
           amount,
           atMs: now(),
           random,
-          forceOnline: hub.state === "up" && amount.minor >= floorLimitMinor,
+          forceOnline: hub.state === "up" && (this.#isHold || amount.minor >= floorLimitMinor),
           sequenceCounter: journal.head.sequence,
           spentBy: (cardToken) => leases.spentBy(cardToken),
           record: this.record,
@@ -211,6 +221,7 @@ class PurchaseRun {
   }
 
   #reserve(): PurchaseEvent {
+    if (this.#isHold) return { on: "lease-refused", refusal: NEEDS_HUB };
     if (this.#reservation) return reserved(this.#reservation);
     const card = present(this.#card, "the card that was read");
     const { id, amount } = this.#request;
@@ -262,14 +273,14 @@ class PurchaseRun {
   }
 
   async #askHub(attempt: number): Promise<PurchaseEvent> {
-    const { id, amount } = this.#request;
+    const { id, amount, operation = "purchase" } = this.#request;
     const card = present(this.#card, "the card that was read");
     const data = card.track2 === undefined ? card.data : { ...card.data, track2: card.track2 };
     const asking = this.#deps.hub.authorise(
       {
         paymentId: id,
         attempt,
-        kind: "purchase",
+        kind: operation,
         amount: toWireMoney(amount),
         card: this.#seal(data, this.#prepareSealer()),
         entryMode: card.facts.entryMode,
@@ -330,12 +341,13 @@ class PurchaseRun {
       kind: "decision",
       paymentId: this.#request.id,
       at,
-      operation: "purchase",
+      operation: this.#request.operation ?? "purchase",
       amount: toWireMoney(this.#request.amount),
       ...rest,
       attempts: [...decision.attempts],
       ...(leaseId === undefined ? {} : { leaseId }),
       ...(card === undefined ? {} : { card }),
+      ...(this.#answer?.heldUntil === undefined ? {} : { heldUntil: this.#answer.heldUntil }),
       businessDate: this.#steps.today(),
     };
   }

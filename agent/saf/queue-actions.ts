@@ -177,7 +177,8 @@ function voidOf(
 ): EntryOf<"void"> | undefined {
   const { body, sequence, forward } = entry;
   if (forward === undefined || body.kind !== "decision") return undefined;
-  if (body.outcome !== "approved" || body.operation !== "purchase") return undefined;
+  if (body.outcome !== "approved" || (body.operation !== "purchase" && body.operation !== "pre-authorisation"))
+    return undefined;
   const { paymentId, amount, attempts } = body;
   return { kind: "void", paymentId, at, voidedSequence: sequence, voidedForward: forward, amount, attempts, reason };
 }

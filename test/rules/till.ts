@@ -89,6 +89,8 @@ export class TillHub implements Hub {
   readonly silent = false;
   readonly via = "test";
   answer: HubAnswer = "approve";
+  /** Told of a pre-authorisation that is approved. */
+  heldUntil = "2026-01-12T09:00:00.000Z";
   readonly requests: OnlineRequest[] = [];
   /** So many of the next answers are lost on their way. */
   lost = 0;
@@ -101,8 +103,9 @@ export class TillHub implements Hub {
       throw new Fault("uplink.timeout", "no answer within 5000 ms");
     }
     const account = request.code ? { maskedAccount: "****1234" } : {};
-    if (this.answer === "approve")
-      return { paymentId, attempt, outcome: "approved", responseCode: "00", approvalCode: "A1B2C3", time, ...account };
+    const held = request.kind === "pre-authorisation" ? { heldUntil: this.heldUntil } : {};
+    const approved = { outcome: "approved", responseCode: "00", approvalCode: "A1B2C3" } as const;
+    if (this.answer === "approve") return { paymentId, attempt, ...approved, time, ...account, ...held };
     if (this.answer === "decline") return { paymentId, attempt, outcome: "declined", responseCode: "51", time };
     if (this.answer === "stale")
       return { paymentId, attempt, outcome: "stale", responseCode: "96", reason: "E_STALE", time };

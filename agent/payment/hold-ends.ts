@@ -1,0 +1,66 @@
+/** How pre-authorisations end: completed or cancelled, once, also where several ask for it at one moment (RM4). */
+import type { PaymentId } from "../../base/ids.ts";
+import { ok, type Result } from "../../base/result.ts";
+import type { EntryBody, EntryOf } from "../../wire/journal-entry.ts";
+import type { Journal, JournalEntry, QueueState } from "../journal/journal.ts";
+import { type CompletionDeps, completionRefusal, runCompletion } from "./completion.ts";
+import type { CompletionRequest, PaymentView, StartRefusal, VoidRefusal } from "./payments.ts";
+
+type Voided = Result<unknown, QueueState | "not-found">;
+
+type Voiding = Pick<Journal, "append" | "appendVoid" | "entriesOf">;
+
+export class HoldEnds {
+  readonly #completing = new Set<PaymentId>();
+  readonly #voiding = new Map<PaymentId, Promise<Voided>>();
+
+  /** Why there is nothing to complete. `nowMs`: in hub time as well as it is known. */
+  refusal(request: CompletionRequest, original: PaymentView | undefined, nowMs: number): StartRefusal | undefined {
+    const { originalId } = request;
+    if (this.#voiding.has(originalId))
+      return { why: "already-processed", detail: `pre-authorisation ${originalId} is being cancelled` };
+    return this.#underCompletion(originalId) ?? completionRefusal(request, original, nowMs);
+  }
+
+  async complete(deps: CompletionDeps, request: CompletionRequest): Promise<readonly EntryBody[]> {
+    this.#completing.add(request.originalId);
+    try {
+      return await runCompletion(deps, request);
+    } finally {
+      this.#completing.delete(request.originalId);
+    }
+  }
+
+  /** Why an approval is of no kind that is taken back here, or not any more. */
+  voidRefusal(entries: readonly JournalEntry[], target: EntryOf<"decision"> | undefined): VoidRefusal | undefined {
+    if (target?.operation !== "purchase" && target?.operation !== "pre-authorisation")
+      return { why: "not-approved", detail: "only an approved sale or pre-authorisation can be voided" };
+    const completed = entries.map(({ body }) => body).find((body) => body.kind === "completed");
+    if (!completed) return this.#underCompletion(target.paymentId);
+    const detail = `it was completed by payment ${completed.completionId}; refund that instead`;
+    return { why: "already-processed", detail };
+  }
+
+  /** A pre-authorisation moved no money yet, so that the hub gives back what it holds whatever became of the entry. */
+  void(journal: Voiding, operation: EntryOf<"decision">["operation"], body: EntryOf<"void">): Promise<Voided> {
+    if (operation !== "pre-authorisation") return journal.appendVoid(body);
+    const { paymentId } = body;
+    const voiding = this.#voiding.get(paymentId) ?? cancelHold(journal, body);
+    this.#voiding.set(paymentId, voiding);
+    return voiding.finally(() => this.#voiding.delete(paymentId));
+  }
+
+  #underCompletion(id: PaymentId) {
+    if (!this.#completing.has(id)) return undefined;
+    return { why: "already-processed", detail: `pre-authorisation ${id} is being completed` } as const;
+  }
+}
+
+async function cancelHold(journal: Voiding, body: EntryOf<"void">): Promise<Voided> {
+  if (journal.entriesOf(body.paymentId).some((entry) => entry.body.kind === "void")) return ok(undefined);
+  const voided = await journal.appendVoid(body);
+  if (voided.ok || voided.error === "voided") return voided;
+  // It may be at the hub, who is told behind it.
+  await journal.append([{ body, forward: true }]);
+  return ok(undefined);
+}
