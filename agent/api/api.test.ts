@@ -244,6 +244,22 @@ test("what cannot be done any more says so", async () => {
   expect(await call("POST", "/v1/refunds", { id: "r-1", originalId: "p-0" })).toMatchObject({ status: 404 });
 });
 
+test("a pre-authorisation is begun as one, and a completion that is too much has its own status", async () => {
+  const held = { id: "h-1", amount: { minor: 500, currency: "EUR" } };
+  expect(await call("POST", "/v1/pre-authorisations?wait=0", held)).toMatchObject({
+    ...{ status: 202, json: { operation: "pre-authorisation" } },
+  });
+  expect(payments.requests.at(-1)).toMatchObject({ id: "h-1", operation: "pre-authorisation" });
+  const completion = { id: "c-1", originalId: "h-1", amount: { minor: 501, currency: "EUR" } };
+  expect(await call("POST", "/v1/completions", completion)).toMatchObject({
+    ...{ status: 422, json: { error: { code: "E_LIMIT", message: "a completion never exceeds what was authorised" } } },
+  });
+  const free = { ...completion, amount: { minor: 0, currency: "EUR" } };
+  expect(await call("POST", "/v1/completions", free)).toMatchObject({ status: 400 });
+  const { amount: _amount, ...without } = completion;
+  expect(await call("POST", "/v1/completions", without)).toMatchObject({ json: { error: { path: "amount" } } });
+});
+
 test("RM13 the cashier's word on a signature reaches the desk, and its refusals the till", async () => {
   const path = "/v1/payments/p-1/signature";
   for (const accepted of [true, false]) {

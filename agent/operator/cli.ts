@@ -10,7 +10,15 @@ import { type PaymentJson, PaymentViewSchema } from "../api/api-schemas.ts";
 import { ApiClient, type ApiTarget, findApi, type TargetOptions } from "../client.ts";
 import { StatusSchema } from "../health/health.ts";
 import { accepted, followPayment } from "./sale.ts";
-import { devicesText, eventText, outcomeText, refundStageWords, stageWords, statusText } from "./words.ts";
+import {
+  devicesText,
+  eventText,
+  holdStageWords,
+  outcomeText,
+  refundStageWords,
+  stageWords,
+  statusText,
+} from "./words.ts";
 
 export interface Shared extends TargetOptions {
   readonly json?: true;
@@ -213,6 +221,9 @@ interface Pay {
   readonly prefix: "sale" | "hold" | "completion" | "refund";
 }
 
+/** A completion knows of no stage that takes time. */
+const WORDS_OF = { sale: stageWords, hold: holdStageWords, completion: refundStageWords, refund: refundStageWords };
+
 /** Interrupted once, it cancels the payment and waits for its end; twice, it leaves it running. */
 async function pay(options: PayOptions, { client, path, body, prefix }: Pay): Promise<void> {
   const id = options.id ?? `${prefix}-${newMessageId(systemRandom)}`;
@@ -229,7 +240,7 @@ async function pay(options: PayOptions, { client, path, body, prefix }: Pay): Pr
     id,
     interrupt: interrupt.signal,
     signal: leaving.signal,
-    words: prefix === "refund" ? refundStageWords : stageWords,
+    words: WORDS_OF[prefix],
     onStage: (words) => console.error(words),
   });
   process.off("SIGINT", onInterrupt);

@@ -7,6 +7,7 @@ import {
   devicesText,
   durationText,
   eventText,
+  holdStageWords,
   outcomeText,
   queueSummary,
   refundStageWords,
@@ -41,6 +42,10 @@ test("a payment ends in one line", () => {
   expect(outcomeText({ ...bare, operation: "refund", status: "aborted", ticket: "none", detail: "no card came" })).toBe(
     "refund aborted 12.34 EUR, no card came, id p-1",
   );
+  const held = { operation: "pre-authorisation", heldUntil: "2026-01-12T09:00:00.000Z", ticket: "none" } as const;
+  expect(outcomeText({ ...bare, ...held, completedBy: "p-2" })).toBe(
+    "pre-authorisation approved 12.34 EUR, held until 2026-01-12T09:00:00.000Z, completed by p-2, id p-1",
+  );
 });
 
 test("only stages that matter to the cashier have words", () => {
@@ -55,6 +60,8 @@ test("only stages that matter to the cashier have words", () => {
   expect(stageWords("toString")).toBeUndefined();
   expect(PAYMENT_STAGES.flatMap((stage) => refundStageWords(stage) ?? [])).not.toContain("present card or code");
   expect(refundStageWords("online-request-sent")).toBe("going online");
+  expect(PAYMENT_STAGES.flatMap((stage) => holdStageWords(stage) ?? []).slice(0, 1)).toEqual(["present card"]);
+  expect(holdStageWords("online-unknown-stored")).toBe("no answer from the hub");
 });
 
 test("tables are aligned and end without blanks", () => {

@@ -38,6 +38,12 @@ export const stageWords = (stage: string): string | undefined =>
 export const refundStageWords = (stage: string): string | undefined =>
   stage === "intent-stored" || stage === "online-unknown-stored" ? undefined : stageWords(stage);
 
+/** A pre-authorisation is never decided offline, and needs a card. */
+export const holdStageWords = (stage: string): string | undefined => {
+  if (stage === "intent-stored") return "present card";
+  return stage === "online-unknown-stored" ? "no answer from the hub" : stageWords(stage);
+};
+
 const TICKET_WORDS: Readonly<Record<PaymentJson["ticket"], string | undefined>> = {
   none: undefined,
   pending: "receipt pending",

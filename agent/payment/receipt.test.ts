@@ -103,3 +103,20 @@ test.each<[ReceiptLanguage, string, string]>([
     expect(tickets.flatMap(wordsOf)).not.toContain(ordinary);
   },
 );
+
+test.each([
+  ["en", "PRE-AUTHORISATION", "*** NOT CHARGED ***", "SALE"],
+  ["de", "VORAUTORISIERUNG", "*** NICHT BELASTET ***", "KAUF"],
+  ["fr", "PRÉAUTORISATION", "*** NON DÉBITÉ ***", "VENTE"],
+] as const)(
+  "%s: a pre-authorisation says that nothing was charged, and its completion is a sale",
+  (language, title, word, sale) => {
+    const held: PaymentView = { ...PAYMENT, operation: "pre-authorisation", heldUntil: "2026-01-12T09:00:00.000Z" };
+    const words = wordsOf(linesOf(held, "original", language));
+    expect(words).toEqual(expect.arrayContaining([title, word, "2026-01-12 10:00:00"]));
+    const completed: PaymentView = { ...PAYMENT, operation: "completion", originalId: "H-1" as PaymentId };
+    const sold = wordsOf(linesOf(completed, "original", language));
+    expect(sold).toEqual(expect.arrayContaining([sale, "H-1"]));
+    expect(sold).not.toContain(word);
+  },
+);
