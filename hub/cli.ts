@@ -206,6 +206,7 @@ const TransactionLine = z.object({
   mode: z.string().optional(),
   deferred: z.boolean().optional(),
   merchantLoss: z.object({ minor: z.string() }).optional(),
+  heldUntil: z.string().optional(),
   maskedPan: z.string().optional(),
   amount: z.object({ minor: z.string(), currency: z.string() }).optional(),
   firstHeardAt: z.string(),
@@ -226,8 +227,9 @@ async function listTransactions(options: Listing & { readonly terminal?: string;
     const amount = line.amount === undefined ? "" : amountText(line.amount.minor, line.amount.currency);
     const mode = line.deferred ? "deferred" : line.mode;
     const loss = line.merchantLoss ? "the merchant's loss" : undefined;
+    const held = line.status === "authorised" && line.heldUntil ? `held until ${line.heldUntil}` : undefined;
     const words = [line.firstHeardAt, line.terminalId, line.paymentId, line.operation, amount, line.status, mode, loss];
-    console.log([...words, line.maskedPan].filter(Boolean).join("  "));
+    console.log([...words, held, line.maskedPan].filter(Boolean).join("  "));
   }
 }
 

@@ -8,7 +8,7 @@ import { EnvelopeMaker } from "../../agent/uplink/envelopes.ts";
 import { LinkEvents } from "../../agent/uplink/link-events.ts";
 import { systemClock } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
-import { systemRandom, type TerminalId } from "../../base/ids.ts";
+import { type PaymentId, systemRandom, type TerminalId } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { createHubCore } from "../../hub/hub-core.ts";
 import { sql } from "../../hub/store/store.ts";
@@ -107,6 +107,16 @@ test("a day whose entries all arrived agrees, and entries of other days are not 
   expect(summaries[0]).toMatchObject({ from: MIDNIGHT, to: "2026-01-05T23:00:00.000Z" });
   expect(await reconcile("2026-01-04")).toMatchObject({ agreed: 1, differences: [] });
   expect(await reconcile("2026-01-07")).toMatchObject({ agreed: 0, differences: [] });
+});
+
+test("a pre-authorisation moves nothing, and its completion moves its own amount: both agree", async () => {
+  const { journal, reconcile, forward, entryOf } = await world();
+  const held = entryOf("hotel", { operation: "pre-authorisation", mode: "online", attempts: [1] });
+  const completed = { operation: "completion", mode: "online", originalPaymentId: "hotel" as PaymentId } as const;
+  const amount = { minor: "700", currency: entryAmount.currency };
+  const receipts = await forward(await append(journal, held, entryOf("bill", { ...completed, amount })));
+  expect(receipts.map(({ status }) => status)).toEqual(["processed", "processed"]);
+  expect(await reconcile()).toMatchObject({ agreed: 2, differences: [] });
 });
 
 test("what waits, what was not heard of, what was set aside and what is missing are told apart", async () => {

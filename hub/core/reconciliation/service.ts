@@ -6,7 +6,7 @@ import type { Clock } from "../../../base/clock.ts";
 import type { Epoch, PaymentId, TerminalId } from "../../../base/ids.ts";
 import type { Log } from "../../../base/log.ts";
 import type { UpOf } from "../../../wire/envelope.ts";
-import { EntryBodySchema } from "../../../wire/journal-entry.ts";
+import { EntryBodySchema, type EntryOf } from "../../../wire/journal-entry.ts";
 import { type DayReport, DIFFERENCES_MAX, type Difference } from "../../../wire/reconciliation.ts";
 import { parseJson } from "../../../wire/signing.ts";
 import type { HubStore, Reading, Within } from "../../store/store.ts";
@@ -189,7 +189,7 @@ function hubEntries(taken: readonly TakenEntry[]): readonly HubEntry[] {
 function toHubEntry({ epoch, sequence, hash, status, reason, detail, text }: TakenEntry): HubEntry {
   const body = EntryBodySchema.safeParse(parseJson(text)).data;
   const approved = body?.kind === "decision" && body.outcome === "approved" ? body : undefined;
-  const minor = approved && BigInt(approved.amount.minor);
+  const minor = approved && decidedMinor(approved);
   return {
     epoch,
     sequence,
@@ -198,6 +198,12 @@ function toHubEntry({ epoch, sequence, hash, status, reason, detail, text }: Tak
     ...(body === undefined ? {} : { kind: body.kind, paymentId: body.paymentId }),
     ...(reason === null ? {} : { reason }),
     ...(detail === null ? {} : { detail }),
-    ...(minor === undefined ? {} : { decidedMinor: approved?.operation === "refund" ? -minor : minor }),
+    ...(minor === undefined ? {} : { decidedMinor: minor }),
   };
+}
+
+/** What the merchant gets by it: nothing by a pre-authorisation, which its completion may. */
+function decidedMinor({ operation, amount }: EntryOf<"decision">): bigint | undefined {
+  if (operation === "pre-authorisation") return undefined;
+  return operation === "refund" ? -BigInt(amount.minor) : BigInt(amount.minor);
 }
