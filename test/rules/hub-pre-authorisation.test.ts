@@ -92,6 +92,13 @@ describe("a pre-authorisation", () => {
     expect(second).toMatchObject({ outcome: "declined", reason: "E_STATE" });
   });
 
+  test("RM1 whose entry comes under another number is a duplicate", async () => {
+    const shop = await shopWith();
+    await held(shop, "hotel");
+    expect(await shop.terminal.tell(standing(shop, "hotel"))).toMatchObject([{ status: "duplicate" }]);
+    expect(await shop.terminal.tell(standing(shop, "hotel", 5_999n))).toMatchObject([{ reason: "E_CONFLICT" }]);
+  });
+
   test("that nobody completes goes back whole at its time, and the operator sees it", async () => {
     const shop = await shopWith();
     await held(shop, "hotel");

@@ -1,7 +1,10 @@
 /** Pre-authorisations at the terminal: always online, completed or cancelled once, and with the hub away. */
 import { describe, expect, test } from "vitest";
+import { fromHex } from "../../base/bytes.ts";
 import type { PaymentId } from "../../base/ids.ts";
 import { money } from "../../base/money.ts";
+import { decodeTlv, findValue } from "../../protocols/emv/ber-tlv.ts";
+import { hasBit, TVR } from "../../protocols/emv/bits.ts";
 import type { EntryOf } from "../../wire/journal-entry.ts";
 import { Till } from "./till.ts";
 
@@ -47,9 +50,15 @@ describe("a pre-authorisation", () => {
   });
 
   test("goes online below the floor limit as well, where a purchase would not", async () => {
-    await using till = new Till({ emv: { floorLimitMinor: 10_000 } });
-    expect(await hold(till, "hotel", 100n)).toMatchObject({ status: "approved", mode: "online" });
-    expect(till.hub.requests).toHaveLength(1);
+    await using till = new Till({ floorLimitMinor: 10_000n });
+    const forced = (iccData = "") => {
+      const tvr = findValue(decodeTlv(fromHex(iccData)), 0x95);
+      return tvr !== undefined && hasBit(tvr, TVR.merchantForcedOnline);
+    };
+    expect(forced((await till.sell("sale", 100n)).card?.iccData)).toBe(false);
+    const held = await hold(till, "hotel", 100n);
+    expect(held).toMatchObject({ status: "approved", mode: "online" });
+    expect(forced(held.card?.iccData)).toBe(true);
   });
 
   test("is aborted with its reason while the hub is away, before a card is asked for", async () => {
@@ -197,11 +206,14 @@ describe("a completion", () => {
   });
 
   test("prints a sale that names its pre-authorisation, and nobody signs it", async () => {
-    await using till = new Till();
-    await hold(till, "hotel");
+    await using till = new Till({ emv: { signature: true } });
+    till.slot.profile = "signature";
+    expect((await hold(till, "hotel")).card?.signature).toBe(true);
     await till.printed("hotel");
     await complete(till, "bill", "hotel");
     await till.printed("bill");
+    expect(till.desk.get(idOf("bill"))?.card?.signature).toBeUndefined();
+    expect(textOf(till, 1)).not.toContain("MERCHANT COPY");
     expect(textOf(till, 1)).toContain('"SALE"');
     expect(textOf(till, 1)).toContain('"label":"Completes","value":"hotel"');
     expect(textOf(till, 1)).toContain("45.00 EUR");

@@ -1,6 +1,7 @@
 /** Pre-authorisations on cards of another institution: 0100, its completion by 0220, and 0420 where there is none (RM14). */
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { PaymentId } from "../../base/ids.ts";
+import { exchangeStore } from "../../hub/core/switch/exchange-store.ts";
 import { ANNA, advicesOf, BALANCE, BANK, euros, type SwitchStand, switchStand, until, viewOf } from "./switch-stand.ts";
 
 const DAY_MS = 86_400_000;
@@ -22,6 +23,14 @@ const delivered = async () => {
   await until(stand, async () => (await viewOf(stand)).advices.open === 0);
   return (await advicesOf(stand)).map(({ kind, reason, state }) => `${kind} ${reason} ${state.at}`);
 };
+/** What is kept of the messages about the payment: what they say, or the trace of the first. */
+async function toldOf(attempt: number, what: "facts" | "trace" = "facts"): Promise<unknown> {
+  const { hub } = stand.fixture;
+  const { terminalId } = stand.fixture.terminal;
+  const key = { terminalId, paymentId: idOf("hotel") };
+  const exchange = await hub.store.read((reading) => exchangeStore.get(reading, key, attempt));
+  return what === "trace" ? exchange?.trace : JSON.parse(exchange?.facts ?? "{}");
+}
 async function stands(minor: number, approvalCode: string) {
   const { terminal } = stand.fixture;
   const told = terminal.decision("hotel", {
@@ -52,6 +61,7 @@ test("RM14 the issuer reserves with a 0100; the completion posts its amount by a
   expect(await delivered()).toEqual(["advice completion delivered"]);
   expect(stand.booked("hotel")).toMatchObject({ heldMinor: "0", postedMinor: "7000", advised: "completion" });
   expect(stand.booked("bill")).toBeUndefined();
+  expect(await toldOf(0)).toMatchObject({ completes: await toldOf(1, "trace"), amount: { minor: "7000" } });
   expect(anna()).toMatchObject({ balanceMinor: BALANCE - 7_000n, heldMinor: 0n });
 });
 

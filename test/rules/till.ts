@@ -163,6 +163,8 @@ export interface TillOptions {
   readonly notes?: NoteDesk | undefined;
   readonly folder?: string;
   readonly onStage?: (stage: PaymentStage, id: PaymentId) => void;
+  /** Below it a sale need not go online although the hub is in reach; everything goes when not said. */
+  readonly floorLimitMinor?: bigint;
   /** What the shop's configuration says of cards, over the defaults. */
   readonly emv?: Partial<z.input<typeof EmvSchema>>;
 }
@@ -255,7 +257,7 @@ export class Till implements AsyncDisposable {
           revoked: testRevoked(),
         },
       },
-      floorLimitMinor: 0n,
+      floorLimitMinor: options.floorLimitMinor ?? 0n,
       onRecord: (id, record) => void this.records.set(id, record),
       cardTimeoutMs: 60_000,
       tickets: this.tickets,

@@ -77,6 +77,7 @@ async function complete(parts: EntryParts, input: AdviceInput): Promise<EntryOut
   if (refusal) return refusal;
   // A hub that was restored may never have heard of it: it is ended all the same, so that it is completed once.
   const original = known ?? (await store.insertPayment(within, originalKey, now));
+  // A row that names another is written behind it.
   if (!known) await store.saveAll(within);
   const accountId = original.content?.accountId;
   await store.setContent(within, payment.number, {
