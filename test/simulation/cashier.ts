@@ -8,8 +8,9 @@ import type { PaymentId } from "../../base/ids.ts";
 import { type Money, money } from "../../base/money.ts";
 import type { Result } from "../../base/result.ts";
 import type { World } from "../../sim/world/world.ts";
+import type { Operation } from "../../wire/common.ts";
 import { LeaseWatch } from "./lease-watch.ts";
-import type { PlannedRefund, PlannedSale } from "./plan.ts";
+import type { PlannedHold, PlannedRefund, PlannedSale } from "./plan.ts";
 import type { Shop, Terminal } from "./shop.ts";
 
 export type Told = Pick<PaymentView, "status" | "mode" | "operation"> & { readonly atMs: number };
@@ -18,7 +19,7 @@ export type Told = Pick<PaymentView, "status" | "mode" | "operation"> & { readon
 export interface SaleRecord {
   readonly id: PaymentId;
   readonly terminal: Terminal;
-  readonly operation: "purchase" | "refund";
+  readonly operation: Operation;
   readonly minor: bigint;
   /** What it was told; several times where it asked again. */
   readonly told: Told[];
@@ -69,13 +70,14 @@ export class Cashier {
     const customer = this.#shop.customers[sale.customer];
     if (!terminal || !customer) throw new Error("broken invariant: the plan names what there is");
     const phone = this.#shop.phones[sale.customer];
-    const record = this.#record(sale.id, terminal, { operation: "purchase", minor: sale.minor, bad: sale.bad });
+    const operation = sale.hold ? "pre-authorisation" : "purchase";
+    const record = this.#record(sale.id, terminal, { operation, minor: sale.minor, bad: sale.bad });
     const amount = money(sale.minor, "EUR");
     if (sale.cancelledAfterMs !== undefined) void this.#cancel(record, sale.cancelledAfterMs);
     const view = await this.#ask(record, {
       begin: (core) => {
-        const begun = core.desk.begin({ id: record.id, amount });
-        return sale.twice ? core.desk.begin({ id: record.id, amount }) : begun;
+        const begun = core.desk.begin({ id: record.id, operation, amount });
+        return sale.twice ? core.desk.begin({ id: record.id, operation, amount }) : begun;
       },
       present: () => this.#present(sale, record),
     });
@@ -86,8 +88,34 @@ export class Cashier {
 
   async #afterwards(sale: PlannedSale, record: SaleRecord): Promise<void> {
     if (sale.reprinted) await this.#reprint(record);
+    if (sale.hold) return await this.#endHold(record, sale.hold, sale.refunds);
     if (sale.voided) return await this.#void(record);
     for (const [index, refund] of sale.refunds.entries()) await this.#refund(record, index, refund);
+  }
+
+  /** Whoever holds a customer's money sees to it that it is charged or given back, however often the till must ask. */
+  async #endHold(held: SaleRecord, { afterMs, minor }: PlannedHold, refunds: readonly PlannedRefund[]): Promise<void> {
+    await this.#sleep(afterMs);
+    if (minor === undefined) return await this.#cancelHold(held);
+    const { terminal, id: originalId } = held;
+    const record = this.#record(`bill-of-${originalId}`, terminal, { operation: "completion", minor, bad: false });
+    const amount = money(minor, "EUR");
+    const view = await this.#ask(record, {
+      begin: (core) => core.desk.beginCompletion({ id: record.id, originalId, amount }),
+      present: () => undefined,
+    });
+    if (view.status !== "approved") return;
+    for (const [index, refund] of refunds.entries()) await this.#refund(record, index, refund);
+  }
+
+  async #cancelHold(held: SaleRecord): Promise<void> {
+    while (!held.voided) {
+      const { terminal, id } = held;
+      await this.#void(held);
+      // An older copy of the disk, or an empty one, may know of no such hold.
+      if (terminal.core && !held.voided && terminal.core.desk.get(id)?.status !== "approved") return;
+      if (!held.voided) await this.#sleep(ASK_AGAIN_MS);
+    }
   }
 
   async #cancel({ id, terminal }: SaleRecord, afterMs: number): Promise<void> {
@@ -176,8 +204,8 @@ export class Cashier {
       return undefined;
     }
     if (!begun.ok) {
-      // A refund may be refused outright; that is an answer, and nothing was begun.
-      if (begun.error.why === "not-allowed" || begun.error.why === "not-found") return refusedView(record);
+      // A refund or a completion may be refused outright; that is an answer, and nothing was begun.
+      if (REFUSED.has(begun.error.why)) return refusedView(record);
       if (begun.error.why === "conflict") throw new Error(`the same sale is a conflict: ${begun.error.field}`);
       return undefined;
     }
@@ -194,6 +222,11 @@ export class Cashier {
     return this.#world.chance.stream("customers").between(least, most);
   }
 }
+
+/** Of a completion also where the disk came back from the past, or was renewed. */
+const REFUSED: ReadonlySet<StartRefusal["why"]> = new Set<StartRefusal["why"]>([
+  ...(["not-allowed", "not-found", "not-approved", "already-processed", "too-much", "expired"] as const),
+]);
 
 interface Asking {
   begin(core: AgentCore): Result<PaymentView, StartRefusal>;

@@ -46,12 +46,15 @@ function judgeDecision(evidence: Evidence, record: SaleRecord): string[] {
   if (decision?.outcome !== "approved") return [];
   const name = `${record.terminal.node.name} ${record.id}`;
   return [
-    ...(decision.mode === "online" && !evidence.shop.hubRestored && !hubApproved(evidence, record)
+    ...(decision.mode === "online" && isAsked(decision) && !evidence.shop.hubRestored && !hubApproved(evidence, record)
       ? [`${name}: approved online, and the hub never approved it`]
       : []),
-    ...(decision.operation === "purchase" ? judgeCard(evidence, { record, decision, name }) : []),
+    ...(decision.operation === "refund" ? [] : judgeCard(evidence, { record, decision, name })),
   ];
 }
+
+/** What a completion takes was approved with its pre-authorisation. */
+const isAsked = ({ operation }: EntryOf<"decision">): boolean => operation !== "completion";
 
 function hubApproved({ database }: Evidence, { id, terminal }: SaleRecord): boolean {
   const answers = database

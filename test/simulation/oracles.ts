@@ -111,6 +111,8 @@ function judgeAccepted({ evidence, record, name, posted, confirmed, sums }: Acce
   sums.accepted += 1;
   const [queued] = queueOf(record.terminal, record.id);
   if (!queued) return [`${name}: an approval that is not in the queue`];
+  if (record.operation === "pre-authorisation")
+    return posted === 0n ? [] : [`${name}: only held, and ${posted} were posted for it`];
   if (confirmed) {
     const wrong = posted === record.minor ? [] : [`${name}: sold for ${record.minor}, posted ${posted}`];
     if (queued.state !== "processed" && !record.terminal.twisted)

@@ -37,6 +37,14 @@ export interface PlannedSale {
   readonly refunds: readonly PlannedRefund[];
   /** The hub breaks where it posts this sale's advice. */
   readonly bad: boolean;
+  /** The amount is only held at first. */
+  readonly hold?: PlannedHold;
+}
+
+/** So much later it is completed with so much, or cancelled where no amount is said. */
+export interface PlannedHold {
+  readonly afterMs: number;
+  readonly minor?: bigint;
 }
 
 export interface PlannedRefund {
@@ -64,6 +72,8 @@ export interface Plan {
 
 export interface PlanOptions {
   readonly chance: ChanceStream;
+  /** Of what is held at first, so that it shifts nothing else. */
+  readonly holds: ChanceStream;
   readonly sales: number;
   /** Classes that must not come: how a failing seed is made smaller. */
   readonly without: ReadonlySet<FaultClass>;
@@ -77,7 +87,7 @@ const MINUTE_MS = 60_000;
 /** The shop opens after everything has started. */
 const OPENS_MS = 60_000;
 
-export function makePlan({ chance, sales, without, every = false, shape }: PlanOptions): Plan {
+export function makePlan({ chance, holds, sales, without, every = false, shape }: PlanOptions): Plan {
   // Every draw is made whatever is left out, so that leaving one out shifts no other.
   const drawn = FAULT_CLASSES.filter((name) => chance.happens(RARE[name] ?? CLASS_PROBABILITY));
   const classes = new Set((every ? FAULT_CLASSES : drawn).filter((name) => !without.has(name)));
@@ -92,7 +102,23 @@ export function makePlan({ chance, sales, without, every = false, shape }: PlanO
   const planned = Array.from({ length: sales }, () =>
     makeSale(chance, { numbers, terminals, customers, openMs, classes }),
   );
-  return { classes, terminals, customers, openMs, link, lease, sales: planned.sort((a, b) => a.at - b.at) };
+  const held = planned.map((sale) => ({ ...sale, ...makeHold(holds, sale) }));
+  return { classes, terminals, customers, openMs, link, lease, sales: held.sort((a, b) => a.at - b.at) };
+}
+
+const HOLD_PROBABILITY = 0.12;
+const CANCELLED_HOLD_PROBABILITY = 0.3;
+/** Long enough that links and machines fail in between. */
+const HELD_SEC = { least: 1, most: 900 };
+
+/** Only a card holds an amount. */
+function makeHold(chance: ChanceStream, { means, minor }: PlannedSale): { readonly hold?: PlannedHold } {
+  const happens = chance.happens(HOLD_PROBABILITY);
+  const afterMs = chance.between(HELD_SEC.least, HELD_SEC.most) * 1_000;
+  const completed = BigInt(chance.between(1, Number(minor)));
+  const cancelled = chance.happens(CANCELLED_HOLD_PROBABILITY);
+  if (!happens || means !== "card") return {};
+  return { hold: { afterMs, ...(cancelled ? {} : { minor: completed }) } };
 }
 
 const WIDE_LEASE: PlannedLease = { perSaleMinor: 5_000n, sumMinor: 60_000n, countMax: 40, hours: 24 };

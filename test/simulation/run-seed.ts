@@ -57,7 +57,8 @@ export async function runSeed(options: SeedOptions): Promise<SeedReport> {
   using shop = new Shop({
     seed,
     disk,
-    makePlan: (world) => makePlan({ ...options, without, chance: world.chance.stream("plan") }),
+    makePlan: ({ chance }) =>
+      makePlan({ ...options, without, chance: chance.stream("plan"), holds: chance.stream("holds") }),
   });
   const { world } = shop;
   const cashier = new Cashier(shop);
