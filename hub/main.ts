@@ -246,7 +246,7 @@ interface Swept {
   readonly log: Log;
 }
 
-/** Returns holds that were never confirmed, at the start and every minute. Returns how to stop. */
+/** Returns what is held for longer than it may be, at the start and every minute. Returns how to stop. */
 function sweep({ core, operators, clock, log }: Swept): () => Promise<void> {
   let cancel = () => {};
   let running: Promise<void> = Promise.resolve();
@@ -255,7 +255,7 @@ function sweep({ core, operators, clock, log }: Swept): () => Promise<void> {
     try {
       await operators.refused.sweep();
       const expired = await core.expireHolds();
-      if (expired > 0) log.info("authorisations expired without confirmation", { expired });
+      if (expired > 0) log.info("what was held longer than it may be went back", { expired });
     } catch (error) {
       log.error("the sweep of expired authorisations failed; it runs again in a minute", { reason: reasonOf(error) });
     }

@@ -155,6 +155,14 @@ describe("a completion", () => {
     expect(second).toMatchObject({ status: "declined", detail: expect.stringContaining("completed before") });
     expect([voided?.status, reversed?.status]).toEqual(["declined", "declined"]);
     expect(await account(shop)).toMatchObject({ debitsPosted: 4_500n });
+    await held(shop, "hotel-2", 1_000n);
+    const results = await terminal.tell(
+      terminal.entry(terminal.voided("bill-3", 1)),
+      completion(shop, "bill-3", { of: "hotel-2", minor: 1_000n }),
+      completion(shop, "bill", { of: "hotel", minor: 4_500n }),
+    );
+    expect(results.map(({ status }) => status)).toEqual(["processed", "declined", "duplicate"]);
+    expect(await account(shop)).toMatchObject({ debitsPosted: 4_500n, debitsPending: 1_000n });
   });
 
   test("above what was authorised, in another currency, or of no pre-authorisation is set aside with its reason", async () => {

@@ -69,6 +69,7 @@ async function complete(parts: EntryParts, input: AdviceInput): Promise<EntryOut
   if ("outcome" in found) return found.outcome;
   const { payment } = found;
   if (payment.state === "confirmed") return DUPLICATE;
+  if (payment.state === "voided") return declined("this payment was voided");
   if (body.originalPaymentId === undefined)
     return quarantined("E_FORMAT", "originalPaymentId: a completion names its pre-authorisation");
   const originalKey = { terminalId: key.terminalId, paymentId: body.originalPaymentId };
