@@ -109,12 +109,10 @@ export class Cashier {
   }
 
   async #cancelHold(held: SaleRecord): Promise<void> {
-    while (!held.voided) {
-      const { terminal, id } = held;
+    for (;;) {
       await this.#void(held);
-      // An older copy of the disk, or an empty one, may know of no such hold.
-      if (terminal.core && !held.voided && terminal.core.desk.get(id)?.status !== "approved") return;
-      if (!held.voided) await this.#sleep(ASK_AGAIN_MS);
+      if (held.voided || isGone(held)) return;
+      await this.#sleep(ASK_AGAIN_MS);
     }
   }
 
@@ -231,6 +229,16 @@ const REFUSED: ReadonlySet<StartRefusal["why"]> = new Set<StartRefusal["why"]>([
 interface Asking {
   begin(core: AgentCore): Result<PaymentView, StartRefusal>;
   present(): void;
+}
+
+/** An older copy of the disk, or an empty one, knows of no such hold. */
+function isGone({ terminal: { core }, id }: SaleRecord): boolean {
+  try {
+    return core !== undefined && core.desk.get(id)?.status !== "approved";
+  } catch {
+    // The disk failed while it was looked up: the terminal will say so by ending.
+    return false;
+  }
 }
 
 const refusedView = (record: SaleRecord): PaymentView => ({
