@@ -21,7 +21,16 @@ function exchangeOf(operation: Operation, more: Pick<FactsInput, "completes"> & 
   const question = { key, operation, amount: money(9_000n, "EUR"), at: asked.transmittedAt };
   const facts = factsOf({ question, completes, acquirer, first: asked });
   const exchange = { ...key, institutionId: "bank-1", account: "a", facts, card: new Uint8Array(), trace: asked };
-  return { ...exchange, attempt: 1, sent: true, open: false, at: asked.transmittedAt, ...rest };
+  return {
+    ...exchange,
+    attempt: 1,
+    sent: true,
+    open: false,
+    known: true,
+    day: "2026-01-05",
+    at: asked.transmittedAt,
+    ...rest,
+  };
 }
 
 const adviceOf = (more: Partial<Advice>): Advice => ({
