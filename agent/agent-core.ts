@@ -228,6 +228,7 @@ function createPayments(
       }),
     },
     floorLimitMinor: BigInt(config.emv.floorLimitMinor),
+    ...(config.payment.cashback && { cashbackMaxMinor: BigInt(config.payment.cashback.maxMinor) }),
     onRecord: (id, record) => answerFirst(() => dialogues.keep(id, record)),
     cardTimeoutMs,
     tickets,

@@ -51,6 +51,8 @@ const PaymentSchema = z.strictObject({
   /** How long a customer may take to present a card. */
   cardTimeoutSec: z.int().min(5).max(600).default(60),
   onlineTimeoutMs: z.int().min(ONLINE_TIMEOUT_MIN_MS).max(30_000).default(5_000),
+  /** Cash on top of a sale, minor units at most; without it this terminal gives none. */
+  cashback: z.strictObject({ maxMinor: z.int().min(1).max(999_999_999) }).optional(),
 });
 
 const actionCode = z.string().regex(/^[0-9A-Fa-f]{10}$/, "five bytes in hex");

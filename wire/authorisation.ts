@@ -28,6 +28,8 @@ export const AuthorisationRequestSchema = z.strictObject({
   /** A completion is never asked for: its amount was authorised. */
   kind: OperationSchema.exclude(["completion"]),
   amount: MoneySchema,
+  /** The part of the amount that the customer gets in cash: of a purchase by card alone. */
+  cashback: MoneySchema.optional(),
   /** In hub time; the hub checks it on receipt and again just before its commit. */
   answerBy: TimeSchema,
   /** Absent for refunds, which go back to the means of the original. */

@@ -26,6 +26,8 @@ const Intent = z.strictObject({
   kind: z.literal("intent"),
   operation: OperationSchema,
   amount: MoneySchema,
+  /** The part of the amount that the customer gets in cash. */
+  cashback: MoneySchema.optional(),
   reference: z.string().max(64).optional(),
   originalPaymentId: PaymentIdSchema.optional(),
 });
@@ -78,6 +80,7 @@ const Decision = z.strictObject({
   deferred: z.literal(true).optional(),
   operation: OperationSchema,
   amount: MoneySchema,
+  cashback: MoneySchema.optional(),
   reason: ReasonCodeSchema.optional(),
   detail: z.string().max(200).optional(),
   responseCode: z.string().max(2).optional(),

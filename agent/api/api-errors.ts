@@ -55,7 +55,8 @@ export function refusalError(refusal: Refusal): ApiError {
     };
   }
   const [status, code] = STATUS[refusal.why];
-  return { status, code, message: refusal.detail };
+  const path = "field" in refusal && refusal.field !== undefined ? { path: refusal.field } : {};
+  return { status, code, ...path, message: refusal.detail };
 }
 
 /** The first thing wrong with a body, a query or a parameter. */

@@ -28,6 +28,7 @@ const wordsOf = (max: number) =>
 export const PaymentBodySchema = z.strictObject({
   id: PaymentIdSchema,
   amount: AmountSchema,
+  cashback: AmountSchema.optional().describe("the part of the amount that the customer gets in cash"),
   reference: wordsOf(REFERENCE_CHARACTERS_MAX).optional(),
 });
 export const RefundBodySchema = z.strictObject({
@@ -78,6 +79,7 @@ export const PaymentViewSchema = z.strictObject({
   operation: OperationSchema,
   status: z.enum(["processing", "approved", "declined", "aborted", "voided"]),
   amount: AmountViewSchema,
+  cashback: AmountViewSchema.optional(),
   reference: z.string().optional(),
   originalId: z.string().optional(),
   stage: z.string().optional(),
@@ -110,10 +112,11 @@ export type PaymentJson = z.infer<typeof PaymentViewSchema>;
 
 /** Card tokens and cryptogram data are the hub's affair and stay out of the till. */
 export function paymentJson(view: PaymentView): PaymentJson {
-  const { amount, card, ...rest } = view;
+  const { amount, cashback, card, ...rest } = view;
   return {
     ...rest,
     amount: toWireMoney(amount),
+    ...(cashback && { cashback: toWireMoney(cashback) }),
     ...(card && {
       card: {
         entryMode: card.entryMode,

@@ -53,14 +53,15 @@ export function paymentRoutes(app: FastifyInstance, options: PaymentRoutesOption
     app.post(path, (request, reply) => {
       const body = parse(reply, PaymentBodySchema, request.body);
       if (body === undefined) return reply;
-      const { reference, ...rest } = body;
+      const { cashback, reference, ...rest } = body;
+      const more = { ...(cashback && { cashback }), ...(reference !== undefined && { reference }) };
       return start({
         request,
         reply,
         options,
         id: body.id,
         amount: body.amount,
-        begin: () => payments.begin({ ...rest, operation, ...(reference !== undefined && { reference }) }),
+        begin: () => payments.begin({ ...rest, operation, ...more }),
       });
     });
   app.post("/v1/completions", (request, reply) => {

@@ -9,6 +9,7 @@ import { parseJson } from "../../wire/signing.ts";
 const ArchivedSchema = z.strictObject({
   operation: OperationSchema,
   amount: MoneySchema,
+  cashback: MoneySchema.optional(),
   reference: z.string().optional(),
   originalPaymentId: PaymentIdSchema.optional(),
   outcome: z.enum(["approved", "declined", "aborted", "voided"]),
@@ -24,9 +25,10 @@ export class ArchivedFacts {
   take(body: EntryBody): void {
     const known = this.#facts.get(body.paymentId);
     if (body.kind === "intent" && !known) {
-      const { operation, amount, reference, originalPaymentId, at } = body;
+      const { operation, amount, cashback, reference, originalPaymentId, at } = body;
       this.#facts.set(body.paymentId, {
         ...{ operation, amount, outcome: "aborted", at },
+        ...(cashback === undefined ? {} : { cashback }),
         ...(reference === undefined ? {} : { reference }),
         ...(originalPaymentId === undefined ? {} : { originalPaymentId }),
       });

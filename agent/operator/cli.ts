@@ -70,6 +70,7 @@ function registerLooks(program: Command): void {
 function registerActs(program: Command): void {
   withTarget(program.command("sale <amount>").description("takes a payment, such as: tillway sale 12.34"))
     .option("--id <id>", "the payment's id; the same id again never pays twice")
+    .option("--cashback <amount>", "the part of the amount that the customer gets in cash")
     .option("--reference <text>", "printed on the receipt")
     .option("--currency <code>", "where no configuration tells it")
     .action(guarded(sale));
@@ -172,6 +173,7 @@ const print = (options: Shared, payment: PaymentJson): void =>
 
 interface PayOptions extends Shared {
   readonly id?: string;
+  readonly cashback?: string;
   readonly reference?: string;
   readonly currency?: string;
 }
@@ -184,8 +186,12 @@ const preAuthorisation = (amount: string, options: PayOptions): Promise<void> =>
 
 async function payByCard(amount: string, options: PayOptions, to: Pick<Pay, "path" | "prefix">): Promise<void> {
   const { client, target } = connect(options);
-  const { reference } = options;
-  const body = { amount: amountBody(amount, target, options), ...(reference !== undefined && { reference }) };
+  const { cashback, reference } = options;
+  const body = {
+    amount: amountBody(amount, target, options),
+    ...(cashback !== undefined && { cashback: amountBody(cashback, target, options) }),
+    ...(reference !== undefined && { reference }),
+  };
   await pay(options, { client, body, ...to });
 }
 

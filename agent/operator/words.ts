@@ -56,6 +56,7 @@ export function outcomeText(payment: PaymentJson): string {
   const what = payment.operation === "purchase" ? "" : `${payment.operation} `;
   const parts = [
     `${what}${payment.status} ${amountText(payment.amount)}`,
+    payment.cashback && `${amountText(payment.cashback)} of it in cash`,
     payment.deferred ? "deferred, at the merchant's risk" : payment.mode,
     payment.card && `${payment.card.label} ${payment.card.maskedPan}`,
     payment.maskedAccount && `account ${payment.maskedAccount}`,

@@ -11,6 +11,7 @@ import type { Conflict, PaymentView } from "./payments.ts";
 export interface Asked {
   readonly operation: Operation;
   readonly amount: Money;
+  readonly cashback?: Money;
   readonly reference?: string;
   readonly originalId?: PaymentId;
 }
@@ -21,6 +22,7 @@ export function askedBefore(entries: readonly JournalEntry[]): Asked | undefined
   return {
     operation: intent.operation,
     amount: fromWireMoney(intent.amount),
+    ...(intent.cashback === undefined ? {} : { cashback: fromWireMoney(intent.cashback) }),
     ...(intent.reference === undefined ? {} : { reference: intent.reference }),
     ...(intent.originalPaymentId === undefined ? {} : { originalId: intent.originalPaymentId }),
   };
@@ -28,12 +30,13 @@ export function askedBefore(entries: readonly JournalEntry[]): Asked | undefined
 
 /** A payment whose entries have moved to an archive: what is left of it here. */
 export function archivedView(id: PaymentId, archived: ArchivedPayment): PaymentView {
-  const { operation, outcome, amount, at, reference, originalPaymentId } = archived;
+  const { operation, outcome, amount, cashback, at, reference, originalPaymentId } = archived;
   return {
     id,
     operation,
     status: outcome,
     amount: fromWireMoney(amount),
+    ...(cashback === undefined ? {} : { cashback: fromWireMoney(cashback) }),
     ...(reference === undefined ? {} : { reference }),
     ...(originalPaymentId === undefined ? {} : { originalId: originalPaymentId }),
     detail: "its entries are in an archive of the journal",
@@ -43,9 +46,10 @@ export function archivedView(id: PaymentId, archived: ArchivedPayment): PaymentV
   };
 }
 
-export const askedOf = ({ operation, amount, reference, originalId }: PaymentView): Asked => ({
+export const askedOf = ({ operation, amount, cashback, reference, originalId }: PaymentView): Asked => ({
   operation,
   amount,
+  ...(cashback === undefined ? {} : { cashback }),
   ...(reference === undefined ? {} : { reference }),
   ...(originalId === undefined ? {} : { originalId }),
 });
@@ -55,5 +59,7 @@ export function differingField(known: Asked, asked: Asked): Conflict["field"] | 
   if (known.originalId !== asked.originalId) return "originalId";
   if (known.amount.currency !== asked.amount.currency) return "amount.currency";
   if (known.amount.minor !== asked.amount.minor) return "amount.minor";
+  // Its currency is that of the amount.
+  if (known.cashback?.minor !== asked.cashback?.minor) return "cashback";
   return known.reference === asked.reference ? undefined : "reference";
 }

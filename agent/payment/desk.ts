@@ -9,6 +9,7 @@ import { fail, ok, type Result } from "../../base/result.ts";
 import type { EntryBody, EntryOf } from "../../wire/journal-entry.ts";
 import { type JournalEntry, NOTHING_TAKEN } from "../journal/journal.ts";
 import { type Asked, archivedView, askedBefore, askedOf, differingField } from "./asked.ts";
+import { cashbackRefusal } from "./cashback.ts";
 import { HoldEnds } from "./hold-ends.ts";
 import { viewOf } from "./payment-view.ts";
 import type {
@@ -29,7 +30,8 @@ import type {
 import { runPurchase } from "./purchase.ts";
 import type { PurchaseDeps } from "./purchase-deps.ts";
 import type { AnswerFirst } from "./reader-lane.ts";
-import { refundable, runRefund } from "./refund.ts";
+import { runRefund } from "./refund.ts";
+import { refundable } from "./refundable.ts";
 import { type SignatureCheck, Signatures } from "./signature.ts";
 import type { TicketPrinter } from "./ticket-printer.ts";
 import { isForwardedApproval, voidRefusal } from "./voiding.ts";
@@ -105,8 +107,11 @@ export class PaymentDesk implements Payments {
     const asked: Asked = {
       operation: request.operation ?? "purchase",
       amount: request.amount,
+      ...(request.cashback === undefined ? {} : { cashback: request.cashback }),
       ...(request.reference === undefined ? {} : { reference: request.reference }),
     };
+    const refusal = this.#askedFirst(request.id) ? undefined : cashbackRefusal(request, this.#options.cashbackMaxMinor);
+    if (refusal) return fail(refusal);
     return this.#start(request.id, asked, async (cancel) => {
       const options = this.#options;
       const deps = {
@@ -350,7 +355,8 @@ export class PaymentDesk implements Payments {
   #runningView(id: PaymentId, { asked, stage, startedAt, hint }: Running): PaymentView {
     const { notes, leases } = this.#options;
     const { amount } = asked;
-    const waits = asked.operation === "purchase" && (stage === "accepted" || stage === "intent-stored");
+    const waits =
+      asked.operation === "purchase" && !asked.cashback && (stage === "accepted" || stage === "intent-stored");
     // A phone counts a note as spent the moment it shows it: none is asked for that could not be taken.
     const taken = notes && waits && leases.hasRoom({ amount, means: "note" });
     const challenge = taken ? { challenge: notes.challenge({ paymentId: id, amount }) } : {};

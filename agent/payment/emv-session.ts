@@ -23,6 +23,7 @@ import type {
   TransactionSettings,
 } from "../../protocols/emv/kernel/kernel.ts";
 import { readyTransaction } from "../../protocols/emv/kernel/ready.ts";
+import { TRANSACTION_TYPE } from "../../protocols/emv/kernel/terminal-type.ts";
 import { decodeCompressed, decodeNumeric, encodeNumeric } from "../../protocols/emv/numeric.ts";
 import { type CardData, CardDataSchema } from "../../wire/card-data.ts";
 import type { CardFacts } from "../../wire/journal-entry.ts";
@@ -33,6 +34,8 @@ export interface EmvTerminal {
   /** `entry` is set by the card's own answer to reset. */
   readonly settings: Omit<TerminalSettings, "entry">;
   readonly amount: Money;
+  /** The part of the amount that is given in cash. */
+  readonly cashback?: Money | undefined;
   readonly atMs: number;
   readonly timeZone: string;
   /** Keys the card token, 32 bytes. */
@@ -132,11 +135,11 @@ const refusalOf = ({ code, detail }: KernelEnd): CardRefusal =>
 
 function settingsOf(terminal: EmvTerminal): TransactionSettings {
   const local = localTime(terminal.atMs, terminal.timeZone);
-  const { amount, random } = terminal;
+  const { amount, cashback, random } = terminal;
   return {
     amountMinor: amount.minor,
-    otherMinor: 0n,
-    type: 0x00,
+    otherMinor: cashback?.minor ?? 0n,
+    type: cashback ? TRANSACTION_TYPE.purchaseWithCashback : TRANSACTION_TYPE.purchase,
     currencyCode: encodeNumeric(BigInt(numericCodeOf(amount.currency)), 2),
     currencyExponent: exponentOf(amount.currency),
     today: {

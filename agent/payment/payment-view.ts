@@ -42,6 +42,7 @@ export function viewOf(entries: readonly EntryBody[], queue: QueueState | undefi
     operation: intent.operation,
     status: voided ? "voided" : (decision?.outcome ?? "processing"),
     amount: fromWireMoney(intent.amount),
+    ...(intent.cashback === undefined ? {} : { cashback: fromWireMoney(intent.cashback) }),
     ...(intent.reference === undefined ? {} : { reference: intent.reference }),
     ...(intent.originalPaymentId === undefined ? {} : { originalId: intent.originalPaymentId }),
     ...(decision ? decided(decision) : {}),

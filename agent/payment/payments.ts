@@ -11,6 +11,8 @@ export interface PurchaseRequest {
   /** A purchase when not said. A pre-authorisation only holds the amount, for a completion. */
   readonly operation?: "purchase" | "pre-authorisation";
   readonly amount: Money;
+  /** The part of the amount that the customer gets in cash. */
+  readonly cashback?: Money;
   /** The till's own words, printed on the receipt. */
   readonly reference?: string;
 }
@@ -61,6 +63,8 @@ export interface PaymentView {
   readonly operation: Operation;
   readonly status: PaymentStatus;
   readonly amount: Money;
+  /** The part of the amount that the customer gets in cash. */
+  readonly cashback?: Money;
   readonly reference?: string;
   readonly originalId?: PaymentId;
   /** While processing: the stage and what the customer should do ("present card"). */
@@ -94,12 +98,17 @@ export interface PaymentView {
 
 /** The same id came with other content: the field that differs (RM4). */
 export interface Conflict {
-  readonly field: "amount.minor" | "amount.currency" | "reference" | "operation" | "originalId";
+  readonly field: "amount.minor" | "amount.currency" | "cashback" | "reference" | "operation" | "originalId";
 }
 
 export type StartRefusal =
   | ({ readonly why: "conflict" } & Conflict)
-  | { readonly why: "not-found" | "busy" | "draining" | "not-allowed"; readonly detail: string }
+  | {
+      readonly why: "not-found" | "busy" | "draining" | "not-allowed";
+      readonly detail: string;
+      /** What of the request it is about, where it is about one part of it. */
+      readonly field?: string;
+    }
   /** Of a completion. */
   | { readonly why: "not-approved" | "already-processed" | "too-much" | "expired"; readonly detail: string };
 export type CancelRefusal = { readonly why: "not-found" | "too-late"; readonly detail: string };

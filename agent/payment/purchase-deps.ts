@@ -40,6 +40,8 @@ export interface PurchaseDeps {
   readonly terminal: Pick<EmvTerminal, "timeZone" | "settings" | "cardTokenKey">;
   /** Minor units: below it a sale need not go online although the hub is in reach. */
   readonly floorLimitMinor: bigint;
+  /** Minor units of cash in one sale; absent where none is given. */
+  readonly cashbackMaxMinor?: bigint | undefined;
   /** What was said to the card; called once, when the decision is on disk, and only if there was a card. */
   readonly onRecord: (id: PaymentId, record: CardRecord) => void;
   readonly cardTimeoutMs: number;

@@ -2,6 +2,7 @@
 import { Fault, isFault, reasonOf } from "../../base/fault.ts";
 import type { LeaseRefusal } from "../uplink/hub.ts";
 import { CardRefusal } from "./emv-session.ts";
+import type { PurchaseRequest } from "./payments.ts";
 import type { CardFailure, Refusal } from "./purchase-machine.ts";
 
 /** As long as the journal takes; drivers report what others wrote, which may be pages. */
@@ -23,11 +24,36 @@ function causeOf(error: unknown): { why: CardFailure; detail: string } {
   throw new Error(`unexpected: ${reasonOf(error)}`, { cause: error });
 }
 
+/** What the hub alone may approve: always asked, never by a lease, and paid by nothing but a card. */
+export interface HubOnly {
+  /** While it cannot be reached. */
+  readonly refusal: Refusal;
+  /** To whom presents a code. */
+  readonly needsCard: string;
+}
+
 /** What a pre-authorisation holds the hub holds: no lease and no card can. */
-export const NEEDS_HUB: Refusal = {
-  reason: "E_UNAVAILABLE",
-  detail: "a pre-authorisation needs the hub, which cannot be reached; try again later",
+const HELD_BY_HUB: HubOnly = {
+  refusal: {
+    reason: "E_UNAVAILABLE",
+    detail: "a pre-authorisation needs the hub, which cannot be reached; try again later",
+  },
+  needsCard: "a pre-authorisation needs a card",
 };
+
+/** Cash is gone once it is counted out, so nobody but the card's issuer may say yes to it. */
+const CASH_BY_HUB: HubOnly = {
+  refusal: {
+    reason: "E_UNAVAILABLE",
+    detail: "cash is given only where the hub says so, and it cannot be reached; sell without cashback",
+  },
+  needsCard: "cash is given on a card only; present a card",
+};
+
+export function hubOnly({ operation, cashback }: PurchaseRequest): HubOnly | undefined {
+  if (operation === "pre-authorisation") return HELD_BY_HUB;
+  return cashback && CASH_BY_HUB;
+}
 
 type OwnRefusal = Exclude<LeaseRefusal, `stand-in ${string}`>;
 

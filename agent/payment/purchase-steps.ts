@@ -19,12 +19,13 @@ export class PurchaseSteps {
   }
 
   async storeIntent(): Promise<void> {
-    const { amount, reference, operation = "purchase" } = this.request;
+    const { amount, cashback, reference, operation = "purchase" } = this.request;
     const body: EntryBody = {
       ...this.#head(),
       kind: "intent",
       operation,
       amount: toWireMoney(amount),
+      ...(cashback === undefined ? {} : { cashback: toWireMoney(cashback) }),
       ...(reference === undefined ? {} : { reference }),
     };
     await this.append([{ body }]);

@@ -26,7 +26,7 @@ import {
   type PurchaseEvent,
   purchaseMachine,
 } from "./purchase-machine.ts";
-import { cardFailure, leaseRefusal, NEEDS_HUB } from "./purchase-refusals.ts";
+import { cardFailure, type HubOnly, hubOnly, leaseRefusal } from "./purchase-refusals.ts";
 import { PurchaseSteps } from "./purchase-steps.ts";
 
 /** Each step with the card has this long: reading it, and each cryptogram. The customer stands there all the while. */
@@ -58,6 +58,7 @@ type CryptogramEvent = Extract<PurchaseEvent, { on: "cryptogram" }>;
 class PurchaseRun {
   readonly #deps: PurchaseDeps;
   readonly #request: PurchaseRequest;
+  readonly #hubOnly: HubOnly | undefined;
   readonly #cancel: AbortSignal;
   readonly #steps: PurchaseSteps;
   readonly record = newRecord();
@@ -76,6 +77,7 @@ class PurchaseRun {
     this.#deps = deps;
     this.#steps = steps;
     this.#request = steps.request;
+    this.#hubOnly = hubOnly(steps.request);
     this.#cancel = cancel;
   }
 
@@ -83,10 +85,10 @@ class PurchaseRun {
   async toDecision(): Promise<void> {
     let step = purchaseMachine(AWAITING.state, { on: "intent-stored" });
     assert(step.state.at === "awaiting-card", "a stored intent awaits a card");
-    if (this.#isHold && this.#deps.hub.state === "down")
-      return await this.#run(
-        purchaseMachine(step.state, { on: "card-failed", why: "no-hub", detail: NEEDS_HUB.detail }),
-      );
+    if (this.#hubOnly && this.#deps.hub.state === "down") {
+      const { detail } = this.#hubOnly.refusal;
+      return await this.#run(purchaseMachine(step.state, { on: "card-failed", why: "no-hub", detail }));
+    }
     const asked = this.#deps.clock.monotonic();
     using limit = deadline(this.#deps.clock, this.#deps.cardTimeoutMs, this.#cancel);
     const other = new AbortController();
@@ -121,11 +123,6 @@ class PurchaseRun {
     }
   }
 
-  /** A pre-authorisation: always online, never by a lease, and by nothing but a card. */
-  get #isHold(): boolean {
-    return this.#request.operation === "pre-authorisation";
-  }
-
   readonly #seen = () => {
     this.#readerSeen = true;
   };
@@ -133,7 +130,7 @@ class PurchaseRun {
   /** Hands the next code that can pay to `work`; ends quietly when the wait ends first. */
   async #scanned(waiting: AbortSignal, work: (code: PresentedCode) => Promise<void>): Promise<void> {
     const use = (scan: Scan): PresentedCode | undefined => {
-      const code = this.#isHold ? fail("a pre-authorisation needs a card") : presentedCode(scan, this.#deps.notes);
+      const code = this.#hubOnly ? fail(this.#hubOnly.needsCard) : presentedCode(scan, this.#deps.notes);
       if (code.ok) return code.value;
       this.#deps.onHint(this.#request.id, code.error);
       return undefined;
@@ -196,7 +193,7 @@ class PurchaseRun {
   }
 
   async #readCard(): Promise<PurchaseEvent> {
-    const { amount } = this.#request;
+    const { amount, cashback } = this.#request;
     const { terminal, now, random, hub, journal, leases, floorLimitMinor } = this.#deps;
     const event = await this.#withCard(async (session, signal) => {
       const card = await this.#deps.readCard(
@@ -204,9 +201,10 @@ class PurchaseRun {
         {
           ...terminal,
           amount,
+          cashback,
           atMs: now(),
           random,
-          forceOnline: hub.state === "up" && (this.#isHold || amount.minor >= floorLimitMinor),
+          forceOnline: this.#hubOnly !== undefined || (hub.state === "up" && amount.minor >= floorLimitMinor),
           sequenceCounter: journal.head.sequence,
           spentBy: (cardToken) => leases.spentBy(cardToken),
           record: this.record,
@@ -221,7 +219,7 @@ class PurchaseRun {
   }
 
   #reserve(): PurchaseEvent {
-    if (this.#isHold) return { on: "lease-refused", refusal: NEEDS_HUB };
+    if (this.#hubOnly) return { on: "lease-refused", refusal: this.#hubOnly.refusal };
     if (this.#reservation) return reserved(this.#reservation);
     const card = present(this.#card, "the card that was read");
     const { id, amount } = this.#request;
@@ -273,7 +271,7 @@ class PurchaseRun {
   }
 
   async #askHub(attempt: number): Promise<PurchaseEvent> {
-    const { id, amount, operation = "purchase" } = this.#request;
+    const { id, amount, cashback, operation = "purchase" } = this.#request;
     const card = present(this.#card, "the card that was read");
     const data = card.track2 === undefined ? card.data : { ...card.data, track2: card.track2 };
     const asking = this.#deps.hub.authorise(
@@ -282,6 +280,7 @@ class PurchaseRun {
         attempt,
         kind: operation,
         amount: toWireMoney(amount),
+        ...(cashback === undefined ? {} : { cashback: toWireMoney(cashback) }),
         card: this.#seal(data, this.#prepareSealer()),
         entryMode: card.facts.entryMode,
         iccData: card.iccData(),
@@ -334,6 +333,7 @@ class PurchaseRun {
 
   #decisionBody(decision: PurchaseDecision, at: string): EntryBody {
     const { reversals: _, ...rest } = decision;
+    const { amount, cashback } = this.#request;
     const leaseId =
       decision.mode === "offline" && decision.outcome === "approved" ? this.#reservation?.leaseId : undefined;
     const card = decision.deferred ? this.#askedFacts : this.#card?.finalFacts();
@@ -342,7 +342,8 @@ class PurchaseRun {
       paymentId: this.#request.id,
       at,
       operation: this.#request.operation ?? "purchase",
-      amount: toWireMoney(this.#request.amount),
+      amount: toWireMoney(amount),
+      ...(cashback === undefined ? {} : { cashback: toWireMoney(cashback) }),
       ...rest,
       attempts: [...decision.attempts],
       ...(leaseId === undefined ? {} : { leaseId }),

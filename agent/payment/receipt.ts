@@ -3,6 +3,7 @@ import { localTime } from "../../base/clock.ts";
 import { type Money, toDecimal } from "../../base/money.ts";
 import type { ReceiptDocument, ReceiptLine } from "../../protocols/escpos/document.ts";
 import type { Operation } from "../../wire/common.ts";
+import { goodsOf } from "./cashback.ts";
 import type { Marking } from "./payment-view.ts";
 import type { PaymentView } from "./payments.ts";
 
@@ -41,6 +42,8 @@ interface Words {
   readonly phone: string;
   readonly approvalCode: string;
   readonly reference: string;
+  readonly goods: string;
+  readonly cash: string;
   readonly total: string;
   readonly keep: string;
   readonly scanToPay: string;
@@ -72,6 +75,8 @@ const WORDS: Readonly<Record<ReceiptLanguage, Words>> = {
     phone: "Paid by phone",
     approvalCode: "Approval code",
     reference: "Reference",
+    goods: "Goods",
+    cash: "Cash",
     total: "Total",
     keep: "Please keep this receipt.",
     scanToPay: "Scan with your phone to pay",
@@ -101,6 +106,8 @@ const WORDS: Readonly<Record<ReceiptLanguage, Words>> = {
     phone: "Bezahlt mit Telefon",
     approvalCode: "Genehmigung",
     reference: "Referenz",
+    goods: "Ware",
+    cash: "Bargeld",
     total: "Summe",
     keep: "Bitte bewahren Sie diesen Beleg auf.",
     scanToPay: "Zum Bezahlen mit dem Telefon scannen",
@@ -130,6 +137,8 @@ const WORDS: Readonly<Record<ReceiptLanguage, Words>> = {
     phone: "Payé par téléphone",
     approvalCode: "Autorisation",
     reference: "Référence",
+    goods: "Achat",
+    cash: "Espèces",
     total: "Total",
     keep: "Merci de conserver ce reçu.",
     scanToPay: "Scannez avec votre téléphone pour payer",
@@ -168,6 +177,7 @@ export function receiptOf({ payment, site, terminalId, marking }: ReceiptInput):
     ...optionalPair(words.phone, payment.payingDevice),
     ...optionalPair(words.approvalCode, payment.approvalCode),
     { kind: "rule" },
+    ...cashLines(payment, site),
     { kind: "pair", label: held ? words.held : words.total, value: localAmount(payment.amount, site), bold: true },
     ...optionalPair(words.heldUntil, payment.heldUntil && localTime(Date.parse(payment.heldUntil), site.timeZone)),
     { kind: "rule" },
@@ -247,6 +257,16 @@ function cardLines(payment: PaymentView, words: Words): ReceiptLine[] {
     { kind: "pair", label: "", value: card.maskedPan },
     { kind: "pair", label: "AID", value: card.aid.toUpperCase() },
     { kind: "pair", label: "Cryptogram", value: card.cryptogramType },
+  ];
+}
+
+/** Goods and cash apart, where there is cash: only the goods can be given back. */
+function cashLines(payment: PaymentView, site: Site): ReceiptLine[] {
+  if (!payment.cashback) return [];
+  const words = WORDS[site.language];
+  return [
+    { kind: "pair", label: words.goods, value: localAmount(goodsOf(payment), site) },
+    { kind: "pair", label: words.cash, value: localAmount(payment.cashback, site) },
   ];
 }
 

@@ -44,6 +44,7 @@ export function abortion(
     mode: attempts.length > 0 ? "online" : "offline",
     operation: intent.operation,
     amount: intent.amount,
+    ...(intent.cashback === undefined ? {} : { cashback: intent.cashback }),
     reason: "E_STATE",
     detail: "the terminal stopped before it had decided; nothing was charged",
     attempts,

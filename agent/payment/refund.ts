@@ -3,13 +3,12 @@ import { isFault } from "../../base/fault.ts";
 import type { PaymentId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import type { Money } from "../../base/money.ts";
-import { fail, ok, type Result } from "../../base/result.ts";
 import type { AuthorisationResponse } from "../../wire/authorisation.ts";
 import { toWireMoney } from "../../wire/common.ts";
 import type { EntryOf } from "../../wire/journal-entry.ts";
 import type { Journal, NewEntry } from "../journal/journal.ts";
 import type { Hub } from "../uplink/hub.ts";
-import type { PaymentStage, PaymentView, RefundRequest, StartRefusal } from "./payments.ts";
+import type { PaymentStage } from "./payments.ts";
 
 export interface RefundDeps {
   readonly journal: Journal;
@@ -31,34 +30,6 @@ type Ending = Pick<Decision, "outcome"> &
   Partial<Pick<Decision, "reason" | "detail" | "responseCode" | "approvalCode">>;
 
 const REFUND_ATTEMPT = 1;
-
-/** What may be given back, as far as this terminal knows; the hub has the last word. */
-export function refundable(
-  { id, originalId, amount }: RefundRequest,
-  original: PaymentView | undefined,
-): Result<Money, StartRefusal> {
-  if (id === originalId)
-    return fail({ why: "not-allowed", detail: "a refund needs an id of its own, not that of its original" });
-  if (!original) {
-    if (amount) return ok(amount);
-    return fail({ why: "not-found", detail: `payment ${originalId} is not known at this terminal; give the amount` });
-  }
-  const isSale = original.operation === "purchase" || original.operation === "completion";
-  if (!isSale || original.status !== "approved") {
-    const is = isSale ? original.status : `a ${original.operation}`;
-    return fail({
-      why: "not-allowed",
-      detail: `payment ${originalId} is ${is}; only an approved sale can be refunded`,
-    });
-  }
-  if (amount && amount.currency !== original.amount.currency) {
-    return fail({ why: "not-allowed", detail: `the original is in ${original.amount.currency}` });
-  }
-  const wanted = amount ?? original.amount;
-  if (wanted.minor > original.amount.minor)
-    return fail({ why: "not-allowed", detail: "a refund never exceeds the original" });
-  return ok(wanted);
-}
 
 /** Runs to the decision on disk. Only a Fault of the journal is thrown. */
 export async function runRefund(deps: RefundDeps, refund: KnownRefund, cancel: AbortSignal): Promise<void> {

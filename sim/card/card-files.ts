@@ -127,8 +127,7 @@ function signedRecords(
     { tag: 0x5f25, value: fromHex(profile.effective ?? "200101") },
     { tag: 0x5f28, value: fromHex("0276") },
     { tag: 0x5f34, value: fromHex(profile.sequenceNumber) },
-    // Valid everywhere for goods, services and cash (Book 3, C2).
-    { tag: 0x9f07, value: fromHex("FF00") },
+    { tag: 0x9f07, value: profile.usage ?? fromHex("FF00") },
     { tag: 0x9f08, value: fromHex("0001") },
     { tag: 0x9f42, value: fromHex("0978") },
     // Always: no CVM required (Book 3, C3).

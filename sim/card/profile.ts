@@ -79,6 +79,8 @@ export interface ApplicationProfile {
   readonly ddol?: "none";
   /** What GET PROCESSING OPTIONS brings; country and currency when absent. */
   readonly pdol?: readonly DolEntry[];
+  /** Tag 9F07; valid everywhere for goods, services and cash when absent (Book 3, C2). */
+  readonly usage?: Uint8Array;
   /** Tag 8E; "no CVM required" when absent. */
   readonly cvmList?: Uint8Array;
   readonly actionCodes?: ActionCodes;

@@ -25,6 +25,9 @@ const ACTION_CODES: ActionCodes = {
   default: fromHex("FC60802000"),
 };
 
+/** To the issuer above the floor limit, by chance or when forced; without him all is left to the card. */
+const LENIENT: ActionCodes = { ...ACTION_CODES, online: fromHex("0000009800"), default: fromHex("0000000000") };
+
 /** A card number of the test range with its check digit. */
 function testPan(number: number): string {
   const stem = `4761739001010${number.toString().padStart(2, "0")}`;
@@ -81,7 +84,7 @@ const EVERYDAY: readonly CardProfile[] = [
     name: "standard",
     sentence: "Signs with CDA, approves offline up to 100.00 and asks the issuer above it.",
     pan: testPan(1),
-    actionCodes: { ...ACTION_CODES, online: fromHex("0000009800"), default: fromHex("0000000000") },
+    actionCodes: LENIENT,
   },
   {
     ...COMMON,
@@ -192,6 +195,14 @@ const PECULIAR: readonly CardProfile[] = [
     label: "TILLWAY DEBIT",
     pan: testPan(16),
     further: [SECOND_APPLICATION],
+  },
+  {
+    ...CDA,
+    name: "cashback",
+    sentence: "As the standard card, and in its own country it gives cash on top of a purchase.",
+    pan: testPan(39),
+    usage: fromHex("FF80"),
+    actionCodes: LENIENT,
   },
   {
     ...CDA,

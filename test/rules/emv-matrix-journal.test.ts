@@ -38,6 +38,7 @@ const UNUSABLE = always("intent, decision aborted offline");
 
 const EXPECTED: Readonly<Record<string, Row>> = {
   standard: APPROVES,
+  cashback: APPROVES,
   // Without certificates it is not authenticated, for which the terminal's own action codes want the issuer.
   second: NEEDS_ISSUER,
   "online-only": NEEDS_ISSUER,

@@ -34,6 +34,7 @@ const CDA_FAILED = onlyWithIssuer("0400008000", "0400000000");
 
 const EXPECTED: Readonly<Record<string, Row>> = {
   standard: GOOD_CDA,
+  cashback: GOOD_CDA,
   // No certificates: TVR byte 1 bit 8, no TSI bit for authentication; no issuer authentication either.
   second: [
     "ARQC+TC 8000008000 6800 approved 00",

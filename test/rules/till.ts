@@ -15,7 +15,7 @@ import type { NoteDesk } from "../../agent/payment/code-purchase.ts";
 import { PaymentDesk } from "../../agent/payment/desk.ts";
 import { readCard } from "../../agent/payment/emv-session.ts";
 import { terminalSettings } from "../../agent/payment/emv-terminal.ts";
-import type { PaymentStage, PaymentView } from "../../agent/payment/payments.ts";
+import type { PaymentStage, PaymentView, PurchaseRequest } from "../../agent/payment/payments.ts";
 import { ReaderLane } from "../../agent/payment/reader-lane.ts";
 import { abortInterrupted } from "../../agent/payment/recovery.ts";
 import { ScannerLane } from "../../agent/payment/scanner-lane.ts";
@@ -167,6 +167,8 @@ export interface TillOptions {
   readonly floorLimitMinor?: bigint;
   /** What the shop's configuration says of cards, over the defaults. */
   readonly emv?: Partial<z.input<typeof EmvSchema>>;
+  /** None is given when not said. */
+  readonly cashbackMaxMinor?: bigint;
 }
 
 export class Till implements AsyncDisposable {
@@ -258,6 +260,7 @@ export class Till implements AsyncDisposable {
         },
       },
       floorLimitMinor: options.floorLimitMinor ?? 0n,
+      cashbackMaxMinor: options.cashbackMaxMinor,
       onRecord: (id, record) => void this.records.set(id, record),
       cardTimeoutMs: 60_000,
       tickets: this.tickets,
@@ -274,8 +277,8 @@ export class Till implements AsyncDisposable {
     });
   }
 
-  sell(id: string, minor = 1234n): Promise<PaymentView> {
-    const begun = this.desk.begin({ id: id as PaymentId, amount: money(minor, "EUR") });
+  sell(id: string, minor = 1234n, more: Pick<PurchaseRequest, "cashback"> = {}): Promise<PaymentView> {
+    const begun = this.desk.begin({ id: id as PaymentId, amount: money(minor, "EUR"), ...more });
     if (!begun.ok) throw new Error(begun.error.why);
     return this.desk.ended(id as PaymentId, new AbortController().signal);
   }
