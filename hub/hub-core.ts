@@ -188,6 +188,7 @@ export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
     merchantOf: (reading, terminalId) => settlement.merchantOf(reading, terminalId),
     confirmed: (within, payment) => settlement.confirmed(within, payment),
     chargedBack: (reading, key) => settlement.chargedBack(reading, key),
+    termsOf: (reading, terminalId) => settlement.termsOf(reading, terminalId),
     countCryptogram: (type, result) => metrics.count("tillway_hub_cryptograms_total", { type, result }),
     acquiring: issuers.acquiring,
   });

@@ -25,7 +25,8 @@ export interface StandInRequest {
   /** Milliseconds since 1970, as the terminal says: told onwards, never decided by. */
   readonly at: number;
   readonly entryMode: EntryMode;
-  readonly type: TransactionType;
+  /** Cash is in no institution's set: it is gone once it is given. */
+  readonly type: TransactionType | "purchase-with-cashback";
 }
 
 /**
@@ -116,7 +117,7 @@ const FAILS: Readonly<Record<Exclude<StandInCheck, "parameters">, Fails>> = {
   "account.range": ({ parameters, request }) =>
     !parameters.account.range.some((prefix) => request.account.leadingDigits.startsWith(prefix)),
   "account.stopList": ({ parameters, request }) => mayBeStopped(parameters.account.stopList.tokens, request),
-  "txn.types": ({ parameters, request }) => !parameters.txn.types.includes(request.type),
+  "txn.types": ({ parameters, request }) => !parameters.txn.types.some((type) => type === request.type),
   "txn.mccDeny": ({ parameters, request }) => parameters.txn.mccDeny.includes(request.mcc),
   currency: ({ parameters, request }) => request.amount.currency !== parameters.currency,
   "limit.single": ({ parameters, request: { amount } }) =>

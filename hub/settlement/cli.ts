@@ -1,5 +1,5 @@
 /** `tillway hub merchants|sites|batches|cutover|settle|statement`: from confirmed payments to what merchants are to get. */
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { z } from "zod";
 import { guarded } from "../../base/daemon.ts";
 import { Fault } from "../../base/fault.ts";
@@ -41,6 +41,8 @@ function registerMerchants(hub: Command, commands: HubCommands): void {
     .option("--contactless <terms>", "for contactless cards")
     .option("--note <terms>", "for notes of phones")
     .option("--code <terms>", "for pre-authorised codes")
+    .option("--cashback-max <minor>", "cash with one purchase, minor units; none without it", wholeNumber)
+    .option("--tip-max <percent>", "of what was bought; 0 for no tips", wholeNumber, 20)
     .action(guarded((id: string, options: SettingMerchant) => setMerchant(commands, id, options)));
 }
 
@@ -118,10 +120,12 @@ interface SettingMerchant extends Shared {
   readonly contactless?: string;
   readonly note?: string;
   readonly code?: string;
+  readonly cashbackMax?: number;
+  readonly tipMax: number;
 }
 
 async function setMerchant({ clientOf }: HubCommands, id: string, options: SettingMerchant): Promise<void> {
-  const { name, iban, bic, category, fee, chip, contactless, note, code } = options;
+  const { name, iban, bic, category, fee, chip, contactless, note, code, cashbackMax = 0, tipMax } = options;
   if ((iban === undefined) !== (bic === undefined)) throw new Fault("config.invalid", "--iban and --bic go together");
   const own = Object.entries({ chip, contactless, note, code }).flatMap(([means, terms]) =>
     terms === undefined ? [] : [[means, termsOf(`--${means}`, terms)]],
@@ -130,9 +134,15 @@ async function setMerchant({ clientOf }: HubCommands, id: string, options: Setti
     ...{ id, name, fees: { standard: termsOf("--fee", fee), ...Object.fromEntries(own) } },
     ...(iban === undefined ? {} : { account: { iban: iban.replaceAll(" ", ""), bic } }),
     ...(category === undefined ? {} : { category }),
+    trade: { cashbackMaxMinor: cashbackMax, tipPercentMax: tipMax },
   };
   await clientOf(options).post("/v1/merchants", body);
   console.log(id);
+}
+
+function wholeNumber(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("give a whole number");
 }
 
 function termsOf(option: string, text: string): { basisPoints: number; fixedMinor: number } {

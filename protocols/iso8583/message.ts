@@ -57,6 +57,7 @@ export const DE = {
   privateData: 48,
   currencyTransaction: 49,
   pinData: 52,
+  additionalAmounts: 54,
   iccData: 55,
   originalDataElements1993: 56,
   networkManagementCode: 70,

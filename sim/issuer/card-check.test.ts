@@ -54,6 +54,10 @@ const arqcOf = (objects: readonly Tlv[]): Uint8Array => {
 const claim = { pan: PAN, sequenceNumber: "001", minor: 400n, currency: "978" };
 
 describe("the issuer's check of a card", () => {
+  test("a cryptogram that was made for no cash holds for none", () => {
+    expect(checkCard({ ...claim, cashbackMinor: 100n, objects: objectsOf() })).toBe("wrong");
+  });
+
   test("its own cryptogram of this sale holds", () => {
     expect(checkCard({ ...claim, objects: objectsOf() })).toMatchObject({ atc: 7 });
   });

@@ -11,6 +11,7 @@ export interface CardClaim {
   /** DE 23, up to three digits. */
   readonly sequenceNumber: string;
   readonly minor: bigint;
+  readonly cashbackMinor?: bigint;
   /** DE 49. */
   readonly currency: string;
   /** DE 55. */
@@ -23,9 +24,18 @@ export type CardVerdict = "absent" | "wrong" | CheckedCryptogram;
 const CRYPTOGRAM = 0x9f26;
 const ISSUER_DATA = 0x9f10;
 const AMOUNT = 0x9f02;
+const OTHER_AMOUNT = 0x9f03;
+const NO_AMOUNT = new Uint8Array(6);
 const CURRENCY = 0x5f2a;
 
-export function checkCard({ pan, sequenceNumber, minor, currency, objects }: CardClaim): CardVerdict {
+export function checkCard({
+  pan,
+  sequenceNumber,
+  minor,
+  cashbackMinor = 0n,
+  currency,
+  objects,
+}: CardClaim): CardVerdict {
   const values = new Map<Tag, Uint8Array>(flattenTlv(objects).map(({ tag, value }) => [tag, value]));
   if (!values.has(CRYPTOGRAM)) return "absent";
   const version = versionOf(values.get(ISSUER_DATA) ?? new Uint8Array(0));
@@ -39,6 +49,7 @@ export function checkCard({ pan, sequenceNumber, minor, currency, objects }: Car
   const checked = checkCryptogram(version, masterKey, values);
   const ofThisSale =
     holds(values.get(AMOUNT), encodeNumeric(minor, 6)) &&
+    holds(values.get(OTHER_AMOUNT) ?? NO_AMOUNT, encodeNumeric(cashbackMinor, 6)) &&
     holds(values.get(CURRENCY), encodeNumeric(BigInt(currency), 2));
   return checked.ok && ofThisSale ? checked.value : "wrong";
 }

@@ -19,6 +19,8 @@ export interface Claim {
   readonly expiry?: string;
   readonly sequenceNumber: string;
   readonly minor: bigint;
+  /** The part of it that is given in cash, in a purchase with cashback. */
+  readonly cashbackMinor?: bigint;
   readonly currency: string;
   readonly where: SettlementDay;
   readonly objects: readonly Tlv[];
@@ -27,6 +29,7 @@ export interface Claim {
 }
 
 const REFUND = "20";
+const WITH_CASHBACK = "09";
 const DAY_DIGITS = 4;
 
 /** Throws Fault `codec.invalid` for a message that lacks what is needed. */
@@ -34,22 +37,33 @@ export function claimOf(message: Iso8583Message): Claim {
   const reference = paymentReference(message);
   if (reference === undefined) throw missing(DE.privateData);
   const { terminalId, paymentId, attempt, reason } = reference;
+  const processing = needed(message, DE.processingCode);
   const [expiry, decided] = [textOf(message, DE.expiry), responseCodeOf(message)];
   return {
     key: { terminalId, paymentId },
     ...(attempt !== undefined && { attempt }),
     ...(reason !== undefined && { reason }),
     of: message.mti[1] === "1" ? "authorisation" : "financial",
-    operation: needed(message, DE.processingCode).startsWith(REFUND) ? "refund" : "purchase",
+    operation: processing.startsWith(REFUND) ? "refund" : "purchase",
     pan: needed(message, DE.pan),
     ...(expiry !== undefined && { expiry }),
     sequenceNumber: textOf(message, DE.panSequenceNumber) ?? "",
     minor: BigInt(needed(message, DE.amountTransaction)),
+    ...(processing.startsWith(WITH_CASHBACK) && { cashbackMinor: cashbackOf(message) }),
     currency: needed(message, DE.currencyTransaction),
     where: { acquirerId: needed(message, DE.acquirer), day: dayOf(message) },
     objects: tlvOf(message, DE.iccData) ?? [],
     ...(decided !== undefined && { decided }),
   };
+}
+
+/** Of DE 54 the amount of type 40: account type, amount type, currency, sign, and twelve digits, as often as there are amounts. */
+function cashbackOf(message: Iso8583Message): bigint {
+  const amounts = needed(message, DE.additionalAmounts).matchAll(/\d\d(\d\d)(\d{3})[CD](\d{12})/g);
+  const cash = [...amounts].find(([, type]) => type === "40");
+  if (!cash?.[3] || cash[2] !== needed(message, DE.currencyTransaction))
+    throw new Fault("codec.invalid", "DE 54 tells no cash in the currency of DE 49", { details: { path: "54" } });
+  return BigInt(cash[3]);
 }
 
 /** MMDD of DE 15, in 1993 behind the year; of DE 7 where there is none. */

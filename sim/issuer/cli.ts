@@ -23,7 +23,7 @@ export function registerIssuerSim(sim: Command): void {
     .requiredOption("--port <port>", "where it listens; 0 for any that is free", portOption)
     .requiredOption(
       "--control <socket>",
-      "Unix socket for down, mute, lose, slow, late, double, garbage, decline, refuse-advices, partial, miscount, sign-off, sign-on, clear, account, books, status",
+      "Unix socket for down, mute, lose, slow, late, double, garbage, decline, refuse-advices, refuse-cashback, partial, miscount, sign-off, sign-on, clear, account, books, status",
     )
     .option("--host <address>", "the address that it listens on", "127.0.0.1")
     .option("--spec <name>", `how messages are packed: ${SPEC_NAMES.join(", ")}`, specOption, "1987-ascii")

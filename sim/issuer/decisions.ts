@@ -20,6 +20,7 @@ export const CODE = {
   formatError: "30",
   insufficientFunds: "51",
   expired: "54",
+  notPermitted: "57",
   unavailable: "91",
   duplicate: "94",
   outOfBalance: "95",
@@ -43,6 +44,8 @@ export interface Policy {
   readonly refuseAdvices?: string | undefined;
   /** What there is, when it is less than was asked for. */
   readonly partial: boolean;
+  /** It gives no cash with a purchase. */
+  readonly refuseCashback?: boolean;
   /** Cards that are not known get an account with so much. */
   readonly openMinor?: bigint | undefined;
 }
@@ -135,7 +138,8 @@ function refusalOf({ claim, policy, month }: Deciding, account: Account | undefi
   if (policy.decline !== undefined) return policy.decline;
   if (!account) return CODE.invalidCard;
   if (account.currency !== claim.currency) return CODE.invalidTransaction;
-  if (claim.minor <= 0n) return CODE.invalidAmount;
+  if (claim.minor <= 0n || (claim.cashbackMinor ?? 0n) > claim.minor) return CODE.invalidAmount;
+  if (claim.cashbackMinor !== undefined && policy.refuseCashback) return CODE.notPermitted;
   if (claim.expiry !== account.expiry || account.expiry < month) return CODE.expired;
   return undefined;
 }
@@ -154,8 +158,8 @@ interface JudgedCard {
 }
 
 function judgeCard({ books, claim }: Deciding, account: Account | undefined): JudgedCard {
-  const { pan, sequenceNumber, minor, currency, objects, key } = claim;
-  const checked = checkCard({ pan, sequenceNumber, minor, currency, objects });
+  const { pan, sequenceNumber, key } = claim;
+  const checked = checkCard(claim);
   if (checked === "absent") return { facts: {}, answer: () => undefined };
   if (checked === "wrong") return { facts: { cryptogram: "failed" }, answer: () => undefined };
   const counter = `${sequenceNumber}/${checked.atc}`;

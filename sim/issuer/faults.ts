@@ -26,6 +26,8 @@ export interface Faults {
   readonly partial: boolean;
   /** Its totals have one debit more than its books. */
   readonly miscount: boolean;
+  /** It gives no cash with a purchase. */
+  readonly refuseCashback: boolean;
   /** It has signed off. */
   readonly signedOff: boolean;
 }
@@ -42,6 +44,7 @@ export const WELL: Faults = {
   refuseAdvices: undefined,
   partial: false,
   miscount: false,
+  refuseCashback: false,
   signedOff: false,
 };
 
@@ -60,6 +63,7 @@ export const FAULT_COMMANDS: Readonly<Record<string, (command: ControlCommand) =
   double: (command) => ({ double: flag(command, "on") }),
   partial: (command) => ({ partial: flag(command, "on") }),
   miscount: (command) => ({ miscount: flag(command, "on") }),
+  "refuse-cashback": (command) => ({ refuseCashback: flag(command, "on") }),
   decline: (command) => ({ decline: codeOf(command) }),
   "refuse-advices": (command) => ({ refuseAdvices: codeOf(command) }),
   garbage: (command) => ({ garbage: garbageOf(command) }),

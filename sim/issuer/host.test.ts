@@ -42,6 +42,30 @@ const FIELDS: Readonly<Record<number, FieldValue>> = {
 const purchase = (fields: Readonly<Record<number, FieldValue>> = FIELDS): Iso8583Message => ({ mti: "0200", fields });
 const without = (de: number) => Object.fromEntries(Object.entries(FIELDS).filter(([key]) => Number(key) !== de));
 
+describe("cash with a purchase", () => {
+  const cash = (amounts: string | undefined): Iso8583Message =>
+    purchase({ ...FIELDS, 3: "090000", ...(amounts !== undefined && { 54: amounts }) });
+  const code = (message: Iso8583Message, policy: Partial<HostPolicy> = {}) => bank(policy).answer(message)?.fields[39];
+
+  test("is given where the account has the whole amount", () => {
+    expect(code(cash("0040978D000000000100"))).toBe("00");
+    expect(code(cash("0002978C0000000099000040978D000000000400"))).toBe("00");
+  });
+  test("never exceeds the amount", () => {
+    expect(code(cash("0040978D000000000401"))).toBe("13");
+  });
+  test.each([undefined, "0040840D000000000100", "0002978D000000000100", "0040978D", ""])(
+    "is not understood where DE 54 is %s",
+    (amounts) => {
+      expect(code(cash(amounts))).toBe("30");
+    },
+  );
+  test("is refused by an issuer who gives none, and a purchase is not", () => {
+    expect(code(cash("0040978D000000000100"), { refuseCashback: true })).toBe("57");
+    expect(code(purchase(), { refuseCashback: true })).toBe("00");
+  });
+});
+
 describe("an issuer's host", () => {
   test("answers a purchase with an approval code and what it was asked by", () => {
     expect(bank().answer(purchase())).toMatchObject({

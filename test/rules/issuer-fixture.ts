@@ -41,9 +41,18 @@ export const SALE: Objects = {
 const INFORMATION = { ARQC: "80", TC: "40", AAC: "00" } as const;
 
 /** DE 55 as the card and the terminal make it, then altered. */
-export function iccData(atc: number, type: keyof typeof INFORMATION = "ARQC", altered: Objects = {}): string {
+export const iccData = (atc: number, type: keyof typeof INFORMATION = "ARQC", altered: Objects = {}): string =>
+  iccDataFor(atc, { type, altered });
+
+interface Made {
+  readonly type?: keyof typeof INFORMATION;
+  /** What the card is told otherwise than of `SALE`. */
+  readonly told?: Objects;
+  readonly altered?: Objects;
+}
+export function iccDataFor(atc: number, { type = "ARQC", told, altered }: Made): string {
   const counter = atc.toString(16).padStart(4, "0");
-  const objects = { ...SALE, "9F36": counter, "9F10": "06011203A00000" };
+  const objects = { ...SALE, ...told, "9F36": counter, "9F10": "06011203A00000" };
   const made = makeCryptogram(18, MASTER_KEY, mapOf(objects));
   if (!made.ok) throw new Error("incomplete");
   return iccDataOf({ ...objects, "9F27": INFORMATION[type], "9F26": toHex(made.value), ...altered });

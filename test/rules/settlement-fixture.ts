@@ -1,6 +1,7 @@
 /** A hub with its default merchant, and the words to sell, refund, cut over and settle at it. */
 import type { TerminalId } from "../../base/ids.ts";
 import type { Merchant, Site } from "../../hub/core/settlement/place-store.ts";
+import { USUAL_TERMS } from "../../hub/core/settlement/trade-terms.ts";
 import type { Within } from "../../hub/store/store.ts";
 import type { EntryOf } from "../../wire/journal-entry.ts";
 import { EUR, enrolTerminal, type FakeTerminal, type HubFixture, hubFixture, seededRandom } from "./hub-fixture.ts";
@@ -34,6 +35,7 @@ export async function settlementShop(options: Parameters<typeof hubFixture>[0] =
         hub.settlement.putMerchant(within, {
           name: merchant.id,
           fees: { standard: { basisPoints: 0, fixedMinor: 0 } },
+          trade: USUAL_TERMS,
           ...merchant,
         }),
       ),

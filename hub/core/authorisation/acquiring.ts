@@ -28,6 +28,8 @@ export interface Question {
   readonly attempt: number;
   readonly operation: AskedOperation;
   readonly amount: Money;
+  /** The part of the amount that is given in cash. */
+  readonly cashback?: Money;
   readonly card: QuestionedCard;
   readonly entryMode?: EntryMode;
   /** DE 55 in hex. */

@@ -4,6 +4,7 @@ import { fromWireMoney, type ReasonCode } from "../../../wire/common.ts";
 import type { EntryOf } from "../../../wire/journal-entry.ts";
 import type { Within } from "../../store/store.ts";
 import type { Answer } from "./answers.ts";
+import { goodsMinor } from "./cashback.ts";
 import { askDeferred, cameTooLate, type DeferredParts } from "./deferred.ts";
 import { isHeld } from "./hold.ts";
 import { checkClaim } from "./issuing.ts";
@@ -60,8 +61,10 @@ export async function findPayment(
 ): Promise<{ readonly payment: PaymentRecord } | { readonly outcome: EntryOutcome }> {
   if (body.outcome !== "approved")
     return { outcome: { status: "processed", detail: "not an approval: nothing to post" } };
-  if (body.deferred && (body.operation !== "purchase" || body.mode !== "offline"))
-    return { outcome: quarantined("E_FORMAT", "deferred: only a purchase decided offline can be authorised later") };
+  if (body.deferred && (body.operation !== "purchase" || body.mode !== "offline" || body.cashback)) {
+    const detail = "deferred: only a purchase decided offline, with no cash in it, can be authorised later";
+    return { outcome: quarantined("E_FORMAT", detail) };
+  }
   const known = await parts.store.payment(parts.within, key);
   // An advice of what this hub authorised needs no card: whose it was is known since then (RM16).
   if (typeof card === "string" && known?.content?.accountId === undefined)
@@ -90,7 +93,8 @@ function differingField({ content }: PaymentRecord, body: EntryOf<"decision">): 
   if (!content) return undefined;
   if (content.operation !== body.operation) return "operation";
   if (content.currency !== body.amount.currency) return "amount.currency";
-  return content.minor.toString() === body.amount.minor ? undefined : "amount.minor";
+  if (content.minor.toString() !== body.amount.minor) return "amount.minor";
+  return content.cashbackMinor?.toString() === body.cashback?.minor ? undefined : "cashback.minor";
 }
 
 /** No advice but a late request (RM9): posted when it is approved, and when it is refused nothing moves. */
@@ -118,6 +122,7 @@ async function confirmPurchase(parts: EntryParts, input: AdviceInput, payment: P
     operation: "purchase",
     currency: amount.currency,
     minor: amount.minor,
+    ...(input.body.cashback && { cashbackMinor: BigInt(input.body.cashback.minor) }),
     ...(accountId === undefined ? {} : { accountId }),
   });
   await recordCryptogram(parts, input, payment);
@@ -162,6 +167,7 @@ async function adviseIssuer(
   const { approvalCode } = body;
   return await acquiring.advise(within, {
     ...{ key, operation: body.operation, amount: fromWireMoney(body.amount), at: now },
+    ...(body.cashback && { cashback: fromWireMoney(body.cashback) }),
     ...(routed && typeof card === "object" ? { card: { ...routed, token: card.token } } : {}),
     ...(body.card === undefined ? {} : { entryMode: body.card.entryMode, iccData: body.card.iccData }),
     ...(approvalCode === undefined ? {} : { approvalCode }),
@@ -222,7 +228,7 @@ async function recordCryptogram(
 ): Promise<void> {
   const { body, card } = input;
   if (body.mode !== "offline" || typeof card !== "object" || !card.issued) return;
-  const checked = checkClaim({ card: card.issued, type: "TC", amount: body.amount, iccData: body.card?.iccData });
+  const checked = checkClaim({ ...body, card: card.issued, type: "TC", iccData: body.card?.iccData });
   if (!checked.ok) {
     await store.setCryptogram(within, payment.number, "failed");
     countCryptogram("TC", checked.error.why);
@@ -257,7 +263,7 @@ async function confirmRefund(parts: EntryParts, input: AdviceInput, payment: Pay
       return quarantined("E_STATE", "no authorisation of this refund stands");
     const original = await store.paymentByNumber(within, content.originalNumber);
     const left =
-      (original?.content?.minor ?? 0n) -
+      (original?.content ? goodsMinor(original.content) : 0n) -
       (await store.refundedMinor(within, content.originalNumber, payment.number)) -
       (original ? (await parts.chargedBack(within, original)).minor : 0n);
     if (content.minor > left) return quarantined("E_LIMIT", `of the original ${left} minor units are left to refund`);

@@ -22,10 +22,11 @@ export async function askIssuer(
 ): Promise<Answer | { readonly asking: Asking }> {
   const { acquiring, within } = parts;
   assert(acquiring !== undefined, "a routed card comes from a switch");
-  const { currency, minor } = content;
+  const { currency, minor, cashbackMinor } = content;
   const begun = await acquiring.begin(within, {
     ...{ key, attempt: request.attempt, operation: request.kind, card, at: now },
     amount: { currency, minor },
+    ...(cashbackMinor === undefined ? {} : { cashback: { currency, minor: cashbackMinor } }),
     ...(request.entryMode === undefined ? {} : { entryMode: request.entryMode }),
     ...(request.iccData === undefined ? {} : { iccData: request.iccData }),
   });

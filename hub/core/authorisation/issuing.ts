@@ -54,6 +54,8 @@ export interface CryptogramClaim {
   /** What the card must have given: the type is checked against tag 9F27. */
   readonly type: "ARQC" | "TC";
   readonly amount: WireMoney;
+  /** The part of it that is given in cash. */
+  readonly cashback?: WireMoney | undefined;
   /** DE 55 in hex. */
   readonly iccData: string | undefined;
 }
@@ -76,6 +78,7 @@ export function checkClaim({
   card,
   type,
   amount,
+  cashback,
   iccData,
 }: CryptogramClaim): Result<CheckedCryptogram, CryptogramFailure> {
   const incomplete = (detail: string) => fail({ why: "incomplete" as const, detail: `iccData: ${detail}` });
@@ -93,6 +96,7 @@ export function checkClaim({
   if ((information & TYPE_MASK) !== TYPE_BITS[type]) return wrong(`the card's cryptogram is no ${type}`);
   if (!holds(values, 0x9f02, encodeNumeric(BigInt(amount.minor), AMOUNT_BYTES)))
     return wrong("the cryptogram is for another amount");
+  if (!ofCash(values, cashback)) return wrong("the cryptogram is for another amount in cash");
   if (!holds(values, 0x5f2a, encodeNumeric(BigInt(numericCodeOf(amount.currency)), CODE_BYTES)))
     return wrong("the cryptogram is for another currency");
   return checked;
@@ -100,6 +104,11 @@ export function checkClaim({
 
 const holds = (values: ReadonlyMap<Tag, Uint8Array>, tag: Tag, expected: Uint8Array): boolean =>
   toHex(values.get(tag) ?? new Uint8Array(0)) === toHex(expected);
+
+/** Tag 9F03; a card that was told of no cash may have been told nothing at all of it. */
+const ofCash = (values: ReadonlyMap<Tag, Uint8Array>, cashback: WireMoney | undefined): boolean =>
+  (!cashback && !values.has(0x9f03)) ||
+  holds(values, 0x9f03, encodeNumeric(BigInt(cashback?.minor ?? 0), AMOUNT_BYTES));
 
 function readObjects(iccData: string): ReadonlyMap<Tag, Uint8Array> | undefined {
   try {

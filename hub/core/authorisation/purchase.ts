@@ -22,12 +22,20 @@ export interface ChargedBack {
   readonly exposureMinor: bigint;
 }
 
+/** Minor units of cash in one sale, and how many per cent of what was bought a tip may be; 0 where there is none. */
+export interface Terms {
+  readonly cashbackMaxMinor: number;
+  readonly tipPercentMax: number;
+}
+
 /** Where the merchant's money of a payment is. */
 export interface MerchantParts {
   /** Whose terminal it is. */
   merchantOf(reading: Reading, terminalId: TerminalId): Promise<string>;
   merchantAccount(within: Within, key: PaymentKey, currency: Currency): Promise<string>;
   chargedBack(reading: Reading, key: PaymentKey): Promise<ChargedBack>;
+  /** What the merchant of a terminal may sell beside goods. */
+  termsOf(reading: Reading, terminalId: TerminalId): Promise<Terms>;
 }
 
 /** Whether its merchant gets money by it. */

@@ -3,6 +3,7 @@ import { present } from "../../../base/assert.ts";
 import { RESPONSE_CODES } from "../../../wire/authorisation.ts";
 import type { Asking } from "./acquiring.ts";
 import { type Answer, decline } from "./answers.ts";
+import { goodsMinor } from "./cashback.ts";
 import { hold } from "./hold.ts";
 import { askIssuer } from "./issuer-question.ts";
 import { isIssuerAccount } from "./postings.ts";
@@ -32,7 +33,7 @@ export async function refund(
   if (original.content.currency !== content.currency)
     return decline(RESPONSE_CODES.invalidAmount, "E_CONFLICT", "amount.currency differs from the original");
   const taken = await store.refundedMinor(within, original.number, payment.number);
-  const left = original.content.minor - taken - (await parts.chargedBack(within, original)).minor;
+  const left = goodsMinor(original.content) - taken - (await parts.chargedBack(within, original)).minor;
   if (content.minor > left)
     return decline(RESPONSE_CODES.exceedsLimit, "E_LIMIT", `of the original ${left} minor units are left to refund`);
   if (isIssuerAccount(creditAccount))

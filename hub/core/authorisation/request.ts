@@ -6,6 +6,7 @@ import { fromWireMoney } from "../../../wire/common.ts";
 import type { Reading } from "../../store/store.ts";
 import type { Asking, RoutedCard } from "./acquiring.ts";
 import { type Answer, conflict, decline, refuseState, STALE_ANSWER } from "./answers.ts";
+import { refuseCashback } from "./cashback.ts";
 import { hasExpired, hold, isHeld } from "./hold.ts";
 import { askIssuer } from "./issuer-question.ts";
 import { type CountCryptogram, checkClaim, type IssuedCard, issuerAuthenticationData } from "./issuing.ts";
@@ -133,6 +134,7 @@ function contentOf({ codeHash }: RequestParts, { request, card }: AttemptInput):
     kind: request.kind,
     "amount.minor": request.amount.minor,
     "amount.currency": request.amount.currency,
+    "cashback.minor": request.cashback?.minor ?? "",
     originalPaymentId: request.originalPaymentId ?? "",
     card: typeof card === "object" ? card.token : (card ?? ""),
     entryMode: request.entryMode ?? "",
@@ -173,6 +175,7 @@ function refuseForPayment(
     if (content.operation !== request.kind) return conflict("kind");
     if (content.currency !== request.amount.currency) return conflict("amount.currency");
     if (content.minor.toString() !== request.amount.minor) return conflict("amount.minor");
+    if (content.cashbackMinor?.toString() !== request.cashback?.minor) return conflict("cashback.minor");
   }
   if (isHeld(payment)) return refuseState("this pre-authorisation is confirmed already");
   if (payment.state !== "open") return refuseState(`this payment is ${payment.state} already`);
@@ -194,11 +197,16 @@ async function decideFresh(parts: RequestParts, input: AttemptInput, known: Know
     await settleMeans(within, { means: parts.means(), key: input.key, outcome: "released" });
   }
   const amount = fromWireMoney(input.request.amount);
-  const content: PaymentContent = { operation: input.request.kind, currency: amount.currency, minor: amount.minor };
+  const { kind: operation, cashback } = input.request;
+  const content: PaymentContent = {
+    ...{ operation, currency: amount.currency, minor: amount.minor },
+    ...(cashback && { cashbackMinor: BigInt(cashback.minor) }),
+  };
   if (amount.minor === 0n) return decline(RESPONSE_CODES.invalidAmount, "E_FORMAT", "the amount is zero");
-  if (input.refusal) {
+  const refusal = input.refusal ?? (await refuseCashback(parts, input));
+  if (refusal) {
     await store.setContent(within, known.payment.number, content);
-    return input.refusal;
+    return refusal;
   }
   return input.request.kind === "refund"
     ? await refund(parts, input, { ...known, content })
@@ -294,7 +302,7 @@ async function checkOnline(
   { payment, card }: Claiming,
 ): Promise<OnlineCheck> {
   const { issued, token } = card;
-  const checked = checkClaim({ card: issued, type: "ARQC", amount: request.amount, iccData: request.iccData });
+  const checked = checkClaim({ ...request, card: issued, type: "ARQC", iccData: request.iccData });
   if (!checked.ok) {
     const { why, detail } = checked.error;
     countCryptogram("ARQC", why);

@@ -24,6 +24,7 @@ const TransactionShape = z.object({
   operation: OperationSchema.optional(),
   status: z.enum(["confirmed", "voided", "asked", "authorised", "declined", "reversed", "expired"]),
   amount: z.object({ minor: MinorText, currency: z.string() }).optional(),
+  cashbackMinor: MinorText.optional().describe("the part of the amount that was given in cash"),
   mode: z.enum(["online", "offline"]).optional(),
   approvalCode: z.string().optional(),
   maskedPan: z.string().optional(),
@@ -179,6 +180,7 @@ function showTransaction(view: TransactionView): z.output<typeof TransactionShap
     ...(content === undefined
       ? {}
       : { operation: content.operation, amount: { minor: content.minor.toString(), currency: content.currency } }),
+    ...(content?.cashbackMinor === undefined ? {} : { cashbackMinor: content.cashbackMinor.toString() }),
     ...(content?.accountId === undefined ? {} : { accountId: content.accountId }),
     ...(payment.mode === undefined ? {} : { mode: payment.mode }),
     ...(payment.approvalCode === undefined ? {} : { approvalCode: payment.approvalCode }),

@@ -87,4 +87,8 @@ export const authorisationMigrations: readonly Migration[] = [
       ALTER TABLE authorisation__attempt_new RENAME TO authorisation__attempt;
     `,
   },
+  {
+    id: "authorisation-5",
+    sql: `ALTER TABLE authorisation__payment ADD COLUMN cashback_minor INTEGER;`,
+  },
 ];

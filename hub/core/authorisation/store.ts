@@ -34,6 +34,8 @@ export interface PaymentContent {
   readonly operation: Operation;
   readonly currency: Currency;
   readonly minor: bigint;
+  /** The part of a purchase that is given in cash. */
+  readonly cashbackMinor?: bigint;
   readonly accountId?: string;
   readonly originalNumber?: number;
 }
@@ -102,6 +104,7 @@ interface PaymentRow {
   readonly operation: Operation | null;
   readonly currency: Currency | null;
   readonly minor: bigint | null;
+  readonly cashback_minor: bigint | null;
   readonly account_id: string | null;
   readonly original_number: bigint | null;
   readonly mode: "online" | "offline" | null;
@@ -123,6 +126,7 @@ const contentOf = (row: PaymentRow): { content?: PaymentContent } => {
       operation: row.operation,
       currency: row.currency,
       minor: row.minor,
+      ...(row.cashback_minor === null ? {} : { cashbackMinor: row.cashback_minor }),
       ...(row.account_id === null ? {} : { accountId: row.account_id }),
       ...(row.original_number === null ? {} : { originalNumber: Number(row.original_number) }),
     },
@@ -177,12 +181,12 @@ const INSERT = wideSql<[string, string, number], PaymentRow>(
 const INSERT_WHOLE = sql(
   `INSERT INTO authorisation__payment (number, terminal_id, payment_id, state, operation, currency, minor, account_id,
      original_number, mode, approval_code, masked_pan, business_date, exposure_minor, exposure_party, cryptogram, deferred,
-     created_at, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+     created_at, ended_at, cashback_minor) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 );
 const NEWEST = sql<[], { number: number }>("SELECT coalesce(max(number), 0) AS number FROM authorisation__payment");
-const SET_CONTENT = sql<[string, string, bigint, string | null, number | null, number]>(
-  `UPDATE authorisation__payment SET operation = ?, currency = ?, minor = ?, account_id = ?, original_number = ?
-   WHERE number = ?`,
+const SET_CONTENT = sql<[string, string, bigint, bigint | null, string | null, number | null, number]>(
+  `UPDATE authorisation__payment SET operation = ?, currency = ?, minor = ?, cashback_minor = ?, account_id = ?,
+     original_number = ? WHERE number = ?`,
 );
 const END = sql(
   `UPDATE authorisation__payment SET state = ?, ended_at = ?, mode = coalesce(?, mode),
@@ -215,6 +219,7 @@ const paymentTables: PaymentTables = {
       c.operation,
       c.currency,
       c.minor,
+      c.cashbackMinor ?? null,
       c.accountId ?? null,
       c.originalNumber ?? null,
       number,
@@ -263,6 +268,7 @@ const columnsOf = (p: PaymentRecord): readonly Value[] => [
   p.deferred === undefined ? null : 1,
   p.createdAt,
   p.endedAt ?? null,
+  p.content?.cashbackMinor ?? null,
 ];
 
 export type Unsaved = Pick<FreshPayments, "saveAll">;

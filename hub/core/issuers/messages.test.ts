@@ -143,6 +143,21 @@ describe("messages to issuers", () => {
     });
   });
 
+  test.each(["0", "1"] as const)(
+    "a purchase with cashback is of processing code 09, and DE 54 tells the cash, in version %s",
+    (edition) => {
+      const { fields } = requestMessage({
+        ...{ version: edition, payment: { ...payment, cashback: money(200n, "EUR") }, trace, attempt: 1 },
+        of: "financial",
+      });
+      expect(fields[3]).toBe("090000");
+      expect(fields[4]).toBe("000000001234");
+      // Account type 00, amount type 40, ISO 4217, D, twelve digits.
+      expect(fields[54]).toBe("0040978D000000000200");
+      expect(request.fields[54]).toBeUndefined();
+    },
+  );
+
   test("RM14 an original is named by DE 90 in 1987 and by DE 56 in 1993", () => {
     expect(reversalMessage(reversal).fields[90]).toBe(
       `0200${"000123"}${"0105091507"}${"00012345678"}${"0".repeat(11)}`,
@@ -200,6 +215,10 @@ describe("messages to issuers", () => {
       const inVersion = { version: spec.version } as const;
       const messages = [
         requestMessage({ ...inVersion, payment, trace, attempt: 2, of: "financial" }),
+        requestMessage({
+          ...{ ...inVersion, payment: { ...payment, cashback: money(200n, "EUR") }, trace, attempt: 2 },
+          of: "financial",
+        }),
         adviceMessage({ ...standIn, ...inVersion, decision: { approved: true, approvalCode: "S12345" } }),
         reversalMessage({ ...reversal, ...inVersion, scriptResults: "2000000001" }),
       ];

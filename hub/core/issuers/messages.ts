@@ -18,6 +18,8 @@ export interface IssuerPayment {
   readonly paymentId: string;
   readonly operation: "purchase" | "refund";
   readonly amount: Money;
+  /** The part of the amount that is given in cash. */
+  readonly cashback?: Money;
   readonly card: CardData;
   readonly entryMode: "chip" | "contactless";
   /** At the terminal, ISO 8601 without a zone: 2026-01-05T10:15:00. */
@@ -136,6 +138,7 @@ export function reversalMessage(reversal: ReversalMessage): Iso8583Message {
 
 const CLASS: Readonly<Record<MessageClass, string>> = { authorisation: "1", financial: "2" };
 const PROCESSING: Readonly<Record<IssuerPayment["operation"], string>> = { purchase: "000000", refund: "200000" };
+const WITH_CASHBACK = "090000";
 const SCRIPT_RESULTS = 0x9f5b;
 
 /** DE 24 of 1993. */
@@ -158,7 +161,7 @@ function common({ version, payment, trace, reference, functionCode }: Common): R
   const { card, acceptor, amount } = payment;
   return {
     [DE.pan]: card.pan,
-    [DE.processingCode]: PROCESSING[payment.operation],
+    [DE.processingCode]: payment.cashback ? WITH_CASHBACK : PROCESSING[payment.operation],
     [DE.amountTransaction]: amountText(amount),
     [DE.transmissionDateTime]: transmissionDateTime(trace.transmittedAt),
     [DE.stan]: trace.stan,
@@ -173,6 +176,7 @@ function common({ version, payment, trace, reference, functionCode }: Common): R
     [DE.merchant]: acceptor.merchant,
     [DE.privateData]: referenceFields(reference),
     [DE.currencyTransaction]: currencyText(amount.currency),
+    ...(payment.cashback && { [DE.additionalAmounts]: cashbackText(payment.cashback) }),
     ...(payment.settlementDate !== undefined && { [DE.settlementDate]: dateText(version, payment.settlementDate) }),
   };
 }
@@ -204,6 +208,8 @@ function localTime(version: MtiVersion, text: string): Record<number, string> {
 }
 
 const AMOUNT_DIGITS = 12;
+/** DE 54: of the default account (00) the amount of type 40, cashback, in its currency, which the cardholder owes (D). */
+const cashbackText = (cash: Money): string => `0040${currencyText(cash.currency)}D${amountText(cash)}`;
 const amountText = ({ minor }: Money): string => minor.toString().padStart(AMOUNT_DIGITS, "0");
 /** DE 49: three digits (ISO 4217). */
 export const currencyText = (currency: Currency): string => String(numericCodeOf(currency)).padStart(3, "0");

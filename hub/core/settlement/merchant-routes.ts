@@ -9,6 +9,7 @@ import { FeeScheduleSchema, NO_FEES } from "./fees.ts";
 import { type Merchant, placeStore } from "./place-store.ts";
 import { PartySchema, pathOf, security, unknown } from "./route-shapes.ts";
 import type { SettlementRouteParts } from "./routes.ts";
+import { TradeTermsSchema } from "./trade-terms.ts";
 
 /** A name goes into files for banks and spreadsheets: nothing that either reads as its own. */
 const NameSchema = z
@@ -31,6 +32,7 @@ const MerchantBody = z.strictObject({
     .regex(/^\d{4}$/, "four digits of ISO 18245")
     .optional(),
   fees: FeeScheduleSchema.default(NO_FEES),
+  trade: TradeTermsSchema.prefault({}),
 });
 const MerchantShape = z.object({
   id: z.string(),
@@ -38,6 +40,7 @@ const MerchantShape = z.object({
   account: z.object({ iban: z.string(), bic: z.string() }).optional(),
   category: z.string().optional(),
   fees: FeeScheduleSchema,
+  trade: TradeTermsSchema,
 });
 const MerchantsShape = z.object({ merchants: z.array(MerchantShape), cursor: z.string().optional() });
 const PageQuery = z.strictObject({ cursor: z.string().max(64).optional(), limit: LimitSchema });
@@ -77,7 +80,7 @@ export function merchantRoutes(app: FastifyInstance, parts: SettlementRouteParts
     {
       config: { role: "admin", named: ["body.id", "body.account.iban", "body.account.bic"] },
       schema: {
-        summary: "Makes a merchant, or changes one: name, payout account, fees",
+        summary: "Makes a merchant, or changes one: name, payout account, fees, cash and tips",
         body: jsonSchema(MerchantBody),
         response: { 201: jsonSchema(MerchantShape) },
         security,

@@ -2,6 +2,7 @@
 import { type Reading, sql, type Within } from "../../store/store.ts";
 import type { DayTerms } from "./business-day.ts";
 import { type FeeSchedule, FeeScheduleSchema } from "./fees.ts";
+import { type TradeTerms, TradeTermsSchema, USUAL_TERMS } from "./trade-terms.ts";
 
 export interface Merchant {
   /** Part of account ids. */
@@ -12,6 +13,7 @@ export interface Merchant {
   /** ISO 18245, four digits. */
   readonly category?: string;
   readonly fees: FeeSchedule;
+  readonly trade: TradeTerms;
 }
 
 export interface Site extends DayTerms {
@@ -42,15 +44,18 @@ interface MerchantRow {
   readonly bic: string | null;
   readonly category: string | null;
   readonly fees: string;
+  readonly trade: string | null;
 }
 
-const MERCHANT = "SELECT id, name, iban, bic, category, fees FROM settlement__merchant";
+const MERCHANT = "SELECT id, name, iban, bic, category, fees, trade FROM settlement__merchant";
 const GET_MERCHANT = sql<[string], MerchantRow>(`${MERCHANT} WHERE id = ?`);
 const MERCHANTS = sql<[string, number], MerchantRow>(`${MERCHANT} WHERE id > ? ORDER BY id LIMIT ?`);
-const PUT_MERCHANT = sql<[string, string, string | null, string | null, string | null, string, number]>(
-  `INSERT INTO settlement__merchant (id, name, iban, bic, category, fees, changed_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+const PUT_MERCHANT = sql<[string, string, string | null, string | null, string | null, string, string, number]>(
+  `INSERT INTO settlement__merchant (id, name, iban, bic, category, fees, trade, changed_at)
+   VALUES (?, ?, ?, ?, ?, ?, ?, ?)
    ON CONFLICT (id) DO UPDATE SET name = excluded.name, iban = excluded.iban, bic = excluded.bic,
-     category = excluded.category, fees = excluded.fees, changed_at = excluded.changed_at`,
+     category = excluded.category, fees = excluded.fees, trade = excluded.trade,
+     changed_at = excluded.changed_at`,
 );
 
 const SITE = "SELECT id, merchant_id AS merchantId, name, time_zone AS timeZone, cutover FROM settlement__site";
@@ -81,13 +86,14 @@ const PLACE = sql<[string, string], PlaceRow>(
 
 const feesIn = (text: string): FeeSchedule => FeeScheduleSchema.parse(JSON.parse(text));
 
-function merchantIn({ id, name, iban, bic, category, fees }: MerchantRow): Merchant {
+function merchantIn({ id, name, iban, bic, category, fees, trade }: MerchantRow): Merchant {
   return {
     id,
     name,
     ...(iban === null || bic === null ? {} : { account: { iban, bic } }),
     ...(category === null ? {} : { category }),
     fees: feesIn(fees),
+    trade: trade === null ? USUAL_TERMS : TradeTermsSchema.parse(JSON.parse(trade)),
   };
 }
 
@@ -98,9 +104,10 @@ export const placeStore = {
   },
   merchants: async (reading: Reading, { after, limit }: Page): Promise<readonly Merchant[]> =>
     (await reading.all(MERCHANTS, [after, limit])).map(merchantIn),
-  async putMerchant(within: Within, { id, name, account, category, fees }: Merchant, at: number): Promise<void> {
+  async putMerchant(within: Within, merchant: Merchant, at: number): Promise<void> {
+    const { id, name, account, category = null, fees, trade } = merchant;
     const { iban = null, bic = null } = account ?? {};
-    await within.run(PUT_MERCHANT, [id, name, iban, bic, category ?? null, JSON.stringify(fees), at]);
+    await within.run(PUT_MERCHANT, [id, name, iban, bic, category, JSON.stringify(fees), JSON.stringify(trade), at]);
   },
 
   site: (reading: Reading, id: string): Promise<Site | undefined> => reading.get(GET_SITE, [id]),

@@ -156,4 +156,9 @@ export const settlementMigrations: readonly Migration[] = [
       CREATE INDEX settlement__dispute_payment ON settlement__dispute (terminal_id, payment_id);
     `,
   },
+  {
+    // JSON of the trade terms; the usual ones where nothing was said.
+    id: "settlement-4",
+    sql: `ALTER TABLE settlement__merchant ADD COLUMN trade TEXT;`,
+  },
 ];

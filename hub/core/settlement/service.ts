@@ -23,6 +23,7 @@ import { makePayout, type PayoutOrder, type PayoutParts, type PayoutRefusal, typ
 import { type Merchant, placeStore, type Site } from "./place-store.ts";
 import { type SettleRefusal, settleBatch } from "./settle.ts";
 import type { Settlement as Settled } from "./settlement-store.ts";
+import { type TradeTerms, USUAL_TERMS } from "./trade-terms.ts";
 
 export interface SettlementOptions extends Pick<ChargebackParts, "purchase" | "riskParty">, Pick<PayoutParts, "payer"> {
   readonly clock: Clock;
@@ -45,6 +46,8 @@ export interface Settlement {
   merchantOf(reading: Reading, terminalId: string): Promise<string>;
   /** What of a payment is charged back now. */
   chargedBack(reading: Reading, key: PaymentKey): Promise<ChargedBack>;
+  /** What the merchant of a terminal may sell beside goods. */
+  termsOf(reading: Reading, terminalId: string): Promise<TradeTerms>;
   putMerchant(within: Within, merchant: Merchant): Promise<void>;
   putSite(within: Within, site: Site): Promise<Result<Site, PlaceRefusal>>;
   assign(within: Within, terminalId: string, siteId: string): Promise<Result<Site, PlaceRefusal>>;
@@ -69,6 +72,10 @@ export function createSettlement(options: SettlementOptions): Settlement {
     prepare: (within) => prepare(within, { batches, merchant, now: now() }),
     confirmed: (within, payment) => join(within, batches, payment),
     merchantOf: (reading, terminalId) => batches.merchantOf(reading, terminalId),
+    async termsOf(reading, terminalId) {
+      const merchant = await placeStore.merchant(reading, await batches.merchantOf(reading, terminalId));
+      return merchant?.trade ?? USUAL_TERMS;
+    },
     chargedBack: (reading, key) => disputeStore.standing(reading, key),
     putMerchant: (within, changed) => placeStore.putMerchant(within, changed, now()),
     putSite: (within, site) => putSite(within, { batches, site, now: now() }),
@@ -92,7 +99,8 @@ interface Preparing {
 }
 
 async function prepare(within: Within, { batches, merchant: { id, name }, now }: Preparing): Promise<void> {
-  if (!(await placeStore.merchant(within, id))) await placeStore.putMerchant(within, { id, name, fees: NO_FEES }, now);
+  if (!(await placeStore.merchant(within, id)))
+    await placeStore.putMerchant(within, { id, name, fees: NO_FEES, trade: USUAL_TERMS }, now);
   const site = await placeStore.site(within, id);
   if (site && site.merchantId !== id)
     throw new Fault(

@@ -39,6 +39,7 @@ import type { Acquirer } from "./institution.ts";
 const FactsSchema = z.strictObject({
   operation: OperationSchema,
   amount: MoneySchema,
+  cashback: MoneySchema.optional(),
   entryMode: EntryModeSchema,
   localTime: z.string(),
   acquirerId: z.string(),
@@ -59,7 +60,7 @@ export interface FactsInput {
 }
 
 export function factsOf({ question, completes, acquirer, first }: FactsInput): string {
-  const { key, operation, amount, entryMode = "chip", iccData, at } = question;
+  const { key, operation, amount, cashback, entryMode = "chip", iccData, at } = question;
   const facts: Facts = {
     ...{ operation, entryMode, amount: toWireMoney(amount), acquirerId: acquirer.id, rrn: rrnOf(first) },
     localTime: new Date(at).toISOString().slice(0, "2026-01-05T10:15:00".length),
@@ -68,6 +69,7 @@ export function factsOf({ question, completes, acquirer, first }: FactsInput): s
       merchant: acquirer.merchant,
       category: acquirer.category,
     },
+    ...(cashback && { cashback: toWireMoney(cashback) }),
     ...(iccData === undefined ? {} : { iccData: toHex(encodeTlv(issuerObjects(iccData))) }),
     ...(completes && { completes }),
   };
@@ -97,8 +99,12 @@ interface AboutPayment {
 }
 
 function aboutPayment({ terminalId, paymentId, day }: Told, facts: Facts, card: CardData | KeptCard): AboutPayment {
-  const { operation, amount, iccData, completes: _, ...rest } = facts;
-  const more = { settlementDate: day, ...(iccData === undefined ? {} : { iccData }) };
+  const { operation, amount, cashback, iccData, completes: _, ...rest } = facts;
+  const more = {
+    settlementDate: day,
+    ...(iccData === undefined ? {} : { iccData }),
+    ...(cashback && { cashback: fromWireMoney(cashback) }),
+  };
   const moves = operation === "refund" ? "refund" : "purchase";
   return {
     payment: { ...rest, ...more, operation: moves, terminalId, paymentId, amount: fromWireMoney(amount), card },

@@ -88,7 +88,7 @@ function requestOf({ input, acquirer, parameters }: RequestInput): StandInReques
     mcc: acquirer.category,
     at: question.at,
     entryMode: question.entryMode ?? "chip",
-    type: question.operation,
+    type: question.cashback ? "purchase-with-cashback" : question.operation,
   };
 }
 
