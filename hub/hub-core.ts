@@ -38,7 +38,7 @@ import {
   terminalMigrations,
 } from "./core/terminals/index.ts";
 import { createGroupCommit, type GroupCommit } from "./group-commit.ts";
-import { settlementOf } from "./hub-settlement.ts";
+import { askedOf, settlementOf } from "./hub-settlement.ts";
 import { createImports, type ImportSink } from "./import-sessions.ts";
 import type { HubKeys } from "./keys.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
@@ -185,10 +185,7 @@ export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
     permitsDeferred: (reading, terminalId, leaseId) => terminals.permitsDeferred(reading, terminalId, leaseId),
     means: () => means,
     denies: (reading, kind, name) => terminals.denyList.denies(reading, kind, name),
-    merchantOf: (reading, terminalId) => settlement.merchantOf(reading, terminalId),
-    confirmed: (within, payment) => settlement.confirmed(within, payment),
-    chargedBack: (reading, key) => settlement.chargedBack(reading, key),
-    termsOf: (reading, terminalId) => settlement.termsOf(reading, terminalId),
+    ...askedOf(() => settlement),
     countCryptogram: (type, result) => metrics.count("tillway_hub_cryptograms_total", { type, result }),
     acquiring: issuers.acquiring,
   });

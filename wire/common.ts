@@ -57,8 +57,8 @@ export const REASON_CODES = [
 export const ReasonCodeSchema = z.enum(REASON_CODES);
 export type ReasonCode = z.infer<typeof ReasonCodeSchema>;
 
-/** What a payment is. A completion takes of what its pre-authorisation holds, and gives the rest back. */
-export const OperationSchema = z.enum(["purchase", "refund", "pre-authorisation", "completion"]);
+/** What a payment is. A completion takes of what its pre-authorisation holds, and gives the rest back; a tip adds to a purchase. */
+export const OperationSchema = z.enum(["purchase", "refund", "tip", "pre-authorisation", "completion"]);
 export type Operation = z.infer<typeof OperationSchema>;
 
 /** How the card was read: ISO 8583 DE 22 in words. */

@@ -115,6 +115,16 @@ test("a lease and a decision without the later fields are read: nothing more is 
   expect(EntryBodySchema.parse(sample)).toEqual(sample);
 });
 
+test.each(["purchase", "refund", "tip", "pre-authorisation", "completion"])(
+  "a payment that is a %s is begun and decided under this name",
+  (operation) => {
+    for (const file of ["entry.intent.json", "entry.decision.json"]) {
+      const sample = { ...(read(file) as object), operation };
+      expect(EntryBodySchema.parse(sample)).toEqual(sample);
+    }
+  },
+);
+
 test.each(messages)("%s shows every field that the message may have", (file, schema) => {
   expect([...new Set(fieldsIn(read(file)))].sort()).toEqual([...new Set(fieldsOf(shapeOf(schema)))].sort());
 });

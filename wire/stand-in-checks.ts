@@ -25,8 +25,8 @@ export interface StandInRequest {
   /** Milliseconds since 1970, as the terminal says: told onwards, never decided by. */
   readonly at: number;
   readonly entryMode: EntryMode;
-  /** Cash is in no institution's set: it is gone once it is given. */
-  readonly type: TransactionType | "purchase-with-cashback";
+  /** Cash is in no institution's set, as it is gone once it is given; nor is a tip, for which no card is there. */
+  readonly type: TransactionType | "purchase-with-cashback" | "tip";
 }
 
 /**

@@ -52,7 +52,13 @@ interface Words {
 
 const WORDS: Readonly<Record<ReceiptLanguage, Words>> = {
   en: {
-    titles: { purchase: "SALE", refund: "REFUND", "pre-authorisation": "PRE-AUTHORISATION", completion: "SALE" },
+    titles: {
+      purchase: "SALE",
+      refund: "REFUND",
+      tip: "TIP",
+      "pre-authorisation": "PRE-AUTHORISATION",
+      completion: "SALE",
+    },
     notCharged: "*** NOT CHARGED ***",
     heldUntil: "Held until",
     held: "Held",
@@ -83,7 +89,13 @@ const WORDS: Readonly<Record<ReceiptLanguage, Words>> = {
     noReceipt: "This is not a receipt.",
   },
   de: {
-    titles: { purchase: "KAUF", refund: "GUTSCHRIFT", "pre-authorisation": "VORAUTORISIERUNG", completion: "KAUF" },
+    titles: {
+      purchase: "KAUF",
+      refund: "GUTSCHRIFT",
+      tip: "TRINKGELD",
+      "pre-authorisation": "VORAUTORISIERUNG",
+      completion: "KAUF",
+    },
     notCharged: "*** NICHT BELASTET ***",
     heldUntil: "Reserviert bis",
     held: "Reserviert",
@@ -114,7 +126,13 @@ const WORDS: Readonly<Record<ReceiptLanguage, Words>> = {
     noReceipt: "Dies ist kein Beleg.",
   },
   fr: {
-    titles: { purchase: "VENTE", refund: "REMBOURSEMENT", "pre-authorisation": "PRÉAUTORISATION", completion: "VENTE" },
+    titles: {
+      purchase: "VENTE",
+      refund: "REMBOURSEMENT",
+      tip: "POURBOIRE",
+      "pre-authorisation": "PRÉAUTORISATION",
+      completion: "VENTE",
+    },
     notCharged: "*** NON DÉBITÉ ***",
     heldUntil: "Réservé jusqu'au",
     held: "Réservé",

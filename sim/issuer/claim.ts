@@ -28,8 +28,14 @@ export interface Claim {
   readonly decided?: string;
 }
 
-const REFUND = "20";
 const WITH_CASHBACK = "09";
+/** By the first two digits of DE 3. A tip adjusts a purchase, with a debit of its own. */
+const OPERATIONS: ReadonlyMap<string, Claim["operation"]> = new Map([
+  ["00", "purchase"],
+  ["02", "purchase"],
+  [WITH_CASHBACK, "purchase"],
+  ["20", "refund"],
+]);
 const DAY_DIGITS = 4;
 
 /** Throws Fault `codec.invalid` for a message that lacks what is needed. */
@@ -44,7 +50,7 @@ export function claimOf(message: Iso8583Message): Claim {
     ...(attempt !== undefined && { attempt }),
     ...(reason !== undefined && { reason }),
     of: message.mti[1] === "1" ? "authorisation" : "financial",
-    operation: processing.startsWith(REFUND) ? "refund" : "purchase",
+    operation: operationOf(processing),
     pan: needed(message, DE.pan),
     ...(expiry !== undefined && { expiry }),
     sequenceNumber: textOf(message, DE.panSequenceNumber) ?? "",
@@ -55,6 +61,12 @@ export function claimOf(message: Iso8583Message): Claim {
     objects: tlvOf(message, DE.iccData) ?? [],
     ...(decided !== undefined && { decided }),
   };
+}
+
+function operationOf(processing: string): Claim["operation"] {
+  const operation = OPERATIONS.get(processing.slice(0, 2));
+  if (operation) return operation;
+  throw new Fault("codec.invalid", `DE 3 of ${processing} is taken by no one here`, { details: { path: "3" } });
 }
 
 /** Of DE 54 the amount of type 40: account type, amount type, currency, sign, and twelve digits, as often as there are amounts. */

@@ -66,6 +66,21 @@ describe("cash with a purchase", () => {
   });
 });
 
+describe("the processing code", () => {
+  test.each([
+    ["000000", 9_600n],
+    ["020000", 9_600n],
+    ["200000", 10_400n],
+  ])("%s moves money one way", (processing, left) => {
+    const { answer, books } = bank();
+    expect(answer(purchase({ ...FIELDS, 3: processing }))?.fields).toMatchObject({ 3: processing, 39: "00" });
+    expect(books.account(PAN)?.balanceMinor).toBe(left);
+  });
+  test("of what this issuer does not do is not understood", () => {
+    expect(bank().answer(purchase({ ...FIELDS, 3: "310000" }))?.fields[39]).toBe("30");
+  });
+});
+
 describe("an issuer's host", () => {
   test("answers a purchase with an approval code and what it was asked by", () => {
     expect(bank().answer(purchase())).toMatchObject({

@@ -91,6 +91,7 @@ interface FixtureOptions {
   readonly issuers?: HubCoreOptions["issuers"];
   readonly metrics?: Metrics;
   readonly payer?: NonNullable<HubPolicy["payer"]>;
+  readonly holdMs?: number;
 }
 
 export async function hubFixture(options: FixtureOptions = {}): Promise<HubFixture> {
@@ -114,6 +115,7 @@ export async function hubFixture(options: FixtureOptions = {}): Promise<HubFixtu
       ...TEST_POLICY,
       issuing,
       ...(options.payer && { payer: options.payer }),
+      ...(options.holdMs !== undefined && { holdMs: options.holdMs }),
       leaseOf: (terminalId) => {
         const lease = TEST_POLICY.leaseOf(terminalId);
         return lease && { ...lease, deferredAuthorisation: fixture.deferring };

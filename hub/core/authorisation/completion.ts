@@ -23,6 +23,7 @@ import { expireHolds } from "./expiry.ts";
 import { isHeld } from "./hold.ts";
 import { isIssuerAccount } from "./postings.ts";
 import type { AttemptRecord, PaymentKey, PaymentRecord } from "./store.ts";
+import { applyTip } from "./tip-advice.ts";
 
 /** Whatever a terminal decided. */
 export async function applyDecision(parts: EntryParts, input: AdviceInput): Promise<EntryOutcome> {
@@ -31,6 +32,8 @@ export async function applyDecision(parts: EntryParts, input: AdviceInput): Prom
       return await confirmHold(parts, input);
     case "completion":
       return await complete(parts, input);
+    case "tip":
+      return await applyTip(parts, input);
     default:
       return await applyAdvice(parts, input);
   }

@@ -4,12 +4,12 @@ import { fromWireMoney, type ReasonCode } from "../../../wire/common.ts";
 import type { EntryOf } from "../../../wire/journal-entry.ts";
 import type { Within } from "../../store/store.ts";
 import type { Answer } from "./answers.ts";
-import { goodsMinor } from "./cashback.ts";
 import { askDeferred, cameTooLate, type DeferredParts } from "./deferred.ts";
 import { isHeld } from "./hold.ts";
 import { checkClaim } from "./issuing.ts";
 import { type AdvicePayer, settleMeans } from "./means.ts";
 import { isIssuerAccount } from "./postings.ts";
+import { leftMinor } from "./purchase.ts";
 import type { Presented } from "./request.ts";
 import type { AttemptRecord, PaymentContent, PaymentKey, PaymentOutcome, PaymentRecord } from "./store.ts";
 import { stands, withdraw } from "./withdrawal.ts";
@@ -154,7 +154,7 @@ export async function accountOf(
  * His advice stands for every attempt that he was asked for, so none of them is reversed (RM1). False where he cannot be told;
  * true for payments that are no issuer's.
  */
-async function adviseIssuer(
+export async function adviseIssuer(
   { acquiring, store, within }: EntryParts,
   { key, body, card, now }: AdviceInput,
   { payment, attempts }: Pick<Confirming, "payment" | "attempts">,
@@ -262,10 +262,7 @@ async function confirmRefund(parts: EntryParts, input: AdviceInput, payment: Pay
     if (!attempts.some((attempt) => attempt.state === "expired"))
       return quarantined("E_STATE", "no authorisation of this refund stands");
     const original = await store.paymentByNumber(within, content.originalNumber);
-    const left =
-      (original?.content ? goodsMinor(original.content) : 0n) -
-      (await store.refundedMinor(within, content.originalNumber, payment.number)) -
-      (original ? (await parts.chargedBack(within, original)).minor : 0n);
+    const left = await leftMinor(parts, original, payment.number);
     if (content.minor > left) return quarantined("E_LIMIT", `of the original ${left} minor units are left to refund`);
     // The issuer was told that it would never be.
     await adviseIssuer(parts, input, { payment, attempts });

@@ -1,8 +1,9 @@
-/** How far a confirmed purchase may still go back: for what is not a refund and takes from it all the same. */
+/** What a confirmed sale is to whatever follows it: how far it may still go back, and what may come on top of it. */
 import type { TerminalId } from "../../../base/ids.ts";
 import type { Currency } from "../../../base/money.ts";
 import type { Reading, Within } from "../../store/store.ts";
-import type { AuthorisationStore, PaymentContent, PaymentKey } from "./store.ts";
+import { goodsMinor } from "./cashback.ts";
+import type { AuthorisationStore, PaymentContent, PaymentKey, PaymentRecord } from "./store.ts";
 
 export interface Purchase {
   readonly currency: Currency;
@@ -36,13 +37,31 @@ export interface MerchantParts {
   chargedBack(reading: Reading, key: PaymentKey): Promise<ChargedBack>;
   /** What the merchant of a terminal may sell beside goods. */
   termsOf(reading: Reading, terminalId: TerminalId): Promise<Terms>;
+  /** Whether a sale is in a batch that is still open at this time, in milliseconds since 1970. */
+  inOpenBatch(reading: Reading, key: PaymentKey, now: number): Promise<boolean>;
 }
 
 /** Whether its merchant gets money by it. */
 export const isSale = ({ operation }: PaymentContent): boolean =>
-  operation === "purchase" || operation === "completion";
+  operation === "purchase" || operation === "completion" || operation === "tip";
 
-/** Of a purchase or a completion; undefined for what is no confirmed one. */
+interface LeftParts extends Pick<MerchantParts, "chargedBack"> {
+  readonly store: Pick<AuthorisationStore, "refundedMinor">;
+  readonly within: Within;
+}
+
+/** What of a sale is not gone back, or about to; `except` is the number of the refund that asks. */
+export async function leftMinor(
+  { store, within, chargedBack }: LeftParts,
+  sale: PaymentRecord | undefined,
+  except: number,
+): Promise<bigint> {
+  if (!sale?.content) return 0n;
+  const refunded = await store.refundedMinor(within, sale.number, except);
+  return goodsMinor(sale.content) - refunded - (await chargedBack(within, sale)).minor;
+}
+
+/** Of a purchase, a completion or a tip; undefined for what is no confirmed one. */
 export async function confirmedPurchase(
   reading: Reading,
   store: AuthorisationStore,

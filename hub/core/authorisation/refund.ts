@@ -3,11 +3,10 @@ import { present } from "../../../base/assert.ts";
 import { RESPONSE_CODES } from "../../../wire/authorisation.ts";
 import type { Asking } from "./acquiring.ts";
 import { type Answer, decline } from "./answers.ts";
-import { goodsMinor } from "./cashback.ts";
 import { hold } from "./hold.ts";
 import { askIssuer } from "./issuer-question.ts";
 import { isIssuerAccount } from "./postings.ts";
-import { isSale } from "./purchase.ts";
+import { isSale, leftMinor } from "./purchase.ts";
 import type { AttemptInput, Deciding, RequestParts } from "./request.ts";
 import type { PaymentContent, PaymentRecord } from "./store.ts";
 
@@ -32,12 +31,11 @@ export async function refund(
   });
   if (original.content.currency !== content.currency)
     return decline(RESPONSE_CODES.invalidAmount, "E_CONFLICT", "amount.currency differs from the original");
-  const taken = await store.refundedMinor(within, original.number, payment.number);
-  const left = goodsMinor(original.content) - taken - (await parts.chargedBack(within, original)).minor;
+  const left = await leftMinor(parts, original, payment.number);
   if (content.minor > left)
     return decline(RESPONSE_CODES.exceedsLimit, "E_LIMIT", `of the original ${left} minor units are left to refund`);
   if (isIssuerAccount(creditAccount))
-    return await refundByIssuer(parts, input, { content: { ...content, accountId: creditAccount }, original });
+    return await askOriginalsIssuer(parts, input, { content: { ...content, accountId: creditAccount }, original });
   return await hold(parts, input, {
     debitAccount: await parts.merchantAccount(within, input.key, content.currency),
     creditAccount,
@@ -46,7 +44,7 @@ export async function refund(
 }
 
 /** The terminal's own payment; else the one of another terminal of its merchant, if the id alone names one. */
-async function findOriginal(
+export async function findOriginal(
   { store, within, merchantOf }: RequestParts,
   { key, request }: AttemptInput,
 ): Promise<PaymentRecord | undefined> {
@@ -59,7 +57,7 @@ async function findOriginal(
   return (await merchantOf(within, only.terminalId)) === (await merchantOf(within, key.terminalId)) ? only : undefined;
 }
 
-interface IssuersRefund {
+interface OnOriginal {
   readonly content: PaymentContent;
   readonly original: PaymentRecord;
 }
@@ -71,11 +69,11 @@ async function cardPaymentOf({ store, within }: RequestParts, original: PaymentR
   return present(await store.paymentByNumber(within, originalNumber), "the pre-authorisation of a completion");
 }
 
-/** Only whoever paid can take it back. */
-async function refundByIssuer(
+/** Only whoever paid can take it back, or pay more. */
+export async function askOriginalsIssuer(
   parts: RequestParts,
   input: AttemptInput,
-  { content, original }: IssuersRefund,
+  { content, original }: OnOriginal,
 ): Promise<Answer | { readonly asking: Asking }> {
   const presented = await cardPaymentOf(parts, original);
   if ((await parts.acquiring?.cardOf(parts.within, presented)) !== undefined)

@@ -14,6 +14,7 @@ import { type Means, type Payer, settleMeans } from "./means.ts";
 import type { MerchantParts } from "./purchase.ts";
 import { refund } from "./refund.ts";
 import type { AttemptRecord, PaymentContent, PaymentKey, PaymentRecord } from "./store.ts";
+import { tip } from "./tip.ts";
 import { stands, type WithdrawalParts, withdraw } from "./withdrawal.ts";
 
 /** What was under the seal: the card's token at this hub, never its number. */
@@ -208,7 +209,8 @@ async function decideFresh(parts: RequestParts, input: AttemptInput, known: Know
     await store.setContent(within, known.payment.number, content);
     return refusal;
   }
-  return input.request.kind === "refund"
+  if (operation === "tip") return await tip(parts, input, { ...known, content });
+  return operation === "refund"
     ? await refund(parts, input, { ...known, content })
     : await purchase(parts, input, { ...known, content });
 }

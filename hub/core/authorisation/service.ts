@@ -44,6 +44,7 @@ export interface AuthorisationOptions {
   readonly confirmed?: NonNullable<EntryParts["confirmed"]>;
   readonly chargedBack?: EntryParts["chargedBack"];
   readonly termsOf?: EntryParts["termsOf"];
+  readonly inOpenBatch?: EntryParts["inOpenBatch"];
   /** How long an approval holds the money without its confirmation. */
   readonly holdMs: number;
   readonly preAuthorisationMs?: number;
@@ -113,7 +114,7 @@ const NOTHING_CHARGED_BACK = { minor: 0n, exposureMinor: 0n };
 export function createAuthorisation(options: AuthorisationOptions): Authorisation {
   const { ledger, issuing = [], countCryptogram = () => {}, means = () => [] } = options;
   const { merchantOf = async () => options.merchantId, chargedBack = async () => NOTHING_CHARGED_BACK } = options;
-  const { termsOf = async () => NOTHING_BESIDE_GOODS } = options;
+  const { termsOf = async () => NOTHING_BESIDE_GOODS, inOpenBatch = async () => false } = options;
   const store = createAuthorisationStore();
   const postings = createPostings(ledger);
   // As a key object: Node tries raw bytes as each kind of key first, at many times the cost of the token.
@@ -123,7 +124,7 @@ export function createAuthorisation(options: AuthorisationOptions): Authorisatio
   const tokenOf = (pan: string) => createHmac("sha256", tokenKey).update(pan).digest("hex");
   const merchantAccount: EntryParts["merchantAccount"] = async (within, { terminalId }, currency) =>
     postings.merchantAccount(within, await merchantOf(within, terminalId), currency);
-  const merchants = { merchantOf, merchantAccount, chargedBack, termsOf };
+  const merchants = { merchantOf, merchantAccount, chargedBack, termsOf, inOpenBatch };
   const shared = { ...options, ...merchants, store, postings, countCryptogram, means, codeHash };
   const partsOf = (within: Within): EntryParts => ({ ...shared, within });
 

@@ -162,7 +162,7 @@ export function createAuthorisationStore() {
   return {
     ...fresh,
     ...listSql(fresh),
-    ...refundSql(fresh),
+    ...followingSql(fresh),
     ...attemptSql(fresh),
     ...cardSql,
     ...counterSql(fresh),
@@ -306,23 +306,28 @@ function listSql({ saveAll }: Unsaved) {
   };
 }
 
-const REFUNDED = wideSql<[number, number], { minor: bigint }>(
+const MOVED = wideSql<[number, "refund" | "tip", number], { minor: bigint }>(
   `SELECT CAST(coalesce(sum(minor), 0) AS BIGINT) AS minor FROM authorisation__payment AS payment
-   WHERE original_number = ? AND number <> ? AND (state = 'confirmed' OR (state = 'open' AND EXISTS (
+   WHERE original_number = ? AND operation = ? AND number <> ? AND (state = 'confirmed' OR (state = 'open' AND EXISTS (
      SELECT 1 FROM authorisation__attempt WHERE payment_number = payment.number AND state IN ('asked', 'approved'))))`,
 );
 const MADE_GOOD = wideSql<[number], { minor: bigint }>(
   `SELECT CAST(coalesce(sum(exposure_minor), 0) AS BIGINT) AS minor FROM authorisation__payment
-   WHERE original_number = ? AND state = 'confirmed'`,
+   WHERE original_number = ? AND operation = 'refund' AND state = 'confirmed'`,
 );
 
-/** How much of a payment went back. */
-function refundSql({ saveAll }: Unsaved) {
+/** How much of a payment went back, and how much came on top of it. */
+function followingSql({ saveAll }: Unsaved) {
   return {
     /** What other refunds of the original took or hold. */
     async refundedMinor(reading: Reading, originalNumber: number, except: number): Promise<bigint> {
       await saveAll(reading);
-      return (await reading.get(REFUNDED, [originalNumber, except]))?.minor ?? 0n;
+      return (await reading.get(MOVED, [originalNumber, "refund", except]))?.minor ?? 0n;
+    },
+    /** What other tips on the original took or hold. */
+    async tippedMinor(reading: Reading, originalNumber: number, except: number): Promise<bigint> {
+      await saveAll(reading);
+      return (await reading.get(MOVED, [originalNumber, "tip", except]))?.minor ?? 0n;
     },
     /** What confirmed refunds of the original gave back to the exposure account that bore a part of it. */
     async madeGoodMinor(reading: Reading, originalNumber: number): Promise<bigint> {

@@ -123,6 +123,13 @@ describe("messages to issuers", () => {
     expect(refund.fields).toMatchObject({ 3: "200000", 22: "072" });
   });
 
+  test.each(["0", "1"] as const)("a tip is an adjustment, a debit of its own, in version %s", (edition) => {
+    const tip = { ...payment, operation: "tip" as const };
+    const { mti, fields } = requestMessage({ version: edition, payment: tip, trace, attempt: 1, of: "financial" });
+    expect(mti).toBe(`${edition}200`);
+    expect(fields).toMatchObject({ 3: "020000", 4: "000000001234", 37: "600509000123" });
+  });
+
   test("RM14 a stood-in decline is told and marked as one", () => {
     const declined = adviceMessage({ ...standIn, decision: { approved: false, responseCode: "61" } });
     expect(declined.fields).toMatchObject({ 39: "61" });

@@ -16,7 +16,8 @@ import type { Trace } from "./network.ts";
 export interface IssuerPayment {
   readonly terminalId: string;
   readonly paymentId: string;
-  readonly operation: "purchase" | "refund";
+  /** A tip is an adjustment of its sale. */
+  readonly operation: "purchase" | "refund" | "tip";
   readonly amount: Money;
   /** The part of the amount that is given in cash. */
   readonly cashback?: Money;
@@ -28,7 +29,7 @@ export interface IssuerPayment {
   readonly acquirerId: string;
   /** DE 41, DE 42 and DE 18: up to 8 characters, up to 15 characters, four digits. */
   readonly acceptor: { readonly terminal: string; readonly merchant: string; readonly category: string };
-  /** DE 37, the same in all messages about the payment; see `rrnOf`. */
+  /** DE 37, the same in all messages about the payment, and about a tip on it; see `rrnOf`. */
   readonly rrn: string;
   /** DE 55 in hex, as the terminal sent it. */
   readonly iccData?: string;
@@ -137,7 +138,11 @@ export function reversalMessage(reversal: ReversalMessage): Iso8583Message {
 }
 
 const CLASS: Readonly<Record<MessageClass, string>> = { authorisation: "1", financial: "2" };
-const PROCESSING: Readonly<Record<IssuerPayment["operation"], string>> = { purchase: "000000", refund: "200000" };
+const PROCESSING: Readonly<Record<IssuerPayment["operation"], string>> = {
+  purchase: "000000",
+  refund: "200000",
+  tip: "020000",
+};
 const WITH_CASHBACK = "090000";
 const SCRIPT_RESULTS = 0x9f5b;
 

@@ -86,6 +86,12 @@ const INSERT_ITEM = wideSql(
      means, business_date, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 );
 
+/** Of a sale, which is in one batch for ever. */
+const OPEN_WITH = sql<[string, string, number], { number: number }>(
+  `SELECT b.number FROM settlement__item i JOIN settlement__batch b ON b.number = i.batch
+   WHERE i.terminal_id = ? AND i.payment_id = ? AND i.kind = 'purchase' AND b.closed_at IS NULL AND b.closes_at > ?`,
+);
+
 interface KindRow {
   readonly currency: Currency;
   readonly kind: ItemKind;
@@ -214,6 +220,12 @@ export const batchStore = {
       ...[item.exposureMinor, item.feeMinor, item.means ?? null, item.businessDate, item.at],
     ]);
   },
+  /** Whether a sale is in a batch that is neither closed nor due to be. */
+  holdsOpen: async (
+    reading: Reading,
+    { terminalId, paymentId }: Pick<BatchItem, "terminalId" | "paymentId">,
+    now: number,
+  ): Promise<boolean> => (await reading.get(OPEN_WITH, [terminalId, paymentId, now])) !== undefined,
   /** By currency, from what is in it. */
   async sums(reading: Reading, batch: number): Promise<readonly BatchTotals[]> {
     const rows = await reading.all(SUMS, [batch]);

@@ -48,6 +48,8 @@ export interface Settlement {
   chargedBack(reading: Reading, key: PaymentKey): Promise<ChargedBack>;
   /** What the merchant of a terminal may sell beside goods. */
   termsOf(reading: Reading, terminalId: string): Promise<TradeTerms>;
+  /** Whether a sale is in a batch that is neither closed nor due to be, at this time in milliseconds since 1970. */
+  inOpenBatch(reading: Reading, key: PaymentKey, now: number): Promise<boolean>;
   putMerchant(within: Within, merchant: Merchant): Promise<void>;
   putSite(within: Within, site: Site): Promise<Result<Site, PlaceRefusal>>;
   assign(within: Within, terminalId: string, siteId: string): Promise<Result<Site, PlaceRefusal>>;
@@ -76,6 +78,7 @@ export function createSettlement(options: SettlementOptions): Settlement {
       const merchant = await placeStore.merchant(reading, await batches.merchantOf(reading, terminalId));
       return merchant?.trade ?? USUAL_TERMS;
     },
+    inOpenBatch: (reading, key, at) => batchStore.holdsOpen(reading, key, at),
     chargedBack: (reading, key) => disputeStore.standing(reading, key),
     putMerchant: (within, changed) => placeStore.putMerchant(within, changed, now()),
     putSite: (within, site) => putSite(within, { batches, site, now: now() }),

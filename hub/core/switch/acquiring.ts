@@ -8,7 +8,8 @@ import type { MtiVersion } from "../../../protocols/iso8583/spec.ts";
 import type { CardData } from "../../../wire/card-data.ts";
 import type { Metrics } from "../../metrics.ts";
 import type { Within } from "../../store/store.ts";
-import type { Acquiring, QuestionedCard, RoutedCard } from "../authorisation/index.ts";
+import type { Acquiring, PaymentKey, Question, QuestionedCard, RoutedCard } from "../authorisation/index.ts";
+import { rrnOf } from "../issuers/index.ts";
 import { routeOf } from "../standin/availability.ts";
 import type { Desks } from "./advice-delivery.ts";
 import { adviceStore } from "./advice-store.ts";
@@ -17,7 +18,7 @@ import { exchangeStore, type NewExchange } from "./exchange-store.ts";
 import type { Acquirer } from "./institution.ts";
 import { noteAnswer } from "./movements.ts";
 import type { OpenedParameters } from "./opened-parameters.ts";
-import { type FactsInput, factsOf, requestOf } from "./payment-facts.ts";
+import { type FactsInput, factsOf, requestOf, rrnIn } from "./payment-facts.ts";
 import { periodStore } from "./period-store.ts";
 import { createStandInDesk, type StandInInput } from "./stand-in-desk.ts";
 
@@ -69,7 +70,8 @@ export function createAcquiring(options: AcquiringOptions): Acquiring {
       const held = await adviceStore.isHeld(within, card.institutionId, card.token);
       const route = routeOf(desk.availability, { held });
       const sent = route.to === "issuer";
-      const exchange = await note(within, options, { question, card, attempt: question.attempt, sent });
+      const { attempt } = question;
+      const exchange = await note(within, options, { question, card, attempt, sent, adjusts: adjustedBy(question) });
       if (route.to === "stand-in") return { stoodIn: await standIn(within, { question, card, why: route.why, sent }) };
       const message = readableRequest(desk.institution.spec.version, exchange, card.data);
       return { asking: { institutionId: card.institutionId, question, card, message } };
@@ -128,21 +130,26 @@ interface Noted extends Pick<FactsInput, "question" | "completes"> {
   readonly card: HeldCard;
   readonly attempt: number;
   readonly sent: boolean;
+  readonly adjusts?: PaymentKey | undefined;
 }
+
+/** Of a tip the sale that it is added to, which its issuer knows it by. */
+const adjustedBy = ({ operation, card }: Question): PaymentKey | undefined =>
+  operation === "tip" && "of" in card ? card.of : undefined;
 
 async function note(
   within: Within,
   { acquirer, desks, vault, clock }: AcquiringOptions,
-  { question, completes, card, attempt, sent }: Noted,
+  { question, completes, card, attempt, sent, adjusts }: Noted,
 ): Promise<NewExchange> {
   const { key } = question;
   const { institutionId, token, data } = card;
   const { desk } = present(desks.get(institutionId), `the institution ${institutionId}`);
-  const first = await exchangeStore.first(within, key);
+  const first = (await exchangeStore.first(within, key)) ?? (adjusts && (await exchangeStore.first(within, adjusts)));
   const trace = desk.link.newTrace();
   const exchange: NewExchange = {
     ...{ terminalId: key.terminalId, paymentId: key.paymentId, attempt, institutionId, account: token, trace, sent },
-    facts: factsOf({ question, completes, acquirer, first: first?.trace ?? trace }),
+    facts: factsOf({ question, completes, acquirer, rrn: first ? rrnIn(first) : rrnOf(trace) }),
     day: await periodStore.open(within, { institutionId, today: desk.businessDay }),
     card: vault.seal(data, key),
     open: sent,

@@ -19,7 +19,7 @@ const version = "0";
 function exchangeOf(operation: Operation, more: Pick<FactsInput, "completes"> & Partial<Exchange> = {}): Exchange {
   const { completes, ...rest } = more;
   const question = { key, operation, amount: money(9_000n, "EUR"), at: asked.transmittedAt };
-  const facts = factsOf({ question, completes, acquirer, first: asked });
+  const facts = factsOf({ question, completes, acquirer, rrn: "600509000007" });
   const exchange = { ...key, institutionId: "bank-1", account: "a", facts, card: new Uint8Array(), trace: asked };
   return {
     ...exchange,

@@ -28,7 +28,6 @@ import {
   type Original,
   requestMessage,
   reversalMessage,
-  rrnOf,
   type Trace,
 } from "../issuers/index.ts";
 import type { Advice } from "./advice-store.ts";
@@ -55,14 +54,14 @@ export interface FactsInput {
   readonly question: Omit<OfflineApproval, "card" | "completes">;
   readonly completes?: Trace | undefined;
   readonly acquirer: Acquirer;
-  /** Of the first message about this payment. */
-  readonly first: Trace;
+  /** Of the first message about this payment; of a tip that of its sale. */
+  readonly rrn: string;
 }
 
-export function factsOf({ question, completes, acquirer, first }: FactsInput): string {
+export function factsOf({ question, completes, acquirer, rrn }: FactsInput): string {
   const { key, operation, amount, cashback, entryMode = "chip", iccData, at } = question;
   const facts: Facts = {
-    ...{ operation, entryMode, amount: toWireMoney(amount), acquirerId: acquirer.id, rrn: rrnOf(first) },
+    ...{ operation, entryMode, amount: toWireMoney(amount), acquirerId: acquirer.id, rrn },
     localTime: new Date(at).toISOString().slice(0, "2026-01-05T10:15:00".length),
     acceptor: {
       terminal: acceptorTerminal(key.terminalId),
@@ -93,6 +92,9 @@ function factsIn({ facts }: Pick<Told, "facts">): Facts {
   throw new Fault("message.invalid", `what was kept of a payment: ${firstIssue(parsed.error)}`);
 }
 
+/** DE 37, the same in all that is said of a payment. */
+export const rrnIn = (exchange: Pick<Told, "facts">): string => factsIn(exchange).rrn;
+
 interface AboutPayment {
   readonly payment: IssuerPayment;
   readonly of: MessageClass;
@@ -105,7 +107,7 @@ function aboutPayment({ terminalId, paymentId, day }: Told, facts: Facts, card: 
     ...(iccData === undefined ? {} : { iccData }),
     ...(cashback && { cashback: fromWireMoney(cashback) }),
   };
-  const moves = operation === "refund" ? "refund" : "purchase";
+  const moves = operation === "refund" || operation === "tip" ? operation : "purchase";
   return {
     payment: { ...rest, ...more, operation: moves, terminalId, paymentId, amount: fromWireMoney(amount), card },
     of: classOf(operation),
