@@ -2,9 +2,11 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { PaymentId } from "../../base/ids.ts";
 import { TradeTermsSchema } from "../../hub/core/settlement/trade-terms.ts";
+import { exchangeStore } from "../../hub/core/switch/exchange-store.ts";
+import { requestOf } from "../../hub/core/switch/payment-facts.ts";
 import type { AuthorisationRequest } from "../../wire/authorisation.ts";
 import type { EntryOf } from "../../wire/journal-entry.ts";
-import { type EUR, type FakeTerminal, TEST_PAN } from "./hub-fixture.ts";
+import { type EUR, type FakeTerminal, TEST_EXPIRY, TEST_PAN } from "./hub-fixture.ts";
 import { cardFacts } from "./issuer-fixture.ts";
 import { eur, type SettlementShop, settlementShop } from "./settlement-fixture.ts";
 import { ANNA, advicesOf, BALANCE, BANK, type SwitchStand, switchStand, until, viewOf } from "./switch-stand.ts";
@@ -246,6 +248,24 @@ describe("on cards of another institution", () => {
     expect(balance()).toBe(BALANCE - 6_000n);
     expect(await owed()).toMatchObject({ debitsPosted: 6_000n, debitsPending: 0n });
     expect(await advicesOf(stand)).toEqual([]);
+  });
+
+  test("RM14 it is an adjustment under the reference of the sale, be it asked or told", async () => {
+    const { terminal, hub, clock } = stand.fixture;
+    const sent = async (id: string, attempt: number) => {
+      const key = { terminalId: terminal.terminalId, paymentId: idOf(id) };
+      const exchange = await hub.store.read((reading) => exchangeStore.get(reading, key, attempt));
+      if (!exchange) throw new Error(`no issuer heard of ${id}`);
+      return requestOf({ version: "0", exchange, card: { pan: ANNA, expiry: TEST_EXPIRY } }).fields;
+    };
+    await ask(terminal, "t-1", 1_000n);
+    await clock.advance(HOLD_MS);
+    await hub.expireHolds();
+    await confirm(terminal, "t-1", 1_000n);
+    const sale = await sent("p-1", 1);
+    expect(sale).toMatchObject({ 3: "000000" });
+    for (const attempt of [1, 0])
+      expect(await sent("t-1", attempt)).toMatchObject({ 3: "020000", 4: "000000001000", 37: sale[37] });
   });
 
   test("what he declines holds nothing, and the sale may have a tip yet", async () => {
