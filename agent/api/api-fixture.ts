@@ -3,7 +3,14 @@ import { abortable } from "../../base/clock.ts";
 import type { PaymentId } from "../../base/ids.ts";
 import { fail, ok } from "../../base/result.ts";
 import type { Status } from "../health/health.ts";
-import type { PaymentEvent, Payments, PaymentView, PurchaseRequest, StartRefusal } from "../payment/payments.ts";
+import type {
+  PaymentEvent,
+  Payments,
+  PaymentView,
+  PurchaseRequest,
+  StartRefusal,
+  TipRequest,
+} from "../payment/payments.ts";
 import type { SignatureCheck } from "../payment/signature.ts";
 
 export const STATUS = {
@@ -26,6 +33,7 @@ export class FakePayments implements Payments {
   readonly ends = new Map<string, (view: PaymentView) => void>();
   readonly requests: PurchaseRequest[] = [];
   refusal: StartRefusal | undefined;
+  readonly tips: TipRequest[] = [];
   /** What the cashier said of signatures, and what comes of the next word. */
   readonly checks: SignatureCheck[] = [];
   signatures: "not-asked" | "taken" | "answered" = "not-asked";
@@ -55,6 +63,10 @@ export class FakePayments implements Payments {
   }
   beginCompletion() {
     return fail({ why: "too-much", detail: "a completion never exceeds what was authorised" } as const);
+  }
+  beginTip(request: TipRequest) {
+    this.tips.push(request);
+    return fail({ why: "not-allowed", detail: "payment p-0 is a refund, and no sale" } as const);
   }
   end(id: string, over: Partial<PaymentView>) {
     const view = { ...(this.views.get(id) as PaymentView), ...over };

@@ -41,6 +41,7 @@ export const CompletionBodySchema = z.strictObject({
   originalId: PaymentIdSchema,
   amount: AmountSchema,
 });
+export const TipBodySchema = z.strictObject({ id: PaymentIdSchema, originalId: PaymentIdSchema, amount: AmountSchema });
 export const VoidBodySchema = z.strictObject({ reason: wordsOf(REASON_CHARACTERS_MAX).optional() }).prefault({});
 export const SignatureBodySchema = z.strictObject({ accepted: z.boolean() });
 export const NoBodySchema = z.strictObject({}).prefault({});

@@ -260,6 +260,17 @@ test("a pre-authorisation is begun as one, and a completion that is too much has
   expect(await call("POST", "/v1/completions", without)).toMatchObject({ json: { error: { path: "amount" } } });
 });
 
+test("a tip names its sale and its amount, and the desk says whether there can be one", async () => {
+  const tip = { id: "t-1", originalId: "p-1", amount: { minor: 100, currency: "EUR" } };
+  expect(await call("POST", "/v1/tips", tip)).toMatchObject({ status: 422, json: { error: { code: "E_DENIED" } } });
+  expect(payments.tips).toEqual([{ ...tip, amount: money(100n, "EUR") }]);
+  const usd = { ...tip, amount: { minor: 100, currency: "USD" } };
+  expect(await call("POST", "/v1/tips", usd)).toMatchObject({ json: { error: { path: "amount.currency" } } });
+  for (const [path, value] of Object.entries({ amount: undefined, originalId: undefined, cashback: tip.amount }))
+    expect(await call("POST", "/v1/tips", { ...tip, [path]: value })).toMatchObject({ json: { error: { path } } });
+  expect(payments.tips).toHaveLength(1);
+});
+
 test("RM13 the cashier's word on a signature reaches the desk, and its refusals the till", async () => {
   const path = "/v1/payments/p-1/signature";
   for (const accepted of [true, false]) {

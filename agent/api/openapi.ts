@@ -10,6 +10,7 @@ import {
   PaymentBodySchema,
   PaymentViewSchema,
   RefundBodySchema,
+  TipBodySchema,
   VoidBodySchema,
 } from "./api-schemas.ts";
 import { QueueActionBodySchema, QueueDetailSchema, QueueViewSchema } from "./queue-schemas.ts";
@@ -120,6 +121,14 @@ function paymentPaths(): Json {
         responses: responses(RUNNING, 404, 409, 422, 503),
       },
     },
+    "/v1/tips": {
+      post: {
+        summary: "A tip on an approved sale by card, once, while the hub's batch of the sale is open; needs the hub.",
+        parameters: [WAIT],
+        requestBody: body("TipRequest"),
+        responses: responses(RUNNING, 409, 422, 503),
+      },
+    },
     "/v1/refunds": {
       post: {
         summary: "Give money back for a payment; without an amount, all that is left of it.",
@@ -228,6 +237,7 @@ export function openApiDocument(version: string): Json {
         PaymentRequest: input(PaymentBodySchema),
         RefundRequest: input(RefundBodySchema),
         CompletionRequest: input(CompletionBodySchema),
+        TipRequest: input(TipBodySchema),
         VoidRequest: input(VoidBodySchema),
         Payment: output(PaymentViewSchema),
         QueueEntry: output(QueueViewSchema),

@@ -1,4 +1,4 @@
-/** The routes that act: payments, pre-authorisations and their completions, refunds, cancellations, voids and copies of receipts. */
+/** The routes that act: payments, pre-authorisations and their completions, refunds, tips, cancellations, voids and copies of receipts. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { type Clock, deadline } from "../../base/clock.ts";
 import { isFault } from "../../base/fault.ts";
@@ -26,6 +26,7 @@ import {
   paymentJson,
   RefundBodySchema,
   SignatureBodySchema,
+  TipBodySchema,
   VoidBodySchema,
   WaitQuerySchema,
 } from "./api-schemas.ts";
@@ -82,6 +83,12 @@ export function paymentRoutes(app: FastifyInstance, options: PaymentRoutesOption
       amount,
       begin: () => payments.beginRefund({ ...rest, ...(amount && { amount }) }),
     });
+  });
+  app.post("/v1/tips", (request, reply) => {
+    const body = parse(reply, TipBodySchema, request.body);
+    if (body === undefined) return reply;
+    const { id, amount } = body;
+    return start({ request, reply, options, id, amount, begin: () => payments.beginTip(body) });
   });
   app.get("/v1/payments", (request, reply) => {
     const query = parse(reply, LimitQuerySchema, request.query);

@@ -101,6 +101,14 @@ function registerActs(program: Command): void {
     .action(guarded(refund));
   withTarget(
     program
+      .command("tip <original> <amount>")
+      .description("adds a tip to an approved sale by card, once, until its day is closed at the hub"),
+  )
+    .option("--id <id>", "the tip's own id; the same id again never takes it twice")
+    .option("--currency <code>", "where no configuration tells it")
+    .action(guarded(tip));
+  withTarget(
+    program
       .command("void <id>")
       .description("takes back a payment that the hub has not got yet, or cancels a pre-authorisation"),
   )
@@ -207,6 +215,12 @@ async function refund(originalId: string, amount: string | undefined, options: P
   await pay(options, { client, path: "/v1/refunds", body, prefix: "refund" });
 }
 
+async function tip(originalId: string, amount: string, options: PayOptions): Promise<void> {
+  const { client, target } = connect(options);
+  const body = { originalId, amount: amountBody(amount, target, options) };
+  await pay(options, { client, path: "/v1/tips", body, prefix: "tip" });
+}
+
 export function amountBody(
   text: string,
   target: ApiTarget,
@@ -224,11 +238,14 @@ interface Pay {
   readonly client: ApiClient;
   readonly path: string;
   readonly body: Readonly<Record<string, unknown>>;
-  readonly prefix: "sale" | "hold" | "completion" | "refund";
+  readonly prefix: "sale" | "hold" | "completion" | "refund" | "tip";
 }
 
 /** A completion knows of no stage that takes time. */
-const WORDS_OF = { sale: stageWords, hold: holdStageWords, completion: refundStageWords, refund: refundStageWords };
+const WORDS_OF = {
+  ...{ sale: stageWords, hold: holdStageWords },
+  ...{ completion: refundStageWords, refund: refundStageWords, tip: refundStageWords },
+};
 
 /** Interrupted once, it cancels the payment and waits for its end; twice, it leaves it running. */
 async function pay(options: PayOptions, { client, path, body, prefix }: Pay): Promise<void> {

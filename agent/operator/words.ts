@@ -34,7 +34,7 @@ const STAGE_WORDS: Partial<Record<PaymentStage, string>> = {
 };
 export const stageWords = (stage: string): string | undefined =>
   Object.hasOwn(STAGE_WORDS, stage) ? STAGE_WORDS[stage as PaymentStage] : undefined;
-/** A refund goes back to the card of its original, which nobody has to present. */
+/** A refund goes back to the card of its original, which pays a tip as well: nobody has to present it. */
 export const refundStageWords = (stage: string): string | undefined =>
   stage === "intent-stored" || stage === "online-unknown-stored" ? undefined : stageWords(stage);
 

@@ -1,17 +1,15 @@
 /** The payments of one terminal: starts them, lets repeats attach (RM4), ends them, and shows them. */
-import { present } from "../../base/assert.ts";
 import { abortable } from "../../base/clock.ts";
 import type { Lane } from "../../base/daemon.ts";
 import { Fault, isFault, reasonOf } from "../../base/fault.ts";
 import type { PaymentId } from "../../base/ids.ts";
-import type { Money } from "../../base/money.ts";
 import { fail, ok, type Result } from "../../base/result.ts";
-import type { EntryBody, EntryOf } from "../../wire/journal-entry.ts";
+import type { EntryOf } from "../../wire/journal-entry.ts";
 import { type JournalEntry, NOTHING_TAKEN } from "../journal/journal.ts";
 import { type Asked, archivedView, askedBefore, askedOf, differingField } from "./asked.ts";
 import { cashbackRefusal } from "./cashback.ts";
 import { HoldEnds } from "./hold-ends.ts";
-import { viewOf } from "./payment-view.ts";
+import { viewOf, viewOfStored } from "./payment-view.ts";
 import type {
   CancelRefusal,
   CompletionRequest,
@@ -25,15 +23,17 @@ import type {
   SaleTimings,
   SignatureRefusal,
   StartRefusal,
+  TipRequest,
   VoidRefusal,
 } from "./payments.ts";
 import { runPurchase } from "./purchase.ts";
 import type { PurchaseDeps } from "./purchase-deps.ts";
 import type { AnswerFirst } from "./reader-lane.ts";
-import { runRefund } from "./refund.ts";
+import { type KnownRefund, runRefund } from "./refund.ts";
 import { refundable } from "./refundable.ts";
 import { type SignatureCheck, Signatures } from "./signature.ts";
 import type { TicketPrinter } from "./ticket-printer.ts";
+import { tipRefusal } from "./tip.ts";
 import { isForwardedApproval, voidRefusal } from "./voiding.ts";
 
 /** Tills beside one terminal; more waiting customers than this are turned away. */
@@ -129,13 +129,15 @@ export class PaymentDesk implements Payments {
   }
 
   beginRefund(request: RefundRequest): Result<PaymentView, StartRefusal> {
-    const amount = this.#refundable(request);
-    if (!amount.ok) return amount;
-    const asked: Asked = { operation: "refund", amount: amount.value, originalId: request.originalId };
-    return this.#start(request.id, asked, async (cancel) => {
-      await runRefund({ ...this.#options, onStage: this.#onStage }, { ...request, amount: amount.value }, cancel);
-      return viewOfStored(bodies(this.#entries(request.id)));
-    });
+    // A repeat is judged by what was asked first, whatever became of the original since (RM4).
+    const known = this.#askedFirst(request.id);
+    const amount = known ? ok(request.amount ?? known.amount) : refundable(request, this.get(request.originalId));
+    return amount.ok ? this.#follow({ ...request, operation: "refund", amount: amount.value }) : amount;
+  }
+
+  beginTip(request: TipRequest): Result<PaymentView, StartRefusal> {
+    const refusal = this.#askedFirst(request.id) ? undefined : tipRefusal(request, this.get(request.originalId));
+    return refusal ? fail(refusal) : this.#follow({ ...request, operation: "tip" });
   }
 
   beginCompletion(request: CompletionRequest): Result<PaymentView, StartRefusal> {
@@ -257,6 +259,14 @@ export class PaymentDesk implements Payments {
     await abortable(all, signal);
   }
 
+  #follow(refund: KnownRefund): Result<PaymentView, StartRefusal> {
+    const { id, operation, amount, originalId } = refund;
+    return this.#start(id, { operation, amount, originalId }, async (cancel) => {
+      await runRefund({ ...this.#options, onStage: this.#onStage }, refund, cancel);
+      return viewOfStored(bodies(this.#entries(id)));
+    });
+  }
+
   #start(
     id: PaymentId,
     asked: Asked,
@@ -323,12 +333,6 @@ export class PaymentDesk implements Payments {
     }
   }
 
-  /** A repeat is judged by what was asked first, whatever became of the original since (RM4). */
-  #refundable(request: RefundRequest): Result<Money, StartRefusal> {
-    const known = this.#askedFirst(request.id);
-    return known ? ok(request.amount ?? known.amount) : refundable(request, this.get(request.originalId));
-  }
-
   readonly #onStage = (id: PaymentId, stage: PaymentStage): void => {
     const running = this.#running.get(id);
     if (running) {
@@ -386,12 +390,6 @@ export class PaymentDesk implements Payments {
   #at(): string {
     return new Date(this.#options.now()).toISOString();
   }
-}
-
-/** What was just stored, as its caller sees it: an approval waits for the hub, nothing else does. */
-function viewOfStored(stored: readonly EntryBody[]): PaymentView {
-  const approved = stored.some((body) => body.kind === "decision" && body.outcome === "approved");
-  return present(viewOf(stored, approved ? "eligible" : undefined), "the view of a decided payment");
 }
 
 const NO_PRINTER: ReprintRefusal = { why: "no-printer", detail: "the printer is not ready; run `tillway doctor`" };

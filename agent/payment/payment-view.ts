@@ -1,4 +1,5 @@
 /** Reads a payment out of its journal entries: the entries are the truth, a view is only their sum. */
+import { present } from "../../base/assert.ts";
 import type { PaymentId } from "../../base/ids.ts";
 import { fromWireMoney } from "../../wire/common.ts";
 import type { EntryBody, EntryOf } from "../../wire/journal-entry.ts";
@@ -51,6 +52,12 @@ export function viewOf(entries: readonly EntryBody[], queue: QueueState | undefi
     ...(queue === undefined ? {} : { queue }),
     startedAt: intent.at,
   };
+}
+
+/** What was just stored, as its caller sees it: an approval waits for the hub, nothing else does. */
+export function viewOfStored(stored: readonly EntryBody[]): PaymentView {
+  const approved = stored.some((body) => body.kind === "decision" && body.outcome === "approved");
+  return present(viewOf(stored, approved ? "eligible" : undefined), "the view of a decided payment");
 }
 
 function decided(decision: EntryOf<"decision">): Partial<PaymentView> {

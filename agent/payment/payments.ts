@@ -33,6 +33,14 @@ export interface CompletionRequest {
   readonly amount: Money;
 }
 
+export interface TipRequest {
+  /** The tip's own id, owned by the caller as a payment's is. */
+  readonly id: PaymentId;
+  /** The sale that it comes on top of. */
+  readonly originalId: PaymentId;
+  readonly amount: Money;
+}
+
 /** Where a running payment is; also the names of the points at which tests kill the agent. */
 export const PAYMENT_STAGES = [
   "accepted",
@@ -140,6 +148,8 @@ export interface Payments {
   /** Starts, or attaches to a running or ended payment of the same id and content. Returns at once. */
   begin(request: PurchaseRequest): Result<PaymentView, StartRefusal>;
   beginRefund(request: RefundRequest): Result<PaymentView, StartRefusal>;
+  /** More for a sale whose batch is still open at the hub, from whoever paid for it. */
+  beginTip(request: TipRequest): Result<PaymentView, StartRefusal>;
   /** Takes of what a pre-authorisation holds, once, and gives the rest back. */
   beginCompletion(request: CompletionRequest): Result<PaymentView, StartRefusal>;
   /** The payment when it has ended (the decision is on disk). Throws Fault `aborted` when the signal ends the wait. */

@@ -1,4 +1,4 @@
-/** The shell of one refund: it needs the hub and the original, and is never queued (RM12). */
+/** The shell of one refund or tip: it needs the hub and the original, no card is there, and it is never queued (RM12). */
 import { isFault } from "../../base/fault.ts";
 import type { PaymentId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
@@ -20,6 +20,8 @@ export interface RefundDeps {
 }
 
 export interface KnownRefund {
+  /** A tip takes where a refund gives; how it is run is the same. */
+  readonly operation: "refund" | "tip";
   readonly id: PaymentId;
   readonly originalId: PaymentId;
   readonly amount: Money;
@@ -36,13 +38,12 @@ export async function runRefund(deps: RefundDeps, refund: KnownRefund, cancel: A
   const { journal, onStage } = deps;
   const at = () => new Date(deps.now()).toISOString();
   const base = { paymentId: refund.id } as const;
+  const { operation, originalId: originalPaymentId } = refund;
   const amount = toWireMoney(refund.amount);
-  await journal.append([
-    { body: { ...base, kind: "intent", at: at(), operation: "refund", amount, originalPaymentId: refund.originalId } },
-  ]);
+  await journal.append([{ body: { ...base, kind: "intent", at: at(), operation, amount, originalPaymentId } }]);
   onStage(refund.id, "intent-stored");
   if (deps.hub.state === "down") {
-    await decide(deps, refund, { ending: { outcome: "aborted", ...UNREACHABLE }, attempts: [] });
+    await decide(deps, refund, { ending: unreachable(operation), attempts: [] });
     return;
   }
   await journal.append([{ body: { ...base, kind: "online-requested", at: at(), attempt: REFUND_ATTEMPT } }]);
@@ -62,10 +63,11 @@ export async function runRefund(deps: RefundDeps, refund: KnownRefund, cancel: A
   });
 }
 
-const UNREACHABLE = {
+const unreachable = (operation: KnownRefund["operation"]): Ending => ({
+  outcome: "aborted",
   reason: "E_UNAVAILABLE",
-  detail: "a refund needs the hub, which cannot be reached; try again later",
-} as const;
+  detail: `a ${operation} needs the hub, which cannot be reached; try again later`,
+});
 
 /** The hub's word, or undefined when it is not known. */
 async function ask(deps: RefundDeps, refund: KnownRefund, cancel: AbortSignal): Promise<Ending | undefined> {
@@ -73,7 +75,7 @@ async function ask(deps: RefundDeps, refund: KnownRefund, cancel: AbortSignal): 
     {
       paymentId: refund.id,
       attempt: REFUND_ATTEMPT,
-      kind: "refund",
+      kind: refund.operation,
       amount: toWireMoney(refund.amount),
       originalPaymentId: refund.originalId,
     },
@@ -84,7 +86,7 @@ async function ask(deps: RefundDeps, refund: KnownRefund, cancel: AbortSignal): 
   try {
     const answer = await asking;
     deps.onStage(refund.id, "online-answered");
-    return endingOf(answer);
+    return endingOf(answer, refund);
   } catch (error) {
     if (!isFault(error)) throw error;
     deps.log.info("no answer from the hub", { paymentId: refund.id, code: error.code, why: error.message });
@@ -92,7 +94,7 @@ async function ask(deps: RefundDeps, refund: KnownRefund, cancel: AbortSignal): 
   }
 }
 
-function endingOf(answer: AuthorisationResponse): Ending | undefined {
+function endingOf(answer: AuthorisationResponse, { operation }: KnownRefund): Ending | undefined {
   if (answer.outcome === "stale") return undefined;
   const facts = {
     responseCode: answer.responseCode,
@@ -102,7 +104,7 @@ function endingOf(answer: AuthorisationResponse): Ending | undefined {
   return {
     outcome: "declined",
     reason: answer.reason ?? "E_DENIED",
-    detail: `the hub refused the refund with response code ${answer.responseCode}`,
+    detail: `the hub refused the ${operation} with response code ${answer.responseCode}`,
     ...facts,
   };
 }
@@ -121,7 +123,7 @@ async function decide(deps: RefundDeps, refund: KnownRefund, { ending, attempts,
       kind: "decision",
       paymentId: refund.id,
       at,
-      operation: "refund",
+      operation: refund.operation,
       mode: "online",
       amount: toWireMoney(refund.amount),
       ...ending,

@@ -1,8 +1,11 @@
 /** What of an earlier payment may be given back, as far as this terminal knows; the hub has the last word. */
 import type { Money } from "../../base/money.ts";
 import { fail, ok, type Result } from "../../base/result.ts";
+import type { Operation } from "../../wire/common.ts";
 import { goodsOf } from "./cashback.ts";
 import type { PaymentView, RefundRequest, StartRefusal } from "./payments.ts";
+
+const SALES: readonly Operation[] = ["purchase", "completion", "tip"];
 
 /** `original`: undefined where this terminal does not know it. */
 export function refundable(
@@ -16,7 +19,7 @@ export function refundable(
     return fail({ why: "not-found", detail: `payment ${originalId} is not known at this terminal; give the amount` });
   }
   const not = (detail: string) => fail({ why: "not-allowed" as const, detail });
-  const isSale = original.operation === "purchase" || original.operation === "completion";
+  const isSale = SALES.includes(original.operation);
   if (!isSale || original.status !== "approved") {
     const is = isSale ? original.status : `a ${original.operation}`;
     return not(`payment ${originalId} is ${is}; only an approved sale can be refunded`);
