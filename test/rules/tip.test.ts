@@ -27,7 +27,12 @@ test("a tip asks the hub for more on the sale, with no card, and tells it of the
   const request = till.hub.requests.at(-1);
   expect(request).toMatchObject({ kind: "tip", originalPaymentId: "P-1", attempt: 1, amount: { minor: "200" } });
   expect(request?.card).toBeUndefined();
-  expect(till.kinds("T-1")).toEqual(["intent", "online-requested", "decision"]);
+  const entries = till.journal.entriesOf(idOf("T-1")).map(({ body }) => body);
+  expect(entries).toMatchObject([
+    { kind: "intent", operation: "tip", originalPaymentId: "P-1" },
+    { kind: "online-requested" },
+    { kind: "decision", operation: "tip", mode: "online", attempts: [1] },
+  ]);
 });
 
 test("its ticket is a tip's, and names the sale", async () => {
@@ -101,6 +106,15 @@ test("of a sale at another terminal the hub knows", async () => {
   await using till = new Till();
   tip(till, "T-1", eur(200n), "elsewhere");
   expect(await ended(till, "T-1")).toMatchObject({ status: "approved", originalId: "elsewhere" });
+});
+
+test("RM4 a repeat gets the first answer, whatever became of the sale since", async () => {
+  await using till = await sold();
+  tip(till, "T-1");
+  await ended(till, "T-1");
+  expect(await till.desk.void(idOf("P-1"), undefined)).toMatchObject({ ok: true });
+  expect(tip(till, "T-1")).toMatchObject({ ok: true, value: { status: "approved" } });
+  expect(tip(till, "T-2")).toMatchObject({ ok: false, error: { why: "not-allowed" } });
 });
 
 test("RM4 the same tip again gets its first answer, and any other under its id is a conflict that names the field", async () => {
