@@ -56,10 +56,14 @@ export interface AgentYaml {
   readonly hubPorts?: HubPorts;
   readonly hubHost: string;
   readonly reserveMb: number | undefined;
+  /** None is given when absent. */
+  readonly cashbackMaxMinor: number | undefined;
 }
 
 export function agentYaml(options: AgentYaml): string {
-  const { folder, dataDir, emv, devices, pcscSocket, scannerUri, hubPorts, hubHost, reserveMb } = options;
+  const { folder, dataDir, emv, devices, pcscSocket, scannerUri, hubPorts, hubHost, reserveMb, cashbackMaxMinor } =
+    options;
+  const cashback = cashbackMaxMinor === undefined ? "" : `, cashback: { maxMinor: ${cashbackMaxMinor} }`;
   const uris: Readonly<Record<CounterDevice, string>> = {
     reader: `pcsc:*?socket=${pcscSocket}`,
     printer: `serial:${join(folder, "printer")}?baud=115200`,
@@ -74,9 +78,10 @@ export function agentYaml(options: AgentYaml): string {
     "  timeZone: Europe/Berlin",
     "  locale: en",
     "  currency: EUR",
+    "  countryCode: 276",
     "devices:",
     ...devices.map((id) => `  - { id: ${id}, uri: ${JSON.stringify(uris[id])} }`),
-    "payment: { cardTimeoutSec: 30, onlineTimeoutMs: 4000 }",
+    `payment: { cardTimeoutSec: 30, onlineTimeoutMs: 4000${cashback} }`,
     ...(hubPorts
       ? [
           `uplink: { mqttUrl: "mqtts://${hubHost}:${hubPorts.mqtts}", httpsUrl: "https://${hubHost}:${hubPorts.https}" }`,

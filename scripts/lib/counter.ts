@@ -41,6 +41,8 @@ export interface CounterOptions {
     readonly through?: readonly string[];
     /** Free space that its offline sales must leave. */
     readonly reserveMb?: number;
+    /** Cash in one sale at most; none when absent. */
+    readonly cashbackMaxMinor?: number;
   };
   readonly hub?: {
     /** Where it listens; 127.0.0.1 when absent. */
@@ -157,6 +159,7 @@ export class Counter extends CounterPrograms implements AsyncDisposable {
         dataDir: this.agentFolder,
         emv: this.#options.agent?.emv ?? {},
         reserveMb: this.#options.agent?.reserveMb,
+        cashbackMaxMinor: this.#options.agent?.cashbackMaxMinor,
         hubHost: this.#hub.#hubHost,
         pcscSocket: this.pcscSocket,
         scannerUri: this.scannerUri,
