@@ -4,12 +4,13 @@ import { expect, test } from "vitest";
 import type { PaymentId, TerminalId } from "../../base/ids.ts";
 import type { UpEnvelope } from "../../wire/envelope.ts";
 import { type HubFixture, hubFixture } from "./hub-fixture.ts";
+import { cardFacts } from "./issuer-fixture.ts";
 
 /** Few payments, so that messages of one meet; amounts that soon exceed the account. */
 const step = fc.record({
   what: fc.constantFrom(
     ...["purchase", "purchase", "purchase", "second attempt", "late", "unknown card", "refund", "presence"],
-    ...["foreign"],
+    ...["tip", "tip", "foreign"],
   ),
   payment: fc.integer({ min: 1, max: 4 }).map((n) => `sale-${n}`),
   minor: fc.constantFrom("1000", "1000", "1000", "4000", "7000"),
@@ -28,6 +29,11 @@ function messageOf({ terminal, clock }: HubFixture, { what, payment, minor }: St
       return terminal.request(payment, { amount, card: terminal.seal(payment, "9999990000000999") });
     case "refund":
       return terminal.request(`of-${payment}`, { amount, kind: "refund", originalPaymentId: payment as PaymentId });
+    case "tip": {
+      const tip = { ...amount, minor: minor.slice(0, -1) };
+      const originalPaymentId = "sale-1" as PaymentId;
+      return terminal.request(`on-${payment}`, { amount: tip, kind: "tip", originalPaymentId });
+    }
     case "presence":
       return {
         ...terminal.head(),
@@ -52,7 +58,7 @@ const textOf = (value: unknown): string =>
 async function play(history: readonly (readonly Step[])[], together: boolean) {
   const fixture = await hubFixture({ seed: "turns" });
   const { hub, terminal, clock } = fixture;
-  await terminal.tell(terminal.advice("sale-1"));
+  await terminal.tell(terminal.advice("sale-1", { card: cardFacts("00") }));
   const ends: unknown[] = [];
   const send = async (envelope: UpEnvelope) => {
     const [answer] = await hub.receive(envelope);

@@ -1,4 +1,4 @@
-/** A hub with its default merchant, and the words to sell, refund, cut over and settle at it. */
+/** A hub with its default merchant, and the words to sell, refund, tip, cut over and settle at it. */
 import type { TerminalId } from "../../base/ids.ts";
 import type { Merchant, Site } from "../../hub/core/settlement/place-store.ts";
 import { USUAL_TERMS } from "../../hub/core/settlement/trade-terms.ts";
@@ -25,7 +25,9 @@ export async function settlementShop(options: Parameters<typeof hubFixture>[0] =
     sell: (paymentId: string, minor: bigint, terminal = fixture.terminal, changes: Partial<EntryOf<"decision">> = {}) =>
       terminal.tell(terminal.advice(paymentId, { amount: eur(minor), ...changes })),
     refund: (paymentId: string, originalPaymentId: string, minor: bigint, terminal = fixture.terminal) =>
-      refund(terminal, { paymentId, originalPaymentId, minor }),
+      follow(terminal, { kind: "refund", paymentId, originalPaymentId, minor }),
+    tip: (paymentId: string, originalPaymentId: string, minor: bigint, terminal = fixture.terminal) =>
+      follow(terminal, { kind: "tip", paymentId, originalPaymentId, minor }),
     balance: async (id: string): Promise<bigint> => {
       const account = await hub.store.read((reading) => hub.ledger.account(reading, id));
       return (account?.creditsPosted ?? 0n) - (account?.debitsPosted ?? 0n);
@@ -59,21 +61,20 @@ export async function settlementShop(options: Parameters<typeof hubFixture>[0] =
 const anotherTerminal = ({ hub, clock }: HubFixture, terminalId: string): Promise<FakeTerminal> =>
   enrolTerminal({ hub, clock, random: seededRandom(terminalId), terminalId: terminalId as TerminalId });
 
-interface Refunded {
+interface Following {
+  readonly kind: "refund" | "tip";
   readonly paymentId: string;
   readonly originalPaymentId: string;
   readonly minor: bigint;
 }
 
 /** Asked for and, where it was approved, confirmed. */
-async function refund(terminal: FakeTerminal, { paymentId, originalPaymentId, minor }: Refunded) {
+async function follow(terminal: FakeTerminal, { kind, paymentId, originalPaymentId, minor }: Following) {
   const amount = eur(minor);
   const original = originalPaymentId as NonNullable<EntryOf<"intent">["originalPaymentId"]>;
-  const answer = await terminal.ask(
-    terminal.request(paymentId, { kind: "refund", amount, originalPaymentId: original }),
-  );
+  const answer = await terminal.ask(terminal.request(paymentId, { kind, amount, originalPaymentId: original }));
   if (answer.outcome === "approved") {
-    const decision = terminal.decision(paymentId, { operation: "refund", mode: "online", amount, attempts: [1] });
+    const decision = terminal.decision(paymentId, { operation: kind, mode: "online", amount, attempts: [1] });
     await terminal.tell(terminal.entry(decision));
   }
   return answer;

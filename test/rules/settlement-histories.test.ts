@@ -7,16 +7,22 @@ import { settlementStore } from "../../hub/core/settlement/settlement-store.ts";
 import { statementsOf } from "../../hub/core/settlement/statement.ts";
 import { sql } from "../../hub/store/store.ts";
 import { EUR } from "./hub-fixture.ts";
+import { cardFacts } from "./issuer-fixture.ts";
 import { DE_ACCOUNT, PAYER, type SettlementShop, settlementShop } from "./settlement-fixture.ts";
 
 /** Each has a database of its own, and a PostgreSQL server has so many connections. */
 const RUNS = inject("postgres") === undefined ? 25 : 6;
 const HOUR_MS = 3_600_000;
+const card = cardFacts("00");
 const minor = fc.bigInt({ min: 1n, max: 3_000n });
 const nth = fc.nat({ max: 9 });
 const step = fc.oneof(
   { weight: 5, arbitrary: fc.record({ do: fc.constant("sell" as const), minor }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("refund" as const), nth, minor }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constant("tip" as const), nth, minor: fc.bigInt({ min: 1n, max: 500n }) }),
+  },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("charge-back" as const), nth, minor }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("represent" as const), nth }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("cutover" as const) }) },
@@ -31,6 +37,7 @@ interface Judged {
   confirmed: bigint;
   refunded: bigint;
   chargedBack: bigint;
+  /** Tips as well, which can go back like any other sale. */
   sales: number;
   /** The newest that may be settled. */
   closed: number;
@@ -43,7 +50,7 @@ async function perform(shop: SettlementShop, judged: Judged, one: Step, at: numb
   const of = (count: number, nth: number): number => (count === 0 ? nth : nth % count);
   switch (one.do) {
     case "sell": {
-      await shop.sell(`sale-${judged.sales}`, one.minor);
+      await shop.sell(`sale-${judged.sales}`, one.minor, terminal, { card });
       judged.sales += 1;
       judged.confirmed += one.minor;
       return;
@@ -51,6 +58,13 @@ async function perform(shop: SettlementShop, judged: Judged, one: Step, at: numb
     case "refund": {
       const { outcome } = await shop.refund(`refund-${at}`, `sale-${of(judged.sales, one.nth)}`, one.minor);
       if (outcome === "approved") judged.refunded += one.minor;
+      return;
+    }
+    case "tip": {
+      const original = `sale-${of(judged.sales, one.nth)}`;
+      const { outcome } = await shop.tip(`sale-${judged.sales}`, original, one.minor);
+      judged.sales += 1;
+      if (outcome === "approved") judged.confirmed += one.minor;
       return;
     }
     case "charge-back": {
