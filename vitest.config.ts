@@ -8,6 +8,8 @@ const POSTGRES_TOO = [
   "hub-issuing",
   "hub-deferred",
   "hub-pre-authorisation",
+  "hub-cashback",
+  "hub-tip",
   "switch",
   "switch-institutions",
   "issuer-reconciliation",

@@ -302,7 +302,8 @@ describe("on cards of another institution", () => {
     await hub.expireHolds();
     await until(stand, async () => stand.booked("t-1")?.postedMinor === "0");
     expect(await confirm(terminal, "t-1", 1_000n)).toMatchObject([{ status: "processed" }]);
-    await until(stand, async () => stand.booked("t-1")?.postedMinor === "1000");
+    await delivered();
+    expect(stand.booked("t-1")).toMatchObject({ postedMinor: "1000" });
     const refund = terminal.request("r-1", { kind: "refund", originalPaymentId: idOf("t-1"), amount: eur(400n) });
     expect(await terminal.ask(refund)).toMatchObject({ outcome: "approved" });
     expect(balance()).toBe(BALANCE - 5_600n);
