@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import type { PaymentId } from "../../base/ids.ts";
 import type { Faults } from "../../sim/issuer/faults.ts";
 import type { EntryBody } from "../../wire/journal-entry.ts";
+import { cardFacts } from "./issuer-fixture.ts";
 import {
   ANNA,
   advicesOf,
@@ -18,10 +19,11 @@ import {
   viewOf,
 } from "./switch-stand.ts";
 
+const card = cardFacts("00");
 const RUNS = Number(process.env["TILLWAY_TEST_SWITCH_RUNS"] ?? 25);
 
 /** What a terminal does with a payment once it has its answer, or has waited enough. */
-type End = "confirm" | "reverse" | "void" | "offline" | "refund" | "nothing";
+type End = "confirm" | "reverse" | "void" | "offline" | "refund" | "tip" | "tip, reversed" | "nothing";
 /** What becomes of an amount that is held first; `part` of it is charged. */
 type HoldEnd = "complete" | "part" | "void" | "reverse" | "nothing";
 type Step =
@@ -50,7 +52,7 @@ const sale = fc.record({
   pan: fc.constantFrom(ANNA, ...OTHERS),
   minor: fc.constantFrom(1, 900, 9_000, 10_001),
   attempts: fc.constantFrom(1, 1, 2),
-  end: fc.constantFrom<End[]>("confirm", "refund", "reverse", "void", "offline", "nothing"),
+  end: fc.constantFrom<End[]>("confirm", "refund", "tip", "tip, reversed", "reverse", "void", "offline", "nothing"),
 });
 const holding = fc.record({
   do: fc.constant("hold" as const),
@@ -80,13 +82,17 @@ async function sell(
   const told = (body: EntryBody) => terminal.tell(terminal.entry(body, { sealed: terminal.seal(paymentId, pan) }));
   const amount = euros(minor);
   if (end === "offline") await told(terminal.decision(paymentId, amount));
-  else if (approved && (end === "confirm" || end === "refund")) {
-    await told(terminal.decision(paymentId, { ...amount, mode: "online" }));
+  else if (approved && ["confirm", "refund", "tip", "tip, reversed"].includes(end)) {
+    await told(terminal.decision(paymentId, { ...amount, mode: "online", card }));
     if (end === "refund") await stand.buyInTime(`${paymentId}-back`, { pan, ...amount, ...refundOf(paymentId) });
+    if (end === "tip" || end === "tip, reversed")
+      await stand.buyInTime(`${paymentId}-tip`, { pan, ...tipOn(paymentId) });
+    if (end === "tip, reversed") await told(terminal.reversal(`${paymentId}-tip`));
   } else if (end === "reverse") await told(terminal.reversal(paymentId, attempts));
   else if (end === "void") await told({ ...terminal.voided(paymentId, 1), ...amount });
 }
 
+const tipOn = (paymentId: string) => ({ ...refundOf(paymentId), kind: "tip", ...euros(100) }) as const;
 const refundOf = (paymentId: string) => ({ kind: "refund", originalPaymentId: paymentId as PaymentId }) as const;
 
 async function hold(stand: SwitchStand, paymentId: string, { pan, minor, end }: Extract<Step, { do: "hold" }>) {
