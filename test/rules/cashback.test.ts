@@ -1,9 +1,11 @@
 /** Cash on top of a sale: refused unless the shop allows it, asked of the hub always, and never given back by a refund. */
 import { expect, test } from "vitest";
+import type { NoteDesk } from "../../agent/payment/code-purchase.ts";
 import { fromHex, toHex } from "../../base/bytes.ts";
 import type { PaymentId } from "../../base/ids.ts";
 import { money } from "../../base/money.ts";
 import { decodeTlv } from "../../protocols/emv/ber-tlv.ts";
+import { hasBit, TVR } from "../../protocols/emv/bits.ts";
 import { Till, type TillOptions } from "./till.ts";
 
 const eur = (minor: bigint) => money(minor, "EUR");
@@ -77,8 +79,12 @@ test("EMV a card whose usage control allows no cashback declines it, and sells w
 });
 
 test("a sale below the floor limit goes online all the same when there is cash in it", async () => {
-  await using till = tillWith({ emv: { floorLimitMinor: 100_000 } });
-  expect(await till.sell("P-1", 7_000n, CASH)).toMatchObject({ status: "approved", mode: "online" });
+  await using till = tillWith({ floorLimitMinor: 100_000n, emv: { floorLimitMinor: 100_000 } });
+  const forced = (iccData?: string) => hasBit(fromHex(objectsIn(iccData).get(0x95) ?? ""), TVR.merchantForcedOnline);
+  const sale = await till.sell("P-1", 7_000n, CASH);
+  expect(sale).toMatchObject({ status: "approved", mode: "online" });
+  expect(forced(sale.card?.iccData)).toBe(true);
+  expect(forced((await till.sell("P-2", 7_000n)).card?.iccData)).toBe(false);
 });
 
 test("with the hub away no card is asked for, and the cashier is told why", async () => {
@@ -122,6 +128,17 @@ test("a code that is scanned pays for no cash: the cashier is told, and the sale
   expect(await sale).toMatchObject({ status: "aborted" });
   expect(hints).toEqual(["cash is given on a card only; present a card"]);
   expect(till.hub.requests).toEqual([]);
+});
+
+test("no phone is asked for a note where there is cash in the sale", async () => {
+  const notes: NoteDesk = { challenge: ({ paymentId }) => `OC1:${paymentId}`, accept: () => expect.unreachable() };
+  await using till = tillWith({ notes });
+  till.cardComes = false;
+  const begun = (id: string, more: typeof CASH | object) =>
+    till.desk.begin({ id: idOf(id), amount: eur(7_000n), ...more });
+  expect(begun("P-1", {})).toMatchObject({ ok: true, value: { challenge: "OC1:P-1" } });
+  expect(begun("P-2", CASH)).toMatchObject({ ok: true, value: { status: "processing" } });
+  expect(till.desk.get(idOf("P-2"))?.challenge).toBeUndefined();
 });
 
 test("RM4 a repeat with other cash is a conflict that names it", async () => {
