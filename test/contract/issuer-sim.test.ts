@@ -88,6 +88,7 @@ test("its control socket breaks it, mends it and reads its books, and it ends cl
       double: false,
       partial: false,
       miscount: false,
+      refuseCashback: false,
       signedOff: false,
     },
   });
