@@ -191,6 +191,19 @@ describe("on cards of this hub", () => {
     expect(await shop.balance(shop.customer)).toBe(94_000n);
   });
 
+  test("RM16 a tip, or a refund, whose hold is over and not swept yet is posted all the same, and once", async () => {
+    const shop = await restaurant();
+    const { terminal } = shop;
+    await ask(terminal, "t-1", 1_000n);
+    await terminal.ask(terminal.request("r-1", { kind: "refund", amount: eur(300n), originalPaymentId: idOf("p-1") }));
+    await shop.clock.advance(HOLD_MS);
+    expect(await confirm(terminal, "t-1", 1_000n)).toMatchObject([{ status: "processed" }]);
+    expect(await confirm(terminal, "r-1", 300n, { operation: "refund" })).toMatchObject([{ status: "processed" }]);
+    await shop.hub.expireHolds();
+    expect(await shop.balance(shop.customer)).toBe(94_300n);
+    expect(await shop.balance("merchant:shop:EUR")).toBe(5_700n);
+  });
+
   test("of two tips on one sale the second is never posted, whatever became of the first one's hold", async () => {
     const shop = await restaurant({ holdMs: 60_000 });
     await ask(shop.terminal, "t-1", 100n);

@@ -259,8 +259,7 @@ async function confirmRefund(parts: EntryParts, input: AdviceInput, payment: Pay
   const exposed = await exposedPart(parts, { ...content, originalNumber: content.originalNumber });
   const minor = content.minor - (exposed?.minor ?? 0n);
   if (!(await postNewestHold(parts, { input, payment, attempts, minor }))) {
-    if (!attempts.some((attempt) => attempt.state === "expired"))
-      return quarantined("E_STATE", "no authorisation of this refund stands");
+    if (!attempts.some(hasRunOut)) return quarantined("E_STATE", "no authorisation of this refund stands");
     const original = await store.paymentByNumber(within, content.originalNumber);
     const left = await leftMinor(parts, original, payment.number);
     if (content.minor > left) return quarantined("E_LIMIT", `of the original ${left} minor units are left to refund`);
@@ -315,6 +314,9 @@ export async function postNewestHold(parts: EntryParts, confirming: Confirming):
   await store.moveAttempt(within, payment.number, newest.attempt, posted ? "posted" : "expired");
   return posted;
 }
+
+/** Of an attempt as it was before `postNewestHold` found nothing to post: what was approved then is over, swept or not. */
+export const hasRunOut = ({ state }: AttemptRecord): boolean => state === "expired" || state === "approved";
 
 /** What the hub alone knows of a payment's end. */
 type HubsPart = Pick<PaymentOutcome, "exposureMinor" | "exposureParty" | "approvalCode">;

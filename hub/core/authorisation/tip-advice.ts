@@ -8,6 +8,7 @@ import {
   type EntryParts,
   end,
   findPayment,
+  hasRunOut,
   honour,
   PROCESSED,
   postNewestHold,
@@ -34,8 +35,7 @@ async function confirmTip(parts: EntryParts, input: AdviceInput, payment: Paymen
     await end(parts, input, payment);
     return PROCESSED;
   }
-  if (!attempts.some(({ state }) => state === "expired"))
-    return quarantined("E_STATE", "no authorisation of this tip stands");
+  if (!attempts.some(hasRunOut)) return quarantined("E_STATE", "no authorisation of this tip stands");
   if ((await store.tippedMinor(within, originalNumber, payment.number)) > 0n)
     return quarantined("E_LIMIT", "its sale has another tip");
   // The issuer was told that it would never be.
