@@ -291,6 +291,17 @@ test("RM16 an advice that comes after its hold has expired is posted directly", 
   expect((await accountOf(hub, customer))?.debitsPosted).toBe(1_000n);
 });
 
+test("RM16 an expired hold that was not swept yet makes no exposure of what its customer can pay", async () => {
+  const { hub, clock, terminal, customer } = await hubFixture({ balanceMinor: 1_000n });
+  await terminal.ask(terminal.request("sale-1"));
+  await clock.advance(24 * 3_600_000);
+  const [receipt] = await terminal.tell(terminal.advice("sale-1", { attempts: [1] }));
+  expect(receipt).toMatchObject({ status: "processed" });
+  expect(receipt?.detail).toBeUndefined();
+  expect(await accountOf(hub, customer)).toMatchObject({ debitsPosted: 1_000n, debitsPending: 0n });
+  expect(await accountOf(hub, "exposure:operator:EUR")).toBeUndefined();
+});
+
 test("RM16 a refused attempt never blocks the next", async () => {
   const { hub, terminal } = await hubFixture({ balanceMinor: 500n });
   expect((await terminal.ask(terminal.request("sale-1"))).responseCode).toBe("51");

@@ -19,7 +19,6 @@ import {
   quarantined,
   wasDeclinedOnMerit,
 } from "./entries.ts";
-import { expireHolds } from "./expiry.ts";
 import { isHeld } from "./hold.ts";
 import { isIssuerAccount } from "./postings.ts";
 import type { AttemptRecord, PaymentKey, PaymentRecord } from "./store.ts";
@@ -108,9 +107,6 @@ function refusalOf(original: PaymentRecord, { body }: AdviceInput): EntryOutcome
     : undefined;
 }
 
-/** As many as the sweep of a minute gives back. */
-const EXPIRED_MAX = 1_000;
-
 interface Completing {
   readonly payment: PaymentRecord;
   readonly original: PaymentRecord;
@@ -123,8 +119,6 @@ async function post(parts: EntryParts, input: AdviceInput, completing: Completin
   const accountId = original.content?.accountId;
   const { minor } = fromWireMoney(input.body.amount);
   const posted = await postNewestHold(parts, { input, payment: original, attempts, minor });
-  // What was held is the account's again before it pays.
-  if (!posted) await expireHolds(parts, EXPIRED_MAX);
   const told = !isIssuerAccount(accountId) || (await tellIssuer(parts, input, { original, attempts }));
   if (!posted && !told)
     return quarantined("E_UNKNOWN", "nothing is held, and the institution that pays never heard of the card");

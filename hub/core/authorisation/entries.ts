@@ -5,6 +5,7 @@ import type { EntryOf } from "../../../wire/journal-entry.ts";
 import type { Within } from "../../store/store.ts";
 import type { Answer } from "./answers.ts";
 import { askDeferred, cameTooLate, type DeferredParts } from "./deferred.ts";
+import { expireHolds } from "./expiry.ts";
 import { isHeld } from "./hold.ts";
 import { checkClaim } from "./issuing.ts";
 import { type AdvicePayer, settleMeans } from "./means.ts";
@@ -301,6 +302,9 @@ interface Confirming {
   readonly minor?: bigint;
 }
 
+/** As many as the sweep of a minute gives back. */
+const EXPIRED_MAX = 1_000;
+
 /** Posts the newest hold and takes every other attempt back. False when there is none left to post. A completion posts its original's. */
 export async function postNewestHold(parts: EntryParts, confirming: Confirming): Promise<boolean> {
   const { store, postings, within } = parts;
@@ -312,6 +316,8 @@ export async function postNewestHold(parts: EntryParts, confirming: Confirming):
   const hold = { key: payment, attempt: newest.attempt, by: input.key };
   const posted = await postings.post(within, minor === undefined ? hold : { ...hold, minor });
   await store.moveAttempt(within, payment.number, newest.attempt, posted ? "posted" : "expired");
+  // What was held is the account's again before it pays; what an institution owes has no limit.
+  if (!posted && !isIssuerAccount(payment.content?.accountId)) await expireHolds(parts, EXPIRED_MAX);
   return posted;
 }
 
