@@ -5,7 +5,7 @@ import type { EntryOf } from "../../../wire/journal-entry.ts";
 import type { Within } from "../../store/store.ts";
 import type { Answer } from "./answers.ts";
 import { askDeferred, cameTooLate, type DeferredParts } from "./deferred.ts";
-import { expireHolds } from "./expiry.ts";
+import { expireHolds, hasRunOut } from "./expiry.ts";
 import { isHeld } from "./hold.ts";
 import { checkClaim } from "./issuing.ts";
 import { type AdvicePayer, settleMeans } from "./means.ts";
@@ -320,9 +320,6 @@ export async function postNewestHold(parts: EntryParts, confirming: Confirming):
   if (!posted && !isIssuerAccount(payment.content?.accountId)) await expireHolds(parts, EXPIRED_MAX);
   return posted;
 }
-
-/** Of an attempt as it was before `postNewestHold` found nothing to post: what was approved then is over, swept or not. */
-export const hasRunOut = ({ state }: AttemptRecord): boolean => state === "expired" || state === "approved";
 
 /** What the hub alone knows of a payment's end. */
 type HubsPart = Pick<PaymentOutcome, "exposureMinor" | "exposureParty" | "approvalCode">;

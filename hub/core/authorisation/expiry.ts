@@ -4,8 +4,12 @@ import { isHeld } from "./hold.ts";
 import { settleMeans } from "./means.ts";
 import { readHoldId } from "./postings.ts";
 import type { RequestParts } from "./request.ts";
+import type { AttemptRecord } from "./store.ts";
 
 type ExpiryParts = Pick<RequestParts, "within" | "store" | "postings" | "means" | "acquiring">;
+
+/** Of an attempt whose hold is over, whether or not that was noted before: its time was its end, and not its reversal or another attempt. */
+export const hasRunOut = ({ state }: AttemptRecord): boolean => state === "expired" || state === "approved";
 
 /** Returns how many there were, at most `limit`. */
 export async function expireHolds(parts: ExpiryParts, limit: number): Promise<number> {
@@ -16,7 +20,9 @@ export async function expireHolds(parts: ExpiryParts, limit: number): Promise<nu
     if (!hold) continue;
     const key = { terminalId: hold.terminalId as TerminalId, paymentId: hold.paymentId as PaymentId };
     const payment = await store.payment(within, key);
-    if (!payment) continue;
+    const attempt =
+      payment && (await store.attempts(within, payment.number)).find((one) => one.attempt === hold.attempt);
+    if (!attempt || !hasRunOut(attempt)) continue;
     await store.moveAttempt(within, payment.number, hold.attempt, "expired");
     const why = isHeld(payment) ? "never-completed" : "never-confirmed";
     if (payment.state === "open") await acquiring?.withdraw(within, key, hold.attempt, why);

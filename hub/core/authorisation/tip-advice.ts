@@ -8,12 +8,12 @@ import {
   type EntryParts,
   end,
   findPayment,
-  hasRunOut,
   honour,
   PROCESSED,
   postNewestHold,
   quarantined,
 } from "./entries.ts";
+import { hasRunOut } from "./expiry.ts";
 import type { PaymentRecord } from "./store.ts";
 
 export async function applyTip(parts: EntryParts, input: AdviceInput): Promise<EntryOutcome> {
