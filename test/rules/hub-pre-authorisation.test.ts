@@ -175,9 +175,11 @@ describe("a completion", () => {
       completion(shop, "other", { of: "hotel", minor: 1n, amount: { minor: "1", currency: "USD" as never } }),
       completion(shop, "sale", { of: "sale-1", minor: 1n }),
       terminal.entry(terminal.decision("none", { operation: "completion", mode: "online" })),
+      completion(shop, "itself", { of: "itself", minor: 1n }),
     );
     expect(results.map(({ status, reason }) => `${status} ${reason}`)).toEqual([
-      ...["quarantined E_LIMIT", "quarantined E_CONFLICT", "quarantined E_CONFLICT", "quarantined E_FORMAT"],
+      ...["quarantined E_LIMIT", "quarantined E_CONFLICT", "quarantined E_CONFLICT"],
+      ...["quarantined E_FORMAT", "quarantined E_FORMAT"],
     ]);
     expect(await account(shop)).toMatchObject({ debitsPosted: 500n, debitsPending: 1_000n });
   });

@@ -72,7 +72,7 @@ async function complete(parts: EntryParts, input: AdviceInput): Promise<EntryOut
   const { payment } = found;
   if (payment.state === "confirmed") return DUPLICATE;
   if (payment.state === "voided") return declined("this payment was voided");
-  if (body.originalPaymentId === undefined)
+  if (body.originalPaymentId === undefined || body.originalPaymentId === key.paymentId)
     return quarantined("E_FORMAT", "originalPaymentId: a completion names its pre-authorisation");
   const originalKey = { terminalId: key.terminalId, paymentId: body.originalPaymentId };
   const known = await store.payment(within, originalKey);
