@@ -42,6 +42,17 @@ test("RM10 an advice that comes after its hold ran out still spends the code", a
   expect((await at.balance()).posted).toBe(3_200n);
 });
 
+test("RM10 a code whose payment was confirmed after its hold ran out, and before the sweep, stays spent", async () => {
+  const at = await counter();
+  const { maskedAccount = "" } = await at.pay("p1", await registered(at));
+  at.clock.setWall(at.clock.now() + TEST_POLICY.holdMs + 1);
+  const decision = at.terminal.decision("p1", { mode: "online", amount: eur(3_200), code: { maskedAccount } });
+  await at.terminal.tell(at.terminal.entry(decision));
+  await at.hub.expireHolds();
+  expect(await at.statuses()).toEqual(["USED"]);
+  expect(await at.balance()).toEqual({ held: 0n, posted: 3_200n });
+});
+
 test("RM10 a new attempt of the same payment spends the same code, or another and gives the first back", async () => {
   const at = await counter();
   const [first, second] = [await registered(at), await registered(at)];

@@ -24,8 +24,10 @@ export async function expireHolds(parts: ExpiryParts, limit: number): Promise<nu
       payment && (await store.attempts(within, payment.number)).find((one) => one.attempt === hold.attempt);
     if (!attempt || !hasRunOut(attempt)) continue;
     await store.moveAttempt(within, payment.number, hold.attempt, "expired");
+    // Posted without its hold, it has its end, and what paid it stays spent.
+    if (payment.state !== "open") continue;
     const why = isHeld(payment) ? "never-completed" : "never-confirmed";
-    if (payment.state === "open") await acquiring?.withdraw(within, key, hold.attempt, why);
+    await acquiring?.withdraw(within, key, hold.attempt, why);
     await settleMeans(within, { means: means(), key, outcome: "released" });
   }
   return expired.length;
