@@ -204,19 +204,25 @@ describe("on cards of this hub", () => {
     expect(await shop.balance("merchant:shop:EUR")).toBe(5_700n);
   });
 
-  test("RM1 a tip, or a refund, that was reversed when its hold was over is not posted after the sweep either", async () => {
-    const shop = await restaurant();
-    const { terminal } = shop;
-    await ask(terminal, "t-1", 1_000n);
-    await terminal.ask(terminal.request("r-1", { kind: "refund", amount: eur(300n), originalPaymentId: idOf("p-1") }));
-    await shop.clock.advance(HOLD_MS);
-    await terminal.tell(...["t-1", "r-1"].map((id) => terminal.entry(terminal.reversal(id))));
-    expect(await shop.hub.expireHolds()).toBe(2);
-    const refused = [{ status: "quarantined", reason: "E_STATE" }];
-    expect(await confirm(terminal, "t-1", 1_000n)).toMatchObject(refused);
-    expect(await confirm(terminal, "r-1", 300n, { operation: "refund" })).toMatchObject(refused);
-    expect(await shop.balance(shop.customer)).toBe(95_000n);
-  });
+  test.each(["before", "after"] as const)(
+    "RM1 a tip, or a refund, that was reversed when its hold was over, %s the sweep, is not posted",
+    async (when) => {
+      const shop = await restaurant();
+      const { terminal } = shop;
+      const refund = { kind: "refund", amount: eur(300n), originalPaymentId: idOf("p-1") } as const;
+      await ask(terminal, "t-1", 1_000n);
+      await terminal.ask(terminal.request("r-1", refund));
+      await shop.clock.advance(HOLD_MS);
+      if (when === "after") await shop.hub.expireHolds();
+      const reversed = await terminal.tell(...["t-1", "r-1"].map((id) => terminal.entry(terminal.reversal(id))));
+      expect(reversed).toMatchObject([{ status: "processed" }, { status: "processed" }]);
+      expect(await shop.hub.expireHolds()).toBe(when === "after" ? 0 : 2);
+      const refused = [{ status: "quarantined", reason: "E_STATE" }];
+      expect(await confirm(terminal, "t-1", 1_000n)).toMatchObject(refused);
+      expect(await confirm(terminal, "r-1", 300n, { operation: "refund" })).toMatchObject(refused);
+      expect(await shop.balance(shop.customer)).toBe(95_000n);
+    },
+  );
 
   test("of two tips on one sale the second is never posted, whatever became of the first one's hold", async () => {
     const shop = await restaurant({ holdMs: 60_000 });

@@ -360,6 +360,7 @@ export async function applyReversal(
       return PROCESSED;
     case "asked":
     case "approved":
+    case "expired":
       await withdraw(parts, { payment, attempt, to: "reversed", why: "not-completed" });
       await settleMeans(within, { means: parts.means(), key, outcome: "released" });
       return PROCESSED;
@@ -369,7 +370,6 @@ export async function applyReversal(
     case "declined":
     case "superseded":
     case "voided":
-    case "expired":
       return { status: "processed", detail: `nothing to reverse: the attempt is ${attempt?.state}` };
     case "posted":
       return declined("the attempt is posted");

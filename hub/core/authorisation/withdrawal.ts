@@ -20,7 +20,7 @@ export interface Withdrawn {
   readonly why: string;
 }
 
-/** For one that is `approved` or `asked`, since no other holds anything. */
+/** For one that is `approved` or `asked`, since no other holds anything; of an `expired` one the issuer heard before, or will now. */
 export async function withdraw(parts: WithdrawalParts, { payment, attempt, to, why }: Withdrawn): Promise<void> {
   const { within, store, postings, acquiring } = parts;
   if (attempt.state === "approved") await postings.release(within, { key: payment, attempt: attempt.attempt });
