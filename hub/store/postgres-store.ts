@@ -49,7 +49,8 @@ const READERS_MAX = 4;
 /** "tillway", as a number. */
 const WRITER_LOCK = 0x74_69_6c_6c_77_61_79n;
 
-const BEGIN_TO_WRITE = `BEGIN; SELECT pg_advisory_xact_lock(${WRITER_LOCK})`;
+/** What it sees must be what was committed when its turn came, whatever the server's default is. */
+const BEGIN_TO_WRITE = `BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(${WRITER_LOCK})`;
 const BEGIN_TO_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /** Applies what is missing of the schema. Throws Fault `store.failed`. */

@@ -54,7 +54,8 @@ export function createFreshPayments(tables: PaymentTables): FreshPayments {
         await batch.saveAll();
         return result;
       } finally {
-        open = undefined;
+        // One that ends late, behind a transaction that failed, leaves the next one's alone.
+        if (open === batch) open = undefined;
       }
     },
     payment: async (reading, key) => batchOf(reading)?.find(key) ?? (await tables.payment(reading, key)),
