@@ -98,10 +98,17 @@ export class QueueActions {
     const target = this.#target(id, "cancel");
     if (!target.ok) return target;
     const { sequence, paymentId } = target.value;
-    const entry = this.#options.journal.entriesOf(paymentId).find((each) => each.sequence === sequence);
+    const entries = this.#options.journal.entriesOf(paymentId);
+    const entry = entries.find((each) => each.sequence === sequence);
     const voiding = entry && voidOf(entry, { at: this.#at(), reason: actor.why });
-    if (!voiding)
-      return fail({ why: "state", detail: `entry ${sequence} is no approved sale; only a sale can be cancelled` });
+    if (!voiding) return fail({ why: "state", detail: `entry ${sequence} is ${NOT_CANCELLED}` });
+    // The hub would refuse the completion after it, for which the customer has a receipt.
+    const completed = entries.map(({ body }) => body).find((body) => body.kind === "completed");
+    if (completed)
+      return fail({
+        why: "state",
+        detail: `cannot cancel entry ${sequence}: it was completed by payment ${completed.completionId}; refund that instead`,
+      });
     const stored = await this.#options.journal.appendVoid(voiding, this.#action("cancel", target.value, actor));
     return stored.ok ? this.#done(sequence) : fail(stateRefusal("cancel", sequence, stored.error));
   }
@@ -164,13 +171,15 @@ export class QueueActions {
   }
 }
 
+const NOT_CANCELLED = "no approved sale or pre-authorisation; nothing else can be cancelled";
+
 function actionOn(sequence: number, body: EntryBody): QueueDetail["actions"] {
   if (body.kind !== "queue-action" || body.targetSequence !== sequence) return [];
   const { action, at, by, why } = body;
   return [{ action, at, by, why }];
 }
 
-/** What takes back an approved sale; undefined for all else. */
+/** What takes back an approved sale or pre-authorisation; undefined for all else. */
 function voidOf(
   entry: JournalEntry & Pick<StoredEntry, "forward">,
   { at, reason }: { readonly at: string; readonly reason: string },

@@ -1,8 +1,10 @@
 /** Pre-authorisations at the terminal: always online, completed or cancelled once, and with the hub away. */
 import { describe, expect, test } from "vitest";
+import { QueueActions } from "../../agent/saf/queue-actions.ts";
 import { fromHex } from "../../base/bytes.ts";
 import type { PaymentId } from "../../base/ids.ts";
 import { money } from "../../base/money.ts";
+import { ok } from "../../base/result.ts";
 import { decodeTlv, findValue } from "../../protocols/emv/ber-tlv.ts";
 import { hasBit, TVR } from "../../protocols/emv/bits.ts";
 import type { EntryOf } from "../../wire/journal-entry.ts";
@@ -166,6 +168,22 @@ describe("a completion", () => {
     });
     expect(await till.desk.void(idOf("hotel"), undefined)).toMatchObject({ error: { why: "already-processed" } });
     expect(await till.desk.void(idOf("bill"), undefined)).toMatchObject({ error: { why: "not-approved" } });
+  });
+
+  test("its pre-authorisation is not cancelled in the queue either, where it still waits for the hub", async () => {
+    await using till = new Till();
+    const waitOf = () => ({ at: "behind" }) as const;
+    const forwarder = { waitOf, whyNot: () => undefined, force: () => ok(undefined) };
+    const queue = new QueueActions({ journal: till.journal, forwarder, now: () => till.clock.now() });
+    const actor = { by: "anna", why: "no show" };
+    await hold(till, "hotel");
+    await complete(till, "bill", "hotel");
+    expect(await queue.cancel("hotel", actor)).toMatchObject({
+      error: { why: "state", detail: expect.stringContaining("completed by payment bill; refund that instead") },
+    });
+    expect(queued(till)).toEqual(["hotel decision", "bill decision"]);
+    await hold(till, "other");
+    expect(await queue.cancel("other", actor)).toMatchObject({ ok: true, value: { state: "voided" } });
   });
 
   test("of two at one moment, or beside a cancellation, one alone is made", async () => {
