@@ -86,7 +86,7 @@ export const PresenceSchema = z.strictObject({
   clock: TimeSchema,
   outstanding: z.strictObject({ count: z.int().min(0), minor: z.string().max(20) }).optional(),
   leaseCounter: z.int().min(0).optional(),
-  /** Comes back in the hub's signed time; there while the terminal cannot prove what time it is. */
+  /** Comes back in the hub's signed time; there while the terminal cannot prove what time it is, or hears nothing of the hub. */
   nonce: NonceSchema.optional(),
   /** The newest entry of the journal: shows a disk that was restored from an older copy. */
   head: z.strictObject({ sequence: SequenceSchema, forward: z.int().min(0), hash: DigestSchema }).optional(),

@@ -39,8 +39,11 @@ const NONCE_BYTES = 16;
 const KeptTimeSchema = z.strictObject({ at: z.number(), bootId: z.string(), uptimeMs: z.number().min(0) });
 type KeptTime = z.infer<typeof KeptTimeSchema>;
 
-/** `heard`: newer than all before. `old`: a repeat, a replay, or no answer while one is needed; ignored. `invalid`: not the hub's word for this terminal. */
-export type Hearing = "heard" | "old" | "invalid";
+/**
+ * `heard`: newer than all before. `answered`: not newer, so no news of the time, but the answer to a question of now. `old`: a
+ * repeat, a replay, or no answer while one is needed; ignored. `invalid`: not the hub's word for this terminal.
+ */
+export type Hearing = "heard" | "answered" | "old" | "invalid";
 
 export interface HubClockOptions {
   readonly terminalId: TerminalId;
@@ -86,9 +89,12 @@ export class SignedHubClock implements HubClock {
     return { at: this.#highWater, proven: this.#anchor !== undefined };
   }
 
-  /** To be sent along when the hub is told of us; undefined while time is proven and nothing needs to be asked. */
-  question(): string | undefined {
-    if (this.#anchor) return undefined;
+  /**
+   * To be sent along when the hub is told of us; undefined while time is proven and nothing needs to be asked. `always`: the
+   * answer is to show that the hub is there, also where its clock was set back behind what was heard before.
+   */
+  question(always = false): string | undefined {
+    if (this.#anchor && !always) return undefined;
     const nonce = Buffer.from(this.#options.random(NONCE_BYTES)).toString("base64url");
     const [oldest] = this.#asked.keys();
     if (this.#asked.size >= ASKED_MAX && oldest !== undefined) this.#asked.delete(oldest);
@@ -102,7 +108,8 @@ export class SignedHubClock implements HubClock {
     const at = time === undefined ? 0 : Date.parse(time.at);
     if (time === undefined || at <= this.#newestSigned || !(this.#anchor || this.#isOfNow(time))) {
       this.ignored += 1;
-      return time === undefined ? "invalid" : "old";
+      if (time === undefined) return "invalid";
+      return this.#isOfNow(time) ? "answered" : "old";
     }
     this.#asked.clear();
     this.now();

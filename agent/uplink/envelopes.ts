@@ -14,8 +14,8 @@ export interface EnvelopeMakerOptions {
   readonly version: string;
   /** The number of the lease held, 0 without one. */
   readonly leaseCounter: () => number;
-  /** Asks the hub for its time, where that must be proven. */
-  readonly question: () => string | undefined;
+  /** Asks the hub for its time, where that must be proven or `always`. */
+  readonly question: (always: boolean) => string | undefined;
 }
 
 export class EnvelopeMaker {
@@ -43,10 +43,11 @@ export class EnvelopeMaker {
     };
   }
 
-  presence(status: Presence["status"]): UpOf<"presence"> {
+  /** `ask`: the answer is to show that it was given now. */
+  presence(status: Presence["status"], ask = false): UpOf<"presence"> {
     const { journal, clock, version, leaseCounter, question } = this.#options;
     const { count, minor } = journal.outstanding();
-    const nonce = status === "online" ? question() : undefined;
+    const nonce = status === "online" ? question(ask) : undefined;
     return {
       ...this.head(0),
       type: "presence",

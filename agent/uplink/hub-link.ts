@@ -84,7 +84,7 @@ export function createHubLink(parts: HubLinkOptions): HubLink {
     random,
     version: options.version,
     leaseCounter: () => leases.counter,
-    question: () => hubClock.question(),
+    question: (always) => hubClock.question(always),
   });
   const credential = new Credential(identity.tls);
   const keeper = keeperOf({ ...parts, log }, { credential, now: wallTimeOf(hubClock, clock), quiet });

@@ -1,7 +1,7 @@
 /** A broker that holds the link with no hub behind it: who waits, who does not, and how it ends. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { NINE, signedTime, strangerKeys } from "../../test/rules/lease-fixture.ts";
+import { answeredTime, HOUR, NINE, signedTime, strangerKeys } from "../../test/rules/lease-fixture.ts";
 import { answerTo, codeOf, forEver, leaseMessage, requestOf, world } from "../../test/rules/session-fixture.ts";
 import type { UpEnvelope } from "../../wire/envelope.ts";
 import { signText } from "../../wire/signing.ts";
@@ -10,15 +10,15 @@ import { signText } from "../../wire/signing.ts";
 function stand() {
   const parts = world();
   const { uplink, hub, clock } = parts;
-  const living = { hub: true, losesAnswers: 0 };
+  const living = { hub: true, losesAnswers: 0, behindMs: 0 };
   let words = 0;
-  const time = () => {
+  const time = (nonce?: string) => {
     words += 1;
-    return signedTime(NINE + clock.monotonic() + words);
+    return answeredTime(NINE + clock.monotonic() + words - living.behindMs, nonce);
   };
   uplink.reply = (envelope) => {
     if (!living.hub) return;
-    if (envelope.type === "presence") uplink.deliver(leaseMessage(time()));
+    if (envelope.type === "presence") uplink.deliver(leaseMessage(time(envelope.body.nonce)));
     if (envelope.type !== "authorisation.request") return;
     if (living.losesAnswers > 0) living.losesAnswers -= 1;
     else uplink.deliver(answerTo(envelope.body, { time: time() }));
@@ -93,6 +93,18 @@ test("a silent hub is asked at once and at growing pauses up to a minute, and sa
 test("one lost answer of a hub that lives sends no other sale offline", async () => {
   await using at = stand();
   await at.clock.advance(0);
+  at.living.losesAnswers = 1;
+  const lost = await at.sell();
+  await at.clock.advance(5_000);
+  expect(await lost.ended).toBe("uplink.timeout");
+  expect(at.hub).toMatchObject({ state: "up", silent: false });
+  expect(await (await at.sell()).ended).toBe("fulfilled");
+});
+
+test("a hub whose clock was set back is heard all the same when it answers", async () => {
+  await using at = stand();
+  await at.clock.advance(0);
+  at.living.behindMs = HOUR;
   at.living.losesAnswers = 1;
   const lost = await at.sell();
   await at.clock.advance(5_000);

@@ -242,7 +242,7 @@ export class HubSession implements Hub, AsyncDisposable {
     const { clock, envelopes, uplink, log } = this.#options;
     using limit = deadline(clock, limitMs, signal);
     try {
-      await uplink.send(envelopes.presence(status), limit.signal);
+      await uplink.send(envelopes.presence(status, this.#silent), limit.signal);
       return true;
     } catch (error) {
       if (!isFault(error)) throw error;
@@ -339,9 +339,9 @@ export class HubSession implements Hub, AsyncDisposable {
 
   #hear(time: Signed): Hearing {
     const hearing = this.#options.hubClock.hear(time);
-    if (hearing !== "heard") return hearing;
+    if (hearing !== "heard" && hearing !== "answered") return hearing;
     this.#heard += 1;
-    for (const heard of [...this.#timeHeard]) heard();
+    if (hearing === "heard") for (const heard of [...this.#timeHeard]) heard();
     if (this.#silent) this.#spokeAgain();
     return hearing;
   }

@@ -96,7 +96,7 @@ export function world({ heard = true, onlineTimeoutMs = 5_000 } = {}) {
     },
     version: "1.0.0",
     leaseCounter: () => leases.counter,
-    question: () => hubClock.question(),
+    question: (always) => hubClock.question(always),
   });
   const uplink = new HandUplink();
   const hub = new HubSession({
