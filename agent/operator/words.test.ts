@@ -46,6 +46,7 @@ test("a payment ends in one line", () => {
   expect(outcomeText({ ...bare, ...held, completedBy: "p-2" })).toBe(
     "pre-authorisation approved 12.34 EUR, held until 2026-01-12T09:00:00.000Z, completed by p-2, id p-1",
   );
+  expect(outcomeText({ ...bare, ...held, status: "voided" })).toBe("pre-authorisation voided 12.34 EUR, id p-1");
   expect(outcomeText({ ...bare, operation: "tip" })).toBe("tip approved 12.34 EUR, receipt printed, id p-1");
 });
 

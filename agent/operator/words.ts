@@ -62,13 +62,13 @@ export function outcomeText(payment: PaymentJson): string {
     payment.maskedAccount && `account ${payment.maskedAccount}`,
     payment.payingDevice && `phone ${payment.payingDevice}`,
     payment.approvalCode && `code ${payment.approvalCode}`,
-    payment.heldUntil && `held until ${payment.heldUntil}`,
+    payment.status === "approved" && payment.heldUntil && `held until ${payment.heldUntil}`,
     payment.completedBy && `completed by ${payment.completedBy}`,
     payment.detail ?? payment.reason,
     TICKET_WORDS[payment.ticket],
     `id ${payment.id}`,
   ];
-  return parts.filter((part) => part !== undefined && part !== "").join(", ");
+  return parts.filter((part) => part !== undefined && part !== false && part !== "").join(", ");
 }
 
 export function devicesText(devices: Status["devices"]): string {
