@@ -33,10 +33,12 @@ export class HoldEnds {
 
   /** Why an approval is of no kind that is taken back here, or not any more. */
   voidRefusal(entries: readonly JournalEntry[], target: EntryOf<"decision"> | undefined): VoidRefusal | undefined {
-    if (target?.operation !== "purchase" && target?.operation !== "pre-authorisation")
-      return { why: "not-approved", detail: "only an approved sale or pre-authorisation can be voided" };
+    if (!target) return { why: "not-approved", detail: "only an approved sale or pre-authorisation can be voided" };
+    const { paymentId, operation } = target;
+    if (operation !== "purchase" && operation !== "pre-authorisation")
+      return { why: "not-approved", detail: `payment ${paymentId} is a ${operation}, which ${NOT_VOIDED[operation]}` };
     const completed = entries.map(({ body }) => body).find((body) => body.kind === "completed");
-    if (!completed) return this.#underCompletion(target.paymentId);
+    if (!completed) return this.#underCompletion(paymentId);
     const detail = `it was completed by payment ${completed.completionId}; refund that instead`;
     return { why: "already-processed", detail };
   }
@@ -55,6 +57,12 @@ export class HoldEnds {
     return { why: "already-processed", detail: `pre-authorisation ${id} is being completed` } as const;
   }
 }
+
+const NOT_VOIDED = {
+  completion: "is not voided; refund it instead",
+  tip: "is not voided; refund it instead",
+  refund: "cannot be taken back",
+} as const;
 
 async function cancelHold(journal: Voiding, body: EntryOf<"void">): Promise<Voided> {
   if (journal.entriesOf(body.paymentId).some((entry) => entry.body.kind === "void")) return ok(undefined);

@@ -167,7 +167,9 @@ describe("a completion", () => {
       error: { why: "already-processed", detail: expect.stringContaining("completed by payment bill") },
     });
     expect(await till.desk.void(idOf("hotel"), undefined)).toMatchObject({ error: { why: "already-processed" } });
-    expect(await till.desk.void(idOf("bill"), undefined)).toMatchObject({ error: { why: "not-approved" } });
+    expect(await till.desk.void(idOf("bill"), undefined)).toMatchObject({
+      error: { why: "not-approved", detail: "payment bill is a completion, which is not voided; refund it instead" },
+    });
   });
 
   test("its pre-authorisation is not cancelled in the queue either, where it still waits for the hub", async () => {
