@@ -34,7 +34,7 @@ import { refundable } from "./refundable.ts";
 import { type SignatureCheck, Signatures } from "./signature.ts";
 import type { TicketPrinter } from "./ticket-printer.ts";
 import { tipRefusal } from "./tip.ts";
-import { isForwardedApproval, voidRefusal } from "./voiding.ts";
+import { isForwardedApproval, nothingToVoid, voidRefusal } from "./voiding.ts";
 
 /** Tills beside one terminal; more waiting customers than this are turned away. */
 const RUNNING_MAX = 16;
@@ -192,7 +192,7 @@ export class PaymentDesk implements Payments {
 
   async void(id: PaymentId, reason: string | undefined): Promise<Result<PaymentView, VoidRefusal>> {
     const entries = this.#entries(id);
-    if (entries.length === 0) return fail({ why: "not-found", detail: `no payment ${id} here` });
+    if (entries.length === 0) return fail(nothingToVoid(id, this.#archived(id)));
     const target = entries.find(isForwardedApproval);
     const refusal = this.#holds.voidRefusal(entries, target?.body);
     if (refusal || !target) return fail(refusal ?? voidRefusal("not-found"));

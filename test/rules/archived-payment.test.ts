@@ -32,6 +32,9 @@ test("RM4 a sale of long ago is known by its id: the same again gives its outcom
     ok: true,
     value: { status: "approved" },
   });
+  expect(await till.desk.void(id, undefined)).toMatchObject({
+    error: { why: "already-processed", detail: expect.stringContaining("in an archive of the journal") },
+  });
   expect(till.desk.begin({ id, amount: money(501n, "EUR") })).toEqual({
     ok: false,
     error: { why: "conflict", field: "amount.minor" },
