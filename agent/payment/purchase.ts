@@ -334,8 +334,10 @@ class PurchaseRun {
   #decisionBody(decision: PurchaseDecision, at: string): EntryBody {
     const { reversals: _, ...rest } = decision;
     const { amount, cashback } = this.#request;
-    const leaseId =
-      decision.mode === "offline" && decision.outcome === "approved" ? this.#reservation?.leaseId : undefined;
+    const approved = decision.outcome === "approved";
+    const leaseId = decision.mode === "offline" && approved ? this.#reservation?.leaseId : undefined;
+    // What the card did not confirm is reversed, and held no more.
+    const heldUntil = approved ? this.#answer?.heldUntil : undefined;
     const card = decision.deferred ? this.#askedFacts : this.#card?.finalFacts();
     return {
       kind: "decision",
@@ -348,7 +350,7 @@ class PurchaseRun {
       attempts: [...decision.attempts],
       ...(leaseId === undefined ? {} : { leaseId }),
       ...(card === undefined ? {} : { card }),
-      ...(this.#answer?.heldUntil === undefined ? {} : { heldUntil: this.#answer.heldUntil }),
+      ...(heldUntil === undefined ? {} : { heldUntil }),
       businessDate: this.#steps.today(),
     };
   }

@@ -82,6 +82,18 @@ describe("a pre-authorisation", () => {
     expect(till.leased).toEqual([]);
   });
 
+  test("RM3 is reversed when the card leaves after the hub's approval, and is not said to be held", async () => {
+    await using till = new Till({
+      onStage: (stage) => {
+        if (stage === "online-answered") till.slot.mute = true;
+      },
+    });
+    const held = await hold(till, "hotel");
+    expect(held).toMatchObject({ status: "aborted", mode: "online" });
+    expect(held.heldUntil).toBeUndefined();
+    expect(queued(till)).toEqual(["hotel reversal"]);
+  });
+
   test("is declined when the hub goes away while the card is read", async () => {
     await using till = new Till({
       onStage: (stage) => {
