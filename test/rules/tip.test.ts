@@ -102,6 +102,20 @@ test("only an approved sale can have one", async () => {
   expect(tip(till, "T-5", money(1n, "USD"))).toMatchObject(refused("the sale is in EUR"));
 });
 
+test("of what is held the tip is in the completion, and its refusal says so", async () => {
+  await using till = new Till();
+  till.desk.begin({ id: idOf("H-1"), operation: "pre-authorisation", amount: eur(500n) });
+  await ended(till, "H-1");
+  expect(tip(till, "T-1", eur(1n), "H-1")).toMatchObject({
+    error: { why: "not-allowed", detail: expect.stringContaining("complete it for what is due with the tip") },
+  });
+  till.desk.beginCompletion({ id: idOf("B-1"), originalId: idOf("H-1"), amount: eur(400n) });
+  await ended(till, "B-1");
+  const { error } = tip(till, "T-1", eur(1n), "B-1") as { error: { detail: string } };
+  expect(error.detail).toContain("has its tip in it");
+  expect(error.detail).not.toContain("no sale");
+});
+
 test("of a sale at another terminal the hub knows", async () => {
   await using till = new Till();
   tip(till, "T-1", eur(200n), "elsewhere");
