@@ -156,7 +156,8 @@ test("in the wrong state, and for what is not there, every act answers in one se
   await sell("p-1");
   await turn();
   const { sequence } = journal.head;
-  const cannot = (act: string) => `cannot ${act} entry 2: it was taken by the hub; refund the payment instead`;
+  const cannot = (act: string) =>
+    `cannot ${act} entry 2: it was taken by the hub; refund the payment instead, or void it if it is a pre-authorisation`;
   for (const act of ["force", "retry", "cancel"])
     expect(await post(`/v1/queue/p-1/${act}`)).toEqual(refusal(409, "E_STATE", cannot(act)));
   expect(await post("/v1/queue/p-9/retry")).toEqual(

@@ -214,7 +214,7 @@ function forceRefusal(sequence: number, refusal: ForceRefusal): QueueRefusal {
 const STATE_WORDS: Readonly<Record<QueueState | "not-found", string>> = {
   eligible: "waits for the hub and was not refused by it",
   forwarding: "may be at the hub; wait for its receipt",
-  processed: "was taken by the hub; refund the payment instead",
+  processed: "was taken by the hub; refund the payment instead, or void it if it is a pre-authorisation",
   declined: "was refused by the hub for good",
   expired: "came too late to be authorised",
   quarantined: "is set aside by the hub; retry or cancel it",

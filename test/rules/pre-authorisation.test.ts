@@ -198,6 +198,11 @@ describe("a completion", () => {
     expect(queued(till)).toEqual(["hotel decision", "bill decision"]);
     await hold(till, "other");
     expect(await queue.cancel("other", actor)).toMatchObject({ ok: true, value: { state: "voided" } });
+    await hold(till, "sent");
+    await receipted(till);
+    expect(await queue.cancel("sent", actor)).toMatchObject({
+      error: { why: "state", detail: expect.stringContaining("or void it if it is a pre-authorisation") },
+    });
   });
 
   test("of two at one moment, or beside a cancellation, one alone is made", async () => {
