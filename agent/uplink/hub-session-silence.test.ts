@@ -7,8 +7,8 @@ import type { UpEnvelope } from "../../wire/envelope.ts";
 import { signText } from "../../wire/signing.ts";
 
 /** A hub behind the broker that answers while it lives, each time with a time of its own. */
-function stand() {
-  const parts = world();
+function stand({ heard = true } = {}) {
+  const parts = world({ heard });
   const { uplink, hub, clock } = parts;
   const living = { hub: true, losesAnswers: 0, behindMs: 0 };
   let words = 0;
@@ -88,6 +88,21 @@ test("a silent hub is asked at once and at growing pauses up to a minute, and sa
   expect(await (await at.sell()).ended).toBe("fulfilled");
   expect(await first.ended).toBe("uplink.timeout");
   expect(at.states).toEqual(["down", "up"]);
+});
+
+test("after a reboot a hub that does not tell its time is silent as well, until it does", async () => {
+  await using at = stand({ heard: false });
+  at.living.hub = false;
+  await at.clock.advance(0);
+  const first = await at.sell();
+  await at.clock.advance(1_500);
+  expect(await first.ended).toBe("uplink.down");
+  expect(at.hub).toMatchObject({ state: "down", silent: true });
+  expect(await (await at.sell()).ended).toBe("uplink.down");
+  at.living.hub = true;
+  await at.clock.advance(10_000);
+  expect(at.hub).toMatchObject({ state: "up", silent: false });
+  expect(await (await at.sell()).ended).toBe("fulfilled");
 });
 
 test("one lost answer of a hub that lives sends no other sale offline", async () => {

@@ -220,6 +220,7 @@ export class HubSession implements Hub, AsyncDisposable {
   async #proveTime(signal: AbortSignal): Promise<void> {
     const { clock, hubClock } = this.#options;
     if (hubClock.now().proven) return;
+    const heardBefore = this.#heard;
     using limit = deadline(clock, PROVE_TIME_LIMIT_MS, signal);
     let heard: () => void = () => undefined;
     const told = new Promise<void>((resolve) => {
@@ -231,6 +232,7 @@ export class HubSession implements Hub, AsyncDisposable {
       if (!hubClock.now().proven) await abortable(told, limit.signal);
     } catch (error) {
       if (isFault(error, "aborted")) throw error;
+      if (this.#heard === heardBefore) this.#fellSilent();
       throw new Fault("uplink.down", "the hub did not tell its time, so no deadline can be named; nothing was sent");
     } finally {
       this.#timeHeard.delete(heard);
