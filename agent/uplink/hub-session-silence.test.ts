@@ -1,7 +1,7 @@
 /** A broker that holds the link with no hub behind it: who waits, who does not, and how it ends. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { answeredTime, HOUR, NINE, signedTime, strangerKeys } from "../../test/rules/lease-fixture.ts";
+import { answeredTime, HOUR, NINE, signedLease, signedTime, strangerKeys } from "../../test/rules/lease-fixture.ts";
 import { answerTo, codeOf, forEver, leaseMessage, requestOf, world } from "../../test/rules/session-fixture.ts";
 import type { UpEnvelope } from "../../wire/envelope.ts";
 import { signText } from "../../wire/signing.ts";
@@ -88,6 +88,26 @@ test("a silent hub is asked at once and at growing pauses up to a minute, and sa
   expect(await (await at.sell()).ended).toBe("fulfilled");
   expect(await first.ended).toBe("uplink.timeout");
   expect(at.states).toEqual(["down", "up"]);
+});
+
+test.each([
+  ["that was never heard", false],
+  ["whose lease has run out", true],
+])("a hub %s is asked at growing pauses where nobody sells as well", async (_what, heard) => {
+  await using at = stand({ heard });
+  at.living.hub = false;
+  if (heard) at.leases.offer(signedLease({ expiresAt: new Date(NINE + 1_000).toISOString() }));
+  at.uplink.set("down", "the broker restarts");
+  at.uplink.set("up", "the broker is back");
+  await at.clock.advance(0);
+  const asked = presences(at.uplink.sent);
+  await at.clock.advance(5_000 + 10_000 + 20_000 + 40_000 + 60_000);
+  expect(presences(at.uplink.sent)).toBe(asked + 5);
+  at.living.hub = true;
+  await at.clock.advance(60_000);
+  const heardAt = presences(at.uplink.sent);
+  await at.clock.advance(60_000);
+  expect(presences(at.uplink.sent)).toBeGreaterThan(heardAt);
 });
 
 test("after a reboot a hub that does not tell its time is silent as well, until it does", async () => {

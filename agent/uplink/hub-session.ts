@@ -74,7 +74,7 @@ export class HubSession implements Hub, AsyncDisposable {
   #state: LinkState;
   /** A request ended without an answer, and nothing was heard since it was sent. */
   #silent = false;
-  /** How often it was asked in vain whether it is there: the pauses grow, for the broker's sake. */
+  /** How often in a row it was asked in vain whether it is there: the pauses grow, for the broker's sake. */
   #unanswered = 0;
   /** Fresh words of the hub. */
   #heard = 0;
@@ -166,10 +166,15 @@ export class HubSession implements Hub, AsyncDisposable {
       await untilState(uplink, "up", signal).catch(() => undefined);
       if (signal.aborted) return;
       this.#renew = new AbortController();
+      const heardBefore = this.#heard;
       const taken = await this.#present("online", PRESENCE_LIMIT_MS, signal);
-      const restMs = taken ? this.#renewalMs() : RENEW_MIN_MS;
+      const restMs = taken ? this.#renewalMs() : this.#pauseMs();
       using until = eitherOf(signal, this.#renew.signal);
-      await sleep(clock, restMs, until.signal).catch(() => undefined);
+      const rested = await sleep(clock, restMs, until.signal).then(
+        () => true,
+        () => false,
+      );
+      if (rested && this.#heard === heardBefore) this.#unanswered += 1;
     }
   }
 
@@ -255,14 +260,15 @@ export class HubSession implements Hub, AsyncDisposable {
 
   #renewalMs(): number {
     const { hubClock, leases } = this.#options;
-    if (this.#silent) {
-      this.#unanswered += 1;
-      return Math.min(RENEW_MAX_MS, RENEW_MIN_MS * 2 ** (this.#unanswered - 1));
-    }
+    if (this.#silent) return this.#pauseMs();
     const view = leases.view();
-    if (!view) return hubClock.now().proven ? RENEW_MAX_MS : RENEW_MIN_MS;
+    if (!view) return hubClock.now().proven ? RENEW_MAX_MS : this.#pauseMs();
     const halfLife = (Date.parse(view.lease.expiresAt) - hubClock.now().at) / 2;
-    return Math.min(RENEW_MAX_MS, Math.max(RENEW_MIN_MS, halfLife));
+    return Math.min(RENEW_MAX_MS, Math.max(this.#pauseMs(), halfLife));
+  }
+
+  #pauseMs(): number {
+    return Math.min(RENEW_MAX_MS, RENEW_MIN_MS * 2 ** this.#unanswered);
   }
 
   /** The same state again means that another way took over: the hub must hear on it that we are here. */
@@ -343,6 +349,7 @@ export class HubSession implements Hub, AsyncDisposable {
     const hearing = this.#options.hubClock.hear(time);
     if (hearing !== "heard" && hearing !== "answered") return hearing;
     this.#heard += 1;
+    this.#unanswered = 0;
     if (hearing === "heard") for (const heard of [...this.#timeHeard]) heard();
     if (this.#silent) this.#spokeAgain();
     return hearing;
