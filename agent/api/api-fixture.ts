@@ -88,6 +88,7 @@ export class FakePayments implements Payments {
   get = (id: PaymentId) => this.views.get(id);
   recent = (limit: number) => [...this.views.values()].slice(0, limit);
   cancel = () => fail({ why: "too-late", detail: "the card is being worked with" } as const);
+  cancelling = async <T>(_id: PaymentId, work: () => Promise<T>) => ok(await work());
   void = async () => fail({ why: "forwarding", detail: "the hub may have it; refund it" } as const);
   reprint = async () => fail({ why: "no-printer", detail: "no printer is ready" } as const);
   printChallenge = async () => fail({ why: "nothing-to-print", detail: "no phone is awaited" } as const);

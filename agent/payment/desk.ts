@@ -76,6 +76,7 @@ export class PaymentDesk implements Payments {
   readonly #options: DeskOptions;
   readonly #signatures: Signatures;
   readonly #holds = new HoldEnds();
+  readonly cancelling: Payments["cancelling"] = (id, work) => this.#holds.cancelling(id, work);
   readonly #running = new Map<PaymentId, Running>();
   readonly #listeners = new Set<(event: PaymentEvent) => void>();
   readonly #timings = new Map<PaymentId, SaleTimings>();

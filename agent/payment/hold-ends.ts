@@ -1,6 +1,6 @@
 /** How pre-authorisations end: completed or cancelled, once, also where several ask for it at one moment (RM4). */
 import type { PaymentId } from "../../base/ids.ts";
-import { ok, type Result } from "../../base/result.ts";
+import { fail, ok, type Result } from "../../base/result.ts";
 import type { EntryBody, EntryOf } from "../../wire/journal-entry.ts";
 import type { Journal, JournalEntry, QueueState } from "../journal/journal.ts";
 import { type CompletionDeps, completionRefusal, runCompletion } from "./completion.ts";
@@ -13,11 +13,12 @@ type Voiding = Pick<Journal, "append" | "appendVoid" | "entriesOf">;
 export class HoldEnds {
   readonly #completing = new Set<PaymentId>();
   readonly #voiding = new Map<PaymentId, Promise<Voided>>();
+  readonly #cancelling = new Set<PaymentId>();
 
   /** Why there is nothing to complete. `nowMs`: in hub time as well as it is known. */
   refusal(request: CompletionRequest, original: PaymentView | undefined, nowMs: number): StartRefusal | undefined {
     const { originalId } = request;
-    if (this.#voiding.has(originalId))
+    if (this.#voiding.has(originalId) || this.#cancelling.has(originalId))
       return { why: "already-processed", detail: `pre-authorisation ${originalId} is being cancelled` };
     return this.#underCompletion(originalId) ?? completionRefusal(request, original, nowMs);
   }
@@ -41,6 +42,18 @@ export class HoldEnds {
     if (!completed) return this.#underCompletion(paymentId);
     const detail = `it was completed by payment ${completed.completionId}; refund that instead`;
     return { why: "already-processed", detail };
+  }
+
+  /** Does `work`, which cancels it in the queue, and lets nobody complete it until that has ended; fails where somebody does already. */
+  async cancelling<T>(id: PaymentId, work: () => Promise<T>): Promise<Result<T, string>> {
+    const completion = this.#underCompletion(id);
+    if (completion) return fail(completion.detail);
+    this.#cancelling.add(id);
+    try {
+      return ok(await work());
+    } finally {
+      this.#cancelling.delete(id);
+    }
   }
 
   /** A pre-authorisation moved no money yet, so that the hub gives back what it holds whatever became of the entry. */

@@ -160,6 +160,8 @@ export interface Payments {
   recent(limit: number): readonly PaymentView[];
   cancel(id: PaymentId): Result<PaymentView, CancelRefusal>;
   void(id: PaymentId, reason: string | undefined): Promise<Result<PaymentView, VoidRefusal>>;
+  /** For who cancels a payment in the queue: `work` runs while nobody completes it; fails, in words, where somebody does already. */
+  cancelling<T>(id: PaymentId, work: () => Promise<T>): Promise<Result<T, string>>;
   /** What the cashier says of the customer's signature; a refused one voids the sale (RM13). */
   checkSignature(check: {
     readonly id: PaymentId;

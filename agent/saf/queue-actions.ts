@@ -12,6 +12,7 @@ import { whatToDo } from "./queue-words.ts";
 export interface QueueActionsOptions {
   readonly journal: Pick<Journal, "queue" | "entriesOf" | "act" | "appendVoid">;
   readonly forwarder: Pick<Forwarder, "waitOf" | "whyNot" | "force">;
+  readonly payments: { cancelling<T>(id: PaymentId, work: () => Promise<T>): Promise<Result<T, string>> };
   /** Milliseconds since 1970 as well as they are known. */
   readonly now: () => number;
 }
@@ -109,8 +110,12 @@ export class QueueActions {
         why: "state",
         detail: `cannot cancel entry ${sequence}: it was completed by payment ${completed.completionId}; refund that instead`,
       });
-    const stored = await this.#options.journal.appendVoid(voiding, this.#action("cancel", target.value, actor));
-    return stored.ok ? this.#done(sequence) : fail(stateRefusal("cancel", sequence, stored.error));
+    const { journal, payments } = this.#options;
+    const ended = await payments.cancelling(paymentId, () =>
+      journal.appendVoid(voiding, this.#action("cancel", target.value, actor)),
+    );
+    if (!ended.ok) return fail({ why: "state", detail: `cannot cancel entry ${sequence}: ${ended.error}` });
+    return ended.value.ok ? this.#done(sequence) : fail(stateRefusal("cancel", sequence, ended.value.error));
   }
 
   #done(sequence: number): Result<QueueDetail, QueueRefusal> {

@@ -188,7 +188,12 @@ describe("a completion", () => {
     await using till = new Till();
     const waitOf = () => ({ at: "behind" }) as const;
     const forwarder = { waitOf, whyNot: () => undefined, force: () => ok(undefined) };
-    const queue = new QueueActions({ journal: till.journal, forwarder, now: () => till.clock.now() });
+    const queue = new QueueActions({
+      journal: till.journal,
+      forwarder,
+      payments: till.desk,
+      now: () => till.clock.now(),
+    });
     const actor = { by: "anna", why: "no show" };
     await hold(till, "hotel");
     await complete(till, "bill", "hotel");
@@ -203,6 +208,34 @@ describe("a completion", () => {
     expect(await queue.cancel("sent", actor)).toMatchObject({
       error: { why: "state", detail: expect.stringContaining("or void it if it is a pre-authorisation") },
     });
+  });
+
+  test("of a completion and a cancellation in the queue at one moment one alone is made", async () => {
+    await using till = new Till();
+    const forwarder = {
+      waitOf: () => ({ at: "behind" }) as const,
+      whyNot: () => undefined,
+      force: () => ok(undefined),
+    };
+    const queue = new QueueActions({
+      journal: till.journal,
+      forwarder,
+      payments: till.desk,
+      now: () => till.clock.now(),
+    });
+    const actor = { by: "anna", why: "no show" };
+    await hold(till, "one");
+    expect(begin(till, "bill-1", "one").ok).toBe(true);
+    expect(await queue.cancel("one", actor)).toMatchObject({
+      error: { why: "state", detail: expect.stringContaining("is being completed") },
+    });
+    expect(await till.desk.ended(idOf("bill-1"), never)).toMatchObject({ status: "approved" });
+    await hold(till, "two");
+    const cancelled = queue.cancel("two", actor);
+    expect(begin(till, "bill-2", "two")).toMatchObject({
+      error: { why: "already-processed", detail: expect.stringContaining("is being cancelled") },
+    });
+    expect(await cancelled).toMatchObject({ ok: true, value: { state: "voided" } });
   });
 
   test("of two at one moment, or beside a cancellation, one alone is made", async () => {
