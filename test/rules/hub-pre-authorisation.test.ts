@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { PaymentId } from "../../base/ids.ts";
+import { currencyOf } from "../../base/money.ts";
 import { batchStore } from "../../hub/core/settlement/batch-store.ts";
 import type { ForwardedEntry } from "../../wire/advice.ts";
 import type { EntryOf } from "../../wire/journal-entry.ts";
@@ -172,7 +173,7 @@ describe("a completion", () => {
     await shop.sell("sale-1", 500n);
     const results = await terminal.tell(
       completion(shop, "above", { of: "hotel", minor: 1_001n }),
-      completion(shop, "other", { of: "hotel", minor: 1n, amount: { minor: "1", currency: "USD" as never } }),
+      completion(shop, "other", { of: "hotel", minor: 1n, amount: { minor: "1", currency: currencyOf("USD") } }),
       completion(shop, "sale", { of: "sale-1", minor: 1n }),
       terminal.entry(terminal.decision("none", { operation: "completion", mode: "online" })),
       completion(shop, "itself", { of: "itself", minor: 1n }),
