@@ -43,10 +43,6 @@ export const switchMigrations: readonly Migration[] = [
         sent INTEGER NOT NULL CHECK (sent IN (0, 1)),
         -- 1 while its end is not known.
         open INTEGER NOT NULL CHECK (open IN (0, 1)),
-        -- 1 once it is known what the issuer did with it: by his answer, or by his answer to what was told of it.
-        known INTEGER NOT NULL DEFAULT 0 CHECK (known IN (0, 1)),
-        -- The business day of the issuer that its message names.
-        day TEXT NOT NULL,
         at INTEGER NOT NULL,
         PRIMARY KEY (terminal_id, payment_id, attempt)
       ) STRICT, WITHOUT ROWID;
@@ -75,12 +71,22 @@ export const switchMigrations: readonly Migration[] = [
         stan TEXT,
         transmitted_at INTEGER,
         refusal_code TEXT,
-        -- The business day that its message names: that of a question whose end it tells, or of its first sending.
-        day TEXT,
         UNIQUE (terminal_id, payment_id, attempt, kind)
       ) STRICT;
       CREATE INDEX switch__advice_open ON switch__advice (institution_id, account, number) WHERE state IN ('waiting', 'sent');
       CREATE INDEX switch__advice_exception ON switch__advice (institution_id, number) WHERE state = 'exception';
+    `,
+  },
+  {
+    id: "switch-2",
+    sql: `
+      -- 1 once it is known what the issuer did with it: by his answer, or by his answer to what was told of it.
+      ALTER TABLE switch__exchange ADD COLUMN known INTEGER NOT NULL DEFAULT 0 CHECK (known IN (0, 1));
+      -- The business day of the issuer that its message names; of those before there were any, one that is long over.
+      ALTER TABLE switch__exchange ADD COLUMN day TEXT NOT NULL DEFAULT '1970-01-01';
+      UPDATE switch__exchange SET known = 1 WHERE open = 0;
+      -- The business day that its message names: that of a question whose end it tells, or of its first sending.
+      ALTER TABLE switch__advice ADD COLUMN day TEXT;
       CREATE INDEX switch__advice_doubt ON switch__advice (institution_id, day) WHERE state IN ('waiting', 'sent');
 
       -- Business days that messages to an issuer named.
