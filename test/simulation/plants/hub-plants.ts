@@ -45,7 +45,7 @@ export const HUB_PLANTS: readonly Plant[] = [
     file: ENTRIES,
     find: `await store.insertAttempt(within, payment.number, { attempt: body.attempt, state: "tombstone", at: now });`,
     replace: "",
-    seed: "11",
+    seed: "374",
   },
   {
     name: "hold-never-released",
