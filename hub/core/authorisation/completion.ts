@@ -6,7 +6,6 @@ import { fromWireMoney } from "../../../wire/common.ts";
 import {
   type AdviceInput,
   accountOf,
-  applyAdvice,
   DUPLICATE,
   declined,
   type EntryOutcome,
@@ -22,24 +21,9 @@ import {
 import { isHeld } from "./hold.ts";
 import { isIssuerAccount } from "./postings.ts";
 import type { AttemptRecord, PaymentKey, PaymentRecord } from "./store.ts";
-import { applyTip } from "./tip-advice.ts";
-
-/** Whatever a terminal decided. */
-export async function applyDecision(parts: EntryParts, input: AdviceInput): Promise<EntryOutcome> {
-  switch (input.body.operation) {
-    case "pre-authorisation":
-      return await confirmHold(parts, input);
-    case "completion":
-      return await complete(parts, input);
-    case "tip":
-      return await applyTip(parts, input);
-    default:
-      return await applyAdvice(parts, input);
-  }
-}
 
 /** The card's TC stands, so no reversal can be true any more. Nothing is posted. */
-async function confirmHold(parts: EntryParts, input: AdviceInput): Promise<EntryOutcome> {
+export async function confirmHold(parts: EntryParts, input: AdviceInput): Promise<EntryOutcome> {
   const { store, within } = parts;
   const { body } = input;
   if (body.mode !== "online") return quarantined("E_FORMAT", "mode: a pre-authorisation is decided online");
@@ -64,7 +48,7 @@ async function confirmHold(parts: EntryParts, input: AdviceInput): Promise<Entry
 }
 
 /** Goods have changed hands, or a service was given: it posts out of what is held, and without that what the account has (RM16). */
-async function complete(parts: EntryParts, input: AdviceInput): Promise<EntryOutcome> {
+export async function complete(parts: EntryParts, input: AdviceInput): Promise<EntryOutcome> {
   const { store, within } = parts;
   const { key, body, now } = input;
   const found = await findPayment(parts, input);

@@ -13,7 +13,7 @@ import type { Reading, Within } from "../../store/store.ts";
 import type { Account, Ledger } from "../ledger/index.ts";
 import type { Acquiring } from "./acquiring.ts";
 import type { Answer } from "./answers.ts";
-import { applyDecision } from "./completion.ts";
+import { applyDecision } from "./decision.ts";
 import {
   type AdviceInput,
   applyReversal,
