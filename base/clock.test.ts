@@ -1,5 +1,6 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { abortable, deadline, eitherOf, ManualClock, sleep } from "./clock.ts";
+import { abortable, deadline, eitherOf, localTime, ManualClock, sleep } from "./clock.ts";
 import { Fault } from "./fault.ts";
 
 describe("a clock that tests advance", () => {
@@ -86,5 +87,42 @@ describe("either of some signals", () => {
     either[Symbol.dispose]();
     one.abort(faultOf("late"));
     expect(either.signal.aborted).toBe(false);
+  });
+});
+
+describe("the clocks of a place", () => {
+  const asked = (atMs: number, timeZone: string) =>
+    new Intl.DateTimeFormat("sv-SE", { timeZone, dateStyle: "short", timeStyle: "medium" }).format(atMs);
+
+  test("show what a calendar says, whatever was asked before", () => {
+    const zones = ["UTC", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia"];
+    fc.assert(
+      fc.property(
+        fc.integer({ min: Date.UTC(1970, 0, 1), max: Date.UTC(2090, 0, 1) }),
+        fc.constantFrom(...zones),
+        fc.array(fc.integer({ min: 0, max: 3_600_000 }), { minLength: 1, maxLength: 4 }),
+        (from, zone, later) => {
+          for (const by of later) expect(localTime(from + by, zone)).toBe(asked(from + by, zone));
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  test.each([
+    ["forward", "Europe/Berlin", "2026-03-29T01:00:00Z"],
+    ["back", "Europe/Berlin", "2026-10-25T01:00:00Z"],
+    ["by half an hour", "Australia/Lord_Howe", "2026-04-04T15:00:00Z"],
+    ["over a day that never was", "Pacific/Apia", "2011-12-30T10:00:00Z"],
+    ["within a quarter of an hour", "Africa/Monrovia", "1972-01-07T00:44:30Z"],
+  ])("are set %s without a second that is wrong", (_, zone, instant) => {
+    const at = Date.parse(instant);
+    for (const by of [-900_000, -30_000, -1_000, -1, 0, 1, 29_999, 900_000])
+      expect(localTime(at + by, zone)).toBe(asked(at + by, zone));
+  });
+
+  test("are not known for a zone that is none, nor for no time", () => {
+    expect(() => localTime(0, "Atlantis/Harbour")).toThrow(RangeError);
+    expect(() => localTime(Number.NaN, "UTC")).toThrow(RangeError);
   });
 });

@@ -158,5 +158,36 @@ function formatterOf(timeZone: string): Intl.DateTimeFormat {
   return made;
 }
 
-/** `2026-01-05 10:00:00`, by the clocks of that zone. Throws RangeError for a zone that is not known. */
-export const localTime = (atMs: number, timeZone: string): string => formatterOf(timeZone).format(atMs);
+/** How far a zone's clocks are ahead of UTC, all through one quarter of an hour. */
+interface Ahead {
+  readonly quarter: number;
+  /** Undefined where they are set within it. */
+  readonly ms: number | undefined;
+}
+const aheads = new Map<string, Ahead>();
+const QUARTER_MS = 900_000;
+
+/** Clocks are set where a quarter of an hour begins, but for a few in history: so what both its ends show holds throughout. */
+function aheadOf(timeZone: string, quarter: number): number | undefined {
+  const known = aheads.get(timeZone);
+  if (known?.quarter === quarter) return known.ms;
+  const formatter = formatterOf(timeZone);
+  const [first, last] = [quarter * QUARTER_MS, (quarter + 1) * QUARTER_MS - 1_000].map(
+    (at) => Date.parse(`${formatter.format(at).replace(" ", "T")}Z`) - at,
+  );
+  const ms = first === last ? first : undefined;
+  if (aheads.size >= FORMATTERS_MAX) aheads.clear();
+  aheads.set(timeZone, { quarter, ms });
+  return ms;
+}
+
+/**
+ * `2026-01-05 10:00:00`, by the clocks of that zone. Throws RangeError for a zone that is not known. Asking again within the
+ * same quarter of an hour costs no work with calendars, which a sale would have to wait for.
+ */
+export function localTime(atMs: number, timeZone: string): string {
+  const ahead = aheadOf(timeZone, Math.floor(atMs / QUARTER_MS));
+  if (ahead === undefined || Number.isNaN(ahead)) return formatterOf(timeZone).format(atMs);
+  return new Date(atMs + ahead).toISOString().slice(0, LOCAL_TIME_CHARACTERS).replace("T", " ");
+}
+const LOCAL_TIME_CHARACTERS = "2026-01-05 10:00:00".length;
