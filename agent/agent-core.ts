@@ -20,7 +20,7 @@ import { openJournal } from "./journal/sqlite-journal.ts";
 import { type Boot, wallTime } from "./lease/hub-clock.ts";
 import { businessDate } from "./payment/business-date.ts";
 import { PaymentDesk } from "./payment/desk.ts";
-import { cardTokenOf, readCard } from "./payment/emv-session.ts";
+import { readCard } from "./payment/emv-session.ts";
 import { terminalSettings } from "./payment/emv-terminal.ts";
 import type { PaymentStage } from "./payment/payments.ts";
 import { type AnswerFirst, ReaderLane } from "./payment/reader-lane.ts";
@@ -207,8 +207,7 @@ function createPayments(
     lane,
     scanner: new ScannerLane(devices),
     get notes() {
-      const { lease } = link.leases.view() ?? {};
-      if (!lease?.means.includes("note") || !devices.lend("code-scanner")) return undefined;
+      if (!link.leases.takes("note") || !devices.lend("code-scanner")) return undefined;
       // Not before the first one may come: to read a long queue takes as long as to open the journal.
       if (!remembers) rememberOpenNotes(noteDesk, journal);
       remembers = true;
@@ -220,12 +219,7 @@ function createPayments(
     terminal: {
       timeZone,
       cardTokenKey,
-      settings: terminalSettings({
-        emv: config.emv,
-        site: config.site,
-        terminalId,
-        onExceptionFile: (pan) => link.leases.denies(cardTokenOf(pan, cardTokenKey)),
-      }),
+      settings: terminalSettings({ emv: config.emv, site: config.site, terminalId }),
     },
     floorLimitMinor: BigInt(config.emv.floorLimitMinor),
     ...(config.payment.cashback && { cashbackMaxMinor: BigInt(config.payment.cashback.maxMinor) }),

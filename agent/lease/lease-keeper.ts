@@ -163,6 +163,11 @@ export class LeaseKeeper {
     return this.#usedBy(payer).minor;
   }
 
+  /** Whether the lease held is for this means at all. */
+  takes(means: Means): boolean {
+    return this.#held !== undefined && !this.#held.withdrawn && this.#held.lease.means.includes(means);
+  }
+
   view(): LeaseView | undefined {
     const held = this.#held;
     if (!held || held.withdrawn) return undefined;
@@ -189,17 +194,21 @@ export class LeaseKeeper {
     if (used.count + 1 > lease.countMax) return "count";
     if (used.minor + sale.amount.minor > BigInt(lease.sumMinor)) return "sum";
     if (lease.perPayer && exceeds(this.#usedBy(payerOf(sale)), sale.amount.minor, lease.perPayer)) return "velocity";
-    const check = this.#mirrored(sale, lease, time.at);
+    const check = this.#mirrored(sale, lease, { at: time.at, ofAll: used });
     if (check) return `stand-in ${check}`;
     return disk.freeBytes() < disk.reserveBytes ? "disk-reserve" : undefined;
   }
 
   /** What the card's institution says, where the lease tells it. */
-  #mirrored(sale: Sale, { standIn }: Lease, at: number): StandInCheck | undefined {
+  #mirrored(
+    sale: Sale,
+    { standIn }: Lease,
+    { at, ofAll }: { readonly at: number; readonly ofAll: Used },
+  ): StandInCheck | undefined {
     const { leadingDigits, means, amount, paymentId = NO_PAYMENT } = sale;
     if (leadingDigits === undefined || means === "note") return undefined;
     const { terminalId } = this.#options;
-    const [ofCard, ofAll] = [this.#usedBy(payerOf(sale)), this.#used()];
+    const ofCard = this.#usedBy(payerOf(sale));
     return mirrorRefusal(
       { paymentId, terminalId, amount, entryMode: means, leadingDigits, at, ofCard, ofAll },
       standIn,

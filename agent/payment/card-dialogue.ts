@@ -41,7 +41,7 @@ export class CardDialogue {
 
   /**
    * To the phase's end. Throws the session's Faults, which end the dialogue: no command is repeated (RM3). `meanwhile` runs
-   * once, while the card works on the phase's first command.
+   * once, while the card works on the phase's first command; what the kernel has to work ahead, while it works on that one.
    */
   async run<T>(phase: Kernel<T>, signal: AbortSignal, meanwhile?: () => void): Promise<T> {
     let step = phase.next();
@@ -55,7 +55,7 @@ export class CardDialogue {
         continue;
       }
       const exchanged = exchange((bytes) => this.#session.transceive(bytes, signal), ask.command);
-      const [response] = await Promise.all([exchanged, later(aside)]);
+      const [response] = await Promise.all([exchanged, later(ask.meanwhile, aside)]);
       aside = undefined;
       if (this.#record.lines.length < LINES_MAX) {
         this.#record.lines.push({ command: encodeCommand(ask.command), answer: encodeResponse(response) });
@@ -67,9 +67,9 @@ export class CardDialogue {
 }
 
 /** In the next microtask: the command before it has left by then. */
-async function later(work: (() => void) | undefined): Promise<void> {
+async function later(...works: readonly ((() => void) | undefined)[]): Promise<void> {
   await Promise.resolve();
-  work?.();
+  for (const work of works) work?.();
 }
 
 /** Without a display to ask on, the first application that needs no consent (Book 1, 12.4). */

@@ -74,6 +74,7 @@ const CANCELLABLE: ReadonlySet<PaymentStage> = new Set<PaymentStage>([
 
 export class PaymentDesk implements Payments {
   readonly #options: DeskOptions;
+  readonly #purchaseDeps: PurchaseDeps;
   readonly #signatures: Signatures;
   readonly #holds = new HoldEnds();
   readonly cancelling: Payments["cancelling"] = (id, work) => this.#holds.cancelling(id, work);
@@ -84,6 +85,16 @@ export class PaymentDesk implements Payments {
 
   constructor(options: DeskOptions) {
     this.#options = options;
+    this.#purchaseDeps = {
+      ...options,
+      // As they are when a note comes: what showed its challenge must take it.
+      get notes() {
+        return options.notes;
+      },
+      onStage: this.#onStage,
+      onHint: this.#onHint,
+      onTimings: this.#onTimings,
+    };
     this.#signatures = new Signatures({ payments: this, journal: options.journal, now: options.now });
   }
 
@@ -113,20 +124,9 @@ export class PaymentDesk implements Payments {
     };
     const refusal = this.#askedFirst(request.id) ? undefined : cashbackRefusal(request, this.#options.cashbackMaxMinor);
     if (refusal) return fail(refusal);
-    return this.#start(request.id, asked, async (cancel) => {
-      const options = this.#options;
-      const deps = {
-        ...options,
-        // As they are when a note comes: what showed its challenge must take it.
-        get notes() {
-          return options.notes;
-        },
-        onStage: this.#onStage,
-        onHint: this.#onHint,
-        onTimings: this.#onTimings,
-      };
-      return viewOfStored(await runPurchase(deps, request, cancel));
-    });
+    return this.#start(request.id, asked, async (cancel) =>
+      viewOfStored(await runPurchase(this.#purchaseDeps, request, cancel)),
+    );
   }
 
   beginRefund(request: RefundRequest): Result<PaymentView, StartRefusal> {

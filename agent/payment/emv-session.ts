@@ -2,7 +2,7 @@
  * A sale's card, from the first command to the last: the EMV kernel's phases in the order in which the purchase asks for
  * them, and what the sale keeps of them. What the kernel decides is its own; this file performs and collects.
  */
-import { createHmac, createSecretKey } from "node:crypto";
+import { createHmac } from "node:crypto";
 import { assert } from "../../base/assert.ts";
 import { fromHex, toHex } from "../../base/bytes.ts";
 import { localTime } from "../../base/clock.ts";
@@ -28,11 +28,11 @@ import { decodeCompressed, decodeNumeric, encodeNumeric } from "../../protocols/
 import { type CardData, CardDataSchema } from "../../wire/card-data.ts";
 import type { CardFacts } from "../../wire/journal-entry.ts";
 import { CardDialogue, type CardRecord } from "./card-dialogue.ts";
+import type { FixedSettings } from "./emv-terminal.ts";
 import type { Cryptogram, RefusedBy } from "./purchase-machine.ts";
 
 export interface EmvTerminal {
-  /** `entry` is set by the card's own answer to reset. */
-  readonly settings: Omit<TerminalSettings, "entry">;
+  readonly settings: FixedSettings;
   readonly amount: Money;
   /** The part of the amount that is given in cash. */
   readonly cashback?: Money | undefined;
@@ -40,8 +40,10 @@ export interface EmvTerminal {
   readonly timeZone: string;
   /** Keys the card token, 32 bytes. */
   readonly cardTokenKey: Uint8Array;
-  /** Minor units that the card of this token already owes here offline; 0 where it is not known. */
-  readonly spentBy?: (cardToken: string) => bigint;
+  /** Minor units that the card of this token already owes here offline. */
+  readonly spentBy: (cardToken: string) => bigint;
+  /** Whether the hub's deny list names the card of this token: the exception file. */
+  readonly denies: (cardToken: string) => boolean;
   /** Draws the unpredictable number: the system's CSPRNG, or a seed in a simulation. */
   readonly random: RandomBytes;
   /** The hub is in reach, and the merchant wants to hear it. */
@@ -96,25 +98,40 @@ const ICC_TAGS: readonly Tag[] = [
 /** Selects the application and reads it. Throws CardRefusal, or the Faults of the session and the codecs. */
 export async function readCard(session: CardSession, terminal: EmvTerminal, signal: AbortSignal): Promise<EmvCard> {
   const { record } = terminal;
+  const tokenOf = tokens(terminal.cardTokenKey);
   const settings: TerminalSettings = {
     ...terminal.settings,
     entry: isContactless(session.atr) ? "contactless" : "contact",
-    spentBefore: spentOnce(terminal),
+    onExceptionFile: (pan) => terminal.denies(tokenOf(pan)),
+    spentBefore: spentOnce((pan) => terminal.spentBy(tokenOf(pan))),
   };
   const sale = settingsOf(terminal);
   record.began = { terminal: settings, sale };
   const dialogue = new CardDialogue(session, record);
   const ready = await dialogue.run(readyTransaction(settings, sale), signal);
   if (!ready.ok) throw refusalOf(ready.error);
-  return new ReadCard({ terminal, dialogue, ...ready.value });
+  return new ReadCard({ record, tokenOf, dialogue, ...ready.value });
 }
 
 /** One answer for the whole sale: once the sale itself is stored, it counts among what is spent. */
-function spentOnce({ spentBy, cardTokenKey }: EmvTerminal): (pan: string) => bigint {
+function spentOnce(spentBy: (pan: string) => bigint): (pan: string) => bigint {
   let answer: bigint | undefined;
   return (pan) => {
-    answer ??= spentBy?.(cardTokenOf(pan, cardTokenKey)) ?? 0n;
+    answer ??= spentBy(pan);
     return answer;
+  };
+}
+
+/** Tells cards apart, tells nothing else. */
+export const cardTokenOf = (pan: string, key: Uint8Array): string =>
+  createHmac("sha256", key).update(pan).digest("hex");
+
+/** A sale has one card, and asks for its token several times. */
+function tokens(key: Uint8Array): (pan: string) => string {
+  let last: { readonly pan: string; readonly token: string } | undefined;
+  return (pan) => {
+    if (last?.pan !== pan) last = { pan, token: cardTokenOf(pan, key) };
+    return last.token;
   };
 }
 
@@ -161,7 +178,8 @@ const percentOf = (bytes: Uint8Array): number =>
   1 + (new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0) % 99);
 
 interface ReadCardInput {
-  readonly terminal: EmvTerminal;
+  readonly record: CardRecord;
+  readonly tokenOf: (pan: string) => string;
   readonly dialogue: CardDialogue;
   readonly transaction: Transaction;
   readonly proposed: Cryptogram;
@@ -177,10 +195,10 @@ class ReadCard implements EmvCard {
   readonly #record: CardRecord;
   #last: Cryptogram | undefined;
 
-  constructor({ terminal, dialogue, transaction, proposed }: ReadCardInput) {
+  constructor({ record, tokenOf, dialogue, transaction, proposed }: ReadCardInput) {
     this.#dialogue = dialogue;
     this.#transaction = transaction;
-    this.#record = terminal.record;
+    this.#record = record;
     this.proposed = proposed;
     const { values } = transaction;
     this.data = cardDataOf(values);
@@ -192,7 +210,7 @@ class ReadCard implements EmvCard {
     this.facts = {
       entryMode: transaction.terminal.entry === "contact" ? "chip" : "contactless",
       maskedPan: mask(this.data.pan),
-      cardToken: cardTokenOf(this.data.pan, terminal.cardTokenKey),
+      cardToken: tokenOf(this.data.pan),
       aid: toHex(transaction.aid),
       label: transaction.label.replace(/[^\x20-\x7e]/g, "").slice(0, 16),
     };
@@ -254,10 +272,6 @@ const UNSOUND = [
 ];
 const failedCheck = (online: OnlineResult, tvr: Uint8Array): RefusedBy | undefined =>
   online.was === "unable" && UNSOUND.some((bit) => hasBit(tvr, bit)) ? "failed-check" : undefined;
-
-/** Tells cards apart, tells nothing else. */
-export const cardTokenOf = (pan: string, key: Uint8Array): string =>
-  createHmac("sha256", createSecretKey(key)).update(pan).digest("hex");
 
 function cardDataOf(values: ReadonlyMap<Tag, Uint8Array>): CardData {
   const [pan, expiry] = [values.get(0x5a), values.get(0x5f24)];

@@ -30,11 +30,13 @@ export interface TerminalInput {
   readonly emv: AgentConfig["emv"];
   readonly site: Pick<AgentConfig["site"], "merchantName" | "countryCode">;
   readonly terminalId: string;
-  readonly onExceptionFile: TerminalSettings["onExceptionFile"];
 }
 
+/** What no card and no sale changes. */
+export type FixedSettings = Omit<TerminalSettings, "entry" | "onExceptionFile" | "spentBefore">;
+
 /** Throws Fault `config.invalid` that names the file and what is wrong with it. */
-export function terminalSettings(input: TerminalInput): Omit<TerminalSettings, "entry"> {
+export function terminalSettings(input: TerminalInput): FixedSettings {
   const { emv, site, terminalId } = input;
   const capabilities = Uint8Array.from(CAPABILITIES);
   if (emv.signature) capabilities[1] = (capabilities[1] ?? 0) | SIGNATURE;
@@ -49,7 +51,6 @@ export function terminalSettings(input: TerminalInput): Omit<TerminalSettings, "
       [0x9f4e, Buffer.from(site.merchantName.slice(0, MERCHANT_NAME_BYTES), "latin1")],
     ]),
     ...readKeyFiles(emv),
-    onExceptionFile: input.onExceptionFile,
   };
 }
 

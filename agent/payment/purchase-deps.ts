@@ -21,6 +21,8 @@ export interface Leases {
   hasRoom(sale: Pick<OfflineSale, "amount" | "means">): boolean;
   /** Minor units that this card already owes here offline. */
   spentBy(payerToken: string): bigint;
+  /** Whether the hub's deny list names this card. */
+  denies(payerToken: string): boolean;
 }
 
 export interface PurchaseDeps {

@@ -104,12 +104,14 @@ class PurchaseRun {
     const dialogue = async (session: CardSession): Promise<void> => {
       if (presented) return;
       presented = "card";
-      other.abort(new Fault("aborted", "a card was presented"));
       this.#steps.timings.cardMs += this.#deps.clock.monotonic() - asked;
       this.#session = this.#measured(session);
       this.#steps.stage("card-presented");
       step = purchaseMachine(step.state, { on: "card-presented" });
-      await this.#run(step);
+      const decided = this.#run(step);
+      // The first command is on its way: the scanner is told while the card works.
+      other.abort(new Fault("aborted", "a card was presented"));
+      await decided;
     };
     try {
       const byCard = this.#deps.lane.withCard(waiting, this.#seen, dialogue);
@@ -207,6 +209,7 @@ class PurchaseRun {
           forceOnline: this.#hubOnly !== undefined || (hub.state === "up" && amount.minor >= floorLimitMinor),
           sequenceCounter: journal.head.sequence,
           spentBy: (cardToken) => leases.spentBy(cardToken),
+          denies: (cardToken) => leases.denies(cardToken),
           record: this.record,
         },
         signal,

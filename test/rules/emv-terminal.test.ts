@@ -20,7 +20,6 @@ const settings = (emv: unknown, terminalId = "till-1") =>
     emv: EmvSchema.parse(emv),
     site: { merchantName: "Corner Shop", countryCode: 276 },
     terminalId,
-    onExceptionFile: () => false,
   });
 const hex = (bytes: Uint8Array | undefined): string => toHex(bytes ?? new Uint8Array(0));
 

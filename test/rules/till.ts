@@ -253,7 +253,6 @@ export class Till implements AsyncDisposable {
             emv: EmvSchema.parse(options.emv ?? {}),
             site: { merchantName: SITE.merchantName, countryCode: 276 },
             terminalId: "till-1",
-            onExceptionFile: () => this.onExceptionFile,
           }),
           caKeys: testCaKeys(),
           revoked: testRevoked(),
@@ -304,6 +303,7 @@ export class Till implements AsyncDisposable {
     return {
       sealingKey: { keyId: "k1", publicKey: createPublicKey(this.sealing.privateKey) },
       spentBy: (payer: string) => till.journal.outstandingOf(payer).minor,
+      denies: () => till.onExceptionFile,
       hasRoom: () => till.leaseRefusal === undefined,
       reserve(sale: OfflineSale) {
         till.leased.push(sale);

@@ -36,8 +36,15 @@ export function play<T>(phase: Kernel<T>, script: readonly Line[]): Played<T> {
   return { result: step.value, offered };
 }
 
-/** Plays a phase against a card that is a function from command to answer, both in hex without spaces. */
-export function ask<T>(phase: Kernel<T>, card: (command: string) => string): { result: T; commands: string[] } {
+/**
+ * Plays a phase against a card that is a function from command to answer, both in hex without spaces. `ahead`: what the phase
+ * has to work while the card is busy is done.
+ */
+export function ask<T>(
+  phase: Kernel<T>,
+  card: (command: string) => string,
+  ahead = true,
+): { result: T; commands: string[] } {
   const commands: string[] = [];
   let step = phase.next();
   while (!step.done) {
@@ -48,6 +55,7 @@ export function ask<T>(phase: Kernel<T>, card: (command: string) => string): { r
     }
     const command = toHex(encodeCommand(question.command)).toUpperCase();
     commands.push(command);
+    if (ahead) question.meanwhile?.();
     step = phase.next({ response: decodeResponse(fromHex(card(command))) });
   }
   return { result: step.value, commands };

@@ -11,8 +11,8 @@ import type { Candidate, Kernel, KernelEnd, KernelStepReport, Transaction } from
 /** A part of a phase: it goes on with a value, or the transaction ends. */
 export type Part<T> = Kernel<Result<T, KernelEnd>>;
 
-export function* send(command: CommandApdu): Kernel<ResponseApdu> {
-  const answer = yield { ask: "command", command };
+export function* send(command: CommandApdu, meanwhile?: () => void): Kernel<ResponseApdu> {
+  const answer = yield { ask: "command", command, ...(meanwhile && { meanwhile }) };
   assert("response" in answer, "a command is answered by a response");
   return answer.response;
 }

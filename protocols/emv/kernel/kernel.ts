@@ -6,6 +6,7 @@ import type { Result } from "../../../base/result.ts";
 import type { CommandApdu, ResponseApdu } from "../apdu.ts";
 import type { Tag } from "../ber-tlv.ts";
 import type { CryptogramType } from "../commands.ts";
+import type { IssuerPublicKey, OdaFailure } from "../oda/authentication.ts";
 import type { CaPublicKey, Day, RevokedCertificate, RsaPublicKey } from "../oda/keys.ts";
 
 /** An application that both sides may run, in the order in which it is offered (Book 1, 12.4). */
@@ -20,7 +21,8 @@ export interface Candidate {
 }
 
 export type KernelAsk =
-  | { readonly ask: "command"; readonly command: CommandApdu }
+  /** `meanwhile` works ahead, once, for who can while the card is busy; without it the phase comes to the same, only later. */
+  | { readonly ask: "command"; readonly command: CommandApdu; readonly meanwhile?: () => void }
   /** The cardholder's choice among `candidates`. */
   | { readonly ask: "choose"; readonly candidates: readonly Candidate[] };
 
@@ -149,6 +151,8 @@ export interface Transaction {
   oda: OdaMethod;
   /** CDA was selected and has not failed so far. */
   cdaPending: boolean;
+  /** Recovered while the card still gave its records; counts as long as what it was recovered from stands. */
+  issuerKey?: EarlyKey;
   /** There when the keys for CDA were recovered. */
   combined?: CombinedState;
   /** For people; undefined when authentication succeeded or was not tried. */
@@ -158,6 +162,12 @@ export interface Transaction {
   scriptResults: Uint8Array;
   /** The phases gone through, in order, for the transcript's reader. */
   readonly steps: KernelStepReport[];
+}
+
+export interface EarlyKey {
+  /** The objects that it was recovered from, as they were. */
+  readonly from: readonly (Uint8Array | undefined)[];
+  readonly recovered: Result<IssuerPublicKey, OdaFailure>;
 }
 
 /** What the card's signature over a cryptogram is checked with (Book 2, 6.6.2). */

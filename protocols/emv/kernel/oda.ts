@@ -9,7 +9,7 @@ import type { Tag } from "../ber-tlv.ts";
 import { AIP, type Bit, hasBit, setBit, TERMINAL_CAPABILITIES, TSI, TVR } from "../bits.ts";
 import { decodeInternalAuthenticate, internalAuthenticateCommand } from "../commands.ts";
 import { buildDol, decodeDol } from "../dol.ts";
-import type { OdaFailure, OdaInput } from "../oda/authentication.ts";
+import type { IssuerPublicKey, OdaFailure, OdaInput } from "../oda/authentication.ts";
 import type { RsaPublicKey } from "../oda/keys.ts";
 import { recoverIccKey, recoverIssuerKey, verifyDynamicData, verifyStaticData } from "../oda/verify.ts";
 import { type Part, readable, reading, refused, report, send } from "./dialogue.ts";
@@ -84,8 +84,8 @@ function* authenticate(transaction: Transaction, { data, pdolValues }: OdaContex
     });
     return ok(undefined);
   }
-  const input = inputOf(transaction, data);
-  const issuer = recoverIssuerKey(input);
+  const input = inputOf(transaction, data.signedRecords);
+  const issuer = earlyKey(transaction) ?? recoverIssuerKey(input);
   if (!issuer.ok) return failed(transaction, issuer);
   values.set(0x9f22, values.get(0x8f) ?? NOTHING);
   if (oda === "sda") {
@@ -104,17 +104,35 @@ function* authenticate(transaction: Transaction, { data, pdolValues }: OdaContex
   return ok(undefined);
 }
 
+/** All that the issuer's key depends on, beside what no record changes; the remainder may be absent (Book 2, 5.3). */
+const ISSUER_KEY_FROM: readonly Tag[] = [0x8f, 0x90, 0x9f32, 0x5a, 0x92];
+const REMAINDER = 0x92;
+
+/** Once the records so far have brought what it takes: a certificate is opened for nothing where its remainder comes later. */
+export function recoverIssuerKeyEarly(transaction: Transaction): void {
+  const { values, issuerKey } = transaction;
+  if (issuerKey || methodOf(transaction) === "none") return;
+  if (ISSUER_KEY_FROM.some((tag) => tag !== REMAINDER && !values.has(tag))) return;
+  const from = ISSUER_KEY_FROM.map((tag) => values.get(tag));
+  transaction.issuerKey = { from, recovered: recoverIssuerKey(inputOf(transaction, NOTHING)) };
+}
+
+function earlyKey({ values, issuerKey }: Transaction): Result<IssuerPublicKey, OdaFailure> | undefined {
+  const stands = issuerKey && ISSUER_KEY_FROM.every((tag, index) => values.get(tag) === issuerKey.from[index]);
+  return stands ? issuerKey.recovered : undefined;
+}
+
 function failed(transaction: Transaction, { error }: { readonly error: OdaFailure }): Result<undefined, never> {
   failAuthentication(transaction, error);
   return ok(undefined);
 }
 
 /** What is signed of the records, and behind them the AIP when the tag list names it (10.3). */
-function inputOf({ values, aid, aip, terminal, settings }: Transaction, data: ApplicationData): OdaInput {
+function inputOf({ values, aid, aip, terminal, settings }: Transaction, signedRecords: Uint8Array): OdaInput {
   const withAip = (values.get(0x9f4a) ?? NOTHING).length > 0;
   return {
     values,
-    staticData: withAip ? concat(data.signedRecords, aip) : data.signedRecords,
+    staticData: withAip ? concat(signedRecords, aip) : signedRecords,
     rid: aid.subarray(0, RID_BYTES),
     caKeys: terminal.caKeys,
     revoked: terminal.revoked,

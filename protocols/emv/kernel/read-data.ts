@@ -27,10 +27,18 @@ const RECORDS_MAX = 255;
 /** Files of the standard; those above are the payment system's and the issuer's own (5.3.2.2). */
 const STANDARD_SFI_MAX = 10;
 
-/** Takes the card's objects into `values`. `given`: what the answer to GET PROCESSING OPTIONS brought, which may not come again. */
+export interface ReadDataContext {
+  readonly values: Map<Tag, Uint8Array>;
+  /** What the answer to GET PROCESSING OPTIONS brought, which may not come again. */
+  readonly given: readonly Tag[];
+  /** Works on what the records before have brought, while the card looks for the next. */
+  readonly meanwhile?: () => void;
+}
+
+/** Takes the card's objects into `values`. */
 export function* readApplicationData(
   afl: readonly AflEntry[],
-  { values, given }: { readonly values: Map<Tag, Uint8Array>; readonly given: readonly Tag[] },
+  { values, given, meanwhile }: ReadDataContext,
 ): Part<ApplicationData> {
   const count = afl.reduce((sum, { firstRecord, lastRecord }) => sum + lastRecord - firstRecord + 1, 0);
   if (count > RECORDS_MAX) return end("card-error", `the AFL names ${count} records, more than ${RECORDS_MAX}`);
@@ -39,7 +47,7 @@ export function* readApplicationData(
   let recordsSound = true;
   for (const { sfi, record, authenticated } of recordsOf(afl)) {
     const name = `record ${record} of file ${sfi}`;
-    const response = yield* send(readRecordCommand({ sfi, record }));
+    const response = yield* send(readRecordCommand({ sfi, record }), meanwhile);
     if (response.status !== STATUS.ok) return refused(name, response);
     const children = templateChildren(response.data, 0x70);
     if (authenticated && response.data[0] !== 0x70) recordsSound = false;

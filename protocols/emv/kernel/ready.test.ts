@@ -57,6 +57,53 @@ describe("offline data authentication in the flow", () => {
     expect(transaction.cdaPending).toBe(false);
   });
 
+  describe("the issuer's key is recovered while the card still gives its records", () => {
+    const played = (making: CardMaking, ahead: boolean) => {
+      const { result } = ask(ready(), card(making), ahead);
+      return result.ok ? result.value.transaction : expect.unreachable(result.error.detail);
+    };
+
+    test("once they have brought all that it takes, and once only", () => {
+      expect(played({}, false).issuerKey).toBeUndefined();
+      const { issuerKey, values } = played({}, true);
+      expect(issuerKey?.recovered.ok).toBe(true);
+      expect(issuerKey?.from.map((value) => value && toHex(value).toUpperCase())).toEqual([
+        ...["8F", "90", "9F32"].map((tag) => made.values[tag]?.toUpperCase()),
+        toHex(values.get(0x5a) ?? fromHex("")).toUpperCase(),
+        made.values["92"]?.toUpperCase(),
+      ]);
+    });
+
+    // The last record brings what the key needs, too late for what was begun before.
+    const late: CardMaking["answers"] = [
+      ["00B2030C", `${tlv([0x70, [[0x90, made.values["90"] ?? ""]]])}9000`],
+      [
+        "00B2040C",
+        `${tlv([0x70, ["92", "9F46", "9F48"].flatMap((tag) => (made.values[tag] ? [[Number.parseInt(tag, 16), made.values[tag]] as const] : []))])}9000`,
+      ],
+    ];
+
+    test.each<[string, CardMaking]>([
+      ["whole", {}],
+      ["without a certificate", { without: [0x90] }],
+      [
+        "with a certificate of other bytes",
+        { answers: [["00B2030C", `${tlv([0x70, [[0x90, "00".repeat(64)]]])}9000`]] },
+      ],
+      ["whose remainder comes last", { answers: late }],
+    ])("and comes to the same for a card %s", (_what, making) => {
+      const [early, plain] = [played(making, true), played(making, false)];
+      expect([early.steps, early.combined, early.odaFailure]).toEqual([plain.steps, plain.combined, plain.odaFailure]);
+      expect(toHex(early.tvr)).toBe(toHex(plain.tvr));
+    });
+
+    test("and what was begun without the remainder is not believed when it comes", () => {
+      const transaction = played({ answers: late }, true);
+      expect(transaction.issuerKey?.recovered.ok).toBe(false);
+      expect(transaction.odaFailure).toBeUndefined();
+    });
+  });
+
   // Book 3, table 35.
   test.each([
     ["E028C8", 0x9f46, TVR.cdaFailed],

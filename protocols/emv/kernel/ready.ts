@@ -17,7 +17,7 @@ import type {
   Transaction,
   TransactionSettings,
 } from "./kernel.ts";
-import { authenticateCard } from "./oda.ts";
+import { authenticateCard, recoverIssuerKeyEarly } from "./oda.ts";
 import { readApplicationData } from "./read-data.ts";
 import { applyRestrictions } from "./restrictions.ts";
 import { type AtcRegisters, manageRisk, wantsAtcRegisters } from "./risk.ts";
@@ -36,7 +36,11 @@ export function* readyTransaction(terminal: TerminalSettings, settings: Transact
   const started = yield* start(terminal, settings);
   if (!started.ok) return started;
   const { transaction, initiated } = started.value;
-  const data = yield* readApplicationData(initiated.afl, { values: transaction.values, given: initiated.given });
+  const data = yield* readApplicationData(initiated.afl, {
+    values: transaction.values,
+    given: initiated.given,
+    meanwhile: () => recoverIssuerKeyEarly(transaction),
+  });
   if (!data.ok) return data;
   report(transaction, "read", "the application's records are read");
   const authenticated = yield* authenticateCard(transaction, { data: data.value, pdolValues: initiated.pdolValues });
