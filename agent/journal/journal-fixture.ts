@@ -8,14 +8,18 @@ import { silentLog } from "../../base/log.ts";
 import { currencyOf } from "../../base/money.ts";
 import type { EntryReceipt } from "../../wire/advice.ts";
 import type { SealedCardData } from "../../wire/card-data.ts";
-import type { EntryOf, StoredEntry } from "../../wire/journal-entry.ts";
+import type { EntryBody, EntryOf, StoredEntry } from "../../wire/journal-entry.ts";
 import { newSigningKeys } from "../../wire/signing.ts";
 import type { Journal, NewEntry } from "./journal.ts";
 import { type OpenJournalOptions, openJournal } from "./sqlite-journal.ts";
 
 export const TERMINAL = "shop-1" as TerminalId;
 export const AT = "2026-01-05T09:00:00.000Z";
+/** A day of sales that are due to be archived, as all is that came before the other. */
+export const OLD = "2025-09-01T09:00:00.000Z";
+export const BEFORE_MS = Date.parse("2025-10-01T00:00:00.000Z");
 export const KEYS = newSigningKeys();
+export const never = new AbortController().signal;
 export const id = (text: string): PaymentId => text as PaymentId;
 
 export class JournalFolder implements Disposable {
@@ -81,3 +85,26 @@ export const one = async (journal: Journal, entry: NewEntry): Promise<StoredEntr
   if (!stored) throw new Error("nothing was stored");
   return stored;
 };
+export const printed = (payment: string, at = AT): EntryBody => ({
+  kind: "printed",
+  paymentId: id(payment),
+  at,
+  print: 1,
+  result: "proven",
+});
+export const sale = (payment: string, at = AT): readonly [NewEntry, NewEntry, NewEntry] => [
+  { body: { ...intent(payment), at } },
+  { body: decision(payment, { at }), forward: true, sealed: sealedFor(1) },
+  { body: printed(payment, at) },
+];
+
+/** Lets time pass until the work is done. */
+export async function passing<T>(work: Promise<T>, folder: JournalFolder): Promise<T> {
+  let done = false;
+  const ended = work.finally(() => {
+    done = true;
+  });
+  ended.catch(() => undefined);
+  for (let turn = 0; turn < 20_000 && !done; turn += 1) await folder.clock.advance(25);
+  return ended;
+}

@@ -61,11 +61,14 @@ export class OpenPayments {
     return JSON.stringify({ upTo, undecided: this.undecided, unprinted: this.unprinted });
   }
 
-  /** Takes a snapshot over; returns the sequence that it speaks for, 0 when there is none that can be read. */
-  restore(text: string | undefined): number {
+  /**
+   * Takes a snapshot over; returns the sequence that it speaks for, 0 when there is none that can be read. One from before
+   * `cut` says nothing: what closed its payments may be in an archive, and all that is open stands after the cut.
+   */
+  restore(text: string | undefined, cut: number): number {
     if (text === undefined) return 0;
     const parsed = SnapshotSchema.safeParse(JSON.parse(text));
-    if (!parsed.success) return 0;
+    if (!parsed.success || parsed.data.upTo < cut) return 0;
     for (const id of parsed.data.undecided) this.#undecided.add(id);
     for (const id of parsed.data.unprinted) this.#unprinted.add(id);
     return parsed.data.upTo;

@@ -62,7 +62,7 @@ export function verifyOpening(options: OpeningOptions): Opened | ChainError {
   const damaged = stillDamaged(options, cut, newest);
   if (damaged) return damaged;
   const open = new OpenPayments();
-  const snapshot = open.restore(checkpoint ? checkpoint.open : facts.get(FACT.openPayments));
+  const snapshot = open.restore(checkpoint ? checkpoint.open : facts.get(FACT.openPayments), cut.sequence);
   const known = Math.max(snapshot, cut.sequence);
   const before = checkpoint ? anchorOf(checkpoint) : startWithout(newest, { cut, known });
   const counted = Math.max(known, checkpoint?.sequence ?? 0);
