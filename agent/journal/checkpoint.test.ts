@@ -1,4 +1,5 @@
 /** Signed checkpoints: what opening believes, what it reads, and what the background finds later. */
+import { cpSync } from "node:fs";
 import Database from "better-sqlite3";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Fault } from "../../base/fault.ts";
@@ -43,9 +44,9 @@ async function sold(): Promise<void> {
   );
 }
 
-const refusal = (): unknown => {
+const refusal = (opening: () => Journal = open): unknown => {
   try {
-    open();
+    opening();
     return "opened";
   } catch (error) {
     return isFault(error) ? `${error.code}: ${error.message}` : error;
@@ -107,6 +108,16 @@ test("what was changed before the checkpoint stops selling as soon as the backgr
   change("UPDATE journal__entry SET text = replace(text, '9950', '1250') WHERE sequence = 2");
   await using mended = open();
   await mended.append([{ body: intent("p-6") }]);
+});
+
+test("damage is noted on disk before anyone is told of it, as who is told ends the process", async () => {
+  await sold();
+  change("UPDATE journal__entry SET text = replace(text, '1250', '9950') WHERE sequence = 2");
+  using image = new JournalFolder();
+  const onCorrupt = (): void => cpSync(here.folder, image.folder, { recursive: true });
+  await using _journal = here.open(TERMINAL, { signingKey: KEYS.privateKey, onCorrupt });
+  await here.clock.advance(1_000);
+  expect(refusal(() => image.open(TERMINAL, { signingKey: KEYS.privateKey }))).toMatch(/^journal\.corrupt: .*entry 2 /);
 });
 
 test("an index that misses an entry is found: its payment could be paid again", async () => {

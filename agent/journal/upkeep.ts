@@ -240,10 +240,12 @@ export class Upkeep implements Disposable {
     const fault = corruptFault(this.#options.path, error);
     this.#fault = fault;
     this.#options.log.error("the journal is damaged; nothing more is sold", { why: fault.message });
-    // So that the next opening looks at once, and does not sell until its background has come so far.
+    // So that the next opening looks at once, and does not sell until its background has come so far. Who is told may end
+    // the process, so it is on disk before.
     this.#commits
       .submit(1, () => this.#file.sql.setMeta.run(FACT.damaged, String(error.sequence)))
       .catch((why: unknown) => this.#options.log.warn("the damage could not be noted", { reason: reasonOf(why) }));
+    this.#commits.flush();
     this.#options.onCorrupt?.(fault);
   }
 }
