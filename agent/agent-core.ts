@@ -96,7 +96,8 @@ export async function startAgentCore(options: AgentCoreOptions): Promise<AgentCo
   });
   const forwarder = beginForwarding(stack, options, { journal, link });
   const now = wallOf(link, clock);
-  stack.use(startRetention({ journal, days: config.retention.days, clock, now, log: log.for("journal") }));
+  const { days } = config.retention;
+  stack.use(startRetention({ journal, days, clock, hubClock: link.clock, log: log.for("journal") }));
   payments.tickets.start();
   const reconciler = reconcilerOf(options, { journal, link });
   const { timeZone } = config.site;

@@ -1,9 +1,10 @@
 /**
  * Finds how many of the oldest entries may leave the file: all old enough and receipted, no payment torn in two, and none of
- * those that a restart must look at.
+ * those that a restart must look at or that can still be completed.
  */
 import type { PaymentId } from "../../base/ids.ts";
 import type { Sqlite } from "../../base/sqlite.ts";
+import type { EntryBody } from "../../wire/journal-entry.ts";
 import { readBody } from "./entry-rows.ts";
 import type { QueueState } from "./journal.ts";
 
@@ -55,6 +56,14 @@ export async function findCut({ database, after, beforeMs, open, pause }: CutOpt
   const newestOf = database
     .prepare<[PaymentId], number>("SELECT max(sequence) FROM journal__entry WHERE payment_id = ?")
     .pluck();
+  const ended = database
+    .prepare<[PaymentId], number>("SELECT 1 FROM journal__entry WHERE payment_id = ? AND kind IN ('completed', 'void')")
+    .pluck();
+  /** From then on it grows old: an amount that is held can be completed and given back only while its entries are here. */
+  const agesFrom = (body: EntryBody): string => {
+    const heldUntil = body.kind === "decision" && body.outcome === "approved" ? body.heldUntil : undefined;
+    return heldUntil === undefined || ended.get(body.paymentId) === 1 ? body.at : heldUntil;
+  };
   const cuts: number[] = [];
   let [at, openUntil, fits] = [after, 0, true];
   const settled = (heldBy?: FoundCut["heldBy"]): FoundCut => {
@@ -70,7 +79,7 @@ export async function findCut({ database, after, beforeMs, open, pause }: CutOpt
       }
       at = row.sequence;
       fits &&= at - after <= ARCHIVE_ENTRIES_MAX && !open.has(row.payment_id);
-      fits &&= Date.parse(readBody(row).at) < beforeMs;
+      fits &&= Date.parse(agesFrom(readBody(row))) < beforeMs;
       if (!fits) continue;
       openUntil = Math.max(openUntil, newestOf.get(row.payment_id) ?? at);
       if (openUntil === at) cuts.push(at);

@@ -5,13 +5,14 @@ import Database from "better-sqlite3";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { Fault } from "../../base/fault.ts";
 import type { PaymentId } from "../../base/ids.ts";
-import { type Fields, silentLog } from "../../base/log.ts";
+import type { EntryBody } from "../../wire/journal-entry.ts";
 import type { ArchiveStep } from "./archiver.ts";
 import { signerOf } from "./checkpoint.ts";
 import { ERASED_WITHIN_MS } from "./erasure.ts";
 import { checkExport, exportJournal } from "./export-file.ts";
 import type { Journal } from "./journal.ts";
 import {
+  AT,
   advice,
   BEFORE_MS,
   decision,
@@ -25,16 +26,16 @@ import {
   passing,
   printed,
   receipt,
+  SALES,
   sale,
   sealedFor,
+  soldOldAndNew,
   TERMINAL,
+  voiding,
 } from "./journal-fixture.ts";
 import { openJournalReadOnly } from "./journal-reader.ts";
-import { FIRST_RUN_MS, startRetention } from "./retention.ts";
 import type { OpenJournalOptions } from "./sqlite-journal.ts";
 import { verifyJournal } from "./verify-file.ts";
-
-const SALES = 200;
 
 let here: JournalFolder;
 beforeEach(() => {
@@ -45,17 +46,7 @@ afterEach(() => here[Symbol.dispose]());
 const open = (folder = here, more: Partial<OpenJournalOptions> = {}): Journal =>
   folder.open(TERMINAL, { signingKey: KEYS.privateKey, ...more });
 
-/** So many old sales that the hub has, and after them as many of today. */
-async function sold(journal: Journal, leave: (payment: string) => boolean = () => false): Promise<void> {
-  for (const at of [OLD, undefined]) {
-    const names = Array.from({ length: SALES }, (_, n) => `${at ? "old" : "new"}-${n}`);
-    const stored = await journal.append(names.flatMap((name) => sale(name, at)));
-    const waiting = stored.filter(({ forward }) => forward !== undefined);
-    await journal.settle(waiting.filter((_, n) => !leave(names[n] ?? "")).map((entry) => receipt(entry)));
-  }
-  await here.clock.advance(5_000);
-}
-
+const sold = (journal: Journal, leave?: (payment: string) => boolean) => soldOldAndNew(journal, here, leave);
 const archive = (journal: Journal, folder = here) => passing(journal.archive(BEFORE_MS, never), folder);
 const report = async (folder = here) => {
   using reader = openJournalReadOnly(folder.path);
@@ -137,27 +128,6 @@ test.each([
   expect(journal.verify().ok).toBe(true);
 });
 
-test("an old entry that was set aside and that nobody looks at is named, each day that it holds the archive up", async () => {
-  const told: unknown[] = [];
-  const log = { ...silentLog, error: (message: string, fields?: Fields) => void told.push([message, fields]) };
-  await using journal = open();
-  await sold(journal, (name) => name === "old-20");
-  const [waiting] = journal.nextToForward(1);
-  if (!waiting) throw new Error("none waits");
-  await journal.settle([receipt(waiting, "quarantined")]);
-  const { sequence } = waiting;
-  expect(await archive(journal)).toEqual({ entries: 0, heldBy: { sequence, state: "quarantined" } });
-  using _running = startRetention({ journal, days: 90, clock: here.clock, now: () => here.clock.now(), log });
-  await here.clock.advance(FIRST_RUN_MS);
-  for (let turn = 0; turn < 2_000 && told.length === 0; turn += 1) await here.clock.advance(25);
-  expect(told).toEqual([
-    [
-      expect.stringMatching(/keeps all after it/),
-      { sequence, state: "quarantined", whatToDo: `tillway queue show ${sequence}` },
-    ],
-  ]);
-});
-
 test("an archive that could not be written to its end leaves nothing on the disk", async () => {
   const ending = new AbortController();
   await using journal = open();
@@ -170,6 +140,23 @@ test("an archive that could not be written to its end leaves nothing on the disk
   ending.abort(new Fault("aborted", "the test ends it"));
   await expect(work).rejects.toMatchObject({ code: "aborted" });
   expect(archived()).toEqual([]);
+});
+
+const completed: EntryBody = { kind: "completed", paymentId: id("held"), at: OLD, completionId: id("done") };
+const givenBack: EntryBody = { ...voiding({ sequence: 2, forward: 1 }, "held"), at: OLD };
+test.each([
+  ["stays, and all after it, while its amount is held", AT, [], 0],
+  ["goes when its amount is no longer held", OLD, [], 3 + 3 * SALES],
+  ["goes when it was completed", AT, [completed], 4 + 3 * SALES],
+  ["goes when its amount was given back", AT, [givenBack], 4 + 3 * SALES],
+])("an old pre-authorisation %s", async (_what, heldUntil, ended, entries) => {
+  const [intended, decided, ticket] = sale("held", OLD);
+  const body = { ...decision("held"), at: OLD, operation: "pre-authorisation" as const, heldUntil };
+  await using journal = open();
+  await journal.append([intended, { ...decided, body }, ticket, ...ended.map((end) => ({ body: end }))]);
+  await journal.settle(journal.nextToForward(1).map((entry) => receipt(entry)));
+  await sold(journal);
+  expect(await archive(journal)).toMatchObject({ entries });
 });
 
 test("what was open at the last checkpoint and ended before its archive is not open after a power cut", async () => {
@@ -366,16 +353,4 @@ test("RM5 card data of entries that stay are gone from every file with their rec
   await journal.settle(kept.map((entry) => receipt(entry)));
   await here.clock.advance(ERASED_WITHIN_MS);
   expect(found()).toBe(0);
-});
-
-test("once a day, some time after the start, what is old enough goes", async () => {
-  const days = 90;
-  await using journal = open();
-  await sold(journal);
-  using _running = startRetention({ journal, days, clock: here.clock, now: () => here.clock.now(), log: silentLog });
-  await here.clock.advance(FIRST_RUN_MS - 1);
-  expect(readdirSync(here.folder)).not.toContain("archive");
-  for (let turn = 0; turn < 2_000 && journal.entriesOf(id("old-199")).length > 0; turn += 1)
-    await here.clock.advance(25);
-  expect(archived()).toHaveLength(1);
 });

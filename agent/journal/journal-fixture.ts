@@ -66,7 +66,7 @@ export const advice = (payment: string, sealed = sealedFor(1)): NewEntry => ({
   forward: true,
   sealed,
 });
-export const voiding = (target: StoredEntry, payment: string): EntryOf<"void"> => ({
+export const voiding = (target: Pick<StoredEntry, "sequence" | "forward">, payment: string): EntryOf<"void"> => ({
   kind: "void",
   paymentId: id(payment),
   at: AT,
@@ -97,6 +97,25 @@ export const sale = (payment: string, at = AT): readonly [NewEntry, NewEntry, Ne
   { body: decision(payment, { at }), forward: true, sealed: sealedFor(1) },
   { body: printed(payment, at) },
 ];
+
+export const SALES = 200;
+/** So many old sales that the hub has, and after them as many of today; then all is checked. */
+export async function soldOldAndNew(
+  journal: Journal,
+  { clock }: JournalFolder,
+  leave: (payment: string) => boolean = () => false,
+): Promise<void> {
+  for (const [name, at] of [
+    ["old", OLD],
+    ["new", AT],
+  ] as const) {
+    const names = Array.from({ length: SALES }, (_, n) => `${name}-${n}`);
+    const stored = await journal.append(names.flatMap((payment) => sale(payment, at)));
+    const waiting = stored.filter(({ forward }) => forward !== undefined);
+    await journal.settle(waiting.filter((_, n) => !leave(names[n] ?? "")).map((entry) => receipt(entry)));
+  }
+  await clock.advance(5_000);
+}
 
 /** Lets time pass until the work is done. */
 export async function passing<T>(work: Promise<T>, folder: JournalFolder): Promise<T> {
