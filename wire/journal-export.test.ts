@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { Epoch, PaymentId, TerminalId } from "../base/ids.ts";
 import { GENESIS_HASH, hashEntry, type StoredEntry } from "./journal-entry.ts";
-import { type ExportOptions, exportLines, readExport, writeExport } from "./journal-export.ts";
+import { type ExportOptions, ExportReader, exportLines, writeExport } from "./journal-export.ts";
 import { newSigningKeys, publicKeyText, signText } from "./signing.ts";
 
 const terminalId = "shop-1" as TerminalId;
@@ -34,6 +34,15 @@ const options = (more: Partial<ExportOptions> = {}): ExportOptions => ({
 const lines = [...writeExport(all, options())];
 const changed = (at: number, change: (line: string) => string): string[] =>
   lines.map((line, index) => (index === at ? change(line) : line));
+async function readExport(from: AsyncIterable<string> | Iterable<string>) {
+  const reader = new ExportReader();
+  const entries: StoredEntry[] = [];
+  for await (const line of from) {
+    const entry = reader.take(line);
+    if (entry) entries.push(entry);
+  }
+  return { ...reader.finish(), entries };
+}
 
 test("what was written is read back, entry by entry, and its signature holds", async () => {
   const read = await readExport(lines);

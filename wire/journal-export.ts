@@ -56,31 +56,56 @@ export interface ExportOptions {
 
 /** The lines of the file, without their line feeds; entries are taken as they come, in rising order. */
 export function* writeExport(entries: Iterable<StoredEntry>, options: ExportOptions): Generator<string, void> {
-  const { terminalId, epoch, publicKey, range, payment, day, madeAt } = options;
-  const header: ExportHeader = {
-    format: "tillway-journal",
-    v: 1,
-    terminalId,
-    epoch,
-    publicKey,
-    ...range,
-    ...(payment === undefined ? {} : { payment }),
-    ...(day === undefined ? {} : { day }),
-    madeAt,
-  };
-  const digest = createHash("sha256");
-  const hashed = (line: string): string => {
-    digest.update(`${line}\n`);
-    return line;
-  };
-  yield hashed(JSON.stringify(header));
-  let count = 0;
-  for (const entry of entries) {
-    count += 1;
-    yield hashed(JSON.stringify(storedOf(entry)));
+  const writer = new ExportWriter(options);
+  yield writer.header;
+  for (const entry of entries) yield writer.line(entry);
+  yield writer.end();
+}
+
+/** Makes a file line by line, where its entries have to be waited for. */
+export class ExportWriter {
+  readonly header: string;
+  readonly #digest: Hash = createHash("sha256");
+  readonly #sign: ExportOptions["sign"];
+  #count = 0;
+
+  constructor({ terminalId, epoch, publicKey, range, payment, day, madeAt, sign }: ExportOptions) {
+    const header: ExportHeader = {
+      format: "tillway-journal",
+      v: 1,
+      terminalId,
+      epoch,
+      publicKey,
+      ...range,
+      ...(payment === undefined ? {} : { payment }),
+      ...(day === undefined ? {} : { day }),
+      madeAt,
+    };
+    this.header = this.#hashed(JSON.stringify(header));
+    this.#sign = sign;
   }
-  const end = digest.digest("hex");
-  yield JSON.stringify({ entries: count, digest: end, signature: options.sign(signedText(count, end)) });
+
+  /** Entries so far. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Of the next entry, in rising order. */
+  line(entry: StoredEntry): string {
+    this.#count += 1;
+    return this.#hashed(JSON.stringify(storedOf(entry)));
+  }
+
+  /** The last line, after which there is none. */
+  end(): string {
+    const digest = this.#digest.digest("hex");
+    return JSON.stringify({ entries: this.#count, digest, signature: this.#sign(signedText(this.#count, digest)) });
+  }
+
+  #hashed(line: string): string {
+    this.#digest.update(`${line}\n`);
+    return line;
+  }
 }
 
 const signedText = (entries: number, digest: string): string => `${entries}\n${digest}`;
@@ -195,21 +220,6 @@ export async function* exportLines(chunks: AsyncIterable<Uint8Array>): AsyncGene
   }
   rest += decoder.decode();
   if (rest !== "") yield rest;
-}
-
-export interface ReadExport extends ExportSummary {
-  readonly entries: readonly StoredEntry[];
-}
-
-/** Reads a whole file into memory; lines come without their line feeds. Throws Fault `message.invalid`, naming the line. */
-export async function readExport(lines: AsyncIterable<string> | Iterable<string>): Promise<ReadExport> {
-  const reader = new ExportReader();
-  const entries: StoredEntry[] = [];
-  for await (const line of lines) {
-    const entry = reader.take(line);
-    if (entry) entries.push(entry);
-  }
-  return { ...reader.finish(), entries };
 }
 
 /** What people compare keys by: the first 32 hex digits of the SHA-256 of the key's text. */

@@ -4,14 +4,7 @@ import { dirname, join } from "node:path";
 import { Fault, reasonOf } from "../../base/fault.ts";
 import { syncFolder } from "../../base/sqlite.ts";
 import type { StoredEntry } from "../../wire/journal-entry.ts";
-import {
-  ExportReader,
-  type ExportSummary,
-  exportLines,
-  type ReadExport,
-  readExport,
-  writeExport,
-} from "../../wire/journal-export.ts";
+import { ExportReader, type ExportSummary, ExportWriter, exportLines } from "../../wire/journal-export.ts";
 import { parseJson, signText } from "../../wire/signing.ts";
 import { archiveFolder } from "./archive-files.ts";
 import type { Signer } from "./checkpoint.ts";
@@ -33,47 +26,46 @@ export async function exportJournal(
   reader: JournalReader,
   { path, selection, signer, madeAt }: ExportFile,
 ): Promise<number> {
-  const archived = await archivedEntries(reader, selection);
+  const { payment, day } = selection;
   const first = Math.max(selection.from ?? 1, 1);
   const last = Math.max(Math.min(selection.to ?? reader.newest, reader.newest), first - 1);
-  const after = archived.at(-1)?.sequence ?? 0;
-  let count = 0;
-  function* all(): Generator<StoredEntry, void> {
-    for (const entry of archived) {
-      count += 1;
-      yield entry;
-    }
-    for (const entry of reader.entries({ ...selection, from: Math.max(first, after + 1) })) {
-      count += 1;
-      yield entry;
-    }
-  }
-  const { payment, day } = selection;
-  const lines = writeExport(all(), {
-    ...{
-      terminalId: reader.terminalId,
-      epoch: reader.epoch,
-      publicKey: signer.publicKey,
-      range: { first, last },
-      madeAt,
-    },
+  const writer = new ExportWriter({
+    terminalId: reader.terminalId,
+    epoch: reader.epoch,
+    publicKey: signer.publicKey,
+    range: { first, last },
+    madeAt,
     ...(payment !== undefined && { payment }),
     ...(day !== undefined && { day }),
     sign: (text) => signText("journal-export", text, signer.key).signature,
   });
-  writeLines(path, lines);
-  return count;
+  await writeLines(path, linesOf(writer, selectedEntries(reader, selection)));
+  return writer.count;
+}
+
+async function* linesOf(writer: ExportWriter, entries: AsyncIterable<StoredEntry>): AsyncGenerator<string, void> {
+  yield writer.header;
+  for await (const entry of entries) yield writer.line(entry);
+  yield writer.end();
+}
+
+/** What of the selection left the file for its archives, and then what is still in it: one by one, as years may be many. */
+export async function* selectedEntries(reader: JournalReader, selection: Selection): AsyncGenerator<StoredEntry, void> {
+  yield* archivedEntries(reader, selection);
+  // Rows of what is archived may still be on their way out.
+  const archived = reader.archives.at(-1)?.last ?? 0;
+  yield* reader.entries({ ...selection, from: Math.max(selection.from ?? 1, archived + 1) });
 }
 
 /** Written beside its place, made durable, and only then given its name. */
-function writeLines(path: string, lines: Iterable<string>): void {
+async function writeLines(path: string, lines: AsyncIterable<string>): Promise<void> {
   const fresh = `${path}.new`;
   try {
     rmSync(fresh, { force: true });
     const descriptor = openSync(fresh, "wx", 0o600);
     try {
       let text = "";
-      for (const line of lines) {
+      for await (const line of lines) {
         text += `${line}\n`;
         if (text.length < CHUNK_CHARACTERS) continue;
         writeFileSync(descriptor, text);
@@ -93,28 +85,43 @@ function writeLines(path: string, lines: Iterable<string>): void {
   }
 }
 
-/** What of the selection left the file for its archives. */
-async function archivedEntries(reader: JournalReader, selection: Selection): Promise<readonly StoredEntry[]> {
+async function* archivedEntries(reader: JournalReader, selection: Selection): AsyncGenerator<StoredEntry, void> {
   const { from = 1, to = Number.MAX_SAFE_INTEGER, payment, day } = selection;
-  const found: StoredEntry[] = [];
   for (const { first, last, file } of reader.archives) {
     if (last < from || first > to) continue;
     const path = join(archiveFolder(reader.path), file);
-    const { entries } = await readArchive(path);
-    const texts = entries.map(({ text }) => parseJson(text) as { paymentId?: unknown; businessDate?: unknown });
-    const onDay = new Set(texts.filter(({ businessDate }) => businessDate === day).map(({ paymentId }) => paymentId));
-    for (const [at, entry] of entries.entries()) {
-      const of = texts[at]?.paymentId;
+    const onDay = day === undefined ? undefined : await paymentsOn(day, path);
+    for await (const entry of readArchive(path)) {
       if (entry.sequence < from || entry.sequence > to) continue;
-      if ((payment === undefined || of === payment) && (day === undefined || onDay.has(of))) found.push(entry);
+      const of = payment === undefined && !onDay ? undefined : facts(entry).paymentId;
+      if ((payment === undefined || of === payment) && (!onDay || onDay.has(of))) yield entry;
     }
+  }
+}
+
+/**
+ * A payment's day is told only after its first entries, so the file is read once more for it. None is in two archives, and
+ * one archive holds at most `ARCHIVE_ENTRIES_MAX`.
+ */
+async function paymentsOn(day: string, path: string): Promise<ReadonlySet<unknown>> {
+  const found = new Set<unknown>();
+  for await (const entry of readArchive(path)) {
+    const { businessDate, paymentId } = facts(entry);
+    if (businessDate === day) found.add(paymentId);
   }
   return found;
 }
 
-async function readArchive(path: string): Promise<ReadExport> {
+const facts = ({ text }: StoredEntry) => parseJson(text) as { paymentId?: unknown; businessDate?: unknown };
+
+async function* readArchive(path: string): AsyncGenerator<StoredEntry, void> {
+  const reader = new ExportReader();
   try {
-    return await readExport(exportLines(createReadStream(path)));
+    for await (const line of exportLines(createReadStream(path))) {
+      const entry = reader.take(line);
+      if (entry) yield entry;
+    }
+    reader.finish();
   } catch (error) {
     const mend = "bring it back, or leave its entries out with --from";
     throw new Fault("store.failed", `the archive ${path} cannot be read: ${reasonOf(error)}; ${mend}`, {
