@@ -1,5 +1,5 @@
 /** Identifiers: brands, their form, and how fresh ones are made from injected chance. */
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomFillSync } from "node:crypto";
 import { toHex } from "./bytes.ts";
 
 declare const brand: unique symbol;
@@ -16,7 +16,25 @@ export const ID_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 /** Random bytes from the operating system, or from a seed in a simulation. */
 export type RandomBytes = (length: number) => Uint8Array;
-export const systemRandom: RandomBytes = (length) => new Uint8Array(randomBytes(length));
+
+/** Small draws come out of one larger, so that a sale does not go to the operating system for each of them. */
+const POOL_BYTES = 512;
+const POOLED_BYTES_MAX = 16;
+const pool = new Uint8Array(POOL_BYTES);
+let drawn = POOL_BYTES;
+
+export const systemRandom: RandomBytes = (length) => {
+  if (length > POOLED_BYTES_MAX) return new Uint8Array(randomBytes(length));
+  if (drawn + length > POOL_BYTES) {
+    randomFillSync(pool);
+    drawn = 0;
+  }
+  const bytes = pool.slice(drawn, drawn + length);
+  // What was given out stays nowhere else.
+  pool.fill(0, drawn, drawn + length);
+  drawn += length;
+  return bytes;
+};
 
 const EPOCH_BYTES = 8;
 export const newEpoch = (random: RandomBytes): Epoch => toHex(random(EPOCH_BYTES)) as Epoch;

@@ -39,6 +39,12 @@ function prepareJournal(database: Sqlite) {
     entriesOf: database.prepare<[PaymentId, number], EntryRow>(
       `SELECT ${ENTRY_COLUMNS} FROM journal__entry e WHERE e.payment_id = ? AND e.sequence > ? ORDER BY e.sequence`,
     ),
+    knows: database
+      .prepare<[{ readonly paymentId: PaymentId; readonly cut: number }], number>(
+        `SELECT EXISTS (SELECT 1 FROM journal__entry WHERE payment_id = @paymentId AND sequence > @cut)
+            OR EXISTS (SELECT 1 FROM journal__archived WHERE payment_id = @paymentId)`,
+      )
+      .pluck(),
     recentPayments: database.prepare<[number], { readonly payment_id: PaymentId }>(
       "SELECT payment_id FROM journal__entry WHERE kind = 'intent' ORDER BY sequence DESC LIMIT ?",
     ),

@@ -122,6 +122,8 @@ export interface Journal extends AsyncDisposable {
    */
   append(entries: readonly NewEntry[]): Promise<readonly StoredEntry[]>;
 
+  /** Whether anything is kept of a payment, in the file or of what was archived: one question, for ids that are new mostly. */
+  knows(paymentId: PaymentId): boolean;
   /** Every entry of a payment that lies in the file, oldest first; none of one that was archived. */
   entriesOf(paymentId: PaymentId): readonly JournalEntry[];
   /**

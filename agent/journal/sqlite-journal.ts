@@ -145,6 +145,10 @@ class SqliteJournal implements Journal {
     return this.#commits.submit(prepared.length, () => prepared.map((entry) => this.#insert(entry)));
   }
 
+  knows(paymentId: PaymentId): boolean {
+    return this.#read(() => this.#sql.knows.get({ paymentId, cut: this.#upkeep.cut.sequence }) === 1);
+  }
+
   entriesOf(paymentId: PaymentId): readonly JournalEntry[] {
     return this.#read(() => this.#sql.entriesOf.all(paymentId, this.#upkeep.cut.sequence).map(toEntry));
   }

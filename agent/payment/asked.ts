@@ -4,7 +4,7 @@ import type { Money } from "../../base/money.ts";
 import { fromWireMoney, type Operation } from "../../wire/common.ts";
 import type { EntryOf } from "../../wire/journal-entry.ts";
 import type { ArchivedPayment } from "../journal/archived-payments.ts";
-import type { JournalEntry } from "../journal/journal.ts";
+import type { Journal, JournalEntry } from "../journal/journal.ts";
 import type { Conflict, PaymentView } from "./payments.ts";
 
 /** What the caller asked for, to compare a repeat with. */
@@ -16,7 +16,17 @@ export interface Asked {
   readonly originalId?: PaymentId;
 }
 
-export function askedBefore(entries: readonly JournalEntry[]): Asked | undefined {
+/** What an id was asked for first, however long ago. */
+export function askedFirst(
+  journal: Pick<Journal, "knows" | "entriesOf" | "archived">,
+  id: PaymentId,
+): Asked | undefined {
+  if (!journal.knows(id)) return undefined;
+  const archived = journal.archived(id);
+  return archived ? askedOf(archivedView(id, archived)) : askedIn(journal.entriesOf(id));
+}
+
+function askedIn(entries: readonly JournalEntry[]): Asked | undefined {
   const intent = entries.map(({ body }) => body).find((body): body is EntryOf<"intent"> => body.kind === "intent");
   if (!intent) return undefined;
   return {
@@ -46,7 +56,7 @@ export function archivedView(id: PaymentId, archived: ArchivedPayment): PaymentV
   };
 }
 
-export const askedOf = ({ operation, amount, cashback, reference, originalId }: PaymentView): Asked => ({
+const askedOf = ({ operation, amount, cashback, reference, originalId }: PaymentView): Asked => ({
   operation,
   amount,
   ...(cashback === undefined ? {} : { cashback }),

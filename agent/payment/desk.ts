@@ -6,7 +6,7 @@ import type { PaymentId } from "../../base/ids.ts";
 import { fail, ok, type Result } from "../../base/result.ts";
 import type { EntryOf } from "../../wire/journal-entry.ts";
 import { type JournalEntry, NOTHING_TAKEN } from "../journal/journal.ts";
-import { type Asked, archivedView, askedBefore, askedOf, differingField } from "./asked.ts";
+import { type Asked, archivedView, askedFirst, differingField } from "./asked.ts";
 import { cashbackRefusal } from "./cashback.ts";
 import { HoldEnds } from "./hold-ends.ts";
 import { viewOf, viewOfStored } from "./payment-view.ts";
@@ -315,9 +315,7 @@ export class PaymentDesk implements Payments {
 
   /** What this id was asked for first, however long ago. */
   #askedFirst(id: PaymentId): Asked | undefined {
-    const known = this.#running.get(id)?.asked ?? askedBefore(this.#entries(id));
-    const archived = known ? undefined : this.#archived(id);
-    return archived ? askedOf(archived) : known;
+    return this.#running.get(id)?.asked ?? askedFirst(this.#options.journal, id);
   }
 
   #archived(id: PaymentId): PaymentView | undefined {

@@ -83,7 +83,7 @@ export const PAYMENT_PLANTS: readonly Plant[] = [
       "ERPNext #12971, #11000: one invoice in fifteen twice, from a button pressed while the first was on its way",
     file: "agent/payment/desk.ts",
     find: "const known = this.#askedFirst(id);\n    if (known) {",
-    replace: "const known = askedBefore(this.#entries(id));\n    if (known) {",
+    replace: "const known = askedFirst(this.#options.journal, id);\n    if (known) {",
     seed: "1",
   },
   {
