@@ -1,6 +1,6 @@
 /** Who this terminal is: what enrolment gave it, in one file that nobody else may read. */
 
-import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { createPrivateKey, createSecretKey, type KeyObject, X509Certificate } from "node:crypto";
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
@@ -64,7 +64,7 @@ export interface Identity {
   /** X25519: the hub's HPKE key on the day of enrolment; leases bring newer ones. */
   readonly sealingKey: { readonly keyId: string; readonly publicKey: KeyObject };
   /** 32 bytes: keys the tokens of cards. */
-  readonly cardTokenKey: Uint8Array;
+  readonly cardTokenKey: KeyObject;
   /** Ed25519, this terminal's own: signs batches. */
   readonly signingKey: KeyObject;
 }
@@ -113,7 +113,7 @@ export function readIdentity(text: string, path: string): Identity {
         keyId: file.sealingKey.keyId,
         publicKey: keyOf("sealingKey", "x25519", () => readPublicKey(file.sealingKey.publicKey)),
       },
-      cardTokenKey,
+      cardTokenKey: createSecretKey(cardTokenKey),
       signingKey: keyOf("signingPrivateKey", "ed25519", () => readPrivateKey(file.signingPrivateKey)),
     };
   } catch (error) {

@@ -1,7 +1,7 @@
 /** The routes that act: payments, pre-authorisations and their completions, refunds, tips, cancellations, voids and copies of receipts. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { type Clock, deadline } from "../../base/clock.ts";
-import { isFault } from "../../base/fault.ts";
+import { type Clock, deadline, eitherOf } from "../../base/clock.ts";
+import { Fault, isFault } from "../../base/fault.ts";
 import type { PaymentId } from "../../base/ids.ts";
 import type { Currency, Money } from "../../base/money.ts";
 import type { Result } from "../../base/result.ts";
@@ -190,11 +190,15 @@ async function waitForEnd(begun: PaymentView, { reply, options, waitMs }: Wait):
   const { payments, clock, stopping } = options;
   using limit = deadline(clock, waitMs, stopping);
   const left = new AbortController();
-  reply.raw.once("close", () => left.abort());
+  const onClose = () => left.abort(new Fault("aborted", "the caller left"));
+  reply.raw.once("close", onClose);
   try {
-    return await payments.ended(begun.id, AbortSignal.any([limit.signal, left.signal]));
+    using either = eitherOf(limit.signal, left.signal);
+    return await payments.ended(begun.id, either.signal);
   } catch (error) {
     if (isFault(error, "aborted", "transport.timeout")) return payments.get(begun.id) ?? begun;
     throw error;
+  } finally {
+    reply.raw.off("close", onClose);
   }
 }

@@ -46,10 +46,20 @@ interface Pending {
   readonly reopened: number[];
   queued: boolean;
   erased: boolean;
+  /** An entry came among the open ones, or left them, other than by being new. */
+  moved: boolean;
   floor: number;
 }
 
-const nothing = (): Pending => ({ counted: [], opened: 0, reopened: [], queued: false, erased: false, floor: 0 });
+const nothing = (): Pending => ({
+  counted: [],
+  opened: 0,
+  reopened: [],
+  queued: false,
+  erased: false,
+  moved: false,
+  floor: 0,
+});
 
 export class QueueStore {
   readonly #sql: QueueStatements;
@@ -57,6 +67,8 @@ export class QueueStore {
   /** No untouched entry lies below this sequence. */
   #floor: number;
   #pending = nothing();
+  /** Of what holds against the lease, and asked for by every offline sale: new entries are never the oldest. */
+  #oldestHeld: string | undefined;
 
   /** `floor` may be too low, never too high. */
   constructor(database: Sqlite, floor: number) {
@@ -75,7 +87,8 @@ export class QueueStore {
   }
 
   committed(): { readonly queued: boolean; readonly erased: boolean; readonly reopened: readonly number[] } {
-    const { counted, floor, queued, erased, reopened } = this.#pending;
+    const { counted, floor, queued, erased, reopened, moved } = this.#pending;
+    if (moved) this.#oldestHeld = undefined;
     for (const [entry, entries] of counted) this.#counts.add(entry, entries);
     this.#floor = Math.max(this.#floor, floor);
     return { queued, erased, reopened };
@@ -158,8 +171,8 @@ export class QueueStore {
   outstanding(): Outstanding {
     const { count, minor } = this.#counts.held;
     if (count === 0) return { count, minor };
-    const oldestAt = atOf(this.#sql.oldestStatedHeld.get(), this.#sql.oldestUntouchedHeld.get(this.#floor));
-    return oldestAt === undefined ? { count, minor } : { count, minor, oldestAt };
+    this.#oldestHeld ??= atOf(this.#sql.oldestStatedHeld.get(), this.#sql.oldestUntouchedHeld.get(this.#floor));
+    return this.#oldestHeld === undefined ? { count, minor } : { count, minor, oldestAt: this.#oldestHeld };
   }
 
   outstandingOf(payer: string): Held {
@@ -253,7 +266,10 @@ export class QueueStore {
     moves.add(row.sequence, state, receipt);
     if (effects.some((effect) => effect.do === "erase-sealed")) moves.erased.push(row.sequence);
     const [was, is] = [isOpen(row.state), isOpen(state.at)];
-    if (was !== is) this.#count(countedOf(row), is ? 1 : -1);
+    if (was !== is) {
+      this.#count(countedOf(row), is ? 1 : -1);
+      this.#pending.moved = true;
+    }
     if (is && !was) this.#pending.reopened.push(row.sequence);
     return state.at;
   }

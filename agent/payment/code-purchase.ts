@@ -155,13 +155,13 @@ class CodePurchase {
     steps.stage("decision-ready");
     const { reversals, ...rest } = decision;
     const approved = decision.outcome === "approved";
-    const at = steps.at();
+    const moment = steps.moment();
     const paymentId = steps.request.id;
     const own: NewEntry = {
       body: {
         kind: "decision",
         paymentId,
-        at,
+        at: moment.at,
         operation: "purchase",
         amount: toWireMoney(steps.request.amount),
         ...rest,
@@ -169,13 +169,13 @@ class CodePurchase {
         ...(approved && this.#reservation ? { leaseId: this.#reservation.leaseId } : {}),
         ...(approved && this.#maskedAccount !== undefined ? { code: { maskedAccount: this.#maskedAccount } } : {}),
         ...(approved && this.#note ? { note: this.#note.facts } : {}),
-        businessDate: steps.today(),
+        businessDate: moment.businessDate,
       },
       ...(approved ? { forward: true as const } : {}),
     };
     const undone = reversals.map(
       ({ attempt, reason }): NewEntry => ({
-        body: { kind: "reversal", paymentId, at, attempt, reason },
+        body: { kind: "reversal", paymentId, at: moment.at, attempt, reason },
         forward: true,
       }),
     );

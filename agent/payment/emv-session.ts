@@ -2,7 +2,7 @@
  * A sale's card, from the first command to the last: the EMV kernel's phases in the order in which the purchase asks for
  * them, and what the sale keeps of them. What the kernel decides is its own; this file performs and collects.
  */
-import { createHmac } from "node:crypto";
+import { createHmac, type KeyObject } from "node:crypto";
 import { assert } from "../../base/assert.ts";
 import { fromHex, toHex } from "../../base/bytes.ts";
 import { localTime } from "../../base/clock.ts";
@@ -38,8 +38,8 @@ export interface EmvTerminal {
   readonly cashback?: Money | undefined;
   readonly atMs: number;
   readonly timeZone: string;
-  /** Keys the card token, 32 bytes. */
-  readonly cardTokenKey: Uint8Array;
+  /** Keys the card token. */
+  readonly cardTokenKey: KeyObject;
   /** Minor units that the card of this token already owes here offline. */
   readonly spentBy: (cardToken: string) => bigint;
   /** Whether the hub's deny list names the card of this token: the exception file. */
@@ -123,11 +123,10 @@ function spentOnce(spentBy: (pan: string) => bigint): (pan: string) => bigint {
 }
 
 /** Tells cards apart, tells nothing else. */
-export const cardTokenOf = (pan: string, key: Uint8Array): string =>
-  createHmac("sha256", key).update(pan).digest("hex");
+export const cardTokenOf = (pan: string, key: KeyObject): string => createHmac("sha256", key).update(pan).digest("hex");
 
 /** A sale has one card, and asks for its token several times. */
-function tokens(key: Uint8Array): (pan: string) => string {
+function tokens(key: KeyObject): (pan: string) => string {
   let last: { readonly pan: string; readonly token: string } | undefined;
   return (pan) => {
     if (last?.pan !== pan) last = { pan, token: cardTokenOf(pan, key) };

@@ -53,9 +53,10 @@ export class PurchaseSteps {
     return new Date(this.#deps.now()).toISOString();
   }
 
-  /** The day in the site's time zone. */
-  today(): string {
-    return this.#deps.businessDate(this.#deps.now());
+  /** When a decision is made, and the day in the site's time zone that it counts on: of one instant. */
+  moment(): { readonly at: string; readonly businessDate: string } {
+    const now = this.#deps.now();
+    return { at: new Date(now).toISOString(), businessDate: this.#deps.businessDate(now) };
   }
 
   stage(stage: PaymentStage): void {

@@ -312,10 +312,10 @@ class PurchaseRun {
 
   async #storeDecision(decision: PurchaseDecision): Promise<PurchaseEvent> {
     this.#steps.stage("decision-ready");
-    const at = this.#steps.at();
+    const moment = this.#steps.moment();
     const approved = decision.outcome === "approved";
     const own: NewEntry = {
-      body: this.#decisionBody(decision, at),
+      body: this.#decisionBody(decision, moment),
       ...(approved ? { forward: true as const } : {}),
       ...(approved && this.#sealed ? { sealed: this.#sealed } : {}),
     };
@@ -324,7 +324,7 @@ class PurchaseRun {
     const scripted = scriptResults === undefined ? {} : { scriptResults };
     const reversals = decision.reversals.map(
       ({ attempt, reason }): NewEntry => ({
-        body: { kind: "reversal", paymentId: this.#request.id, at, attempt, reason, ...scripted },
+        body: { kind: "reversal", paymentId: this.#request.id, at: moment.at, attempt, reason, ...scripted },
         forward: true,
       }),
     );
@@ -334,7 +334,7 @@ class PurchaseRun {
     return { on: "decision-stored" };
   }
 
-  #decisionBody(decision: PurchaseDecision, at: string): EntryBody {
+  #decisionBody(decision: PurchaseDecision, moment: ReturnType<PurchaseSteps["moment"]>): EntryBody {
     const { reversals: _, ...rest } = decision;
     const { amount, cashback } = this.#request;
     const approved = decision.outcome === "approved";
@@ -345,7 +345,7 @@ class PurchaseRun {
     return {
       kind: "decision",
       paymentId: this.#request.id,
-      at,
+      at: moment.at,
       operation: this.#request.operation ?? "purchase",
       amount: toWireMoney(amount),
       ...(cashback === undefined ? {} : { cashback: toWireMoney(cashback) }),
@@ -354,7 +354,7 @@ class PurchaseRun {
       ...(leaseId === undefined ? {} : { leaseId }),
       ...(card === undefined ? {} : { card }),
       ...(heldUntil === undefined ? {} : { heldUntil }),
-      businessDate: this.#steps.today(),
+      businessDate: moment.businessDate,
     };
   }
 

@@ -1,4 +1,5 @@
 /** The agent's link to the hub over real TLS, MQTT and HTTPS: cut, half open, blocked, refused, and back. */
+import { createSecretKey } from "node:crypto";
 import { beforeAll, expect, test } from "vitest";
 import type { Identity, TlsIdentity } from "../../agent/identity.ts";
 import { Credential } from "../../agent/uplink/credential.ts";
@@ -88,7 +89,7 @@ async function world({ prefer = "mqtt", tls = terminal, trust = authority.certif
     httpsUrl: `https://127.0.0.1:${https.port}`,
     hubSigningKey: hubKeys.publicKey,
     sealingKey: { keyId: "enrolled", publicKey: sealingKeys.publicKey },
-    cardTokenKey: new Uint8Array(32),
+    cardTokenKey: createSecretKey(new Uint8Array(32)),
     signingKey: newSigningKeys().privateKey,
   };
   const link = createHubLink({

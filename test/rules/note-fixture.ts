@@ -1,4 +1,5 @@
 /** A hub in memory, phones with wallets, and tills that take notes with no hub in reach: the real parts of both sides. */
+import { createSecretKey } from "node:crypto";
 import { createNoteDesk, type NoteDesk } from "../../agent/features/offline-notes/index.ts";
 import { LeaseKeeper } from "../../agent/lease/lease-keeper.ts";
 import type { LeaseRefusal } from "../../agent/uplink/hub.ts";
@@ -311,7 +312,7 @@ export class NoteTill {
       epoch: this.fake.epoch,
       hubSigningKey: hub.signingKey,
       signingKey: keys.privateKey,
-      cardTokenKey,
+      cardTokenKey: createSecretKey(cardTokenKey),
       hubClock: this.#hubClock,
       leases: this.leases,
       random,

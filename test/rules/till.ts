@@ -1,5 +1,5 @@
 /** A till in one process: the real journal, desk, machine and card engine, with the hub, reader and printer in a few lines each. */
-import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { createPublicKey, createSecretKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -247,7 +247,7 @@ export class Till implements AsyncDisposable {
       random: systemRandom,
       terminal: {
         timeZone: SITE.timeZone,
-        cardTokenKey: new Uint8Array(32),
+        cardTokenKey: createSecretKey(new Uint8Array(32)),
         settings: {
           ...terminalSettings({
             emv: EmvSchema.parse(options.emv ?? {}),

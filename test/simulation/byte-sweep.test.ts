@@ -16,7 +16,7 @@ function secretsOf(shop: Shop): Secrets {
   const codes = shop.phones.flatMap(({ phone }) => phone.state.codes.map(({ secureCode }) => secureCode));
   const own = shop.terminals.flatMap(({ identity: { terminalId, signingKey, cardTokenKey } }) => [
     [`the key of ${terminalId}`, Buffer.from(signingKey.export({ format: "jwk" }).d ?? "", "base64url")] as const,
-    [`the card tokens' key of ${terminalId}`, cardTokenKey] as const,
+    [`the card tokens' key of ${terminalId}`, cardTokenKey.export()] as const,
   ]);
   return {
     cardNumbers: pans,

@@ -1,4 +1,5 @@
 /** A simulated shop: one hub, some terminals, their customers, and tills that ask again until they are told. */
+import { createSecretKey } from "node:crypto";
 import type { AgentCore } from "../../agent/agent-core.ts";
 import type { Identity } from "../../agent/identity.ts";
 import type { Boot } from "../../agent/lease/hub-clock.ts";
@@ -267,7 +268,7 @@ export class Shop implements Disposable {
       httpsUrl: "https://127.0.0.1",
       hubSigningKey: hub.signingKey,
       sealingKey: { keyId, publicKey },
-      cardTokenKey: enrolled.value.cardTokenKey,
+      cardTokenKey: createSecretKey(enrolled.value.cardTokenKey),
       signingKey: keys.privateKey,
     };
   }

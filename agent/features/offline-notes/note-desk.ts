@@ -29,7 +29,7 @@ export interface NoteDeskOptions {
   /** The terminal's own private key. */
   readonly signingKey: KeyObject;
   /** 32 bytes: the hub makes its deny list for this terminal under the same key. */
-  readonly cardTokenKey: Uint8Array;
+  readonly cardTokenKey: KeyObject;
   readonly hubClock: HubClock;
   readonly leases: { denies(payerToken: string): boolean };
   readonly random: RandomBytes;

@@ -74,6 +74,20 @@ describe("offline data authentication in the flow", () => {
       ]);
     });
 
+    test("and the terminal is asked what the card owes as soon as its number is read, and says the same again", () => {
+      const asked: string[] = [];
+      const spentBefore = (pan: string) => BigInt(asked.push(pan));
+      const commands: string[] = [];
+      const answer = card();
+      ask(ready({ terminal: { spentBefore } }), (command) => {
+        commands.push(`${command.slice(0, 8)} after ${asked.length}`);
+        return answer(command);
+      });
+      const records = commands.filter((each) => each.startsWith("00B2"));
+      expect(records).toEqual(["00B2010C after 0", "00B2020C after 1", "00B2030C after 1", "00B2040C after 1"]);
+      expect(new Set(asked)).toEqual(new Set(["6999999900000013"]));
+    });
+
     // The last record brings what the key needs, too late for what was begun before.
     const late: CardMaking["answers"] = [
       ["00B2030C", `${tlv([0x70, [[0x90, made.values["90"] ?? ""]]])}9000`],

@@ -20,7 +20,7 @@ import type {
 import { authenticateCard, recoverIssuerKeyEarly } from "./oda.ts";
 import { readApplicationData } from "./read-data.ts";
 import { applyRestrictions } from "./restrictions.ts";
-import { type AtcRegisters, manageRisk, wantsAtcRegisters } from "./risk.ts";
+import { type AtcRegisters, lookUpEarly, manageRisk, wantsAtcRegisters } from "./risk.ts";
 import { chooseCandidate, listCandidates, selectFinally, type Unusable } from "./selection.ts";
 import { terminalValues } from "./values.ts";
 
@@ -39,7 +39,7 @@ export function* readyTransaction(terminal: TerminalSettings, settings: Transact
   const data = yield* readApplicationData(initiated.afl, {
     values: transaction.values,
     given: initiated.given,
-    meanwhile: () => recoverIssuerKeyEarly(transaction),
+    meanwhile: workAhead(transaction),
   });
   if (!data.ok) return data;
   report(transaction, "read", "the application's records are read");
@@ -55,6 +55,15 @@ export function* readyTransaction(terminal: TerminalSettings, settings: Transact
   const proposed = decideFirst(transaction);
   report(transaction, "action", `the terminal asks for ${proposed}`);
   return ok({ transaction, proposed });
+}
+
+/** What needs not all of the records, each once. */
+function workAhead(transaction: Transaction): () => void {
+  let due = true;
+  return () => {
+    if (due) due = !lookUpEarly(transaction);
+    recoverIssuerKeyEarly(transaction);
+  };
 }
 
 type Chosen = Result<{ readonly candidate: Candidate; readonly asked: boolean }, KernelEnd>;

@@ -5,6 +5,7 @@
 import { toHex } from "../../../base/bytes.ts";
 import { setBit, TSI, TVR } from "../bits.ts";
 import { decodeCompressed } from "../numeric.ts";
+import { readable } from "./dialogue.ts";
 import type { Transaction } from "./kernel.ts";
 import { isOfflineOnly, isOnlineOnly } from "./terminal-type.ts";
 
@@ -24,6 +25,17 @@ export function manageRisk(transaction: Transaction, registers: AtcRegisters): v
   if (isSelectedAtRandom(transaction)) setBit(tvr, TVR.randomlySelected);
   checkVelocity(transaction, registers);
   setBit(tsi, TSI.terminalRiskManagementPerformed);
+}
+
+/**
+ * Asks for what the terminal knows of this card as soon as its number is there: the terminal answers the same when risk is
+ * managed, and has what it had to work out for it.
+ */
+export function lookUpEarly({ values, terminal }: Pick<Transaction, "values" | "terminal">): boolean {
+  const pan = values.get(0x5a);
+  // A number that is none ends the transaction when the records are checked.
+  if (pan !== undefined) readable(() => terminal.spentBefore?.(decodeCompressed(pan)));
+  return pan !== undefined;
 }
 
 /** Velocity checking needs the card's registers: both limits are there (10.6.3). */
