@@ -57,6 +57,9 @@ function addressOf(config: AgentConfig): string {
 const notRunning = (why: string): Fault =>
   new Fault("transport.failed", `the agent is not running (${why}); start it with: tillway agent --config FILE`);
 
+const endedBefore = (why: string): Fault =>
+  new Fault("transport.closed", `the agent ended before it had answered (${why}); look at its log`);
+
 export interface ApiCall {
   readonly method: "GET" | "POST";
   readonly path: string;
@@ -71,6 +74,8 @@ export interface ApiRefusal {
   readonly message: string;
 }
 
+export type ApiAnswer = Result<unknown, ApiRefusal>;
+
 export interface ApiEvent {
   readonly type: string;
   readonly data: unknown;
@@ -81,6 +86,8 @@ const RefusalSchema = z.object({
 });
 
 const ANSWER_BYTES_MAX = 16_777_216;
+/** From a server that closes, in the words of its framework and not of the API. */
+const STOPPING_STATUS = 503;
 /** Longer than the API lets anyone wait for a payment. */
 const ANSWER_LIMIT_MS = 150_000;
 
@@ -93,8 +100,11 @@ export class ApiClient {
     this.#clock = clock;
   }
 
-  /** The answer's JSON, or the API's refusal. Throws Fault `transport.failed` when no agent answers, `transport.timeout`. */
-  async call(call: ApiCall, signal?: AbortSignal): Promise<Result<unknown, ApiRefusal>> {
+  /**
+   * The answer's JSON, or the API's refusal. Throws Fault `transport.failed` when no agent was reached, `transport.closed` when
+   * one ended before it had answered: what was asked may have been done; `transport.timeout`.
+   */
+  async call(call: ApiCall, signal?: AbortSignal): Promise<ApiAnswer> {
     using limit = deadline(this.#clock, ANSWER_LIMIT_MS, signal);
     const response = await this.#open(call, limit.signal);
     const text = await readAll(response);
@@ -102,8 +112,10 @@ export class ApiClient {
     const json = parseAnswer(text, this.#target.address);
     if (status < 400) return ok(json);
     const refusal = RefusalSchema.safeParse(json);
-    if (!refusal.success)
+    if (!refusal.success) {
+      if (status === STOPPING_STATUS) throw endedBefore("it is stopping");
       throw new Fault("message.invalid", `${this.#target.address} answered ${status}: is that an agent?`);
+    }
     const { code, path, message } = refusal.data.error;
     return fail({ status, code, message, ...(path !== undefined && { path }) });
   }
@@ -113,7 +125,7 @@ export class ApiClient {
     const response = await this.#open({ method: "GET", path: "/v1/events" }, signal);
     if (response.statusCode === 200) return readEvents(response, signal);
     response.resume();
-    throw new Fault("transport.failed", `the agent refused its events with status ${response.statusCode}`);
+    throw new Fault("message.invalid", `the agent refused its events with status ${response.statusCode}`);
   }
 
   #open({ method, path, body }: ApiCall, signal: AbortSignal): Promise<IncomingMessage> {
@@ -131,9 +143,12 @@ export class ApiClient {
   }
 
   #connectFault(error: Error): Fault {
-    const refused = "code" in error && error.code === "ECONNREFUSED";
+    const code = "code" in error ? error.code : undefined;
+    if (code === "ECONNRESET" || code === "EPIPE") return endedBefore(reasonOf(error));
     return notRunning(
-      refused ? `nothing listens on ${this.#target.address}` : `${this.#target.address}: ${reasonOf(error)}`,
+      code === "ECONNREFUSED"
+        ? `nothing listens on ${this.#target.address}`
+        : `${this.#target.address}: ${reasonOf(error)}`,
     );
   }
 }
@@ -150,7 +165,7 @@ async function readAll(response: IncomingMessage): Promise<string> {
     }
   } catch (error) {
     if (error instanceof Fault) throw error;
-    throw new Fault("transport.closed", `the agent ended before it had answered (${reasonOf(error)}); look at its log`);
+    throw endedBefore(reasonOf(error));
   }
   return Buffer.concat(chunks).toString("utf8");
 }

@@ -1,5 +1,6 @@
 /** The commands of cashier and operator: they act and look through the local API of a running agent. */
 import type { Command } from "commander";
+import { z } from "zod";
 import { systemClock } from "../../base/clock.ts";
 import { guarded } from "../../base/daemon.ts";
 import { Fault } from "../../base/fault.ts";
@@ -15,6 +16,7 @@ import {
   eventText,
   holdStageWords,
   outcomeText,
+  paymentLine,
   refundStageWords,
   stageWords,
   statusText,
@@ -51,6 +53,9 @@ function registerLooks(program: Command): void {
       show(options, { path: "/v1/devices", read: (json) => devicesText(Devices.parse(json).devices) }),
     ),
   );
+  withTarget(program.command("payments [id]").description("lists the last payments, newest first, or shows one"))
+    .option("--limit <count>", "so many of them, at most 200", "20")
+    .action(guarded(payments));
   withTarget(
     program.command("dialogue <id>").description("what was said to the card of a payment, with its secrets masked"),
   )
@@ -149,6 +154,17 @@ export interface Look {
 export async function show(options: Shared, { path, read }: Look): Promise<void> {
   const json = accepted(await connect(options).client.call({ method: "GET", path }));
   console.log(options.json ? JSON.stringify(json) : read(json));
+}
+
+const Payments = z.object({ payments: z.array(PaymentViewSchema) });
+
+async function payments(id: string | undefined, { limit, ...options }: Shared & { limit: string }): Promise<void> {
+  const one = id !== undefined && `/v1/payments/${encodeURIComponent(id)}`;
+  if (one) return await show(options, { path: one, read: (json) => paymentLine(PaymentViewSchema.parse(json)) });
+  await show(options, {
+    path: `/v1/payments?${new URLSearchParams({ limit })}`,
+    read: (json) => Payments.parse(json).payments.map(paymentLine).join("\n") || "no payments yet",
+  });
 }
 
 async function tail(options: Shared): Promise<void> {
@@ -253,12 +269,15 @@ async function pay(options: PayOptions, { client, path, body, prefix }: Pay): Pr
   const interrupt = new AbortController();
   const leaving = new AbortController();
   const onInterrupt = () => {
-    process.once("SIGINT", () => leaving.abort(new Fault("aborted", `payment ${id} goes on; see tillway status`)));
+    process.once("SIGINT", () =>
+      leaving.abort(new Fault("aborted", `payment ${id} goes on; see tillway payments ${id}`)),
+    );
     interrupt.abort();
   };
   process.once("SIGINT", onInterrupt);
   const payment = await followPayment({
     client,
+    clock: systemClock,
     start: { method: "POST", path, body: { id, ...body } },
     id,
     interrupt: interrupt.signal,

@@ -1,7 +1,7 @@
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, test } from "vitest";
-import { systemClock } from "../../base/clock.ts";
+import { type Clock, systemClock } from "../../base/clock.ts";
 import { ApiClient } from "../client.ts";
 import { followPayment } from "./sale.ts";
 import { stageWords } from "./words.ts";
@@ -15,6 +15,8 @@ const VIEW = {
   startedAt: "2026-01-05T09:00:00.000Z",
 };
 
+const AWAY = "the agent ended; waiting for it to come back";
+
 const servers: (() => void)[] = [];
 afterEach(() => {
   for (const close of servers.splice(0)) close();
@@ -26,7 +28,7 @@ interface Answer {
 }
 
 /** An API of three routes: answers to the post in turn, or after the answer to a cancellation, and an event stream. */
-async function api(answers: Answer[], cancel?: Answer) {
+async function api(answers: (Answer | "ends")[], cancel?: Answer) {
   const streams: ServerResponse[] = [];
   const posts: string[] = [];
   const begun = Promise.withResolvers<void>();
@@ -58,7 +60,10 @@ async function api(answers: Answer[], cancel?: Answer) {
       streams[0]?.write('event: payment.hint\ndata: {"id":"other","detail":"not ours"}\n\n');
       begun.resolve();
       const answer = answers.shift();
-      void cancelled.promise.then(() => response.writeHead(answer?.status ?? 500).end(JSON.stringify(answer?.body)));
+      void cancelled.promise.then(() => {
+        if (answer === "ends") server.closeAllConnections();
+        else response.writeHead(answer?.status ?? 500).end(JSON.stringify(answer?.body));
+      });
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -70,9 +75,13 @@ async function api(answers: Answer[], cancel?: Answer) {
   return { client: new ApiClient({ address, token: "t" }, systemClock), posts, begun: begun.promise };
 }
 
+/** Waits for nothing. */
+const hurried: Clock = { ...systemClock, after: (_delayMs, callback) => systemClock.after(0, callback) };
+
 function follow(client: ApiClient, words: string[] = [], interrupt = new AbortController().signal) {
   return followPayment({
     client,
+    clock: hurried,
     start: { method: "POST", path: "/v1/payments", body: { id: "p-1" } },
     id: "p-1",
     interrupt,
@@ -90,7 +99,7 @@ test("RM4 a payment that outlasts one wait is attached to again under the same i
   const words: string[] = [];
   expect((await follow(client, words)).status).toBe("approved");
   expect(posts).toEqual(['{"id":"p-1"}', '{"id":"p-1"}']);
-  expect(words[0]).toBe("present card or code");
+  expect(words.slice(0, 2)).toEqual(["payment p-1", "present card or code"]);
   expect(words).not.toContain("going online");
   expect(words).toContain("a product code");
   expect(words).not.toContain("not ours");
@@ -139,4 +148,51 @@ test("an interrupt before anything was asked of the agent begins no payment", as
   const { client, posts } = await api([]);
   await expect(follow(client, [], AbortSignal.abort())).rejects.toThrow("payment p-1 was not begun");
   expect(posts).toEqual([]);
+});
+
+test("RM4 a payment whose agent ended is asked after again under the same id, which was told before anything was asked", async () => {
+  const { client, posts } = await api(["ends", "ends", { status: 200, body: { ...VIEW, status: "approved" } }]);
+  const words: string[] = [];
+  expect((await follow(client, words)).status).toBe("approved");
+  expect(posts).toEqual(['{"id":"p-1"}', '{"id":"p-1"}', '{"id":"p-1"}']);
+  expect(words[0]).toBe("payment p-1");
+  expect(words.filter((line) => line === AWAY)).toHaveLength(1);
+});
+
+test("an agent that stops answers as one that has ended", async () => {
+  const stopping = { error: "Service Unavailable", statusCode: 503 };
+  const { client, posts } = await api([
+    { status: 503, body: stopping },
+    { status: 200, body: { ...VIEW, status: "approved" } },
+  ]);
+  expect((await follow(client)).status).toBe("approved");
+  expect(posts).toHaveLength(2);
+});
+
+test("RM4 an agent that does not come back leaves the cashier the id to ask again with", async () => {
+  const { client, posts } = await api(new Array(200).fill("ends"));
+  await expect(follow(client)).rejects.toMatchObject({
+    code: "transport.closed",
+    message: expect.stringMatching(/^the agent ended .*payment p-1 .*run it again with --id p-1/),
+  });
+  expect(posts.length).toBeGreaterThan(10);
+});
+
+test("who has interrupted a payment begins none anew at an agent that ended meanwhile", async () => {
+  const { client, posts, begun } = await api(["ends"], { status: 200, body: VIEW });
+  const interrupt = new AbortController();
+  const ended = follow(client, [], interrupt.signal);
+  await begun;
+  interrupt.abort();
+  await expect(ended).rejects.toThrow(/payment p-1 .*see tillway payments p-1/);
+  expect(posts).toHaveLength(1);
+});
+
+test("an agent that is not there is told at once, and no payment is named", async () => {
+  const client = new ApiClient({ address: "http://127.0.0.1:1", token: "t" }, systemClock);
+  const words: string[] = [];
+  await expect(follow(client, words)).rejects.toThrow(
+    /^the agent is not running \(nothing listens on [^)]*\); start it/,
+  );
+  expect(words).toEqual([]);
 });

@@ -1,13 +1,18 @@
 /** One payment from the command line: shows where it is, and ends with its outcome. */
+import { type Clock, sleep } from "../../base/clock.ts";
 import { Fault, isFault, reasonOf } from "../../base/fault.ts";
 import { type PaymentJson, PaymentViewSchema } from "../api/api-schemas.ts";
-import type { ApiCall, ApiClient, ApiRefusal } from "../client.ts";
+import type { ApiAnswer, ApiCall, ApiClient } from "../client.ts";
 
 /** The API answers "still running" after two minutes at most; nobody holds a card out for longer than this many of them. */
 const WAITS_MAX = 10;
+/** A minute for an agent to be started again. */
+const AGAIN_MAX = 60;
+const AGAIN_EVERY_MS = 1_000;
 
 export interface FollowOptions {
   readonly client: ApiClient;
+  readonly clock: Clock;
   /** The call that starts the payment, and that attaches to it when it is made again. */
   readonly start: ApiCall;
   readonly id: string;
@@ -20,27 +25,59 @@ export interface FollowOptions {
   onStage(words: string): void;
 }
 
-/** The payment when it has ended. Throws a Fault for a refusal, or when it was interrupted before it was begun. */
+/**
+ * The payment when it has ended. Its id is told before anything is asked of the agent, so that who lost sight of it can ask
+ * again. Throws a Fault for a refusal, when no agent was there, or when it was interrupted before it was begun.
+ */
 export async function followPayment(options: FollowOptions): Promise<PaymentJson> {
-  const { client, start, id, interrupt, signal, words, onStage } = options;
+  const { client, id, interrupt, signal, words, onStage } = options;
   const watching = new AbortController();
   const onInterrupt = () => void askToCancel(options).then(onStage);
   const watched = watchStages(client, { id, words, onStage, signal: AbortSignal.any([watching.signal, signal]) });
   try {
     await watched.open;
     if (interrupt.aborted) throw new Fault("aborted", `interrupted; payment ${id} was not begun`);
+    onStage(`payment ${id}`);
     interrupt.addEventListener("abort", onInterrupt, { once: true });
     for (let wait = 0; wait < WAITS_MAX; wait += 1) {
-      const payment = PaymentViewSchema.parse(accepted(await client.call(start, signal)));
+      const payment = PaymentViewSchema.parse(accepted(await ask(options)));
       if (payment.status !== "processing") return payment;
     }
-    throw new Fault("transport.timeout", `payment ${id} does not end; look at tillway status and cancel it`);
+    throw new Fault("transport.timeout", `payment ${id} does not end; see ${shown(id)}, or: tillway cancel ${id}`);
   } finally {
     interrupt.removeEventListener("abort", onInterrupt);
     watching.abort();
     await watched.ended;
   }
 }
+
+const shown = (id: string): string => `tillway payments ${id}`;
+
+/** An agent that ended is asked again, the next one answers: the same id never pays twice (RM4). Not for who wants no payment any more. */
+async function ask(options: FollowOptions): Promise<ApiAnswer> {
+  const { clock, id, interrupt, signal, onStage } = options;
+  let answer = await answerOrLoss(options);
+  for (let again = 0; isFault(answer) && again < AGAIN_MAX && !interrupt.aborted; again += 1) {
+    if (again === 0) onStage("the agent ended; waiting for it to come back");
+    await sleep(clock, AGAIN_EVERY_MS, signal);
+    if (!interrupt.aborted) answer = await answerOrLoss(options);
+  }
+  if (isFault(answer)) throw unknownEnd(id, answer);
+  return answer;
+}
+
+async function answerOrLoss({ client, start, id, signal }: FollowOptions): Promise<ApiAnswer | Fault> {
+  try {
+    return await client.call(start, signal);
+  } catch (error) {
+    if (!isFault(error) || signal.aborted) throw error;
+    if (isFault(error, "transport.closed", "transport.failed")) return error;
+    throw unknownEnd(id, error);
+  }
+}
+
+const unknownEnd = (id: string, { code, message }: Fault): Fault =>
+  new Fault(code, `${message}; payment ${id} may have been taken: run it again with --id ${id}, or see ${shown(id)}`);
 
 /** What came of the wish; never rejects. The payment's own end follows and has the last word. */
 async function askToCancel({ client, id, signal }: FollowOptions): Promise<string> {
@@ -60,7 +97,7 @@ interface Watch {
   onStage(words: string): void;
 }
 
-/** The stream is a comfort: without it the payment runs the same, only in silence. */
+/** The stream is a comfort: without it the payment runs the same, only in silence. It does not open where no agent is. */
 function watchStages(
   client: ApiClient,
   { id, signal, words, onStage }: Watch,
@@ -69,7 +106,7 @@ function watchStages(
   const open = stream.then(
     () => undefined,
     (error: unknown) => {
-      if (!isFault(error)) throw error;
+      if (!isFault(error) || error.code === "transport.failed") throw error;
     },
   );
   const ended = (async () => {
@@ -89,7 +126,7 @@ function watchStages(
 }
 
 /** The value; a refusal becomes the line that is printed of it. */
-export function accepted<T>(result: { ok: true; value: T } | { ok: false; error: ApiRefusal }): T {
+export function accepted(result: ApiAnswer): unknown {
   if (result.ok) return result.value;
   const { path, message } = result.error;
   throw new Fault("message.invalid", path ? `${path}: ${message}` : message);

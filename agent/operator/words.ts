@@ -71,6 +71,9 @@ export function outcomeText(payment: PaymentJson): string {
   return parts.filter((part) => part !== undefined && part !== false && part !== "").join(", ");
 }
 
+/** One line of `tillway payments`. */
+export const paymentLine = (payment: PaymentJson): string => `${payment.startedAt}  ${outcomeText(payment)}`;
+
 export function devicesText(devices: Status["devices"]): string {
   if (devices.length === 0) return "no devices are configured";
   return table(devices.map(({ id, state, uri, detail }) => [id, state, uri, detail]));

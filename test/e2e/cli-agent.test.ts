@@ -69,13 +69,15 @@ test("what is not known is refused in one line", async () => {
     ["void", "p-0"],
     ["cancel", "p-0"],
     ["receipt", "p-0"],
-    ["refund", "p-0"],
   ]) {
     const { code, err } = await tillway(...args);
     expect(code).toBe(1);
     expect(err.trimEnd().split("\n")).toHaveLength(1);
     expect(err).toMatch(/^tillway: /);
   }
+  const { code, err } = await tillway("refund", "p-0");
+  expect(code).toBe(1);
+  expect(err).toMatch(/^payment refund-\S+\ntillway: [^\n]+\n$/);
 });
 
 test("a refund that the hub cannot be asked about ends with 3 and one line", async () => {

@@ -147,6 +147,72 @@ test("commands for a running agent say how to start one", async () => {
   );
 });
 
+interface Asked {
+  readonly method: string | undefined;
+  readonly url: string | undefined;
+  readonly body: string;
+}
+
+/** An API that answers everything but its event stream with what `answer` makes of it; undefined ends it in the middle. */
+async function standIn(answer: (asked: Asked) => unknown) {
+  const server = createServer((request, response) => {
+    if (request.url === "/v1/events") return void response.writeHead(200).write(": tillway events\n\n");
+    let body = "";
+    request.on("data", (chunk: Buffer) => {
+      body += chunk.toString();
+    });
+    request.on("end", () => {
+      const json = answer({ method: request.method, url: request.url, body });
+      if (json === undefined) server.closeAllConnections();
+      else response.end(JSON.stringify(json));
+    });
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  return {
+    target: ["--api", String(port), "--token", "x"],
+    [Symbol.dispose]() {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+const PAYMENT = {
+  id: "p-1",
+  operation: "purchase",
+  status: "approved",
+  amount: { minor: "1234", currency: "EUR" },
+  mode: "online",
+  ticket: "printed",
+  startedAt: "2026-01-05T09:00:00.000Z",
+};
+const PAYMENT_LINE = "approved 12.34 EUR, online, receipt printed, id p-1";
+
+test("RM4 a sale without an id tells the one it makes, and asks again under it when the agent ends", async () => {
+  const asked: Asked[] = [];
+  using api = await standIn((one) => (asked.push(one) < 3 ? undefined : PAYMENT));
+  const { code, out, err } = await tillway(["sale", "12.34", "--currency", "EUR", ...api.target]);
+  const [{ id }] = asked.map(({ body }) => JSON.parse(body) as { id: string }) as [{ id: string }];
+  expect(id).toMatch(/^sale-/);
+  expect(err).toBe(`payment ${id}\nthe agent ended; waiting for it to come back\n`);
+  expect(new Set(asked.map(({ body }) => body)).size).toBe(1);
+  expect(asked).toHaveLength(3);
+  expect({ code, out }).toEqual({ code: 0, out: `${PAYMENT_LINE}\n` });
+});
+
+test("payments are listed with their ids, and one is shown", async () => {
+  using api = await standIn(({ url }) =>
+    url === "/v1/payments/p-1" ? PAYMENT : { payments: url === "/v1/payments?limit=5" ? [PAYMENT, PAYMENT] : [] },
+  );
+  const line = `${PAYMENT.startedAt}  ${PAYMENT_LINE}\n`;
+  expect(await tillway(["payments", "p-1", ...api.target])).toMatchObject({ code: 0, out: line });
+  expect(await tillway(["payments", "--limit", "5", ...api.target])).toMatchObject({ code: 0, out: line + line });
+  expect(await tillway(["payments", ...api.target])).toMatchObject({ code: 0, out: "no payments yet\n" });
+  const json = await tillway(["payments", "p-1", "--json", ...api.target]);
+  expect(JSON.parse(json.out)).toEqual(PAYMENT);
+});
+
 test.each([
   [["stauts"], /^tillway: unknown command 'stauts' \(Did you mean status\?\); see tillway --help$/],
   [["sale"], /^tillway: missing required argument 'amount'; see tillway sale --help$/],
