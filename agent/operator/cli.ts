@@ -7,9 +7,10 @@ import { Fault } from "../../base/fault.ts";
 import { newMessageId, systemRandom } from "../../base/ids.ts";
 import { parseDecimal, toDecimal } from "../../base/money.ts";
 import { DialogueFileSchema } from "../../wire/card-dialogue.ts";
-import { type PaymentJson, PaymentViewSchema } from "../api/api-schemas.ts";
+import { PaymentViewSchema } from "../api/api-schemas.ts";
 import { ApiClient, type ApiTarget, findApi, type TargetOptions } from "../client.ts";
 import { StatusSchema } from "../health/health.ts";
+import { type PaymentAnswer, PaymentAnswerSchema, paymentText, readAnswer } from "./answer.ts";
 import { accepted, followPayment } from "./sale.ts";
 import {
   devicesText,
@@ -44,13 +45,13 @@ export function registerOperator(program: Command): void {
 function registerLooks(program: Command): void {
   withTarget(program.command("status").description("how the terminal is, and whether it sells")).action(
     guarded((options: Shared) =>
-      show(options, { path: "/v1/status", read: (json) => statusText(StatusSchema.parse(json)) }),
+      show(options, { path: "/v1/status", read: (json) => statusText(readAnswer(StatusSchema, json)) }),
     ),
   );
   const Devices = StatusSchema.pick({ devices: true });
   withTarget(program.command("devices").description("lists the configured devices and what is wrong with them")).action(
     guarded((options: Shared) =>
-      show(options, { path: "/v1/devices", read: (json) => devicesText(Devices.parse(json).devices) }),
+      show(options, { path: "/v1/devices", read: (json) => devicesText(readAnswer(Devices, json).devices) }),
     ),
   );
   withTarget(program.command("payments [id]").description("lists the last payments, newest first, or shows one"))
@@ -63,7 +64,7 @@ function registerLooks(program: Command): void {
     .action(
       guarded(async (id: string, { sealed, ...options }: Shared & { sealed?: true }) => {
         const path = `/v1/payments/${encodeURIComponent(id)}/dialogue`;
-        const read = (json: unknown) => DialogueFileSchema.parse(json).masked.trimEnd();
+        const read = (json: unknown) => readAnswer(DialogueFileSchema, json).masked.trimEnd();
         await show(sealed ? { ...options, json: true } : options, { path, read });
       }),
     );
@@ -156,16 +157,20 @@ export async function show(options: Shared, { path, read }: Look): Promise<void>
   console.log(options.json ? JSON.stringify(json) : read(json));
 }
 
-const Payments = z.object({ payments: z.array(PaymentViewSchema) });
+const Payments = z.object({ payments: z.array(PaymentAnswerSchema) });
 
 async function payments(id: string | undefined, { limit, ...options }: Shared & { limit: string }): Promise<void> {
   const one = id !== undefined && `/v1/payments/${encodeURIComponent(id)}`;
-  if (one) return await show(options, { path: one, read: (json) => paymentLine(PaymentViewSchema.parse(json)) });
+  if (one) return await show(options, { path: one, read: (json) => listed(readAnswer(PaymentAnswerSchema, json)) });
   await show(options, {
     path: `/v1/payments?${new URLSearchParams({ limit })}`,
-    read: (json) => Payments.parse(json).payments.map(paymentLine).join("\n") || "no payments yet",
+    read: (json) => readAnswer(Payments, json).payments.map(listed).join("\n") || "no payments yet",
   });
 }
+
+/** A later version may say more of a payment. */
+const View = PaymentViewSchema.strip();
+const listed = (payment: PaymentAnswer): string => paymentText(payment, View, paymentLine);
 
 async function tail(options: Shared): Promise<void> {
   const stopping = new AbortController();
@@ -189,11 +194,11 @@ function signatureWord(word: string): boolean {
 async function act(options: Shared, { id, verb, body }: Act): Promise<void> {
   const path = `/v1/payments/${encodeURIComponent(id)}/${verb}`;
   const json = accepted(await connect(options).client.call({ method: "POST", path, body }));
-  print(options, PaymentViewSchema.parse(json));
+  print(options, readAnswer(PaymentAnswerSchema, json));
 }
 
-const print = (options: Shared, payment: PaymentJson): void =>
-  console.log(options.json ? JSON.stringify(payment) : outcomeText(payment));
+const print = (options: Shared, payment: PaymentAnswer): void =>
+  console.log(options.json ? JSON.stringify(payment) : paymentText(payment, View, outcomeText));
 
 interface PayOptions extends Shared {
   readonly id?: string;

@@ -1,8 +1,8 @@
 /** One payment from the command line: shows where it is, and ends with its outcome. */
 import { type Clock, sleep } from "../../base/clock.ts";
 import { Fault, isFault, reasonOf } from "../../base/fault.ts";
-import { type PaymentJson, PaymentViewSchema } from "../api/api-schemas.ts";
 import type { ApiAnswer, ApiCall, ApiClient } from "../client.ts";
+import { type PaymentAnswer, PaymentAnswerSchema, readAnswer } from "./answer.ts";
 
 /** The API answers "still running" after two minutes at most; nobody holds a card out for longer than this many of them. */
 const WAITS_MAX = 10;
@@ -29,7 +29,7 @@ export interface FollowOptions {
  * The payment when it has ended. Its id is told before anything is asked of the agent, so that who lost sight of it can ask
  * again. Throws a Fault for a refusal, when no agent was there, or when it was interrupted before it was begun.
  */
-export async function followPayment(options: FollowOptions): Promise<PaymentJson> {
+export async function followPayment(options: FollowOptions): Promise<PaymentAnswer> {
   const { client, id, interrupt, signal, words, onStage } = options;
   const watching = new AbortController();
   const onInterrupt = () => void askToCancel(options).then(onStage);
@@ -40,7 +40,7 @@ export async function followPayment(options: FollowOptions): Promise<PaymentJson
     onStage(`payment ${id}`);
     interrupt.addEventListener("abort", onInterrupt, { once: true });
     for (let wait = 0; wait < WAITS_MAX; wait += 1) {
-      const payment = PaymentViewSchema.parse(accepted(await ask(options)));
+      const payment = readPayment(id, accepted(await ask(options)));
       if (payment.status !== "processing") return payment;
     }
     throw new Fault("transport.timeout", `payment ${id} does not end; see ${shown(id)}, or: tillway cancel ${id}`);
@@ -48,6 +48,14 @@ export async function followPayment(options: FollowOptions): Promise<PaymentJson
     interrupt.removeEventListener("abort", onInterrupt);
     watching.abort();
     await watched.ended;
+  }
+}
+
+function readPayment(id: string, json: unknown): PaymentAnswer {
+  try {
+    return readAnswer(PaymentAnswerSchema, json);
+  } catch (error) {
+    throw isFault(error) ? unknownEnd(id, error) : error;
   }
 }
 

@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { guarded } from "../../base/daemon.ts";
 import { type DayReport, DayReportSchema } from "../../wire/reconciliation.ts";
+import { readAnswer } from "../operator/answer.ts";
 import { connect, type Shared, withTarget } from "../operator/cli.ts";
 import { accepted } from "../operator/sale.ts";
 import { table } from "../operator/words.ts";
@@ -25,7 +26,7 @@ export function registerReconcile(program: Command): void {
 async function reconcile({ day, ...options }: Options): Promise<void> {
   const body = day === undefined ? {} : { day };
   const json = accepted(await connect(options).client.call({ method: "POST", path: "/v1/reconciliation", body }));
-  const report = DayReportSchema.parse(json);
+  const report = readAnswer(DayReportSchema, json);
   console.log(options.json ? JSON.stringify(json) : reportText(report));
   if (report.differences.length > 0) process.exitCode = 1;
 }

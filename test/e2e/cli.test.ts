@@ -214,6 +214,40 @@ test("payments are listed with their ids, and one is shown", async () => {
 });
 
 test.each([
+  [["status"], { selling: "online" }],
+  [["queue"], { entries: [] }],
+  [["queue", "force", "7", "--by", "ann", "--why", "closing"], { sequence: 7 }],
+  [["dialogue", "p-1"], { v: 1, paymentId: "p-1" }],
+  [["reconcile"], { businessDate: "2026-01-05" }],
+  [["void", "p-1"], {}],
+])("what an agent of another version answers to %j is one line that says so", async (args, answer) => {
+  using api = await standIn(() => answer);
+  const { code, err } = await tillway([...args, ...api.target]);
+  expect(line(err)).toMatch(/^tillway: the agent that runs is of another version: restart it \(its answer: /);
+  expect(code).toBe(1);
+});
+
+test("a payment at an agent of another version ends with what every version says of it", async () => {
+  let payment: unknown = { ...PAYMENT, amount: undefined };
+  using api = await standIn(() => payment);
+  const tell = (...args: string[]) => tillway([...args, "--currency", "EUR", ...api.target]);
+  const rest = "the rest is of another version: restart the agent";
+  const short = await tell("sale", "12.34", "--id", "p-1");
+  expect(short).toEqual({ code: 0, out: `approved, id p-1; ${rest}\n`, err: "payment p-1\n" });
+  expect(JSON.parse((await tell("sale", "12.34", "--json")).out)).toEqual({ ...PAYMENT, amount: undefined });
+  payment = { ...PAYMENT, status: "declined", news: "of a later version" };
+  const known = `declined 12.34 EUR, online, receipt printed, id p-1\n`;
+  expect(await tell("sale", "12.34", "--id", "p-1")).toMatchObject({ code: 3, out: known });
+  payment = {};
+  expect((await tell("sale", "12.34", "--id", "p-1")).err).toMatch(
+    /^payment p-1\ntillway: the agent that runs is of another version: .*run it again with --id p-1, or see tillway payments p-1\n$/,
+  );
+  payment = { id: "p-1", status: "approved", authCode: 7 };
+  const verified = await tell("verify-sale", "12.34", "--id", "p-1", "--payee", "merchant:shop:EUR");
+  expect(verified).toMatchObject({ code: 0, out: `approved, id p-1; ${rest}\n` });
+});
+
+test.each([
   [["stauts"], /^tillway: unknown command 'stauts' \(Did you mean status\?\); see tillway --help$/],
   [["sale"], /^tillway: missing required argument 'amount'; see tillway sale --help$/],
   [["sale", "1", "--tip", "2"], /^tillway: unknown option '--tip'/],

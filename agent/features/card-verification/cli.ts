@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { guarded } from "../../../base/daemon.ts";
 import { Fault } from "../../../base/fault.ts";
 import { newMessageId, systemRandom } from "../../../base/ids.ts";
+import { PaymentAnswerSchema, paymentText, readAnswer } from "../../operator/answer.ts";
 import { amountBody, connect, type Shared, withTarget } from "../../operator/cli.ts";
 import { accepted } from "../../operator/sale.ts";
 import { amountText } from "../../operator/words.ts";
@@ -45,10 +46,12 @@ async function verifySale(amount: string, options: VerifySaleOptions): Promise<v
   console.error(`payment ${id}: present card, and leave it in`);
   for (let wait = 0; wait < WAITS_MAX; wait += 1) {
     const answer = await client.call({ method: "POST", path: "/v1/card-payments", body });
-    const payment = CardPaymentViewSchema.parse(accepted(answer));
+    const payment = readAnswer(PaymentAnswerSchema, accepted(answer));
     if (payment.status === "processing") continue;
     process.off("SIGINT", onInterrupt);
-    console.log(options.json ? JSON.stringify(payment) : outcomeText(payment));
+    console.log(
+      options.json ? JSON.stringify(payment) : paymentText(payment, CardPaymentViewSchema.strip(), outcomeText),
+    );
     if (payment.status !== "approved") process.exitCode = EXIT_NOT_APPROVED;
     return;
   }

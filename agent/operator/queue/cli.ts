@@ -6,6 +6,7 @@ import { Fault } from "../../../base/fault.ts";
 import { QueueDetailSchema, QueueViewSchema } from "../../api/queue-schemas.ts";
 import type { ApiClient, TargetOptions } from "../../client.ts";
 import { StatusSchema } from "../../health/health.ts";
+import { readAnswer } from "../answer.ts";
 import { connect, type Look, type Shared, show, withTarget } from "../cli.ts";
 import { accepted } from "../sale.ts";
 import { queueDetailText, queueText } from "./words.ts";
@@ -53,7 +54,7 @@ export function registerQueue(program: Command, tools = TOOLS): void {
         const query = new URLSearchParams({ limit, ...(state !== undefined && { state }) });
         return tools.show(options, {
           path: `/v1/queue?${query}`,
-          read: (json) => queueText(Views.parse(json)),
+          read: (json) => queueText(readAnswer(Views, json)),
         });
       }),
     );
@@ -63,7 +64,7 @@ export function registerQueue(program: Command, tools = TOOLS): void {
     guarded((id: string, options: Shared) =>
       tools.show(options, {
         path: `/v1/queue/${encodeURIComponent(id)}`,
-        read: (json) => Details.parse(json).entries.map(queueDetailText).join("\n\n"),
+        read: (json) => readAnswer(Details, json).entries.map(queueDetailText).join("\n\n"),
       }),
     ),
   );
@@ -103,11 +104,11 @@ async function act(
     throw new Fault("config.invalid", "say who does it and why: --by NAME --why TEXT; both are kept in the journal");
   const path = `/v1/queue/${encodeURIComponent(id)}/${verb}`;
   const json = accepted(await connect(options).client.call({ method: "POST", path, body: { by, why } }));
-  print(options.json ? JSON.stringify(json) : queueDetailText(QueueDetailSchema.parse(json)));
+  print(options.json ? JSON.stringify(json) : queueDetailText(readAnswer(QueueDetailSchema, json)));
 }
 
 async function retryAll({ connect, print }: QueueTools, options: Shared): Promise<void> {
   const json = accepted(await connect(options).client.call({ method: "POST", path: "/v1/queue/retry" }));
-  const { depth } = z.object({ depth: z.int() }).parse(json);
+  const { depth } = readAnswer(z.object({ depth: z.int() }), json);
   print(options.json ? JSON.stringify(json) : `trying now, ${depth} waiting`);
 }
