@@ -1,16 +1,15 @@
 /**
  * Bundles the programs into dist/, where scripts/tillway runs them: one file loads faster and holds less memory than a
- * few hundred stripped sources. New files are renamed into place one by one, the entries last, and old chunks stay for a
- * day, so that a build never takes a file from under a program that runs.
+ * few hundred stripped sources.
  */
-import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build, type Plugin } from "esbuild";
+import { publishBuild, STAMP } from "./lib/publish-build.ts";
 
 const root = join(import.meta.dirname, "..");
 const dist = join(root, "dist");
 const staging = join(root, ".cache", `build-${process.pid}`);
-const OLD_CHUNK_KEPT_MS = 24 * 60 * 60 * 1000;
 
 const ENTRIES: Readonly<Record<string, string>> = {
   tillway: "scripts/tillway.ts",
@@ -84,7 +83,7 @@ if (Object.keys(entryPoints).length === 0) {
 mkdirSync(staging, { recursive: true });
 try {
   // Its time is that of the start: a source edited while the build runs is newer, and gets built by the next start.
-  writeFileSync(join(staging, ".stamp"), "");
+  writeFileSync(join(staging, STAMP), "");
   await build({
     absWorkingDir: root,
     entryPoints,
@@ -106,7 +105,8 @@ try {
     logLevel: "warning",
   });
   copyNativeSources();
-  publish();
+  const entries = Object.keys(entryPoints).map((name) => `${name}.js`);
+  publishBuild({ staging, dist, entries, nowMs: Date.now() });
 } finally {
   rmSync(staging, { recursive: true, force: true });
 }
@@ -120,21 +120,4 @@ function copyNativeSources(): void {
       copyFileSync(join(folder, name), join(staging, name));
     }
   }
-}
-
-function publish(): void {
-  mkdirSync(dist, { recursive: true });
-  const built = readdirSync(staging);
-  for (const name of built.sort((a, b) => publishRank(a) - publishRank(b))) {
-    renameSync(join(staging, name), join(dist, name));
-  }
-  for (const name of readdirSync(dist).filter((file) => !built.includes(file))) {
-    const file = join(dist, name);
-    if (Date.now() - statSync(file).mtimeMs > OLD_CHUNK_KEPT_MS) rmSync(file, { force: true });
-  }
-}
-
-function publishRank(name: string): number {
-  if (name === ".stamp") return 2;
-  return Object.keys(entryPoints).some((entry) => name === `${entry}.js`) ? 1 : 0;
 }
