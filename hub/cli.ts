@@ -4,6 +4,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
+import { systemClock } from "../base/clock.ts";
 import { loadConfig } from "../base/config-file.ts";
 import { guarded, runDaemon } from "../base/daemon.ts";
 import { Fault, reasonOf } from "../base/fault.ts";
@@ -20,7 +21,7 @@ import { loadIssuers } from "./load-issuers.ts";
 import { hubPaths, readEndpoints, startHub } from "./main.ts";
 import { registerBroker } from "./nats/cli.ts";
 import { type Access, type HubDoor, readToken, savedSession } from "./operator-access.ts";
-import { localUrl, type OperatorClient, operatorClient } from "./operator-client.ts";
+import { localUrl, type OperatorClient, operatorClient, pages } from "./operator-client.ts";
 import { registerOperators } from "./operators/cli.ts";
 import { registerChargebacks, registerPayouts } from "./payouts/cli.ts";
 import { registerCodes, registerPhones } from "./phones/cli.ts";
@@ -28,8 +29,6 @@ import { registerSettlement } from "./settlement/cli.ts";
 import { registerTerminals } from "./terminals/cli.ts";
 
 const DEFAULT_CONFIG = "/etc/tillway/hub.yaml";
-const ANSWER_WITHIN_MS = 10_000;
-const PAGE = 100;
 
 interface Shared {
   readonly config: string;
@@ -62,7 +61,7 @@ function accessOf(options: Shared): Access {
 
 const clientOf = (options: Shared): OperatorClient => clientAt(accessOf(options));
 const clientAt = (access: HubDoor & { readonly bearer?: string }): OperatorClient =>
-  operatorClient({ ...access, random: systemRandom, signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
+  operatorClient({ ...access, random: systemRandom, clock: systemClock });
 
 function readOwn(path: string): string {
   try {
@@ -179,18 +178,6 @@ async function addAccount(options: NewAccount): Promise<void> {
   };
   const account = z.object({ id: z.string() }).parse(await clientOf(options).post("/v1/accounts", body));
   console.log(account.id);
-}
-
-/** Reads every page of a list. */
-async function* pages(client: OperatorClient, path: string, key: string): AsyncGenerator<Record<string, unknown>> {
-  let cursor: string | undefined;
-  do {
-    const from: string = cursor === undefined ? "" : `&cursor=${encodeURIComponent(cursor)}`;
-    const join = path.includes("?") ? "&" : "?";
-    const page = (await client.get(`${path}${join}limit=${PAGE}${from}`)) as Record<string, unknown>;
-    yield* z.array(z.record(z.string(), z.unknown())).parse(page[key]);
-    cursor = typeof page["cursor"] === "string" ? page["cursor"] : undefined;
-  } while (cursor !== undefined);
 }
 
 const amountText = (minor: string, currency: string): string =>

@@ -100,13 +100,13 @@ async function told<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-/** The other end of the line: speaks to a running hub. A client lasts for one request. */
-export const remoteImports = (client: () => OperatorClient): ImportSink => ({
-  begin: async () => BegunShape.parse(await client().post("/v1/imports", {})).id,
+/** The other end of the line: speaks to a running hub. */
+export const remoteImports = (client: OperatorClient): ImportSink => ({
+  begin: async () => BegunShape.parse(await client.post("/v1/imports", {})).id,
   async check(id, lines) {
-    await client().post(`/v1/imports/${id}/check`, { lines });
+    await client.post(`/v1/imports/${id}/check`, { lines });
   },
-  checked: async (id) => CheckedShape.parse(await client().post(`/v1/imports/${id}/checked`, {})) as CheckedImport,
+  checked: async (id) => CheckedShape.parse(await client.post(`/v1/imports/${id}/checked`, {})) as CheckedImport,
   apply: async (id, lines) =>
-    AppliedShape.parse(await client().post(`/v1/imports/${id}/apply`, { lines })) as AppliedPart,
+    AppliedShape.parse(await client.post(`/v1/imports/${id}/apply`, { lines })) as AppliedPart,
 });

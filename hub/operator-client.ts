@@ -1,11 +1,14 @@
 /** How the command line speaks to a running hub: its operator API, over TLS checked against the hub's own authority. */
 import { request } from "node:https";
 import { isIPv6 } from "node:net";
+import { z } from "zod";
+import { type Clock, deadline } from "../base/clock.ts";
 import { Fault, reasonOf } from "../base/fault.ts";
 import { newMessageId, type RandomBytes } from "../base/ids.ts";
 
 export interface OperatorClient {
-  get(path: string): Promise<unknown>;
+  /** For ten seconds when not said. */
+  get(path: string, withinMs?: number): Promise<unknown>;
   /** Under a key of its own, so that the hub does it once however often this request reaches it. */
   post(path: string, body: unknown): Promise<unknown>;
 }
@@ -17,8 +20,11 @@ export interface OperatorAccess {
   /** PEM of the hub's authority. */
   readonly ca: string;
   readonly random: RandomBytes;
-  readonly signal: AbortSignal;
+  readonly clock: Clock;
 }
+
+/** From the connection to the last byte of the answer. */
+const ANSWER_WITHIN_MS = 10_000;
 
 const ANSWER_BYTES_MAX = 8_388_608;
 
@@ -35,18 +41,58 @@ export function localUrl(listenHost: string, port: number): string {
 
 export function operatorClient(access: OperatorAccess): OperatorClient {
   return {
-    get: (path) => send(access, { method: "GET", path }),
-    post: (path, body) => send(access, { method: "POST", path, text: JSON.stringify(body) }),
+    get: (path, withinMs = ANSWER_WITHIN_MS) => send(access, { method: "GET", path, withinMs }),
+    post: (path, body) =>
+      send(access, { method: "POST", path, text: JSON.stringify(body), withinMs: ANSWER_WITHIN_MS }),
   };
+}
+
+const PAGE = 100;
+
+/** Reads every page of a list, each when the one before was taken. */
+export async function* pages(
+  client: OperatorClient,
+  path: string,
+  key: string,
+): AsyncGenerator<Record<string, unknown>> {
+  let cursor: string | undefined;
+  do {
+    const from: string = cursor === undefined ? "" : `&cursor=${encodeURIComponent(cursor)}`;
+    const join = path.includes("?") ? "&" : "?";
+    const page = (await client.get(`${path}${join}limit=${PAGE}${from}`)) as Record<string, unknown>;
+    yield* z.array(z.record(z.string(), z.unknown())).parse(page[key]);
+    cursor = typeof page["cursor"] === "string" ? page["cursor"] : undefined;
+  } while (cursor !== undefined);
 }
 
 interface Sent {
   readonly method: string;
   readonly path: string;
   readonly text?: string;
+  readonly withinMs: number;
 }
 
-function send({ url, bearer, ca, random, signal }: OperatorAccess, { method, path, text }: Sent): Promise<unknown> {
+async function send(access: OperatorAccess, sent: Sent): Promise<unknown> {
+  using limit = deadline(access.clock, sent.withinMs);
+  try {
+    return await exchange(access, sent, limit.signal);
+  } catch (error) {
+    if (!limit.signal.aborted) throw error;
+    throw new Fault(
+      "uplink.timeout",
+      `the hub at ${access.url} did not answer within ${sent.withinMs / 1_000} s${mayBeDone(sent)}`,
+    );
+  }
+}
+
+const mayBeDone = ({ method }: Sent): string =>
+  method === "GET" ? "" : "; it may have been done: look before you do it again";
+
+function exchange(
+  { url, bearer, ca, random }: OperatorAccess,
+  { method, path, text }: Sent,
+  signal: AbortSignal,
+): Promise<unknown> {
   const headers = {
     ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
     ...(text === undefined

@@ -169,10 +169,7 @@ async function importWhereverHeld(
     return await importStopped(file, configOf(options));
   } catch (error) {
     if (!isFault(error, "lock.held")) throw error;
-    return importFile(
-      file,
-      remoteImports(() => clientOf(options)),
-    );
+    return importFile(file, remoteImports(clientOf(options)));
   }
 }
 

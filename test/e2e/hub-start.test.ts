@@ -33,12 +33,11 @@ test.each(["127.0.0.2", "0.0.0.0", "127.0.0.1"])(
     const { operatorToken, caCertificate } = hubPaths(dataDir);
     const [bearer, ca] = [readFileSync(operatorToken, "utf8"), readFileSync(caCertificate, "utf8")];
     const url = localUrl(host, hub.endpoints.httpsPort);
-    const signal = AbortSignal.timeout(10_000);
-    const client = operatorClient({ url, bearer, ca, random: systemRandom, signal });
+    const client = operatorClient({ url, bearer, ca, random: systemRandom, clock: systemClock });
     try {
       expect(await client.get("/v1/terminals")).toEqual({ terminals: [] });
     } finally {
-      await hub.drain(signal);
+      await hub.drain(AbortSignal.timeout(10_000));
     }
   },
 );

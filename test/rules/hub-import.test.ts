@@ -161,7 +161,7 @@ test("a running hub takes the file by its operator's API, with the same report",
   registerImportRoutes(app, hub.imports);
   const post = async (url: string, payload: unknown): Promise<unknown> =>
     (await app.inject({ method: "POST", url, payload: payload as object })).json();
-  const sink = remoteImports(() => ({ get: () => Promise.reject(new Error("nothing is read")), post }));
+  const sink = remoteImports({ get: () => Promise.reject(new Error("nothing is read")), post });
   expect(await importFile(fileOf(terminal, entries), sink)).toMatchObject({
     terminalId: "T1",
     entries: 6,
