@@ -70,3 +70,35 @@ test("a hub that does not answer is named after ten seconds, later where it has 
   await (await asked.promise).advance(10_000);
   await settling;
 });
+
+const LOOK = "it may have been done: look before you do it again";
+
+test.each([
+  ["in the middle of its answer", (response: ServerResponse) => response.write('{"settled":')],
+  ["before its answer", () => undefined],
+])("a hub that is gone %s leaves nobody waiting, and says that a request may have been done", async (_when, begin) => {
+  const client = await door((_url, response) => {
+    response.setHeader("content-length", 100);
+    begin(response);
+    setImmediate(() => response.destroy());
+  });
+  const told = /^the hub at \S+ ended before it had answered \([^)]+\)/;
+  await expect(client.post("/v1/settlement", {})).rejects.toMatchObject({
+    code: "uplink.down",
+    message: expect.stringMatching(new RegExp(`${told.source}; ${LOOK}$`)),
+  });
+  await expect(client.get("/v1/terminals")).rejects.toThrow(new RegExp(`${told.source}$`));
+});
+
+test("an answer without an end is refused as such", async () => {
+  const client = await door((_url, response) => void response.end(Buffer.alloc(9_000_000, " ")));
+  await expect(client.get("/v1/terminals")).rejects.toThrow("an answer of more than 8388608 bytes");
+});
+
+test("a hub that is not there is told as such", async () => {
+  const { certificate: ca } = await newAuthority();
+  const client = operatorClient({ url: "https://127.0.0.1:1", ca, random: systemRandom, clock: new ManualClock() });
+  await expect(client.post("/v1/settlement", {})).rejects.toThrow(
+    /^the hub at https:\/\/127\.0\.0\.1:1 cannot be reached: [^;]+; start it first$/,
+  );
+});

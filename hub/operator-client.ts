@@ -1,9 +1,10 @@
 /** How the command line speaks to a running hub: its operator API, over TLS checked against the hub's own authority. */
+import type { IncomingMessage } from "node:http";
 import { request } from "node:https";
 import { isIPv6 } from "node:net";
 import { z } from "zod";
 import { type Clock, deadline } from "../base/clock.ts";
-import { Fault, reasonOf } from "../base/fault.ts";
+import { Fault, isFault, reasonOf } from "../base/fault.ts";
 import { newMessageId, type RandomBytes } from "../base/ids.ts";
 
 export interface OperatorClient {
@@ -74,25 +75,38 @@ interface Sent {
 
 async function send(access: OperatorAccess, sent: Sent): Promise<unknown> {
   using limit = deadline(access.clock, sent.withinMs);
-  try {
-    return await exchange(access, sent, limit.signal);
-  } catch (error) {
-    if (!limit.signal.aborted) throw error;
-    throw new Fault(
-      "uplink.timeout",
-      `the hub at ${access.url} did not answer within ${sent.withinMs / 1_000} s${mayBeDone(sent)}`,
-    );
-  }
+  const { status, text } = await exchange(access, sent, limit.signal).catch((error: unknown) => {
+    throw isFault(error) ? error : unanswered(error, { url: access.url, sent, signal: limit.signal });
+  });
+  return answerOf(status, text);
 }
 
-const mayBeDone = ({ method }: Sent): string =>
-  method === "GET" ? "" : "; it may have been done: look before you do it again";
+/** Of a connection that was there and broke off. */
+const CUT_CODES: readonly unknown[] = ["ECONNRESET", "EPIPE", "ERR_STREAM_PREMATURE_CLOSE"];
 
-function exchange(
+interface Unanswered {
+  readonly url: string;
+  readonly sent: Sent;
+  readonly signal: AbortSignal;
+}
+
+/** Who was reached and did not answer may have done what was asked of him. */
+function unanswered(error: unknown, { url, sent, signal }: Unanswered): Fault {
+  const mayBeDone = sent.method === "GET" ? "" : "; it may have been done: look before you do it again";
+  if (signal.aborted) {
+    const late = `did not answer within ${sent.withinMs / 1_000} s`;
+    return new Fault("uplink.timeout", `the hub at ${url} ${late}${mayBeDone}`);
+  }
+  if (CUT_CODES.includes(error instanceof Error && "code" in error ? error.code : undefined))
+    return new Fault("uplink.down", `the hub at ${url} ended before it had answered (${reasonOf(error)})${mayBeDone}`);
+  return new Fault("uplink.down", `the hub at ${url} cannot be reached: ${reasonOf(error)}; start it first`);
+}
+
+async function exchange(
   { url, bearer, ca, random }: OperatorAccess,
   { method, path, text }: Sent,
   signal: AbortSignal,
-): Promise<unknown> {
+): Promise<{ readonly status: number; readonly text: string }> {
   const headers = {
     ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
     ...(text === undefined
@@ -104,28 +118,21 @@ function exchange(
         }),
   };
   const options = { method, ca, headers, signal, agent: false as const, servername: CERTIFIED_NAME };
-  return new Promise((resolve, reject) => {
-    const call = request(new URL(path, url), options, (response) => {
-      const chunks: Buffer[] = [];
-      let size = 0;
-      response.on("data", (chunk: Buffer) => {
-        size += chunk.length;
-        if (size > ANSWER_BYTES_MAX) call.destroy(new Error("the answer is too long"));
-        chunks.push(chunk);
-      });
-      response.on("end", () => {
-        try {
-          resolve(answerOf(response.statusCode ?? 0, Buffer.concat(chunks).toString("utf8")));
-        } catch (error) {
-          reject(error);
-        }
-      });
-    });
-    call.on("error", (error) =>
-      reject(new Fault("uplink.down", `the hub at ${url} cannot be reached: ${reasonOf(error)}; start it first`)),
-    );
-    call.end(text);
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    request(new URL(path, url), options, resolve).on("error", reject).end(text);
   });
+  return { status: response.statusCode ?? 0, text: await readAll(response) };
+}
+
+async function readAll(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > ANSWER_BYTES_MAX) throw new Fault("message.invalid", `an answer of more than ${ANSWER_BYTES_MAX} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
 }
 
 function answerOf(status: number, text: string): unknown {
