@@ -1,7 +1,7 @@
 /** The routes that act: payments, pre-authorisations and their completions, refunds, tips, cancellations, voids and copies of receipts. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { type Clock, deadline, eitherOf } from "../../base/clock.ts";
-import { Fault, isFault } from "../../base/fault.ts";
+import type { Clock } from "../../base/clock.ts";
+import { isFault } from "../../base/fault.ts";
 import type { PaymentId } from "../../base/ids.ts";
 import type { Currency, Money } from "../../base/money.ts";
 import type { Result } from "../../base/result.ts";
@@ -30,6 +30,7 @@ import {
   VoidBodySchema,
   WaitQuerySchema,
 } from "./api-schemas.ts";
+import { whileWaiting } from "./while-waiting.ts";
 
 export interface PaymentRoutesOptions {
   readonly payments: Payments;
@@ -187,18 +188,11 @@ interface Wait {
 
 /** The payment at its end, or as it is when the limit is over, the caller left or the API stops. None of them cancels it. */
 async function waitForEnd(begun: PaymentView, { reply, options, waitMs }: Wait): Promise<PaymentView> {
-  const { payments, clock, stopping } = options;
-  using limit = deadline(clock, waitMs, stopping);
-  const left = new AbortController();
-  const onClose = () => left.abort(new Fault("aborted", "the caller left"));
-  reply.raw.once("close", onClose);
+  const { payments } = options;
   try {
-    using either = eitherOf(limit.signal, left.signal);
-    return await payments.ended(begun.id, either.signal);
+    return await whileWaiting(reply, { ...options, waitMs }, (signal) => payments.ended(begun.id, signal));
   } catch (error) {
     if (isFault(error, "aborted", "transport.timeout")) return payments.get(begun.id) ?? begun;
     throw error;
-  } finally {
-    reply.raw.off("close", onClose);
   }
 }

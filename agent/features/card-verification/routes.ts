@@ -1,12 +1,13 @@
 /** The local API of payments by smart-card verification. */
 import type { FastifyInstance, FastifyReply } from "fastify";
 import { z } from "zod";
-import { type Clock, deadline } from "../../../base/clock.ts";
+import type { Clock } from "../../../base/clock.ts";
 import type { Currency } from "../../../base/money.ts";
 import { CardTxnIdSchema, PayeeAccountSchema } from "../../../wire/card-verification.ts";
 import { toWireMoney } from "../../../wire/common.ts";
 import { type ApiError, parse, refuse } from "../../api/api-errors.ts";
 import { type ErrorJson, NoBodySchema, PaymentBodySchema, WaitQuerySchema } from "../../api/api-schemas.ts";
+import { whileWaiting } from "../../api/while-waiting.ts";
 import type { CardPaymentRefusal, CardPayments, CardPaymentView } from "./card-payments.ts";
 
 export const CardPaymentBodySchema = z.strictObject({
@@ -51,7 +52,7 @@ export function cardPaymentRoutes(app: FastifyInstance, options: CardPaymentRout
       const message = `this terminal takes ${currency} only`;
       return refuse(reply, { status: 422, code: "E_DENIED", path: "amount.currency", message });
     }
-    return await whileWaiting(reply, options, query.wait * 1_000, async (signal) => {
+    return await whileWaiting(reply, { ...options, waitMs: query.wait * 1_000 }, async (signal) => {
       try {
         const taken = await cardPayments.take(body, signal);
         return taken.ok ? show(taken.value) : refuse(reply, errorOf(taken.error));
@@ -67,7 +68,7 @@ export function cardPaymentRoutes(app: FastifyInstance, options: CardPaymentRout
     if (params === undefined) return reply;
     const running = cardPayments.running(params.id);
     if (running) return show(running);
-    return await whileWaiting(reply, options, LOOK_UP_LIMIT_MS, async (signal) => {
+    return await whileWaiting(reply, { ...options, waitMs: LOOK_UP_LIMIT_MS }, async (signal) => {
       const known = await cardPayments.lookUp(params.id, signal);
       const message = `no card payment ${params.id} is known to the hub`;
       return known ? show(known) : refuse(reply, { status: 404, code: "E_UNKNOWN", message });
@@ -82,19 +83,6 @@ export function cardPaymentRoutes(app: FastifyInstance, options: CardPaymentRout
 }
 
 const LOOK_UP_LIMIT_MS = 5_000;
-
-/** Work that ends with the wait, the caller or the API, whichever comes first. */
-async function whileWaiting<T>(
-  reply: FastifyReply,
-  { clock, stopping }: CardPaymentRoutesOptions,
-  waitMs: number,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  using limit = deadline(clock, waitMs, stopping);
-  const left = new AbortController();
-  reply.raw.once("close", () => left.abort());
-  return await work(AbortSignal.any([limit.signal, left.signal]));
-}
 
 const show = ({ amount, ...rest }: CardPaymentView): CardPaymentJson => ({
   ...rest,
