@@ -185,6 +185,21 @@ test("no payment is torn in two: a later entry keeps its older ones here", async
   expect(journal.entriesOf(id("old-100"))).toHaveLength(4);
 });
 
+test("RM12 an archived sale is remembered as taken back only where the hub took its void", async () => {
+  await using journal = open();
+  for (const status of ["processed", "declined"] as const) {
+    const [, approved] = await journal.append(sale(status, OLD));
+    if (!approved) throw new Error("nothing stored");
+    const taken = await journal.appendVoid({ ...voiding(approved, status), at: OLD });
+    if (!taken.ok) throw new Error(taken.error);
+    await journal.settle([receipt(taken.value, status)]);
+  }
+  await sold(journal);
+  await archive(journal);
+  expect(journal.archived(id("processed"))).toMatchObject({ outcome: "voided" });
+  expect(journal.archived(id("declined"))).toMatchObject({ outcome: "approved" });
+});
+
 test("nothing is archived while a payment runs, nor before every entry was checked", async () => {
   {
     await using journal = open();

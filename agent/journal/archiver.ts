@@ -80,6 +80,7 @@ export class Archiver {
   readonly #put;
   readonly #delete;
   readonly #needed;
+  readonly #declinedVoid;
   #first: number;
 
   constructor(options: ArchiverOptions) {
@@ -109,6 +110,13 @@ export class Archiver {
            OR EXISTS (SELECT 1 FROM queue__state WHERE state = 'quarantined' AND sequence <= @cut)
            OR EXISTS (SELECT 1 FROM journal__entry n WHERE n.sequence > @newest AND EXISTS (
                 SELECT 1 FROM journal__entry o WHERE o.payment_id = n.payment_id AND o.sequence <= @cut))`,
+      )
+      .pluck();
+    // It took nothing back, so the payment is remembered without it.
+    this.#declinedVoid = database
+      .prepare<[number], number>(
+        `SELECT 1 FROM queue__state q JOIN journal__entry e ON e.sequence = q.sequence
+         WHERE q.sequence = ? AND q.state = 'declined' AND e.kind = 'void'`,
       )
       .pluck();
     const oldest = database.prepare<[], number | null>("SELECT min(sequence) FROM journal__entry").pluck().get();
@@ -192,13 +200,13 @@ export class Archiver {
 
   #lines(before: Anchor, cut: Anchor, facts: ArchivedFacts): Generator<string, void> {
     const { terminalId, epoch, signer, clock } = this.#options;
-    const rows = this.#rows;
+    const [rows, declinedVoid] = [this.#rows, this.#declinedVoid];
     function* entries() {
       for (let at = before.sequence; at < cut.sequence; ) {
         const some = rows.all(at, cut.sequence, SLICE_ROWS);
         for (const row of some) {
           const entry = storedOf(row);
-          facts.take(readBody(entry));
+          if (!declinedVoid.get(entry.sequence)) facts.take(readBody(entry));
           yield entry;
         }
         at = some.at(-1)?.[0] ?? cut.sequence;

@@ -99,13 +99,22 @@ async function mark(journal: Journal, target: ModelEntry): Promise<void> {
   if (may) target.state = "forwarding";
 }
 
-async function settle(journal: Journal, target: ModelEntry, how: Extract<Command, { do: "settle" }>): Promise<void> {
+async function settle(
+  journal: Journal,
+  model: Model,
+  target: ModelEntry,
+  how: Extract<Command, { do: "settle" }>,
+): Promise<void> {
   const named = how.forged ? { ...receipt(target.stored), hash: "f".repeat(64) } : receipt(target.stored, how.status);
   const outcome = await journal.settle([named]);
   const open = target.state === "eligible" || target.state === "forwarding";
   expect(outcome.unknown).toBe(how.forged || target.state === "voided" ? 1 : 0);
   expect(outcome.settled.length).toBe(open && !how.forged ? 1 : 0);
-  if (open && !how.forged) target.state = how.status === "duplicate" ? "processed" : how.status;
+  if (!open || how.forged) return;
+  target.state = how.status === "duplicate" ? "processed" : how.status;
+  if (target.kind !== "void" || target.state !== "declined") return;
+  const stands = model.entries.find(({ payment, state }) => payment === target.payment && state === "voided");
+  if (stands) stands.state = "processed";
 }
 
 function agree(journal: Journal, model: Model): void {
@@ -138,7 +147,7 @@ test("RM1 RM8 RM12 sequences have no gap, the chain is whole and what is outstan
             if (!target) continue;
             if (each.do === "void") await voidOne(journal, model, target);
             else if (each.do === "mark") await mark(journal, target);
-            else await settle(journal, target, each);
+            else await settle(journal, model, target, each);
           }
           agree(journal, model);
         }

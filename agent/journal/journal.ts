@@ -32,7 +32,8 @@ export interface JournalEntry extends StoredEntry {
 
 /**
  * eligible -> forwarding -> processed | declined | expired | quarantined; or eligible -> voided. A person takes an entry out of
- * quarantine, back to eligible or on to voided. A receipt's `duplicate` counts as processed.
+ * quarantine, back to eligible or on to voided. Voided -> processed when the hub declines the void, as it had taken the entry
+ * before. A receipt's `duplicate` counts as processed.
  */
 export type QueueState = "eligible" | "forwarding" | "processed" | "declined" | "expired" | "quarantined" | "voided";
 
@@ -164,8 +165,9 @@ export interface Journal extends AsyncDisposable {
    */
   markForwarding(sequences: readonly number[]): Promise<readonly number[]>;
   /**
-   * Applies the hub's receipt and erases the sealed card data of what it ends. Unknown sequences or other hashes are counted,
-   * not believed. What an earlier receipt ended is moved by a `fresh` one only; not fresh when not said.
+   * Applies the hub's receipt and erases the sealed card data of what it ends; the target of a void that it declines counts as
+   * processed again. Unknown sequences or other hashes are counted, not believed. What an earlier receipt ended is moved by a
+   * `fresh` one only; not fresh when not said.
    */
   settle(
     results: readonly EntryReceipt[],

@@ -125,6 +125,12 @@ function stepStatements(database: Sqlite) {
     rows: database.prepare<[string], StateRow>(
       `${STEP} ${LISTED} LEFT JOIN queue__state q ON q.sequence = e.sequence WHERE ${IS_QUEUED}`,
     ),
+    /** What the void with this sequence was to take back. */
+    voidedBy: database.prepare<[number], StateRow>(
+      `${STEP} FROM journal__entry v CROSS JOIN journal__entry e ON e.sequence = json_extract(v.text, '$.voidedSequence')
+       LEFT JOIN queue__state q ON q.sequence = e.sequence
+       WHERE v.sequence = ? AND e.payment_id = v.payment_id AND ${IS_QUEUED}`,
+    ),
     rowsFrom: database.prepare<[number, number], StateRow>(
       `${STEP} ${QUEUED} WHERE e.sequence >= ? AND ${IS_QUEUED} ORDER BY e.sequence LIMIT ?`,
     ),

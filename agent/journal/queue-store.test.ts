@@ -57,6 +57,29 @@ test("RM12 an eligible entry is voided once, by an appended entry that the hub i
   expect(journal.head.sequence).toBe(2);
 });
 
+test("RM12 a void that the hub declines leaves its target processed in the same commit, with the hub's words, also after a restart", async () => {
+  const states = (journal: Journal) => journal.queue().map(({ state, detail }) => [state, detail]);
+  {
+    await using journal = open();
+    const [taken, other] = await journal.append([advice("p-1"), advice("p-2")]);
+    if (!taken || !other) throw new Error("nothing stored");
+    await journal.appendVoid(voiding(other, "p-2"));
+    const late = await journal.appendVoid(voiding(taken, "p-1"));
+    if (!late.ok) throw new Error(late.error);
+    await journal.markForwarding([late.value.sequence]);
+    await journal.settle([{ ...receipt(late.value, "declined"), detail: "confirmed" }]);
+    await journal.settle([receipt(late.value, "declined")]);
+  }
+  await using journal = open();
+  expect(states(journal)).toEqual([
+    ["processed", "confirmed"],
+    ["voided", undefined],
+    ["eligible", undefined],
+    ["declined", "confirmed"],
+  ]);
+  expect(journal.outstanding().count).toBe(0);
+});
+
 test("RM12 an entry that may be at the hub is not voided, and of a void and a send in one turn the first wins", async () => {
   await using journal = open();
   const [first, second] = await journal.append([advice("p-1"), advice("p-2")]);

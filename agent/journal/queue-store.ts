@@ -148,6 +148,7 @@ export class QueueStore {
       // The same entry once more in one receipt finds it settled.
       rows.set(row.sequence, { ...row, state });
       settled.push(settledOf(row, state, receipt));
+      if (row.kind === "void" && state === "declined") this.#unvoid(receipt, moves);
     }
     this.#write(moves);
     this.#raiseFloor();
@@ -272,6 +273,12 @@ export class QueueStore {
     }
     if (is && !was) this.#pending.reopened.push(row.sequence);
     return state.at;
+  }
+
+  /** What the hub says of the void is what a person reads of its target. */
+  #unvoid(receipt: EntryReceipt, moves: Moves): void {
+    const target = this.#sql.voidedBy.get(receipt.sequence);
+    if (target) this.#step(target, { on: "void-declined" }, moves, receipt);
   }
 
   #write({ groups, erased }: Moves): void {

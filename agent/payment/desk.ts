@@ -9,7 +9,7 @@ import { type JournalEntry, NOTHING_TAKEN } from "../journal/journal.ts";
 import { type Asked, archivedView, askedFirst, differingField } from "./asked.ts";
 import { cashbackRefusal } from "./cashback.ts";
 import { HoldEnds } from "./hold-ends.ts";
-import { viewOf, viewOfStored } from "./payment-view.ts";
+import { standing, viewOf, viewOfStored } from "./payment-view.ts";
 import type {
   CancelRefusal,
   CompletionRequest,
@@ -162,8 +162,7 @@ export class PaymentDesk implements Payments {
   get(id: PaymentId): PaymentView | undefined {
     const running = this.#running.get(id);
     if (running) return this.#runningView(id, running);
-    const [queued] = this.#options.journal.queue({ paymentId: id, limit: 1 });
-    return viewOf(bodies(this.#entries(id)), queued?.state) ?? this.#archived(id);
+    return viewOf(...standing(this.#options.journal, id)) ?? this.#archived(id);
   }
 
   timingsOf(id: PaymentId): SaleTimings | undefined {

@@ -8,7 +8,7 @@ import type { CompletionRequest, PaymentView, StartRefusal, VoidRefusal } from "
 
 type Voided = Result<unknown, QueueState | "not-found">;
 
-type Voiding = Pick<Journal, "append" | "appendVoid" | "entriesOf">;
+type Voiding = Pick<Journal, "append" | "appendVoid" | "queue">;
 
 export class HoldEnds {
   readonly #completing = new Set<PaymentId>();
@@ -78,7 +78,9 @@ const NOT_VOIDED = {
 } as const;
 
 async function cancelHold(journal: Voiding, body: EntryOf<"void">): Promise<Voided> {
-  if (journal.entriesOf(body.paymentId).some((entry) => entry.body.kind === "void")) return ok(undefined);
+  const before = journal.queue({ paymentId: body.paymentId }).find(({ kind }) => kind === "void");
+  // The hub had it completed.
+  if (before) return before.state === "declined" ? fail("processed") : ok(undefined);
   const voided = await journal.appendVoid(body);
   if (voided.ok || voided.error === "voided") return voided;
   // It may be at the hub, who is told behind it.

@@ -3,7 +3,7 @@ import { present } from "../../base/assert.ts";
 import type { PaymentId } from "../../base/ids.ts";
 import { fromWireMoney } from "../../wire/common.ts";
 import type { EntryBody, EntryOf } from "../../wire/journal-entry.ts";
-import type { QueueState } from "../journal/journal.ts";
+import type { Journal, QueueState } from "../journal/journal.ts";
 import type { PaymentView } from "./payments.ts";
 
 /** How a ticket is marked: only the first may be unmarked, and only while no other can be on paper (RM3). */
@@ -29,6 +29,19 @@ export function ticketOf(entries: readonly EntryBody[]): PaymentView["ticket"] {
   if (all(entries, "printed").some((printed) => printed.result === "proven")) return "printed";
   if (nextMarking(entries) === "possible-copy") return "possibly-printed";
   return find(entries, "void") ? "none" : "pending";
+}
+
+/** What counts of a payment's entries, and where the newest of them is: a void that the hub declined took nothing back. */
+export function standing(
+  journal: Pick<Journal, "entriesOf" | "queue">,
+  id: PaymentId,
+): readonly [entries: readonly EntryBody[], queue: QueueState | undefined] {
+  const queued = journal.queue({ paymentId: id });
+  const declined = queued.filter(({ kind, state }) => kind === "void" && state === "declined");
+  const entries = journal
+    .entriesOf(id)
+    .filter((entry) => !declined.some(({ sequence }) => sequence === entry.sequence));
+  return [entries.map(({ body }) => body), queued.findLast((entry) => !declined.includes(entry))?.state];
 }
 
 /** The view of a payment whose entries are in the journal; undefined when there is no intent among them. */

@@ -164,7 +164,9 @@ export class QueueActions {
   #detail(entry: QueueEntry): QueueDetail {
     const { journal, forwarder } = this.#options;
     const actions = journal.entriesOf(entry.paymentId).flatMap(({ body }) => actionOn(entry.sequence, body));
-    return { ...this.#view(entry), actions, whatToDo: whatToDo(entry, forwarder.waitOf(entry.sequence)) };
+    const voided = journal.queue({ paymentId: entry.paymentId }).findLast(({ kind }) => kind === "void")?.state;
+    const asked = voided === undefined ? entry : { ...entry, voided };
+    return { ...this.#view(entry), actions, whatToDo: whatToDo(asked, forwarder.waitOf(entry.sequence)) };
   }
 
   #action(action: QueueAction, { sequence, paymentId }: QueueEntry, { by, why }: Actor): EntryOf<"queue-action"> {

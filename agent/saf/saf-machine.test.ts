@@ -91,6 +91,18 @@ test("RM18 what the hub lost of what it receipted is told again, as an entry tha
   );
 });
 
+test("RM12 what was voided counts as processed once the hub declines the void, and nothing else does by that", () => {
+  fc.assert(
+    fc.property(events, (all) => {
+      const state = walk(all).at(-1) ?? NEW;
+      const { state: next, effects } = safStep(state, { on: "void-declined" });
+      expect(effects).toEqual([]);
+      if (state.at === "voided") expect(next).toEqual({ at: "processed", attempts: state.attempts });
+      else expect(next).toBe(state);
+    }),
+  );
+});
+
 test("a duplicate at the hub is as good as processed", () => {
   const state: SafState = { at: "forwarding", attempts: 2 };
   const step = safStep(state, { on: "receipt", status: "duplicate", fresh: false });

@@ -1,7 +1,8 @@
 /**
  * The life of one store-and-forward entry: eligible -> forwarding -> processed | declined | expired | quarantined. Before it
  * was ever sent it may be voided (RM12); out of quarantine a person takes it back (`retry`) or ends it (`cancel`), or the hub's
- * newest word does. The journal asks this machine before every change of a queue row; resending is the forwarder's affair.
+ * newest word does. A void that the hub declines leaves it processed. The journal asks this machine before every change of a
+ * queue row; resending is the forwarder's affair.
  */
 import { unreachable } from "../../base/assert.ts";
 import type { Step } from "../../base/machine.ts";
@@ -31,6 +32,8 @@ export type SafEvent =
   | { readonly on: "retry" }
   /** A person ends an entry that the hub has not taken. */
   | { readonly on: "cancel" }
+  /** The hub had taken the entry before it heard of the void. */
+  | { readonly on: "void-declined" }
   /** The hub holds less than it receipted: it was restored from a backup (RM18). */
   | { readonly on: "resend" };
 
@@ -52,7 +55,7 @@ export function safStep(state: SafState, event: SafEvent): SafStep {
     case "expired":
       return endedStep(state, event);
     case "voided":
-      return stay(state);
+      return event.on === "void-declined" ? moved(state, "processed") : stay(state);
     default:
       return unreachable(state);
   }
@@ -69,6 +72,7 @@ function openStep(state: SafState, event: SafEvent): SafStep {
       return receipted(state, event.status);
     case "retry":
     case "resend":
+    case "void-declined":
       return stay(state);
     default:
       return unreachable(event);
