@@ -4,10 +4,10 @@
  */
 import type { PaymentId } from "../../base/ids.ts";
 import { fail, ok, type Result } from "../../base/result.ts";
-import type { EntryBody, EntryOf, StoredEntry } from "../../wire/journal-entry.ts";
+import type { EntryBody, EntryOf } from "../../wire/journal-entry.ts";
 import type { Journal, JournalEntry, QueueEntry, QueueFilter, QueueState } from "../journal/journal.ts";
 import type { ForceRefusal, Forwarder } from "./forwarder.ts";
-import { whatToDo } from "./queue-words.ts";
+import { type Asked, whatToDo } from "./queue-words.ts";
 
 export interface QueueActionsOptions {
   readonly journal: Pick<Journal, "queue" | "entriesOf" | "act" | "appendVoid">;
@@ -99,18 +99,10 @@ export class QueueActions {
     const target = this.#target(id, "cancel");
     if (!target.ok) return target;
     const { sequence, paymentId } = target.value;
-    const entries = this.#options.journal.entriesOf(paymentId);
-    const entry = entries.find((each) => each.sequence === sequence);
-    const voiding = entry && voidOf(entry, { at: this.#at(), reason: actor.why });
-    if (!voiding) return fail({ why: "state", detail: `entry ${sequence} is ${NOT_CANCELLED}` });
-    // The hub would refuse the completion after it, for which the customer has a receipt.
-    const completed = entries.map(({ body }) => body).find((body) => body.kind === "completed");
-    if (completed)
-      return fail({
-        why: "state",
-        detail: `cannot cancel entry ${sequence}: it was completed by payment ${completed.completionId}; refund that instead`,
-      });
     const { journal, payments } = this.#options;
+    const approval = cancellable(sequence, journal.entriesOf(paymentId));
+    if (!approval.ok) return fail({ why: "state", detail: approval.error });
+    const voiding = voidOf(approval.value, { at: this.#at(), reason: actor.why });
     const ended = await payments.cancelling(paymentId, () =>
       journal.appendVoid(voiding, this.#action("cancel", target.value, actor)),
     );
@@ -163,10 +155,24 @@ export class QueueActions {
 
   #detail(entry: QueueEntry): QueueDetail {
     const { journal, forwarder } = this.#options;
-    const actions = journal.entriesOf(entry.paymentId).flatMap(({ body }) => actionOn(entry.sequence, body));
-    const voided = journal.queue({ paymentId: entry.paymentId }).findLast(({ kind }) => kind === "void")?.state;
-    const asked = voided === undefined ? entry : { ...entry, voided };
-    return { ...this.#view(entry), actions, whatToDo: whatToDo(asked, forwarder.waitOf(entry.sequence)) };
+    const entries = journal.entriesOf(entry.paymentId);
+    const actions = entries.flatMap(({ body }) => actionOn(entry.sequence, body));
+    return {
+      ...this.#view(entry),
+      actions,
+      whatToDo: whatToDo(this.#asked(entry, entries), forwarder.waitOf(entry.sequence)),
+    };
+  }
+
+  #asked(entry: QueueEntry, entries: readonly JournalEntry[]): Asked {
+    const { sequence, paymentId, kind, state } = entry;
+    const mayCancel = FOR.cancel.includes(state) && cancellable(sequence, entries).ok;
+    const asked = { sequence, paymentId, state, mayCancel };
+    if (kind === "reversal" || kind === "void") return { ...asked, subject: kind };
+    const body = entries.find((each) => each.sequence === sequence)?.body;
+    const subject = body?.kind === "decision" ? body.operation : "purchase";
+    const voided = this.#options.journal.queue({ paymentId }).findLast((each) => each.kind === "void")?.state;
+    return { ...asked, subject, ...(voided === undefined ? {} : { voided }) };
   }
 
   #action(action: QueueAction, { sequence, paymentId }: QueueEntry, { by, why }: Actor): EntryOf<"queue-action"> {
@@ -186,15 +192,29 @@ function actionOn(sequence: number, body: EntryBody): QueueDetail["actions"] {
   return [{ action, at, by, why }];
 }
 
-/** What takes back an approved sale or pre-authorisation; undefined for all else. */
+type Approval = JournalEntry & { readonly forward: number; readonly body: EntryOf<"decision"> };
+
+function isCancellable(entry: JournalEntry): entry is Approval {
+  const { body, forward } = entry;
+  if (forward === undefined || body.kind !== "decision" || body.outcome !== "approved") return false;
+  return body.operation === "purchase" || body.operation === "pre-authorisation";
+}
+
+/** The approval that a cancel of this entry takes back; else why none is, whatever its state. */
+function cancellable(sequence: number, entries: readonly JournalEntry[]): Result<Approval, string> {
+  const entry = entries.find((each) => each.sequence === sequence);
+  if (!entry || !isCancellable(entry)) return fail(`entry ${sequence} is ${NOT_CANCELLED}`);
+  // The hub would refuse the completion after it, for which the customer has a receipt.
+  const completed = entries.map(({ body }) => body).find((body) => body.kind === "completed");
+  if (!completed) return ok(entry);
+  const { completionId } = completed;
+  return fail(`cannot cancel entry ${sequence}: it was completed by payment ${completionId}; refund that instead`);
+}
+
 function voidOf(
-  entry: JournalEntry & Pick<StoredEntry, "forward">,
+  { body, sequence, forward }: Approval,
   { at, reason }: { readonly at: string; readonly reason: string },
-): EntryOf<"void"> | undefined {
-  const { body, sequence, forward } = entry;
-  if (forward === undefined || body.kind !== "decision") return undefined;
-  if (body.outcome !== "approved" || (body.operation !== "purchase" && body.operation !== "pre-authorisation"))
-    return undefined;
+): EntryOf<"void"> {
   const { paymentId, amount, attempts } = body;
   return { kind: "void", paymentId, at, voidedSequence: sequence, voidedForward: forward, amount, attempts, reason };
 }
@@ -224,7 +244,7 @@ const STATE_WORDS: Readonly<Record<QueueState | "not-found", string>> = {
   processed: "was taken by the hub; refund the payment instead, or void it if it is a pre-authorisation",
   declined: "was refused by the hub for good",
   expired: "came too late to be authorised",
-  quarantined: "is set aside by the hub; retry or cancel it",
+  quarantined: "is set aside by the hub; tillway queue show says what to do",
   voided: "was cancelled before",
   "not-found": "is of a kind that this cannot be done to",
 };
