@@ -204,6 +204,7 @@ function createPayments(
     now,
     businessDate: dayIn(timeZone),
     hub: link.hub,
+    hubClock: link.clock,
     leases: link.leases,
     lane,
     scanner: new ScannerLane(devices),

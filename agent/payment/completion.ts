@@ -12,11 +12,11 @@ export interface CompletionDeps {
   readonly onStage: (id: PaymentId, stage: PaymentStage) => void;
 }
 
-/** Why there is nothing to complete, or not with this amount. `nowMs`: in hub time as well as it is known. */
+/** Why there is nothing to complete, or not with this amount. `leastMs`: so late it is certainly in hub time. */
 export function completionRefusal(
   { id, originalId, amount }: CompletionRequest,
   original: PaymentView | undefined,
-  nowMs: number,
+  leastMs: number,
 ): StartRefusal | undefined {
   if (id === originalId)
     return { why: "not-allowed", detail: "a completion needs an id of its own, not that of its pre-authorisation" };
@@ -34,7 +34,7 @@ export function completionRefusal(
   if (amount.minor > original.amount.minor)
     return { why: "too-much", detail: `a completion never exceeds what was authorised: ${named}` };
   if (!original.card) return { why: "not-allowed", detail: `the entries of ${named} are in an archive of the journal` };
-  if (original.heldUntil === undefined || nowMs < Date.parse(original.heldUntil)) return undefined;
+  if (original.heldUntil === undefined || leastMs < Date.parse(original.heldUntil)) return undefined;
   return { why: "expired", detail: `${named} was held until ${original.heldUntil}; take a new payment` };
 }
 

@@ -6,6 +6,7 @@ import type { PaymentId } from "../../base/ids.ts";
 import { fail, ok, type Result } from "../../base/result.ts";
 import type { EntryOf } from "../../wire/journal-entry.ts";
 import { type JournalEntry, NOTHING_TAKEN } from "../journal/journal.ts";
+import type { HubClock } from "../uplink/hub.ts";
 import { type Asked, archivedView, askedFirst, differingField } from "./asked.ts";
 import { cashbackRefusal } from "./cashback.ts";
 import { HoldEnds } from "./hold-ends.ts";
@@ -46,6 +47,7 @@ const TIMINGS_MAX = 64;
 export interface DeskOptions extends Omit<PurchaseDeps, "onStage" | "onHint" | "onTimings"> {
   readonly tickets: TicketPrinter;
   readonly answerFirst: AnswerFirst;
+  readonly hubClock: HubClock;
   /** Sees every stage before anything later happens. */
   readonly onStage: (id: PaymentId, stage: PaymentStage) => void;
   /** The journal failed: what is on disk is unknown, so the agent must stop and read it again. */
@@ -144,7 +146,8 @@ export class PaymentDesk implements Payments {
   beginCompletion(request: CompletionRequest): Result<PaymentView, StartRefusal> {
     const { id, originalId, amount } = request;
     const known = this.#askedFirst(id);
-    const refusal = known ? undefined : this.#holds.refusal(request, this.get(originalId), this.#options.now());
+    const leastMs = this.#options.hubClock.now().at;
+    const refusal = known ? undefined : this.#holds.refusal(request, this.get(originalId), leastMs);
     if (refusal) return fail(refusal);
     const deps = { ...this.#options, onStage: this.#onStage };
     return this.#start(id, { operation: "completion", amount, originalId }, async () =>

@@ -15,12 +15,12 @@ export class HoldEnds {
   readonly #voiding = new Map<PaymentId, Promise<Voided>>();
   readonly #cancelling = new Set<PaymentId>();
 
-  /** Why there is nothing to complete. `nowMs`: in hub time as well as it is known. */
-  refusal(request: CompletionRequest, original: PaymentView | undefined, nowMs: number): StartRefusal | undefined {
+  /** Why there is nothing to complete. `leastMs`: so late it is certainly in hub time. */
+  refusal(request: CompletionRequest, original: PaymentView | undefined, leastMs: number): StartRefusal | undefined {
     const { originalId } = request;
     if (this.#voiding.has(originalId) || this.#cancelling.has(originalId))
       return { why: "already-processed", detail: `pre-authorisation ${originalId} is being cancelled` };
-    return this.#underCompletion(originalId) ?? completionRefusal(request, original, nowMs);
+    return this.#underCompletion(originalId) ?? completionRefusal(request, original, leastMs);
   }
 
   async complete(deps: CompletionDeps, request: CompletionRequest): Promise<readonly EntryBody[]> {

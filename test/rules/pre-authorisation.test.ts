@@ -275,6 +275,20 @@ describe("a completion", () => {
     expect(till.kinds("bill")).toEqual([]);
   });
 
+  test("is taken where only a clock that nobody proved says that the hold is over; what is certainly over is refused", async () => {
+    await using till = new Till();
+    await hold(till, "hotel");
+    const yearMs = 365 * 86_400_000;
+    till.hub.state = "down";
+    till.clock.setWall(till.clock.now() + yearMs);
+    till.hubTime = { behindMs: yearMs, proven: false };
+    expect(await complete(till, "bill", "hotel")).toMatchObject({ status: "approved" });
+    till.hub.state = "up";
+    await hold(till, "other");
+    till.hubTime = { behindMs: 0, proven: false };
+    expect(begin(till, "bill-2", "other")).toMatchObject({ error: { why: "expired" } });
+  });
+
   test("prints a sale that names its pre-authorisation, and nobody signs it", async () => {
     await using till = new Till({ emv: { signature: true } });
     till.slot.profile = "signature";

@@ -173,6 +173,8 @@ export interface TillOptions {
 
 export class Till implements AsyncDisposable {
   readonly clock = new ManualClock();
+  /** Milliseconds that hub time is behind this box's clock, and whether it is proven. */
+  hubTime = { behindMs: 0, proven: true };
   deferrable = false;
   onExceptionFile = false;
   readonly records = new Map<PaymentId, CardRecord>();
@@ -236,6 +238,9 @@ export class Till implements AsyncDisposable {
     this.desk = new PaymentDesk({
       ...common,
       hub: this.hub,
+      hubClock: {
+        now: () => ({ at: clock.now() - this.hubTime.behindMs, proven: this.hubTime.proven }),
+      },
       leases: this.#leases(),
       lane: new ReaderLane(devices, setImmediate),
       scanner: new ScannerLane(devices),
