@@ -12,7 +12,7 @@ import type { Devices } from "./devices/devices.ts";
 import { DialogueRecorder } from "./dialogues/dialogue-recorder.ts";
 import { DialogueStore } from "./dialogues/dialogue-store.ts";
 import { CardPayments } from "./features/card-verification/card-payments.ts";
-import { createNoteDesk, rememberOpenNotes } from "./features/offline-notes/index.ts";
+import { createNoteDesk } from "./features/offline-notes/index.ts";
 import type { Identity } from "./identity.ts";
 import type { Journal } from "./journal/journal.ts";
 import { startRetention } from "./journal/retention.ts";
@@ -190,12 +190,12 @@ function createPayments(
   const noteDesk = createNoteDesk({
     ...identity,
     epoch: journal.epoch,
+    journal,
     hubClock: link.clock,
     leases: link.leases,
     random,
     payee: merchantName,
   });
-  let remembers = false;
   const lane = new ReaderLane(devices, answerFirst);
   const cardTimeoutMs = config.payment.cardTimeoutSec * 1_000;
   const cardPayments = new CardPayments({ terminalId, hub: link.cards, lane, clock, log, now, cardTimeoutMs });
@@ -209,11 +209,7 @@ function createPayments(
     lane,
     scanner: new ScannerLane(devices),
     get notes() {
-      if (!link.leases.takes("note") || !devices.lend("code-scanner")) return undefined;
-      // Not before the first one may come: to read a long queue takes as long as to open the journal.
-      if (!remembers) rememberOpenNotes(noteDesk, journal);
-      remembers = true;
-      return noteDesk;
+      return link.leases.takes("note") && devices.lend("code-scanner") ? noteDesk : undefined;
     },
     answerFirst,
     readCard,

@@ -5,7 +5,7 @@ import type { Money } from "../../base/money.ts";
 import type { Result } from "../../base/result.ts";
 import type { EntryReceipt } from "../../wire/advice.ts";
 import type { SealedCardData } from "../../wire/card-data.ts";
-import type { EntryBody, EntryOf, StoredEntry } from "../../wire/journal-entry.ts";
+import type { EntryBody, EntryOf, NoteFacts, StoredEntry } from "../../wire/journal-entry.ts";
 import type { ArchivedPayment } from "./archived-payments.ts";
 import type { ArchiveOutcome } from "./archiver.ts";
 
@@ -137,6 +137,8 @@ export interface Journal extends AsyncDisposable {
    * when none may go. Takes its time, and none while a payment runs.
    */
   archive(beforeMs: number, signal: AbortSignal): Promise<ArchiveOutcome>;
+  /** The note with the highest counter that was taken of this allowance, whatever became of its entry; none that was archived. */
+  lastNoteOf(allowanceId: string): NoteFacts | undefined;
   /** The newest payments first, at most `limit`. */
   recentPayments(limit: number): readonly PaymentId[];
   /** Payments whose intent has no decision: what a crash interrupted. */

@@ -109,4 +109,13 @@ export const JOURNAL_MIGRATIONS: readonly Migration[] = [
       CREATE TABLE journal__archived (payment_id TEXT PRIMARY KEY, facts TEXT NOT NULL) STRICT, WITHOUT ROWID;
     `,
   },
+  {
+    // The notes of staged value that were taken, by their allowance: few entries among many, and looked for at a sale.
+    id: "journal-4",
+    sql: `
+      CREATE INDEX journal__entry_note
+        ON journal__entry (json_extract(text, '$.note.allowanceId'), json_extract(text, '$.note.counter'))
+        WHERE kind = 'decision' AND instr(text, '"note":{') > 0;
+    `,
+  },
 ];

@@ -9,7 +9,7 @@ import { type EntryBody, GENESIS_HASH, hashEntry } from "../../wire/journal-entr
 import { epochNotePath } from "./epoch-note.ts";
 import { PENDING_WRITES_MAX } from "./group-commit.ts";
 import type { Journal } from "./journal.ts";
-import { AT, advice, decision, id, intent, JournalFolder, one, TERMINAL, voiding } from "./journal-fixture.ts";
+import { AT, advice, decision, id, intent, JournalFolder, one, receipt, TERMINAL, voiding } from "./journal-fixture.ts";
 
 let here: JournalFolder;
 beforeEach(() => {
@@ -34,6 +34,22 @@ test("numbers entries without gaps and chains them from the genesis hash over th
   expect(journal.head).toEqual({ sequence: 2, forward: 1, hash: stored[1]?.hash });
   expect(journal.entriesOf(id("p-1")).map((entry) => entry.body)).toEqual([intent("p-1"), decision("p-1")]);
   expect(journal.verify()).toEqual({ ok: true, value: { entries: 2 } });
+});
+
+test("the last note of an allowance is the one with the highest counter, in whichever order they were stored, also once the hub has them", async () => {
+  const note = (allowanceId: string, counter: number) => ({
+    note: { allowanceId, counter, deviceId: "phone", note: `OA1:${counter}`, countersignature: "AAAA" },
+  });
+  {
+    await using journal = open();
+    expect(journal.lastNoteOf("one")).toBeUndefined();
+    const notes = [note("one", 1), note("one", 10), note("one", 9), note("other", 11), {}];
+    const stored = await journal.append(notes.map((each, at) => ({ body: decision(`p-${at}`, each), forward: true })));
+    await journal.settle(stored.map((entry) => receipt(entry)));
+  }
+  await using journal = open();
+  expect(journal.lastNoteOf("one")).toEqual(note("one", 10).note);
+  expect(journal.lastNoteOf("third")).toBeUndefined();
 });
 
 test("appends of one turn share one commit", async () => {

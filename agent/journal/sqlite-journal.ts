@@ -12,6 +12,7 @@ import {
   EntryBodySchema,
   type EntryOf,
   hashEntry,
+  type NoteFacts,
   type StoredEntry,
 } from "../../wire/journal-entry.ts";
 import { firstIssue } from "../../wire/signing.ts";
@@ -20,7 +21,7 @@ import type { ArchivedPayment } from "./archived-payments.ts";
 import type { ArchiveOutcome } from "./archiver.ts";
 import type { ChainError } from "./chain.ts";
 import { createDayList, type DayList } from "./day-list.ts";
-import { heldBy, toColumns, toEntry } from "./entry-rows.ts";
+import { heldBy, readBody, toColumns, toEntry } from "./entry-rows.ts";
 import { Erasure, emptyLog } from "./erasure.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type {
@@ -151,6 +152,12 @@ class SqliteJournal implements Journal {
 
   entriesOf(paymentId: PaymentId): readonly JournalEntry[] {
     return this.#read(() => this.#sql.entriesOf.all(paymentId, this.#upkeep.cut.sequence).map(toEntry));
+  }
+
+  lastNoteOf(allowanceId: string): NoteFacts | undefined {
+    const row = this.#read(() => this.#sql.lastNoteOf.get(allowanceId));
+    const body = row && readBody(row);
+    return body?.kind === "decision" ? body.note : undefined;
   }
 
   archived(paymentId: PaymentId): ArchivedPayment | undefined {

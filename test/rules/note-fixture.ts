@@ -1,6 +1,7 @@
 /** A hub in memory, phones with wallets, and tills that take notes with no hub in reach: the real parts of both sides. */
 import { createSecretKey } from "node:crypto";
 import { createNoteDesk, type NoteDesk } from "../../agent/features/offline-notes/index.ts";
+import type { Journal } from "../../agent/journal/journal.ts";
 import { LeaseKeeper } from "../../agent/lease/lease-keeper.ts";
 import type { LeaseRefusal } from "../../agent/uplink/hub.ts";
 import { ManualClock } from "../../base/clock.ts";
@@ -303,8 +304,8 @@ export class NoteTill {
     return { now: () => ({ at: this.#world.clock.now(), proven: this.proven }) };
   }
 
-  /** What a restart makes: the same terminal with nothing in memory. */
-  newDesk(): NoteDesk {
+  /** What a restart makes: the same terminal with nothing in memory, over what its journal holds. */
+  newDesk(journal: Pick<Journal, "lastNoteOf"> = { lastNoteOf: () => undefined }): NoteDesk {
     const { hub, random } = this.#world;
     const { terminalId, keys, cardTokenKey } = this.#identity;
     return createNoteDesk({
@@ -314,6 +315,7 @@ export class NoteTill {
       signingKey: keys.privateKey,
       cardTokenKey: createSecretKey(cardTokenKey),
       hubClock: this.#hubClock,
+      journal,
       leases: this.leases,
       random,
       payee: "Corner shop",

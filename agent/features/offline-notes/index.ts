@@ -1,2 +1,2 @@
 /** Offline notes as the rest of the agent sees them. */
-export { createNoteDesk, type NoteDesk, rememberOpenNotes } from "./note-desk.ts";
+export { createNoteDesk, type NoteDesk } from "./note-desk.ts";

@@ -17,7 +17,6 @@ import {
   type NoteRefusal,
   openNote,
 } from "../../../wire/offline-note.ts";
-import { readBody } from "../../journal/entry-rows.ts";
 import type { Journal } from "../../journal/journal.ts";
 import type { HubClock } from "../../uplink/hub.ts";
 
@@ -31,6 +30,7 @@ export interface NoteDeskOptions {
   /** 32 bytes: the hub makes its deny list for this terminal under the same key. */
   readonly cardTokenKey: KeyObject;
   readonly hubClock: HubClock;
+  readonly journal: Pick<Journal, "lastNoteOf">;
   readonly leases: { denies(payerToken: string): boolean };
   readonly random: RandomBytes;
   /** As payers know the shop; at most 64 bytes. */
@@ -53,18 +53,12 @@ export interface NoteDesk {
   challenge(sale: NoteSale): string;
   /** Takes one note for a payment that has a challenge. The sale counts only once its decision is in the journal. */
   accept(text: string, sale: NoteSale): Result<AcceptedNote, NoteRefusal>;
-  /** A note that the journal holds and the hub has not receipted, after a restart: it cannot be spent here again. */
-  remember(facts: Pick<NoteFacts, "note">): void;
 }
 
 /** Payments that wait for a payer at the same time; the oldest challenge is dropped for a new one. */
 const CHALLENGES_MAX = 256;
 /** Allowances whose spending is remembered until they expire: more than any lease lets a terminal take. */
 const ALLOWANCES_MAX = 100_000;
-/** Entries read together while the notes among them are looked for. */
-const ENTRIES_AT_ONCE = 1_000;
-/** Within an entry's stored text, where a quote inside a string is never bare. */
-const NOTE_KEY = '"note":{';
 
 /** The last note of an allowance that was taken here. */
 interface Spent {
@@ -80,10 +74,12 @@ export function createNoteDesk(options: NoteDeskOptions): NoteDesk {
   const tokenOf = (deviceId: string): string =>
     createHmac("sha256", options.cardTokenKey).update(`device:${deviceId}`).digest("hex");
 
-  function note({ allowance, counter, spentAfter, hash }: NoteContent): void {
-    const known = spent.get(allowance.allowanceId);
-    if (known && known.counter >= counter) return;
-    spent.set(allowance.allowanceId, { counter, spentAfter, hash, expiresAt: allowance.expiresAt });
+  /** After a restart the journal tells. It may be behind what was taken since, whose decisions are on their way there. */
+  function spentOf(allowanceId: string): Spent | undefined {
+    const known = spent.get(allowanceId);
+    const last = known ? undefined : options.journal.lastNoteOf(allowanceId);
+    const opened = last && openNote(last.note, options.hubSigningKey);
+    return opened?.ok ? spentBy(opened.value) : known;
   }
 
   return {
@@ -110,40 +106,26 @@ export function createNoteDesk(options: NoteDeskOptions): NoteDesk {
       if (!checked.ok) return checked;
       const { allowance, counter } = checked.value;
       const { allowanceId, deviceId } = allowance;
-      const refusal = refusalBeside(spent.get(allowanceId), checked.value) ?? noRoom(spent, allowanceId, now);
+      const refusal = refusalBeside(spentOf(allowanceId), checked.value) ?? noRoom(spent, allowanceId, now);
       if (refusal) return fail(refusal);
       // One note for one challenge, and the value counts as spent here whatever becomes of the sale.
       challenges.delete(paymentId);
-      note(checked.value);
+      spent.set(allowanceId, spentBy(checked.value));
       const countersignature = countersign(text, options.signingKey);
       return ok({
         facts: { allowanceId, deviceId, counter, note: text, countersignature },
         payerToken: tokenOf(deviceId),
       });
     },
-
-    remember(facts) {
-      const opened = openNote(facts.note, options.hubSigningKey);
-      if (opened.ok) note(opened.value);
-    },
   };
 }
 
-/** Feeds a new desk every note whose decision waits for the hub's receipt. To be called once, before the first is taken. */
-export function rememberOpenNotes(desk: Pick<NoteDesk, "remember">, journal: Pick<Journal, "nextToForward">): void {
-  let after = 0;
-  for (;;) {
-    const entries = journal.nextToForward(ENTRIES_AT_ONCE, after);
-    for (const entry of entries) {
-      const body = entry.text.includes(NOTE_KEY) ? readBody(entry) : undefined;
-      if (body?.kind === "decision" && body.note) desk.remember(body.note);
-    }
-    const last = entries.at(-1);
-    if (!last) return;
-    after = last.sequence;
-  }
-}
-
+const spentBy = ({ counter, spentAfter, hash, allowance }: NoteContent): Spent => ({
+  counter,
+  spentAfter,
+  hash,
+  expiresAt: allowance.expiresAt,
+});
 const refuse = (reason: NoteRefusal["reason"], detail: string) => fail<NoteRefusal>({ reason, detail });
 const sameAmount = (a: Money, b: Money): boolean => a.minor === b.minor && a.currency === b.currency;
 
