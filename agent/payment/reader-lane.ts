@@ -24,6 +24,7 @@ export class ReaderLane {
    * the reader. The result does not wait for the card's release, which takes the reader a while; the next customer does.
    */
   withCard<T>(signal: AbortSignal, seen: () => void, work: (session: CardSession) => Promise<T>): Promise<T> {
+    if (signal.aborted) return Promise.reject(abortFault(signal));
     if (this.#devices.lend("card-reader")) seen();
     const result = Promise.withResolvers<T>();
     const onAbort = () => result.reject(abortFault(signal));
