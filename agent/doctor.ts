@@ -51,6 +51,7 @@ export async function* examine(options: DoctorOptions): AsyncGenerator<Finding, 
     yield told ? toldDevice(told) : await examineDevice(spec, { open, clock });
   }
   if (status?.hub.silent) yield silentFinding(status.hub.via);
+  if (status?.hub.advicesOnly) yield ENDED;
   if (status?.hub.state === "up") yield { level: "ok", name: "hub", what: `linked by ${status.hub.via}` };
   else if (identity) yield* examineHub({ identity, urls: config.uplink, clock });
 }
@@ -60,6 +61,12 @@ const silentFinding = (via: string): Finding => ({
   name: "hub",
   what: `connected by ${via}, but the hub does not answer, so sales go offline; see whether a replica of it runs and reaches its brokers`,
 });
+
+const ENDED: Finding = {
+  level: "FAIL",
+  name: "hub",
+  what: "takes only what is stored, as this terminal's certificate has ended, so sales go offline; see in the agent's log why it is not renewed, or enrol this terminal again",
+};
 
 function examineFolder(dataDir: string): Finding {
   const name = "data";

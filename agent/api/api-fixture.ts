@@ -19,7 +19,7 @@ export const STATUS = {
   terminalId: "shop-1",
   uptimeSec: 5,
   running: 0,
-  hub: { state: "up", via: "mqtt", silent: false },
+  hub: { state: "up", via: "mqtt", silent: false, advicesOnly: false },
   queue: { depth: 1, oldestAgeSec: 0, quarantined: 0, outstandingCount: 0, outstandingMinor: "0" },
   journal: { epoch: "e", sequence: 1, hash: "h" },
   devices: [{ id: "reader", uri: "pcsc:*", state: "ready", detail: "a reader", since: "now" }],

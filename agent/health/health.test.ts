@@ -35,14 +35,14 @@ function sources(over: Partial<HealthSources> = {}): HealthSources {
       backlog: () => ({ depth: 2, oldestAt: new Date(clock.now() - 61_000).toISOString() }),
       queue: () => [],
     },
-    hub: { state: "up", via: "mqtt", silent: false },
+    hub: { state: "up", via: "mqtt", silent: false, advicesOnly: false },
     hubClock: { now: () => ({ at: clock.now() - 1_500, proven: true }) },
     lease: () => LEASE,
     disk: { freeBytes: () => 2_147_483_648, reserveBytes: 67_108_864 },
     ...over,
   };
 }
-const DOWN = { hub: { state: "down", via: "mqtt", silent: false } } as const;
+const DOWN = { hub: { state: "down", via: "mqtt", silent: false, advicesOnly: false } } as const;
 
 test("the whole status fits its schema", () => {
   const status = createHealth(sources()).status();

@@ -25,8 +25,16 @@ export const StatusSchema = z.strictObject({
   terminalId: z.string(),
   uptimeSec: z.int(),
   running: z.int(),
-  /** `silent`: connected, but the hub does not answer; its state is `down`. */
-  hub: z.strictObject({ state: z.enum(["up", "down"]), via: z.string(), silent: z.boolean() }),
+  /**
+   * The state is `down` also when it is `silent`: connected, but the hub does not answer; and when it takes `advicesOnly`:
+   * what is stored, as this terminal's certificate has ended.
+   */
+  hub: z.strictObject({
+    state: z.enum(["up", "down"]),
+    via: z.string(),
+    silent: z.boolean(),
+    advicesOnly: z.boolean(),
+  }),
   /** What the hub knows this terminal by; it is renewed from `renewAfter` on. Absent until the hub has given one. */
   certificate: z.strictObject({ endsAt: z.string(), renewAfter: z.string() }).optional(),
   lease: z
@@ -72,7 +80,7 @@ export interface HealthSources {
   readonly journal: Pick<Journal, "terminalId" | "epoch" | "head" | "outstanding" | "backlog" | "queue">;
   /** Absent: how fast the queue drains is not told. */
   readonly forwarder?: Pick<Forwarder, "ratePerSec">;
-  readonly hub: Pick<Hub, "state" | "via" | "silent">;
+  readonly hub: Pick<Hub, "state" | "via" | "silent" | "advicesOnly">;
   readonly hubClock: HubClock;
   lease(): LeaseView | undefined;
   /** Milliseconds since 1970. */
@@ -104,7 +112,7 @@ export function createHealth(sources: HealthSources): Health {
       terminalId: sources.journal.terminalId,
       uptimeSec: seconds(sources.clock.monotonic() - started.ms),
       running: sources.payments.running,
-      hub: { state: sources.hub.state, via: sources.hub.via, silent: sources.hub.silent },
+      hub: hubStatus(sources.hub),
       ...certificateStatus(sources.certificate?.()),
       ...leaseStatus(sources.lease()),
       queue: queueStatus(sources),
@@ -120,6 +128,12 @@ export function createHealth(sources: HealthSources): Health {
   };
 }
 
+const hubStatus = ({ state, via, silent, advicesOnly }: HealthSources["hub"]): Status["hub"] => ({
+  state,
+  via,
+  silent,
+  advicesOnly,
+});
 const seconds = (milliseconds: number): number => Math.max(0, Math.floor(milliseconds / 1_000));
 const megabytes = (bytes: number): number => Math.floor(bytes / MB);
 

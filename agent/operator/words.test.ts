@@ -83,7 +83,7 @@ test("the status leads with whether it sells", () => {
     terminalId: "till-1",
     uptimeSec: 3_700,
     running: 0,
-    hub: { state: "down", via: "mqtt", silent: false },
+    hub: { state: "down", via: "mqtt", silent: false, advicesOnly: false },
     queue: { depth: 3, oldestAgeSec: 90, quarantined: 1, outstandingCount: 3, outstandingMinor: "1" },
     journal: { epoch: "e", sequence: 9, hash: "h" },
     devices: [{ id: "reader", uri: "pcsc:*", state: "ready", detail: "a reader", since: "now" }],
@@ -103,6 +103,9 @@ test("the status leads with whether it sells", () => {
   ]);
   expect(statusText({ ...status, hub: { ...status.hub, silent: true } })).toContain(
     "hub       down (mqtt): connected, but the hub does not answer\n",
+  );
+  expect(statusText({ ...status, hub: { ...status.hub, advicesOnly: true } })).toContain(
+    "hub       down (mqtt): this terminal's certificate has ended, so the hub takes only what is stored\n",
   );
   expect(durationText(200_000)).toBe("2 days");
 });

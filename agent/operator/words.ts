@@ -84,7 +84,7 @@ export function statusText(status: Status): string {
   const rows = [
     ["selling", status.selling],
     ["terminal", `${status.terminalId}, version ${status.version}, up ${durationText(status.uptimeSec)}`],
-    ["hub", `${hub.state} (${hub.via})${hub.silent ? ": connected, but the hub does not answer" : ""}`],
+    ["hub", `${hub.state} (${hub.via})${hubTrouble(hub)}`],
     ...(certificate ? [["identity", `certified until ${certificate.endsAt}`]] : []),
     ["lease", lease ? leaseText(lease) : "none"],
     ["queue", queueSummary(queue, lease?.remaining.currency)],
@@ -94,6 +94,11 @@ export function statusText(status: Status): string {
     ...status.devices.map(({ id, state, detail }) => [id, `${state}: ${detail}`]),
   ];
   return table(rows);
+}
+
+function hubTrouble({ silent, advicesOnly }: Status["hub"]): string {
+  if (silent) return ": connected, but the hub does not answer";
+  return advicesOnly ? ": this terminal's certificate has ended, so the hub takes only what is stored" : "";
 }
 
 const leaseText = (lease: NonNullable<Status["lease"]>): string =>

@@ -13,7 +13,7 @@ import type { RandomBytes } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import { fail, ok, type Result } from "../../base/result.ts";
 import type { ForwardableEntry, Journal, SettledEntry } from "../journal/journal.ts";
-import type { HeardReceipt, Hub } from "../uplink/hub.ts";
+import { type HeardReceipt, type Hub, takesAdvices } from "../uplink/hub.ts";
 import { ForwardBatch } from "./forward-batch.ts";
 import { HubHoldings } from "./hub-holdings.ts";
 import { LookAhead } from "./look-ahead.ts";
@@ -44,7 +44,7 @@ const STANDSTILL_MS = 180_000;
 export interface ForwarderOptions {
   readonly journal: Journal;
   /** It signs each batch. */
-  readonly hub: Pick<Hub, "state" | "via" | "forward" | "onReceipt" | "onHeld" | "onState">;
+  readonly hub: Pick<Hub, "state" | "advicesOnly" | "via" | "forward" | "onReceipt" | "onHeld" | "onState">;
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly log: Log;
@@ -97,7 +97,7 @@ export function startForwarder(options: ForwarderOptions): Forwarder {
   const holdings = new HubHoldings(options);
   const { hub, journal, log, signal } = options;
   const stops = [
-    hub.onState((state) => (state === "up" ? drain.wake() : drain.linkLost())),
+    hub.onState(() => (takesAdvices(hub) ? drain.wake() : drain.linkLost())),
     hub.onHeld((held) => void holdings.heard(held)),
     hub.onReceipt((receipt) => {
       if (holdings.isOutdated(receipt))
@@ -142,7 +142,7 @@ class Drain implements Forwarder {
 
   get lane(): Lane {
     const { hub, journal } = this.#options;
-    const idle = hub.state !== "up" || journal.backlog().depth === 0;
+    const idle = !takesAdvices(hub) || journal.backlog().depth === 0;
     return { name: "store-and-forward", lastProgressMs: this.#progressMs, idle, limitMs: STANDSTILL_MS };
   }
 
@@ -170,7 +170,7 @@ class Drain implements Forwarder {
 
   whyNot(sequence: number): ForceRefusal | undefined {
     const { hub, journal, signal } = this.#options;
-    if (hub.state !== "up" || signal.aborted) return { why: "link-down" };
+    if (!takesAdvices(hub) || signal.aborted) return { why: "link-down" };
     const [entry] = journal.nextToForward(1, sequence - 1);
     if (entry?.sequence !== sequence) return { why: "not-waiting" };
     const before = journal.waitingBefore(entry);
@@ -263,7 +263,7 @@ class Drain implements Forwarder {
 
   #mayAdd(): boolean {
     const { hub, signal } = this.#options;
-    if (signal.aborted || hub.state !== "up" || this.#underway.characters >= CHARACTERS_IN_FLIGHT_MAX) return false;
+    if (signal.aborted || !takesAdvices(hub) || this.#underway.characters >= CHARACTERS_IN_FLIGHT_MAX) return false;
     if (this.#unhanded.size >= (hub.via === "https" ? HANDED_BY_HTTPS_MAX : HANDED_MAX)) return false;
     if (this.#batches.size < BATCHES_IN_FLIGHT_MAX) return true;
     const suspects = [...this.#batches].filter((batch) => batch.suspect).length;

@@ -20,6 +20,7 @@ export const takesAll: Answer = (batch) => batch.entries.map(processed);
 /** Answers each batch in the next turn with what `answer` says; nothing when that is empty. */
 export class SmallHub {
   state: LinkState = "up";
+  readonly advicesOnly = false;
   via = "mqtt";
   answer: Answer = takesAll;
   fault: Fault | undefined;

@@ -36,6 +36,9 @@ export class PreferringUplink implements RunningUplink {
   get state(): LinkState {
     return this.#events.state;
   }
+  get advicesOnly(): boolean {
+    return this.#events.advicesOnly;
+  }
   onMessage(listener: MessageListener): () => void {
     return this.#events.onMessage(listener);
   }
@@ -87,14 +90,16 @@ export class PreferringUplink implements RunningUplink {
 
   #choose(why: string): void {
     const { preferred, fallback, log } = this.#options;
-    const chosen = [preferred, fallback].find((way) => way.state === "up");
-    if (chosen === this.#active) return;
+    const ways = [preferred, fallback];
+    const chosen = ways.find((way) => way.state === "up") ?? ways.find((way) => way.advicesOnly);
+    const reach = chosen?.advicesOnly ? "advices-only" : (chosen?.state ?? "down");
+    const isAnother = chosen !== this.#active;
     this.#active = chosen;
-    if (chosen) {
+    if (chosen && isAnother) {
       log.info("the hub is reached", { way: chosen.name });
-      this.#events.announce("up", why);
+      this.#events.announce(reach, why);
     } else {
-      this.#events.set("down", why);
+      this.#events.set(reach, why);
     }
   }
 }

@@ -12,7 +12,7 @@ import { DownEnvelopeSchema, encodeEnvelope, MESSAGE_BYTES_MAX, type UpEnvelope 
 import { firstIssue, parseJson } from "../../wire/signing.ts";
 import { UPLINK_PATH } from "../../wire/topics.ts";
 import type { Credential } from "./credential.ts";
-import { wordsOf } from "./hub-post.ts";
+import { codeOf, wordsOf } from "./hub-post.ts";
 import { LinkEvents, type MessageListener, type StateListener } from "./link-events.ts";
 import { connectFault, contextOf, type TlsTarget, targetOf } from "./tls-connect.ts";
 import type { LinkState, RunningUplink } from "./uplink.ts";
@@ -74,6 +74,9 @@ export class HttpsUplink implements RunningUplink {
   get state(): LinkState {
     return this.#events.state;
   }
+  get advicesOnly(): boolean {
+    return this.#events.advicesOnly;
+  }
   onMessage(listener: MessageListener): () => void {
     return this.#events.onMessage(listener);
   }
@@ -110,8 +113,9 @@ export class HttpsUplink implements RunningUplink {
     }
     this.#judge(answer);
     this.#lastAnswerAt = this.#options.clock.monotonic();
-    // An answer that comes after this way was given up must not show it as up again.
-    if (!this.#ended) this.#events.set("up", `HTTPS to ${this.#options.url}`);
+    // An answer that comes after this way was given up must not show it as up again, nor one that every certificate gets.
+    const provesAll = envelope.type !== "advice.batch" || !this.advicesOnly;
+    if (!this.#ended && provesAll) this.#events.set("up", `HTTPS to ${this.#options.url}`);
     for (const message of this.#messagesOf(answer.body)) this.#deliver(message);
   }
 
@@ -127,7 +131,8 @@ export class HttpsUplink implements RunningUplink {
       await this.send(this.#options.probe(), limit.signal);
     } catch (error) {
       if (!isFault(error)) throw error;
-      if (!signal.aborted) this.#events.set("down", error.message);
+      // A refusal has set the state already, and may have left the advices.
+      if (!signal.aborted && error.code !== "uplink.refused") this.#events.set("down", error.message);
     }
   }
 
@@ -145,9 +150,10 @@ export class HttpsUplink implements RunningUplink {
     const { url } = this.#options;
     if (status >= 200 && status < 300) return;
     if (status === 401 || status === 403) {
-      const words = wordsOf(body.toString("utf8"));
+      const text = body.toString("utf8");
+      const words = wordsOf(text);
       const why = `the hub refuses this terminal's certificate over HTTPS (${status}${words}); if it does not mend itself, enrol this terminal again`;
-      this.#events.set("down", why);
+      if (!this.#ended) this.#events.set(codeOf(text) === "E_EXPIRED" ? "advices-only" : "down", why);
       this.#options.onRefused?.();
       throw new Fault("uplink.refused", why);
     }

@@ -75,15 +75,28 @@ async function collect(response: IncomingMessage): Promise<HubAnswer> {
   return { status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString("utf8") };
 }
 
-const RefusalSchema = z.object({ message: z.string().max(200).optional(), detail: z.string().max(200).optional() });
+/** The code of a refusal, if it has one: `E_EXPIRED` of one that is for all but advices. */
+export function codeOf(text: string): string | undefined {
+  return refusalOf(text)?.code;
+}
+
+const RefusalSchema = z.object({
+  code: z.string().max(40).optional(),
+  message: z.string().max(200).optional(),
+  detail: z.string().max(200).optional(),
+});
 
 /** The hub's own words for a refusal, if it gave any. */
 export function wordsOf(text: string): string {
+  const refusal = refusalOf(text);
+  const words = refusal?.detail ?? refusal?.message;
+  return words === undefined ? "" : `, "${words.replace(/[^\x20-\x7e]/g, "?")}"`;
+}
+
+function refusalOf(text: string): z.infer<typeof RefusalSchema> | undefined {
   try {
-    const { data } = RefusalSchema.safeParse(parseJson(text));
-    const words = data?.detail ?? data?.message;
-    return words === undefined ? "" : `, "${words.replace(/[^\x20-\x7e]/g, "?")}"`;
+    return RefusalSchema.safeParse(parseJson(text)).data;
   } catch {
-    return "";
+    return undefined;
   }
 }

@@ -71,7 +71,7 @@ export class HubSession implements Hub, AsyncDisposable {
   readonly #timeHeard = new Set<() => void>();
   readonly #unsubscribe: readonly (() => void)[];
   /** As the listeners were told it. */
-  #state: LinkState;
+  #told: { readonly state: LinkState; readonly advicesOnly: boolean };
   /** A request ended without an answer, and nothing was heard since it was sent. */
   #silent = false;
   /** How often in a row it was asked in vain whether it is there: the pauses grow, for the broker's sake. */
@@ -93,7 +93,7 @@ export class HubSession implements Hub, AsyncDisposable {
         `the online timeout of ${this.#onlineTimeoutMs} ms is under ${ONLINE_TIMEOUT_MIN_MS} ms, the least that lets hub and issuer answer first; raise it`,
       );
     }
-    this.#state = options.uplink.state;
+    this.#told = { state: this.state, advicesOnly: this.advicesOnly };
     this.#unsubscribe = [
       options.uplink.onMessage((envelope) => this.#receive(envelope)),
       options.uplink.onState(() => this.#linkChanged()),
@@ -105,6 +105,9 @@ export class HubSession implements Hub, AsyncDisposable {
   }
   get silent(): boolean {
     return this.#silent && this.#options.uplink.state === "up";
+  }
+  get advicesOnly(): boolean {
+    return this.#options.uplink.advicesOnly === true;
   }
   /** Somebody waits for an answer. */
   get busy(): boolean {
@@ -278,9 +281,12 @@ export class HubSession implements Hub, AsyncDisposable {
   }
 
   #tellState(): void {
-    const { state } = this;
-    if (state === this.#state) return;
-    this.#state = state;
+    const { state, advicesOnly } = this;
+    const told = this.#told;
+    if (state === told.state && advicesOnly === told.advicesOnly) return;
+    this.#told = { state, advicesOnly };
+    if (advicesOnly)
+      this.#options.log.warn("this terminal's certificate has ended: the hub takes what is stored, and nothing else");
     for (const listener of [...this.#states]) listener(state);
   }
 

@@ -37,6 +37,8 @@ export interface Hub {
   readonly state: LinkState;
   /** The link stands, and nobody answers on it. */
   readonly silent: boolean;
+  /** This terminal's certificate has ended: the state is `down`, yet what is stored is taken (RM18). */
+  readonly advicesOnly: boolean;
   readonly via: string;
   /**
    * One attempt. Throws Fault `uplink.down` when nothing left and nothing will; `uplink.timeout` when the answer did not
@@ -48,8 +50,13 @@ export interface Hub {
   onReceipt(listener: (receipt: HeardReceipt) => void): () => void;
   /** Called before the receipt that says so, if one does. */
   onHeld(listener: (held: HubHolding) => void): () => void;
+  /** Also when `advicesOnly` changes. */
   onState(listener: (state: LinkState) => void): () => void;
 }
+
+/** RM18: what is stored is taken also when the certificate has ended. */
+export const takesAdvices = ({ state, advicesOnly }: Pick<Hub, "state" | "advicesOnly">): boolean =>
+  state === "up" || advicesOnly;
 
 /** Hub time as far as it can be proven here (RM8). */
 export interface HubClock {

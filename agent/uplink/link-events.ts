@@ -6,14 +6,20 @@ import type { LinkState } from "./uplink.ts";
 export type MessageListener = (envelope: DownEnvelope) => void;
 export type StateListener = (state: LinkState, why: string) => void;
 
+/** How far a link reaches: `advices-only` is `down` for everybody else. */
+export type Reach = LinkState | "advices-only";
+
 export class LinkEvents {
   readonly #messages = new Set<MessageListener>();
   readonly #states = new Set<StateListener>();
-  #state: LinkState = "down";
+  #reach: Reach = "down";
   #why = "not connected yet";
 
   get state(): LinkState {
-    return this.#state;
+    return this.#reach === "up" ? "up" : "down";
+  }
+  get advicesOnly(): boolean {
+    return this.#reach === "advices-only";
   }
   get why(): string {
     return this.#why;
@@ -32,15 +38,15 @@ export class LinkEvents {
     for (const listener of [...this.#messages]) listener(envelope);
   }
   /** Tells of a change; the same state again only updates the reason. */
-  set(state: LinkState, why: string): void {
-    if (state === this.#state) this.#why = why;
-    else this.announce(state, why);
+  set(reach: Reach, why: string): void {
+    if (reach === this.#reach) this.#why = why;
+    else this.announce(reach, why);
   }
   /** Tells even when the state is the same: another way to the hub took over. */
-  announce(state: LinkState, why: string): void {
-    this.#state = state;
+  announce(reach: Reach, why: string): void {
+    this.#reach = reach;
     this.#why = why;
-    for (const listener of [...this.#states]) listener(state, why);
+    for (const listener of [...this.#states]) listener(this.state, why);
   }
 }
 

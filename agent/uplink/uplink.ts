@@ -8,6 +8,8 @@ export interface Uplink extends AsyncDisposable {
   /** "mqtt", "https" or what a test calls it. */
   readonly name: string;
   readonly state: LinkState;
+  /** Down for all but advices, as this terminal's certificate has ended (RM18). Absent where that cannot be told. */
+  readonly advicesOnly?: boolean;
   /**
    * Hands an envelope over. Resolves when the hub's side took it, which is not an answer. Throws Fault `uplink.down`
    * when nothing left, `uplink.timeout` when that is not known, `uplink.refused` when the hub says no to this terminal.

@@ -3,6 +3,9 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { identityPath, loadIdentity, loadIdentityFile, storeIdentity } from "../../agent/identity.ts";
+import { openJournal } from "../../agent/journal/sqlite-journal.ts";
+import { startForwarder } from "../../agent/saf/forwarder.ts";
+import { advice } from "../../agent/saf/saf-fixture.ts";
 import { CertificateKeeper } from "../../agent/uplink/certificate-keeper.ts";
 import { certificateRequest, newTlsKey } from "../../agent/uplink/certificate-request.ts";
 import { Credential } from "../../agent/uplink/credential.ts";
@@ -147,6 +150,42 @@ test("an agent that does not know how late it is renews when it is refused, and 
     code: "uplink.refused",
     message: expect.stringContaining("is revoked"),
   });
+});
+
+test("RM18 what an agent has stored reaches the hub although its certificate has ended and no other is to be had", async () => {
+  const { hub, dataDir } = await world();
+  hub.clock.setWall(hub.clock.now() + 91 * DAY_MS);
+  const shared = { clock: systemClock, random: systemRandom, log: silentLog };
+  const journal = openJournal({ ...shared, path: join(dataDir, "journal.db"), terminalId: TERMINAL });
+  onTestFinished(() => journal[Symbol.asyncDispose]());
+  const { sealed: _, ...sale } = advice("p-1");
+  await journal.append([sale]);
+  const link = createHubLink({
+    ...shared,
+    // Without its folder, which a renewal would be written to.
+    identity: loadIdentity(dataDir),
+    journal,
+    boot: new HandBoot(),
+    options: { version: "1", prefer: "mqtt", disk: { freeBytes: () => 1, reserveBytes: 0 } },
+  });
+  onTestFinished(() => link[Symbol.asyncDispose]());
+  const stop = new AbortController();
+  onTestFinished(() => stop.abort());
+  const states: string[] = [];
+  link.hub.onState((state) => states.push(state));
+  startForwarder({ ...shared, journal, hub: link.hub, signal: stop.signal });
+  void link.start(forEver);
+  const stateOf = () => journal.queue({ paymentId: sale.body.paymentId }).map(({ state }) => state);
+  await expect.poll(stateOf, { timeout: 20_000 }).toEqual(["processed"]);
+  expect(link.hub).toMatchObject({ state: "down", advicesOnly: true, via: "https" });
+  expect(states).not.toContain("up");
+  const request = {
+    paymentId: sale.body.paymentId,
+    attempt: 1,
+    kind: "purchase",
+    amount: { minor: "100", currency: "EUR" },
+  };
+  await expect(link.hub.authorise(request as never, 1, forEver)).rejects.toMatchObject({ code: "uplink.down" });
 });
 
 test("an identity that somebody enrolled anew beside a running agent is not overwritten by its renewal", async () => {

@@ -87,6 +87,7 @@ export type HubAnswer = "approve" | "decline" | "silence" | "stale";
 export class TillHub implements Hub {
   state: LinkState = "up";
   readonly silent = false;
+  readonly advicesOnly = false;
   readonly via = "test";
   answer: HubAnswer = "approve";
   /** Told of a pre-authorisation that is approved. */

@@ -30,9 +30,9 @@ export const QUEUE_PLANTS: readonly Plant[] = [
     name: "queue-destroyed-on-reconnect",
     shippedBy: "thingsboard-gateway #2124: SQLite destroyed and made anew with every MQTT reconnect",
     file: FORWARDER,
-    find: `hub.onState((state) => (state === "up" ? drain.wake() : drain.linkLost())),`,
-    replace: `hub.onState((state) => {
-      if (state !== "up") return drain.linkLost();
+    find: `hub.onState(() => (takesAdvices(hub) ? drain.wake() : drain.linkLost())),`,
+    replace: `hub.onState(() => {
+      if (!takesAdvices(hub)) return drain.linkLost();
       journal.settle(${ALL_DONE}).then(() => drain.wake(), () => undefined);
     }),`,
     seed: "1",
@@ -41,8 +41,8 @@ export const QUEUE_PLANTS: readonly Plant[] = [
     name: "stays-offline-after-reconnect",
     shippedBy: "odoo PR #220954, greengrass nucleus #962: everything is running and nothing works",
     file: FORWARDER,
-    find: `(state === "up" ? drain.wake() : drain.linkLost())`,
-    replace: `(state === "up" ? undefined : drain.linkLost())`,
+    find: `(takesAdvices(hub) ? drain.wake() : drain.linkLost())`,
+    replace: `(takesAdvices(hub) ? undefined : drain.linkLost())`,
     seed: "1",
   },
   {
