@@ -49,6 +49,8 @@ test.each([
   [`${SITE}devices: [{id: a, uri: pcsc}]`, 'key "devices[0].uri" must be a device URI such as'],
   [`${SITE}devices: [{id: a, uri: 'pcsc:*'}, {id: a, uri: 'pcsc:*'}]`, "a list in which no id comes twice"],
   [`${SITE}uplink: {mqttUrl: 'http://hub'}`, 'key "uplink.mqttUrl" must be a URL such as mqtts://'],
+  [`${SITE}uplink: {mqttUrl: 'mqtt://hub'}`, 'key "uplink.mqttUrl" must be a URL such as mqtts://'],
+  [`${SITE}uplink: {httpsUrl: 'http://hub'}`, 'key "uplink.httpsUrl" must be a URL such as https://'],
 ])("refuses %s", (text, line) => {
   expect(() => load(text)).toThrow(line);
 });

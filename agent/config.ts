@@ -101,8 +101,8 @@ export const EmvSchema = z.strictObject({
 const UplinkSchema = z.strictObject({
   prefer: z.enum(["mqtt", "https"]).default("mqtt"),
   /** Instead of what the hub said at enrolment. */
-  mqttUrl: z.url({ protocol: /^mqtts?$/, error: "a URL such as mqtts://hub.example:8883" }).optional(),
-  httpsUrl: z.url({ protocol: /^https?$/, error: "a URL such as https://hub.example:8443" }).optional(),
+  mqttUrl: z.url({ protocol: /^mqtts$/, error: "a URL such as mqtts://hub.example:8883" }).optional(),
+  httpsUrl: z.url({ protocol: /^https$/, error: "a URL such as https://hub.example:8443" }).optional(),
 });
 
 export const AgentConfigSchema = z.strictObject({
