@@ -25,6 +25,11 @@ const PROBE_LIMIT_MS = 5_000;
 const IDLE_MS = 10_000;
 const CONNECTIONS_MAX = 8;
 const ANSWER_MESSAGES_MAX = 200;
+/** HTTP: the hub has no time for this terminal just now. */
+const TOO_MANY_REQUESTS = 429;
+/** How long such a message rests where the hub does not say, and at most: a sale waits for it too. */
+const BUSY_MS = 1_000;
+const BUSY_MAX_MS = 2_000;
 
 const AnswerSchema = z.object({ messages: z.array(z.unknown()).max(ANSWER_MESSAGES_MAX) });
 
@@ -45,6 +50,8 @@ export interface HttpsUplinkOptions {
 
 interface Answer {
   readonly status: number;
+  /** What `retry-after` says, in seconds. */
+  readonly retryAfter: string | undefined;
   readonly body: Buffer;
 }
 
@@ -104,7 +111,7 @@ export class HttpsUplink implements RunningUplink {
     let answer: Answer;
     try {
       using limit = deadline(this.#options.clock, POST_LIMIT_MS, signal);
-      answer = await this.#post(encodeEnvelope(envelope), limit.signal);
+      answer = await this.#ask(encodeEnvelope(envelope), limit.signal);
     } catch (error) {
       // A caller who gave up says nothing about the link.
       if (signal.aborted) throw abortFault(signal);
@@ -131,8 +138,9 @@ export class HttpsUplink implements RunningUplink {
       await this.send(this.#options.probe(), limit.signal);
     } catch (error) {
       if (!isFault(error)) throw error;
-      // A refusal has set the state already, and may have left the advices.
-      if (!signal.aborted && error.code !== "uplink.refused") this.#events.set("down", error.message);
+      // For what else can go wrong `send` has set the state: a busy hub is up, and a refusal may leave the advices.
+      const isUnsaid = isFault(error, "transport.timeout", "message.invalid");
+      if (isUnsaid && !signal.aborted) this.#events.set("down", error.message);
     }
   }
 
@@ -157,8 +165,9 @@ export class HttpsUplink implements RunningUplink {
       this.#options.onRefused?.();
       throw new Fault("uplink.refused", why);
     }
-    // 429 says nothing against the message: it is sent again later.
-    if (status >= 400 && status < 500 && status !== 429) {
+    // It says nothing against the message, which is sent again later, nor against the link.
+    if (status === TOO_MANY_REQUESTS) throw unknownFate(`HTTP ${status} from ${url}`);
+    if (status >= 400 && status < 500) {
       throw new Fault(
         "message.invalid",
         `the hub did not take a message (HTTP ${status} from ${url}); compare versions`,
@@ -188,6 +197,14 @@ export class HttpsUplink implements RunningUplink {
   #unread(reason: string): void {
     this.unreadable += 1;
     this.#options.log.warn("a message from the hub could not be read", { reason });
+  }
+
+  /** The answer; where the hub has no time, that to a second try when it says so: a backlog waits, and a sale finds room. */
+  async #ask(text: string, signal: AbortSignal): Promise<Answer> {
+    const answer = await this.#post(text, signal);
+    if (answer.status !== TOO_MANY_REQUESTS) return answer;
+    await sleep(this.#options.clock, busyMs(answer), signal);
+    return this.#post(text, signal);
   }
 
   /** Throws `uplink.down` as long as no byte of the message can have left, `uplink.timeout` after that. */
@@ -232,7 +249,8 @@ export class HttpsUplink implements RunningUplink {
         response.on("error", settle);
         response.once("end", () => {
           signal.removeEventListener("abort", onAbort);
-          resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks) });
+          const { statusCode: status = 0, headers } = response;
+          resolve({ status, retryAfter: headers["retry-after"], body: Buffer.concat(chunks) });
         });
       });
       signal.addEventListener("abort", onAbort, { once: true });
@@ -243,6 +261,9 @@ export class HttpsUplink implements RunningUplink {
 
 const newAgent = ({ caCertificate, credential }: HttpsUplinkOptions): Agent =>
   new Agent({ keepAlive: true, secureContext: contextOf(caCertificate, credential.tls), maxSockets: CONNECTIONS_MAX });
+
+const busyMs = ({ retryAfter }: Answer): number =>
+  /^\d{1,9}$/.test(retryAfter ?? "") ? Math.min(Number(retryAfter) * 1_000, BUSY_MAX_MS) : BUSY_MS;
 
 const unknownFate = (why: string): Fault =>
   new Fault("uplink.timeout", `the message may or may not have reached the hub: ${why}`);

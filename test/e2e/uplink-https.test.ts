@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { Credential } from "../../agent/uplink/credential.ts";
 import { HttpsUplink } from "../../agent/uplink/https-uplink.ts";
 import { untilState } from "../../agent/uplink/link-events.ts";
@@ -19,10 +19,11 @@ const presence: UpEnvelope = {
   body: { status: "online", version: "test", clock: new Date(0).toISOString() },
 };
 
-test("an answer over HTTPS that comes after this way was given up does not show it as up", async () => {
+async function world() {
   const authority = await newAuthority();
-  await using server = await new TestHub().start(await authority.issue(LOOPBACK));
-  await using uplink = new HttpsUplink({
+  const server = await new TestHub().start(await authority.issue(LOOPBACK));
+  onTestFinished(() => server[Symbol.asyncDispose]());
+  const uplink = new HttpsUplink({
     caCertificate: authority.certificate,
     credential: new Credential(await authority.issueTerminal()),
     clock: systemClock,
@@ -31,6 +32,12 @@ test("an answer over HTTPS that comes after this way was given up does not show 
     url: `https://127.0.0.1:${server.httpsPort}`,
     probe: () => presence,
   });
+  onTestFinished(() => uplink[Symbol.asyncDispose]());
+  return { server, uplink };
+}
+
+test("an answer over HTTPS that comes after this way was given up does not show it as up", async () => {
+  const { server, uplink } = await world();
   const ending = new AbortController();
   const limit = AbortSignal.timeout(10_000);
   const run = uplink.run(ending.signal);
@@ -49,17 +56,22 @@ test.each([
   [503, "uplink.timeout"],
   [400, "message.invalid"],
 ])("an answer %i means %s: a message is set aside only for what is wrong with it", async (status, code) => {
-  const authority = await newAuthority();
-  await using server = await new TestHub().start(await authority.issue(LOOPBACK));
-  await using uplink = new HttpsUplink({
-    caCertificate: authority.certificate,
-    credential: new Credential(await authority.issueTerminal()),
-    clock: systemClock,
-    chance: () => 0,
-    log: silentLog,
-    url: `https://127.0.0.1:${server.httpsPort}`,
-    probe: () => presence,
-  });
+  const { server, uplink } = await world();
   server.refusing = status;
   await expect(uplink.send(presence, AbortSignal.timeout(10_000))).rejects.toMatchObject({ code });
+});
+
+test("a message that the hub has no time for is sent again when the hub says, and the link stays up", async () => {
+  const { server, uplink } = await world();
+  const limit = AbortSignal.timeout(10_000);
+  await uplink.send(presence, limit);
+  const states: string[] = [];
+  uplink.onState((state) => states.push(state));
+  server.busy = 1;
+  await uplink.send(presence, limit);
+  expect(server.received).toHaveLength(2);
+  server.busy = 2;
+  await expect(uplink.send(presence, limit)).rejects.toMatchObject({ code: "uplink.timeout" });
+  expect(server).toMatchObject({ busy: 0, received: { length: 2 } });
+  expect([uplink.state, states]).toEqual(["up", []]);
 });

@@ -114,6 +114,8 @@ export class TestHub implements AsyncDisposable {
   reply: (envelope: UpEnvelope) => readonly DownEnvelope[] = () => [];
   /** What every envelope over HTTPS is answered with instead, where it is set. */
   refusing: number | undefined;
+  /** So many of the next envelopes over HTTPS come too soon. */
+  busy = 0;
   /** While set, publishes get no acknowledgement and no answer. */
   holding = false;
   /** What other paths answer. */
@@ -147,7 +149,9 @@ export class TestHub implements AsyncDisposable {
         const text = Buffer.concat(chunks).toString("utf8");
         const known = this.#knows(request.socket as TLSSocket);
         void Promise.resolve(this.#answerByHttps({ path: request.url ?? "", text }, known)).then(({ status, body }) =>
-          response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body)),
+          response
+            .writeHead(status, { "content-type": "application/json", ...retryAfter(status) })
+            .end(JSON.stringify(body)),
         );
       });
     });
@@ -208,10 +212,16 @@ export class TestHub implements AsyncDisposable {
   #answerByHttps(post: Post, known: boolean): HttpAnswer | Promise<HttpAnswer> {
     if (post.path !== UPLINK_PATH) return this.other(post);
     if (!known) return { status: 401, body: {} };
+    if (this.busy > 0) {
+      this.busy -= 1;
+      return { status: 429, body: {} };
+    }
     if (this.refusing !== undefined) return { status: this.refusing, body: {} };
     return { status: 200, body: { messages: this.reply(this.#take("https", post.text)) } };
   }
 }
+
+const retryAfter = (status: number) => (status === 429 ? { "retry-after": "1" } : {});
 
 /** Between agent and hub. */
 export class TcpProxy implements AsyncDisposable {
