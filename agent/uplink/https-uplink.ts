@@ -3,6 +3,7 @@
  * itself, so while nothing is sent presence is, which also tells when the hub is back.
  */
 import { Agent, request as httpsRequest } from "node:https";
+import { TLSSocket } from "node:tls";
 import { z } from "zod";
 import { abortFault, type Clock, deadline, eitherOf, sleep } from "../../base/clock.ts";
 import { Fault, isFault, reasonOf } from "../../base/fault.ts";
@@ -230,7 +231,8 @@ export class HttpsUplink implements RunningUplink {
         settle(left ? abortFault(signal) : new Fault("uplink.down", `cannot connect to ${url} in time`));
       };
       request.once("socket", (socket) => {
-        if (request.reusedSocket) left = true;
+        // Also of one that another message has just left: it is proven already, and the bytes leave at once.
+        if (socket instanceof TLSSocket && socket.authorized) left = true;
         else {
           socket.once("secureConnect", () => {
             left = true;

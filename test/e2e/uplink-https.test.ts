@@ -75,3 +75,16 @@ test("a message that the hub has no time for is sent again when the hub says, an
   expect(server).toMatchObject({ busy: 0, received: { length: 2 } });
   expect([uplink.state, states]).toEqual(["up", []]);
 });
+
+test("a message that waited for a connection and was cut off behind its last byte may have reached the hub", async () => {
+  const { server, uplink } = await world();
+  const CONNECTIONS = 8;
+  server.reply = ({ sequence }) => {
+    if (sequence === CONNECTIONS) for (const socket of server.sockets) socket.destroy();
+    return [];
+  };
+  const limit = AbortSignal.timeout(10_000);
+  const sent = Array.from({ length: CONNECTIONS + 1 }, (_, sequence) => uplink.send({ ...presence, sequence }, limit));
+  const [last] = (await Promise.allSettled(sent)).slice(CONNECTIONS);
+  expect(last).toMatchObject({ status: "rejected", reason: { code: "uplink.timeout" } });
+});
