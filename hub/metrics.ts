@@ -4,7 +4,7 @@ export type Labels = Readonly<Record<string, string>>;
 
 export interface Metrics {
   count(name: CounterName, labels?: Labels, by?: number): void;
-  /** `read` is asked each time that somebody looks. */
+  /** `read` is asked each time that somebody looks; where it fails, as with the database away, the gauge is left out. */
   gauge(name: GaugeName, read: () => number | Promise<number>): void;
   text(): Promise<string>;
 }
@@ -32,6 +32,7 @@ const COUNTERS = {
   tillway_hub_stand_in_parameters_total: "Stand-in parameters that were offered, by issuer and what became of them.",
   tillway_hub_advices_total: "What issuers were told of decisions made without them, by issuer, kind and how it ended.",
   tillway_hub_issuer_reconciliations_total: "Days of issuers whose totals were compared, by issuer and how that ended.",
+  tillway_hub_unread_gauges_total: "Gauges that could not be read when somebody looked, by gauge.",
   tillway_hub_issuer_links_total: "Changes of the links to issuers, by issuer and what they became.",
 } as const;
 export type CounterName = keyof typeof COUNTERS;
@@ -50,25 +51,32 @@ const SERIES_MAX = 1_000;
 export function createMetrics(): Metrics {
   const series = new Map<string, { readonly name: CounterName; readonly labels: string; value: number }>();
   const gauges = new Map<GaugeName, () => number | Promise<number>>();
+  const count: Metrics["count"] = (name, labels = {}, by = 1) => {
+    const text = labelText(labels);
+    const key = `${name}${text}`;
+    const known = series.get(key);
+    if (known) known.value += by;
+    else if (series.size < SERIES_MAX) series.set(key, { name, labels: text, value: by });
+  };
+  async function gaugeLines([name, read]: readonly [GaugeName, () => number | Promise<number>]): Promise<string[]> {
+    try {
+      return [`# HELP ${name} ${GAUGES[name]}`, `# TYPE ${name} gauge`, `${name} ${await read()}`];
+    } catch {
+      count("tillway_hub_unread_gauges_total", { gauge: name });
+      return [];
+    }
+  }
   return {
-    count(name, labels = {}, by = 1) {
-      const text = labelText(labels);
-      const key = `${name}${text}`;
-      const known = series.get(key);
-      if (known) known.value += by;
-      else if (series.size < SERIES_MAX) series.set(key, { name, labels: text, value: by });
-    },
+    count,
     gauge: (name, read) => void gauges.set(name, read),
     async text() {
+      const gauged = await Promise.all([...gauges].map(gaugeLines));
       const lines: string[] = [];
       for (const [name, help] of Object.entries(COUNTERS)) {
         lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} counter`);
         for (const one of series.values()) if (one.name === name) lines.push(`${name}${one.labels} ${one.value}`);
       }
-      for (const [name, read] of gauges) {
-        lines.push(`# HELP ${name} ${GAUGES[name]}`, `# TYPE ${name} gauge`, `${name} ${await read()}`);
-      }
-      return `${lines.join("\n")}\n`;
+      return `${[...lines, ...gauged.flat()].join("\n")}\n`;
     },
   };
 }
