@@ -43,8 +43,8 @@ import { createImports, type ImportSink } from "./import-sessions.ts";
 import type { HubKeys } from "./keys.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import type { SealOpenings } from "./openings.ts";
-import type { FeatureMessage, HubService, OfflineCodePolicy, OfflineNotePolicy, OperatorRoute } from "./service.ts";
-import { createServices, secretFor } from "./service-core.ts";
+import type { FeatureMessage, OfflineCodePolicy, OfflineNotePolicy, OperatorRoute } from "./service.ts";
+import { createServices, type NamedService, secretFor } from "./service-core.ts";
 import { SERVICES } from "./services.ts";
 import { isStoreFailure } from "./store/failure.ts";
 import type { HubStore, Within } from "./store/store.ts";
@@ -229,7 +229,7 @@ export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
     leaseUnasked: (terminalId) => leaseUnasked(parts, terminalId),
     nameClone: (terminalId, shown) => nameClone(parts, { terminalId, shown, log }),
     receivePhone: (signed, admit) => receivePhone(parts, signed, admit).catch(storeFault),
-    expireHolds: () => store.transaction((within) => sweep(parts, within)),
+    expireHolds: () => store.transaction((within) => sweep(parts, within, log)),
     get waiting() {
       return commits.waiting;
     },
@@ -290,13 +290,20 @@ const switchOf = (
     ...{ clock, random, log: log.for("switch"), secret: secretFor("switch", keys.tokenKey) },
   });
 
-async function sweep(parts: Parts, within: Within): Promise<number> {
+async function sweep(parts: Parts, within: Within, log: Log): Promise<number> {
   const { authorisation, ingest, settlement, clock, metrics, services } = parts;
-  const expired = await authorisation.expireHolds(within, EXPIRED_PER_SWEEP_MAX);
+  // What one part does wrong undoes that part alone. A failing database is no part's.
+  const apart = <T>(part: string, work: () => Promise<T>): Promise<T | undefined> =>
+    within.savepoint(work).catch((error: unknown) => {
+      if (isStoreFailure(error)) throw error;
+      log.error("a part of the sweep failed; it runs again with the next", { part, reason: reasonOf(error) });
+      return undefined;
+    });
+  const expired = (await apart("holds", () => authorisation.expireHolds(within, EXPIRED_PER_SWEEP_MAX))) ?? 0;
   if (expired > 0) metrics.count("tillway_hub_holds_expired_total", {}, expired);
-  for (const service of services) await service.sweep?.(within);
-  await settlement.sweep(within);
-  await ingest.findings.gaps(within, clock.now());
+  for (const service of services) await apart(service.name, async () => service.sweep?.(within));
+  await apart("settlement", () => settlement.sweep(within));
+  await apart("journals", () => ingest.findings.gaps(within, clock.now()));
   return expired;
 }
 
@@ -307,7 +314,7 @@ interface Parts extends AuthoriseParts {
   readonly ingest: Ingest;
   readonly payers: Payers;
   readonly openings: SealOpenings | undefined;
-  readonly services: readonly HubService[];
+  readonly services: readonly NamedService[];
 }
 
 async function receive(parts: Parts, envelope: UpEnvelope, arrivedAt: number): Promise<readonly DownEnvelope[]> {

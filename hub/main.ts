@@ -252,13 +252,12 @@ function sweep({ core, operators, clock, log }: Swept): () => Promise<void> {
   let running: Promise<void> = Promise.resolve();
   let ended = false;
   async function run(): Promise<void> {
-    try {
-      await operators.refused.sweep();
-      const expired = await core.expireHolds();
+    const failed = (what: string) => (error: unknown) =>
+      log.error(`the sweep of ${what} failed; it runs again in a minute`, { reason: reasonOf(error) });
+    await operators.refused.sweep().catch(failed("refusals"));
+    await core.expireHolds().then((expired) => {
       if (expired > 0) log.info("what was held longer than it may be went back", { expired });
-    } catch (error) {
-      log.error("the sweep of expired authorisations failed; it runs again in a minute", { reason: reasonOf(error) });
-    }
+    }, failed("what is due"));
     if (!ended) cancel = clock.after(SWEEP_EVERY_MS, start);
   }
   function start(): void {

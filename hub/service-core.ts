@@ -39,11 +39,14 @@ interface ServiceNeeds {
 export const secretFor = (purpose: string, tokenKey: Uint8Array): Uint8Array =>
   new Uint8Array(createHmac("sha256", tokenKey).update(`tillway/v1/${purpose}`).digest());
 
-export function createServices(options: HubCoreOptions, needs: ServiceNeeds): readonly HubService[] {
+export type NamedService = HubService & { readonly name: string };
+
+export function createServices(options: HubCoreOptions, needs: ServiceNeeds): readonly NamedService[] {
   const { ledger, payers, terminals, metrics, hubEpoch } = needs;
   const { clock, random, keys, policy, log } = options;
-  return SERVICES.map(({ name, define }) =>
-    define({
+  return SERVICES.map(({ name, define }) => ({
+    name,
+    ...define({
       clock,
       random,
       ledger,
@@ -66,5 +69,5 @@ export function createServices(options: HubCoreOptions, needs: ServiceNeeds): re
         return id;
       },
     }),
-  );
+  }));
 }

@@ -9,7 +9,7 @@ import {
   type RandomBytes,
   type TerminalId,
 } from "../../base/ids.ts";
-import { silentLog } from "../../base/log.ts";
+import { type Log, silentLog } from "../../base/log.ts";
 import { currencyOf, money } from "../../base/money.ts";
 import type { Sqlite } from "../../base/sqlite.ts";
 import { createHubCore, type HubCore, type HubCoreOptions, type HubPolicy } from "../../hub/hub-core.ts";
@@ -92,6 +92,7 @@ interface FixtureOptions {
   readonly metrics?: Metrics;
   readonly payer?: NonNullable<HubPolicy["payer"]>;
   readonly holdMs?: number;
+  readonly log?: Log;
 }
 
 export async function hubFixture(options: FixtureOptions = {}): Promise<HubFixture> {
@@ -126,7 +127,7 @@ export async function hubFixture(options: FixtureOptions = {}): Promise<HubFixtu
       fixture.onChance(length);
       return random(length);
     },
-    log: silentLog,
+    log: options.log ?? silentLog,
     ...(issuers && { issuers }),
     ...(metrics && { metrics }),
   });
