@@ -14,6 +14,11 @@ export interface DeviceGateway extends AsyncDisposable {
   readonly port: number;
   /** The certificate of connections from now on, where it is this hub that shows one. */
   renewTls(tls: ServerTls): void;
+  /**
+   * When the certificate ends that terminals are shown, milliseconds since 1970; absent where it is this hub that shows one.
+   * Throws Fault `transport.failed`, or what the signal was aborted with.
+   */
+  shownUntil?(signal: AbortSignal): Promise<number>;
   isConnected(terminalId: TerminalId): boolean;
   connected(): readonly TerminalId[];
   /** To the terminal's session, if it has one; nothing is kept for one that has none (RM2). */

@@ -25,10 +25,11 @@ import { openDeviceGateway } from "./open-gateway.ts";
 import { openOperators } from "./open-operators.ts";
 import { openHubStore } from "./open-store.ts";
 import { createOpenings } from "./openings.ts";
+import { keepCertificate } from "./server-certificate.ts";
 import type { HubStore, Reading } from "./store/store.ts";
 import { openTerminalAuthority } from "./terminal-authority.ts";
 import { createTerminalDoor } from "./terminal-door.ts";
-import { type HubTls, loadHubTls } from "./tls.ts";
+import { loadHubTls } from "./tls.ts";
 
 export interface Endpoints {
   readonly httpsUrl: string;
@@ -62,7 +63,6 @@ export interface StartOptions {
 /** One opens seals as fast as the rest of a drain goes on two cores. */
 const OPENING_THREADS_MAX = 2;
 const SWEEP_EVERY_MS = 60_000;
-const CERTIFICATE_CHECK_MS = 24 * 3_600_000;
 
 export async function startHub(options: StartOptions): Promise<RunningHub> {
   const { config, clock = systemClock, random = systemRandom } = options;
@@ -269,36 +269,6 @@ function sweep({ core, operators, clock, log }: Swept): () => Promise<void> {
     cancel();
     await running;
   };
-}
-
-interface KeptCertificate {
-  readonly gateways: readonly { renewTls(tls: HubTls): void }[];
-  readonly first: HubTls;
-  loadTls(): Promise<HubTls>;
-  readonly clock: Clock;
-  readonly log: Log;
-}
-
-/** Looks every day whether the server's certificate ends soon: a hub may run for longer than it. Returns how to stop. */
-function keepCertificate({ gateways, first, loadTls, clock, log }: KeptCertificate): () => void {
-  let chain = first.chain;
-  let cancel = clock.after(CERTIFICATE_CHECK_MS, check);
-  function check(): void {
-    cancel = clock.after(CERTIFICATE_CHECK_MS, check);
-    loadTls().then(
-      (tls) => {
-        if (tls.chain === chain) return;
-        chain = tls.chain;
-        for (const gateway of gateways) gateway.renewTls(tls);
-        log.info("the server's certificate was renewed");
-      },
-      (error: unknown) =>
-        log.error("the server's certificate cannot be renewed; it is tried again tomorrow", {
-          reason: reasonOf(error),
-        }),
-    );
-  }
-  return () => cancel();
 }
 
 function writeEndpoints(path: string, endpoints: Endpoints): void {

@@ -27,13 +27,22 @@ export async function openDeviceGateway({ broker, random, config, ...parts }: Ga
   if (ingest.kind === "embedded" || !broker) return await openMqttGateway({ ...parts, host, port: mqttPort });
   const { replicas } = ingest;
   const port = config.public.mqttPort ?? mqttPort;
-  return await openNats({ ...parts, broker, random, servers: ingest.servers, replicas, port });
+  return await openNats({
+    ...parts,
+    broker,
+    random,
+    servers: ingest.servers,
+    replicas,
+    host: config.public.host,
+    port,
+  });
 }
 
 type NatsParts = Omit<GatewayParts, "config" | "broker"> & {
   readonly broker: BrokerAuthority;
   readonly servers: readonly string[];
   readonly replicas: number;
+  readonly host: string;
   readonly port: number;
 };
 

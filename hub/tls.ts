@@ -46,7 +46,8 @@ export interface TlsOptions {
 const DAY_MS = 86_400_000;
 const CA_DAYS = 3_653;
 const SERVER_DAYS = 397;
-const RENEW_BELOW_DAYS = 30;
+/** With less than this left a server's certificate is made anew. */
+export const RENEW_BELOW_MS = 30 * DAY_MS;
 const SERIAL_BYTES = 16;
 export const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
 /** Key and certificate of the authority, in the folder of `loadHubTls`. */
@@ -111,7 +112,7 @@ interface Wanted {
 
 function serves(certificate: X509Certificate, { ca, names, now }: Wanted): boolean {
   if (!certificate.checkIssued(ca)) return false;
-  if (Date.parse(certificate.validTo) - now < RENEW_BELOW_DAYS * DAY_MS) return false;
+  if (Date.parse(certificate.validTo) - now < RENEW_BELOW_MS) return false;
   return names.every((name) =>
     isIP(name) === 0 ? certificate.checkHost(name) !== undefined : certificate.checkIP(name) !== undefined,
   );

@@ -65,6 +65,7 @@ async function stand(receive: (envelope: UpEnvelope) => Promise<readonly DownEnv
     link,
     accounts: { wake: () => void link.acts.push("account looked at"), run: () => Promise.resolve() },
     refusals: createRefusals({ clock: manual, log: silentLog, metrics }),
+    host: "hub.test",
     port: 8883,
     replicas: 1,
     clock: manual,

@@ -17,13 +17,15 @@ import { subjectOf } from "./broker-authority.ts";
 import { ConnectedTerminals } from "./connected-terminals.ts";
 import { CONSUMED_STREAMS, consumerOf, MQTT_STREAM, MQTT_SUBJECTS, makeStreams } from "./message-streams.ts";
 import type { BrokerLink, Delivery } from "./nats-link.ts";
+import { shownUntil } from "./shown-certificate.ts";
 
 export interface NatsGatewayOptions {
   readonly hub: Pick<HubCore, "receive" | "metrics">;
   readonly link: BrokerLink;
   readonly accounts: Pick<AccountKeeper, "wake" | "run">;
   readonly refusals: Refusals;
-  /** Of the brokers' MQTT side, as terminals are told. */
+  /** Both of the brokers' MQTT side, as terminals are told. */
+  readonly host: string;
   readonly port: number;
   readonly replicas: number;
   readonly clock: Clock;
@@ -53,7 +55,7 @@ const END_WITHIN_MS = 1_000;
 
 /** Throws Fault `transport.failed`. */
 export async function openNatsGateway(options: NatsGatewayOptions): Promise<DeviceGateway> {
-  const { hub, link, accounts, port, clock } = options;
+  const { hub, link, accounts, host, port, clock } = options;
   const ending = new AbortController();
   const connected = new ConnectedTerminals(clock);
   await makeStreams(link, options);
@@ -68,6 +70,7 @@ export async function openNatsGateway(options: NatsGatewayOptions): Promise<Devi
     port,
     // Their certificate is a file of the brokers.
     renewTls: () => undefined,
+    shownUntil: (signal) => shownUntil({ host, port, clock, signal }),
     isConnected: (terminalId) => connected.has(terminalId),
     connected: () => connected.list(),
     push: (envelope) => say(link, envelope),

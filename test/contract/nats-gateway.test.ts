@@ -1,8 +1,10 @@
 /** Terminals behind a real nats-server: what they may, what comes back, and what a hub that was away finds. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { systemClock } from "../../base/clock.ts";
 import { isFault } from "../../base/fault.ts";
 import type { PaymentId } from "../../base/ids.ts";
 import { money } from "../../base/money.ts";
+import { shownUntil } from "../../hub/nats/shown-certificate.ts";
 import { natsMissing } from "../../scripts/lib/nats.ts";
 import { toWireMoney } from "../../wire/common.ts";
 import { downFilter, upTopic } from "../../wire/topics.ts";
@@ -124,6 +126,17 @@ describe("a terminal that is enrolled", () => {
   test("has no login where MQTT topics there cannot hold its id", async () => {
     expect((await stand.enrol("N.7")).credentials.login).toBeUndefined();
   });
+});
+
+test("until when the certificate is good that a server shows terminals can be seen without one of one's own", async () => {
+  const look = {
+    host: "127.0.0.1",
+    port: stand.broker.mqttPort,
+    clock: systemClock,
+    signal: AbortSignal.timeout(20_000),
+  };
+  const left = (await shownUntil(look)) - systemClock.now();
+  expect(Math.ceil(left / 86_400_000)).toBe(397);
 });
 
 test("a terminal that is revoked is thrown out at once and not let in again until it is restored", async () => {
