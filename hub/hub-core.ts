@@ -32,6 +32,7 @@ import { type Settlement, settlementMigrations } from "./core/settlement/index.t
 import { createSwitch, NO_ISSUERS, type Switch, type SwitchOptions, switchMigrations } from "./core/switch/index.ts";
 import {
   createTerminals,
+  holdToKeys,
   type LeasePolicy,
   type Terminals,
   type TerminalsOptions,
@@ -157,6 +158,7 @@ export const openHubDatabase = (path: string): Sqlite => openSqlite(path, { migr
 
 const EXPIRED_PER_SWEEP_MAX = 1_000;
 
+/** Throws Fault `identity.invalid` where the books were written under other keys. */
 export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
   const { store, keys, policy, clock, random, log } = options;
   const metrics = options.metrics ?? createMetrics();
@@ -192,6 +194,7 @@ export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
   const openCard = cardOpener({ ring: keys.sealing, authorisation, issuers, openings: options.openings });
   const settlement = settlementOf(options, ledger, authorisation);
   const ingest = await store.transaction(async (within) => {
+    await holdToKeys(within, keys);
     await terminals.prepare(within);
     await settlement.prepare(within);
     return await createIngest(within, {

@@ -76,3 +76,19 @@ test("a hub that runs for longer than its certificate serves a new one in time, 
     await hub.drain(AbortSignal.timeout(10_000));
   }
 });
+
+test.each(["token.key", "signing.key"])(
+  "books that were restored without their %s are not gone on with under a new one, but with the old one again",
+  async (name) => {
+    const stop = async (hub: Awaited<ReturnType<typeof start>>) => await hub.drain(AbortSignal.timeout(10_000));
+    await stop(await start("127.0.0.1"));
+    const path = join(hubPaths(dataDir).keys, name);
+    const kept = readFileSync(path);
+    rmSync(path);
+    const refusal = { code: "identity.invalid", message: expect.stringContaining(`restore keys/${name}`) };
+    await expect(start("127.0.0.1")).rejects.toMatchObject(refusal);
+    await expect(start("127.0.0.1")).rejects.toMatchObject(refusal);
+    writeFileSync(path, kept);
+    await stop(await start("127.0.0.1"));
+  },
+);

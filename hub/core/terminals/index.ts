@@ -1,6 +1,7 @@
 /** Terminals as the rest of the hub sees them. */
 export type { TerminalCertificate } from "./certificate-store.ts";
 export type { Standing } from "./certificates.ts";
+export { holdToKeys } from "./key-marks.ts";
 export type { LeasePolicy } from "./leases.ts";
 export { registerTerminalOperatorRoutes } from "./operator-routes.ts";
 export {

@@ -127,4 +127,14 @@ export const terminalMigrations: readonly Migration[] = [
       CREATE INDEX terminals__certificate_terminal ON terminals__certificate (terminal_id, issued_at);
     `,
   },
+  {
+    id: "terminals-5",
+    sql: `
+      -- What the hub's keys are known by: by the name of the file that holds each.
+      CREATE TABLE terminals__key_mark (
+        name TEXT PRIMARY KEY,
+        mark TEXT NOT NULL
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
 ];
