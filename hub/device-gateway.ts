@@ -23,6 +23,9 @@ export interface DeviceGateway extends AsyncDisposable {
   connected(): readonly TerminalId[];
   /** To the terminal's session, if it has one; nothing is kept for one that has none (RM2). */
   push(envelope: DownEnvelope): void;
-  /** Ends the sessions of a terminal that may not speak any more, once what was pushed before has arrived, or shortly after. */
+  /**
+   * Ends the session of a box that may not speak any more, once what was pushed before has arrived, or shortly after. Where
+   * the hub itself has the connection, nothing that comes on it is taken from now on.
+   */
   end(terminalId: TerminalId): void;
 }

@@ -285,6 +285,7 @@ async function take(gateway: Gateway, client: Client, packet: PublishPacket): Pr
     return;
   }
   const { terminalId, endsAt } = speaker;
+  if (gateway.ending.has(client)) return client.close();
   if (gateway.clock.now() >= endsAt) {
     client.close();
     throw new Fault("identity.invalid", LATE.words);

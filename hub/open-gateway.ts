@@ -48,7 +48,7 @@ type NatsParts = Omit<GatewayParts, "config" | "broker"> & {
 
 /** Brokers that start beside the hub take a while to agree on a leader. */
 const START_WITHIN_MS = 60_000;
-const REVOKED_MAX = 10_000;
+const ENDED_LOGINS_MAX = 10_000;
 /** Where a server takes an account (NATS, full resolver). */
 const CLAIMS_SUBJECT = "$SYS.REQ.CLAIMS.UPDATE";
 
@@ -61,7 +61,7 @@ async function openNats(parts: NatsParts): Promise<DeviceGateway> {
   const system: LinkOptions = { ...common, authenticator: broker.systemUser(clock.now()) };
   const accounts = new AccountKeeper({
     authority: broker,
-    revoked: () => hub.store.read((reading) => hub.terminals.revoked(reading, REVOKED_MAX)),
+    ended: () => hub.store.read((reading) => hub.terminals.endedLogins(reading, ENDED_LOGINS_MAX)),
     push: (body) => requestOnce(system, { subject: CLAIMS_SUBJECT, body }),
     clock,
     log,

@@ -4,19 +4,18 @@ import { Fault } from "../../base/fault.ts";
 import type { TerminalId } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { AccountKeeper } from "./account-keeper.ts";
-import type { RevokedTerminal } from "./broker-authority.ts";
+import type { EndedLogins } from "./broker-authority.ts";
 
 const TAKEN = JSON.stringify({ data: { code: 200 } });
-const revokedOf = (...ids: string[]): readonly RevokedTerminal[] =>
-  ids.map((id) => ({ id: id as TerminalId, revokedAt: 1 }));
+const endedOf = (...ids: string[]): readonly EndedLogins[] => ids.map((id) => ({ id: id as TerminalId, upTo: 1 }));
 
 function stand() {
   const clock = new ManualClock();
   const pushed: string[] = [];
-  const stand = { clock, pushed, list: revokedOf(), answer: (): string => TAKEN };
+  const stand = { clock, pushed, list: endedOf(), answer: (): string => TAKEN };
   const keeper = new AccountKeeper({
-    authority: { account: (revoked) => revoked.map(({ id }) => id).join(",") },
-    revoked: () => Promise.resolve(stand.list),
+    authority: { account: (ended) => ended.map(({ id }) => id).join(",") },
+    ended: () => Promise.resolve(stand.list),
     push(account) {
       pushed.push(account);
       return Promise.resolve(stand.answer());
@@ -37,7 +36,7 @@ test("the brokers are told at the start, and then only what changed", async () =
 test("who is revoked while a list is on its way is in the next one, at once", async () => {
   const one = stand();
   one.answer = () => {
-    one.list = revokedOf("T1");
+    one.list = endedOf("T1");
     return TAKEN;
   };
   await one.keeper.bring();
@@ -58,11 +57,11 @@ test("a revocation is brought when it wakes the keeper, and another replica's wi
   await one.keeper.bring();
   const ending = new AbortController();
   const running = one.keeper.run(ending.signal);
-  one.list = revokedOf("T1");
+  one.list = endedOf("T1");
   one.keeper.wake();
   await one.clock.advance(0);
   expect(one.pushed).toEqual(["", "T1"]);
-  one.list = revokedOf("T1", "T2");
+  one.list = endedOf("T1", "T2");
   await one.clock.advance(10_000);
   expect(one.pushed).toEqual(["", "T1", "T1,T2"]);
   ending.abort(new Fault("aborted", "the test ends"));

@@ -1,18 +1,18 @@
 /**
- * Keeps what the brokers know of this hub's account in step with the hub's book: the account itself, and whose login is
- * revoked. A broker ends the connections of a terminal the moment that it hears it is on that list.
+ * Keeps what the brokers know of this hub's account in step with the hub's book: the account itself, and whose logins are
+ * good no more. A broker ends the connections under such a login the moment that it hears it is on that list.
  */
 import { z } from "zod";
 import { type Clock, eitherOf, sleep } from "../../base/clock.ts";
 import { Fault, reasonOf } from "../../base/fault.ts";
 import type { Log } from "../../base/log.ts";
 import { firstIssue, parseJson } from "../../wire/signing.ts";
-import type { BrokerAuthority, RevokedTerminal } from "./broker-authority.ts";
+import type { BrokerAuthority, EndedLogins } from "./broker-authority.ts";
 
 export interface AccountKeeperOptions {
   readonly authority: Pick<BrokerAuthority, "account">;
   /** As the book has it now. */
-  revoked(): Promise<readonly RevokedTerminal[]>;
+  ended(): Promise<readonly EndedLogins[]>;
   /** Gives the brokers an account; their answer. Throws Fault `transport.failed`. */
   push(account: string): Promise<string>;
   readonly clock: Clock;
@@ -37,16 +37,16 @@ export class AccountKeeper {
     this.#options = options;
   }
 
-  /** Something was revoked or restored. */
+  /** A terminal was revoked, restored or enrolled again. */
   wake(): void {
     this.#woken.abort();
   }
 
   /** Brings the brokers what they do not have yet. Throws Fault `transport.failed`, `store.failed`. */
   async bring(): Promise<void> {
-    const { authority, revoked, push, clock } = this.#options;
+    const { authority, ended, push, clock } = this.#options;
     for (let pushes = 0; pushes < PUSHES_MAX; pushes += 1) {
-      const list = await revoked();
+      const list = await ended();
       const text = JSON.stringify(list);
       if (text === this.#pushed) return;
       const answer = AnswerSchema.safeParse(parseJson(await push(authority.account(list, clock.now()))));

@@ -1,6 +1,6 @@
 /**
  * The hub's word on who may do what at NATS: its operator's and accounts' keys, the logins of terminals and the list of those
- * whose login is revoked. Every replica of a hub holds the same keys.
+ * whose logins are good no more. Every replica of a hub holds the same keys.
  */
 import { createHash, sign } from "node:crypto";
 import { join } from "node:path";
@@ -13,9 +13,10 @@ import { accountJwt, operatorJwt, userJwt } from "./claims.ts";
 import type { Authenticator } from "./nats-link.ts";
 import { nkeyOf, nkeyText } from "./nkeys.ts";
 
-export interface RevokedTerminal {
+export interface EndedLogins {
   readonly id: TerminalId;
-  readonly revokedAt: number;
+  /** What was issued to it up to then is good no more. Milliseconds since 1970. */
+  readonly upTo: number;
 }
 
 export interface BrokerAuthority {
@@ -25,7 +26,7 @@ export interface BrokerAuthority {
   /** Undefined for an id that cannot stand in an MQTT topic there: such a terminal speaks over HTTPS. */
   loginOf(terminalId: TerminalId, valid: { readonly from: number; readonly to: number }): TerminalLogin | undefined;
   /** The account of terminals and hub. */
-  account(revoked: readonly RevokedTerminal[], now: number): string;
+  account(ended: readonly EndedLogins[], now: number): string;
   hubUser(now: number): Authenticator;
   /** May change accounts. */
   systemUser(now: number): Authenticator;
@@ -65,14 +66,14 @@ export function brokerAuthority({ operator, account, system }: BrokerKeys): Brok
       const clientId = createHash("sha256").update(password).digest("hex").slice(0, CLIENT_ID_HEX_DIGITS);
       return { clientId, username: terminalId, password };
     },
-    account: (revoked, now) =>
+    account: (ended, now) =>
       accountJwt(
         {
           subject: accountName,
           name: "tillway",
           issuedAt: now,
           mayStore: true,
-          revoked: new Map(revoked.map(({ id, revokedAt }) => [userName(id), revokedAt])),
+          revoked: new Map(ended.map(({ id, upTo }) => [userName(id), upTo])),
         },
         operator,
       ),

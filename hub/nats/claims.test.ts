@@ -69,7 +69,7 @@ test("every login of a terminal bears the name that its revocation bears, and no
   const nameOf = (id: string, from: number) =>
     (partsOf(authority.loginOf(id as TerminalId, { ...valid, from })?.password ?? "").body as { sub: string }).sub;
   expect(nameOf("till-1", valid.from)).toBe(nameOf("till-1", valid.from + 5_000));
-  const account = authority.account([{ id: "till-1" as TerminalId, revokedAt: valid.from + 999 }], valid.to);
+  const account = authority.account([{ id: "till-1" as TerminalId, upTo: valid.from + 999 }], valid.to);
   const { nats } = partsOf(account).body as { nats: { revocations: Record<string, number> } };
   expect(nats.revocations).toEqual({ [nameOf("till-1", valid.from)]: 1_767_600_000 });
   expect(nats.revocations[nameOf("till-2", valid.from)]).toBeUndefined();

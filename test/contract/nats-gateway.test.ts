@@ -154,6 +154,23 @@ test("a terminal that is revoked is thrown out at once and not let in again unti
   );
 });
 
+test("the login of a box that was stolen is refused again once the restored terminal is enrolled on another box", async () => {
+  const stolen = await stand.enrol("N8b");
+  const isLetIn = () =>
+    stand.connect(stolen, stolen.credentials).then(
+      ({ client }) => client.endAsync().then(() => true),
+      () => false,
+    );
+  await stand.operate("revoke", "N8b");
+  await eventually("to be refused", async () => !(await isLetIn()));
+  await stand.operate("restore", "N8b");
+  await eventually("to be let in again", isLetIn);
+  const line = await stand.online(await stand.enrol("N8b"));
+  await eventually("to be refused for good", async () => !(await isLetIn()));
+  expect(line.client.connected).toBe(true);
+  await line.client.endAsync();
+});
+
 test("what came while no hub was there is taken by the next one, and a repeat of it is known", async () => {
   const known = await stand.enrol("N9");
   const line = await stand.online(known);

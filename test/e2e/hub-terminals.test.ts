@@ -98,7 +98,6 @@ test("a revoked terminal loses its lease at once, is refused by name, and is hea
   await expect.poll(() => session.client.connected).toBe(false);
   await expect(Session.open(hub, enrolled)).rejects.toThrow(/Not authorized/);
   await expect(terminal.tell(terminal.advice("sale-1"))).rejects.toThrow(/E_DENIED.*is revoked/);
-  expect((await hub.operator("POST", "/v1/terminals/revoke-1/claims", {})).status).toBe(409);
   await operator("terminals", "restore", "revoke-1", "--by", "ann", "--why", "found");
   const again = await Session.open(hub, enrolled);
   onTestFinished(() => void again.client.end(true));
@@ -107,6 +106,27 @@ test("a revoked terminal loses its lease at once, is refused by name, and is hea
   expect((await operator("exposure")).out).toMatch(
     /revoke-1 {2}500\.00 EUR {2}until .*\n.*at most \d+\.00 EUR in \d+ leases/s,
   );
+});
+
+test("a box that was stolen is heard no more once another is enrolled in its place, which ends the revocation", async () => {
+  const { enrolled: stolen, session: held } = await connected("stolen-1");
+  const again = await hub.enrol("stolen-1");
+  held.received.length = 0;
+  await held.send(online(stolen)).catch(() => undefined);
+  await expect.poll(() => held.client.connected).toBe(false);
+  expect(held.received).toEqual([]);
+  await expect(Session.open(hub, stolen)).rejects.toThrow(/Not authorized/);
+
+  await operator("terminals", "revoke", "stolen-1", "--by", "ann", "--why", "stolen");
+  const third = await hub.enrol("stolen-1");
+  await expect(Session.open(hub, again)).rejects.toThrow(/Not authorized/);
+  const session = await Session.open(hub, third);
+  onTestFinished(() => void session.client.end(true));
+  await session.send(online(third));
+  await session.until((message) => leaseIn(message, third) !== undefined);
+  const { out } = await operator("terminals", "show", "stolen-1");
+  expect(out).toMatch(/restore by claim \w+: enrolled again\n.*revoke by ann: stolen\n/s);
+  expect(out).not.toMatch(/^ *revoked 20/m);
 });
 
 test("sealing keys turn while the hub runs, over a restart too, and go only when no terminal needs them", async () => {

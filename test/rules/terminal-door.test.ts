@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { systemRandom, type TerminalId } from "../../base/ids.ts";
+import { brokerAuthority } from "../../hub/nats/broker-authority.ts";
 import { openTerminalAuthority } from "../../hub/terminal-authority.ts";
 import { createTerminalDoor, type ShownBy } from "../../hub/terminal-door.ts";
 import { loadHubTls } from "../../hub/tls.ts";
@@ -52,7 +53,8 @@ async function world() {
     await door.renew({ terminalId: TILL, csr: csr ?? (await newCsr(TILL)) }, { connection });
   const revoke = () => hub.store.transaction((within) => hub.terminals.revoke(within, PERSON));
   const listed = () => hub.store.read((reading) => hub.terminals.certificates.list(reading, TILL));
-  return { hub, door, copies, meanwhile, claim, redeem, enrol, renew, revoke, listed };
+  const restore = () => hub.store.transaction((within) => hub.terminals.restore(within, PERSON));
+  return { hub, clock, restore, door, copies, meanwhile, claim, redeem, enrol, renew, revoke, listed };
 }
 
 function connectionOf(pem: string): ShownBy {
@@ -105,4 +107,49 @@ test("one key that is shown in two requests at once gets one certificate", async
   expect(one).toMatchObject({ ok: true });
   expect(two).toEqual(one);
   expect(await listed()).toHaveLength(2);
+});
+
+test("a revoked terminal comes again by a claim that was made after that, and by none from before", async () => {
+  const { hub, clock, claim, redeem, revoke, enrol } = await world();
+  await enrol();
+  const early = await claim();
+  clock.setWall(clock.now() + 1_000);
+  await revoke();
+  expect(await redeem(early)).toMatchObject({ ok: false, error: { reason: "E_DENIED" } });
+  clock.setWall(clock.now() + 1);
+  const later = await claim();
+  expect(await redeem(later)).toMatchObject({ ok: true });
+  const actions = await hub.store.read((reading) => hub.terminals.actions(reading, TILL));
+  expect(actions.map(({ action, by, why }) => [action, by, why])).toEqual([
+    ["restore", `claim ${later.claimId}`, "enrolled again"],
+    ["revoke", "ann", "a test"],
+  ]);
+  expect(await hub.store.read((reading) => hub.terminals.isRevoked(reading, TILL))).toBe(false);
+});
+
+test("brokers are told to refuse every login from before an enrolment, for as long as one of them can last", async () => {
+  const { hub, clock, enrol, revoke, restore } = await world();
+  const [operator, account, system] = [newSigningKeys(), newSigningKeys(), newSigningKeys()];
+  const broker = brokerAuthority({ operator, account, system });
+  const claimsOf = (jwt: string) => JSON.parse(Buffer.from(jwt.split(".")[1] ?? "", "base64url").toString("utf8"));
+  async function refused(): Promise<readonly number[]> {
+    const ended = await hub.store.read((reading) => hub.terminals.endedLogins(reading, 10));
+    const { revocations } = claimsOf(broker.account(ended, clock.now())).nats;
+    return Object.values<number>(revocations);
+  }
+  const issuedAt = (from: number): number => claimsOf(broker.loginOf(TILL, { from, to: from + 1 })?.password ?? "").iat;
+  await enrol();
+  expect(await refused()).toEqual([]);
+  const old = issuedAt(clock.now());
+  clock.setWall(clock.now() + 5_000);
+  await revoke();
+  await restore();
+  expect(await refused()).toEqual([]);
+  await enrol();
+  const [upTo = 0, ...others] = await refused();
+  expect(others).toEqual([]);
+  expect(upTo).toBeGreaterThanOrEqual(old);
+  expect(upTo).toBeLessThan(issuedAt(clock.now()));
+  clock.setWall(clock.now() + 90 * 86_400_000);
+  expect(await refused()).toEqual([]);
 });

@@ -17,9 +17,10 @@ import { ENROL_PATH } from "../../../wire/topics.ts";
 import { HttpRefusal, isoTime, jsonSchema, LimitSchema, parseInput } from "../../http.ts";
 import type { SealingRing } from "../../sealing-ring.ts";
 import type { HubStore, Reading } from "../../store/store.ts";
+import type { Enrolled, EnrolRefusal } from "./enrolment.ts";
 import type { Taken } from "./journals.ts";
 import type { LeaseRun } from "./leases.ts";
-import type { Enrolled, EnrolRefusal, Terminals, TerminalView } from "./service.ts";
+import type { Terminals, TerminalView } from "./service.ts";
 
 /** Certificates for claims. */
 export interface EnrolDesk {
@@ -55,7 +56,7 @@ export interface TerminalRouteParts {
   readonly sealing: Pick<SealingRing, "all" | "keyId" | "remove">;
   /** Tells terminals of leases that say something new. */
   readonly renewal: { one(terminalId: TerminalView["id"]): void; all(): void };
-  /** Of a terminal that may not speak any more. */
+  /** Of a box that may not speak any more: its terminal was revoked, or enrolled again. */
   endSessions(terminalId: TerminalView["id"]): void;
   takenOf(reading: Reading, terminalId: TerminalView["id"], epoch: Epoch): Promise<Taken>;
   address(): HubAddress;
@@ -133,6 +134,7 @@ export function registerEnrolRoute(
       }
       const { mqttUrl, httpsUrl, caCertificate } = parts.address();
       const { terminalId, certificate, cardTokenKey } = enrolled.value;
+      parts.endSessions(terminalId);
       const { hubSigningKey, sealingKey } = parts.keys;
       const key = toBase64(cardTokenKey);
       return {
@@ -192,8 +194,6 @@ export function registerTerminalRoutes(app: FastifyInstance, parts: TerminalRout
       const { httpsUrl: hub, caFingerprint } = parts.address();
       void reply.code(201);
       return await request.change(async (within) => {
-        if (await parts.terminals.isRevoked(within, id))
-          throw new HttpRefusal(409, "E_STATE", `${id} is revoked; restore it before it enrols again`);
         const asked = { terminalId: id, validMs: hours * HOUR_MS };
         const { claimId, secret, expiresAt } = await parts.terminals.createClaim(within, asked);
         const claim = claimText({ hub, terminalId: id, claimId, secret, caFingerprint });

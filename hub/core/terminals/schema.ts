@@ -137,4 +137,11 @@ export const terminalMigrations: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID;
     `,
   },
+  {
+    id: "terminals-6",
+    sql: `
+      CREATE INDEX terminals__certificate_ended ON terminals__certificate (ends_at, terminal_id, closed_at)
+        WHERE closed_why = 'enrolled-again';
+    `,
+  },
 ];

@@ -1,24 +1,31 @@
 /** Terminals: enrolment by a one-time claim, their secrets and keys, signed hub time, and offline leases (RM8). */
-import { hash, type KeyObject, timingSafeEqual } from "node:crypto";
-import { toHex } from "../../../base/bytes.ts";
+import { type KeyObject, timingSafeEqual } from "node:crypto";
 import type { Clock } from "../../../base/clock.ts";
-import { reasonOf } from "../../../base/fault.ts";
 import type { RandomBytes, TerminalId } from "../../../base/ids.ts";
 import { fail, ok, type Result } from "../../../base/result.ts";
-import type { ReasonCode } from "../../../wire/common.ts";
 import type { HubTime, Lease } from "../../../wire/lease.ts";
 import { readPublicKey, type Signed, signText } from "../../../wire/signing.ts";
-import { type EnrolRequest, type Health, HealthSchema, type Presence, PresenceSchema } from "../../../wire/terminal.ts";
+import { type Health, HealthSchema, type Presence, PresenceSchema } from "../../../wire/terminal.ts";
 import type { SealingRing } from "../../sealing-ring.ts";
 import type { Reading, Within } from "../../store/store.ts";
 import type { TerminalCertificate } from "./certificate-store.ts";
 import { createCertificates } from "./certificates.ts";
 import { createDenyList, type DenyList } from "./deny-list.ts";
+import {
+  type ClaimInput,
+  claimOf,
+  createClaim,
+  digest,
+  type Enrolled,
+  type EnrolRefusal,
+  enrol,
+  type Redemption,
+} from "./enrolment.ts";
 import { type Exposure, exposureOf } from "./exposure.ts";
 import { journalBook, needOf } from "./journals.ts";
 import { createKeyVault, type KeyVault } from "./key-vault.ts";
 import { type LeasePolicy, type LeaseRun, leaseBook, leaseFrom, leaseIdOf } from "./leases.ts";
-import { type ActionRow, type ClaimRow, terminalStore as store, type TerminalRow } from "./store.ts";
+import { type ActionRow, terminalStore as store, type TerminalRow } from "./store.ts";
 
 export interface TerminalsOptions {
   readonly clock: Clock;
@@ -34,26 +41,6 @@ export interface TerminalsOptions {
   leasePolicy(terminalId: TerminalId): LeasePolicy | undefined;
   /** What institutions let terminals decide in their names; nothing when not said. */
   standInOf?(reading: Reading): Promise<Lease["standIn"]>;
-}
-
-export interface NewClaim {
-  readonly claimId: string;
-  readonly secret: string;
-  readonly terminalId: TerminalId;
-  readonly expiresAt: number;
-}
-
-export interface Enrolled {
-  readonly terminalId: TerminalId;
-  readonly cardTokenKey: Uint8Array;
-}
-
-/** What a claim is redeemed with. The request for a certificate is the authority's to read. */
-export type Redemption = Omit<EnrolRequest, "csr">;
-
-export interface EnrolRefusal {
-  readonly reason: Extract<ReasonCode, "E_UNKNOWN" | "E_USED" | "E_EXPIRED" | "E_FORMAT" | "E_DENIED">;
-  readonly detail: string;
 }
 
 export interface TerminalView {
@@ -88,14 +75,9 @@ export interface KeyNeed {
 
 export type Terminals = ReturnType<typeof createTerminals>;
 
-const SECRET_BYTES = 32;
 const DIGEST_BYTES = 32;
-const CLAIM_ID_BYTES = 8;
 /** Checked keys in memory; the cache starts over when it is full. */
 const KEY_CACHE_MAX = 10_000;
-
-const digest = (secret: string): Uint8Array => hash("sha256", secret, "buffer");
-const newSecret = (random: RandomBytes): string => Buffer.from(random(SECRET_BYTES)).toString("base64url");
 
 export function createTerminals(options: TerminalsOptions) {
   const { clock, random } = options;
@@ -142,30 +124,16 @@ export function createTerminals(options: TerminalsOptions) {
       page: { readonly after: string; readonly limit: number },
     ): Promise<readonly TerminalView[]> => (await store.list(reading, page.after, page.limit)).map(viewOf),
 
-    /** Only a hash of the secret stays here. */
-    async createClaim(
-      within: Within,
-      input: { readonly terminalId: TerminalId; readonly validMs: number },
-    ): Promise<NewClaim> {
-      const now = clock.now();
-      const claim = { claimId: toHex(random(CLAIM_ID_BYTES)), secret: newSecret(random), terminalId: input.terminalId };
-      const expiresAt = now + input.validMs;
-      await store.insertClaim(within, {
-        id: claim.claimId,
-        terminalId: claim.terminalId,
-        secretHash: digest(claim.secret),
-        createdAt: now,
-        expiresAt,
-      });
-      return { ...claim, expiresAt };
-    },
-
+    createClaim: (within: Within, input: ClaimInput) => createClaim(within, input, options),
     /** The terminal whose claim this is, if it can be redeemed now: before a certificate is made for it. Uses up nothing. */
     async claimed(reading: Reading, request: Redemption): Promise<Result<TerminalId, EnrolRefusal>> {
       const claim = await claimOf(reading, request, clock.now());
       return claim.ok ? ok(claim.value.terminalId) : claim;
     },
-    /** Uses the claim up. All certificates before this one are closed; without one the terminal can speak to no gateway. */
+    /**
+     * Uses the claim up, and takes a revocation back. All certificates before this one are closed; without one the terminal
+     * can speak to no gateway.
+     */
     async enrol(
       within: Within,
       request: Redemption,
@@ -218,8 +186,8 @@ function revocation({ clock }: TerminalsOptions) {
   return {
     isRevoked: async (reading: Reading, id: TerminalId): Promise<boolean> =>
       (await store.get(reading, id))?.revokedAt != null,
-    /** The last ones first. */
-    revoked: (reading: Reading, limit: number) => store.revoked(reading, limit),
+    /** Whose logins up to some time are good no more: of the revoked, and of who was enrolled again. The last ones first. */
+    endedLogins: (reading: Reading, limit: number) => store.endedLogins(reading, { now: clock.now(), limit }),
     /** Its messages are refused from now on; its keys stay, so that its journal can be checked. */
     revoke: (within: Within, input: ActionInput) => setRevoked(within, input, "revoke"),
     restore: (within: Within, input: ActionInput) => setRevoked(within, input, "restore"),
@@ -322,62 +290,6 @@ function keyNeeds({ sealing, clock }: TerminalsOptions) {
     giveUp: (within: Within, input: ActionInput) =>
       store.noteAction(within, { ...input, action: "give-up", at: clock.now() }),
   };
-}
-
-interface EnrolContext {
-  readonly vault: KeyVault;
-  readonly now: number;
-  readonly random: RandomBytes;
-  readonly sealingKeyId: string;
-}
-
-async function claimOf(reading: Reading, request: Redemption, now: number): Promise<Result<ClaimRow, EnrolRefusal>> {
-  const claim = await store.claim(reading, request.claimId);
-  const secretFits = timingSafeEqual(digest(request.secret), claim?.secretHash ?? digest(""));
-  if (!claim || !secretFits)
-    return fail({ reason: "E_UNKNOWN", detail: "no such claim and secret; ask the operator for a new claim" });
-  if (claim.usedAt !== null) return fail(CLAIM_USED);
-  if (now >= claim.expiresAt)
-    return fail({ reason: "E_EXPIRED", detail: "this claim has expired; ask the operator for a new one" });
-  if ((await store.get(reading, claim.terminalId))?.revokedAt != null)
-    return fail({ reason: "E_DENIED", detail: "this terminal is revoked; the operator can restore it" });
-  const keyProblem = signingKeyProblem(request.signingKey);
-  if (keyProblem !== undefined) return fail({ reason: "E_FORMAT", detail: `signingKey: ${keyProblem}` });
-  return ok(claim);
-}
-const CLAIM_USED: EnrolRefusal = {
-  reason: "E_USED",
-  detail: "this claim was used; ask the operator for a new one",
-};
-
-async function enrol(
-  within: Within,
-  request: Redemption,
-  { vault, now, random, sealingKeyId }: EnrolContext,
-): Promise<Result<Enrolled, EnrolRefusal>> {
-  const claim = await claimOf(within, request, now);
-  if (!claim.ok) return claim;
-  const { id, terminalId } = claim.value;
-  if (!(await store.useClaim(within, id, now))) return fail(CLAIM_USED);
-  const known = await store.get(within, terminalId);
-  // A terminal that comes again keeps its card-token key, so that the tokens in its old journal stay comparable.
-  const cardTokenKey = known ? vault.open(known) : random(SECRET_BYTES);
-  await store.enrol(within, {
-    id: terminalId,
-    signingKey: request.signingKey,
-    cardTokenKey: vault.seal(terminalId, cardTokenKey),
-    enrolledAt: now,
-    enrolledKeyId: sealingKeyId,
-  });
-  return ok({ terminalId, cardTokenKey });
-}
-
-function signingKeyProblem(text: string): string | undefined {
-  try {
-    return readPublicKey(text).asymmetricKeyType === "ed25519" ? undefined : "not an Ed25519 key";
-  } catch (error) {
-    return reasonOf(error);
-  }
 }
 
 function viewOf(row: TerminalRow): TerminalView {

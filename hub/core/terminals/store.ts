@@ -32,6 +32,7 @@ export interface ClaimRow {
   readonly id: string;
   readonly terminalId: TerminalId;
   readonly secretHash: Uint8Array;
+  readonly createdAt: number;
   readonly expiresAt: number;
   readonly usedAt: number | null;
 }
@@ -43,9 +44,17 @@ const TERMINAL_COLUMNS = `id, signing_key AS signingKey, bearer_hash AS bearerHa
 const FROM = `SELECT ${TERMINAL_COLUMNS} FROM terminals__terminal`;
 const GET = sql<[string], TerminalRow>(`${FROM} WHERE id = ?`);
 const LIST = sql<[string, number], TerminalRow>(`${FROM} WHERE id > ? ORDER BY id LIMIT ?`);
-const REVOKED = sql<[number], { id: TerminalId; revokedAt: number }>(
-  `SELECT id, revoked_at AS revokedAt FROM terminals__terminal WHERE revoked_at IS NOT NULL
-   ORDER BY revoked_at DESC, id LIMIT ?`,
+/**
+ * A login is dated in whole seconds and good as long as its certificate: what an enrolment ended goes up to the second
+ * before, as the new login may be of the same one.
+ */
+const ENDED_LOGINS = sql<[number, number], { id: TerminalId; upTo: number }>(
+  `SELECT id, max(up_to) AS upTo FROM (
+     SELECT id, revoked_at AS up_to FROM terminals__terminal WHERE revoked_at IS NOT NULL
+     UNION ALL
+     SELECT terminal_id AS id, closed_at - 1000 AS up_to FROM terminals__certificate
+     WHERE closed_why = 'enrolled-again' AND ends_at > ?
+   ) AS ended GROUP BY id ORDER BY max(up_to) DESC, id LIMIT ?`,
 );
 const ALL = sql<[], TerminalRow>(`${FROM} ORDER BY id`);
 const ENROL = sql<[string, string, Uint8Array, Uint8Array, number, string]>(
@@ -65,7 +74,7 @@ const NEXT_LEASE = sql<[string], { counter: number }>(
   "UPDATE terminals__terminal SET lease_counter = lease_counter + 1 WHERE id = ? RETURNING lease_counter AS counter",
 );
 const CLAIM = sql<[string], ClaimRow>(
-  `SELECT id, terminal_id AS terminalId, secret_hash AS secretHash, expires_at AS expiresAt, used_at AS usedAt
+  `SELECT id, terminal_id AS terminalId, secret_hash AS secretHash, created_at AS createdAt, expires_at AS expiresAt, used_at AS usedAt
    FROM terminals__claim WHERE id = ?`,
 );
 const INSERT_CLAIM = sql<[string, string, Uint8Array, number, number]>(
@@ -78,13 +87,14 @@ const NO_BEARER = new Uint8Array(0);
 type NewTerminal = Pick<TerminalRow, "id" | "signingKey" | "cardTokenKey" | "enrolledAt"> & {
   readonly enrolledKeyId: string;
 };
-type NewClaimRow = Omit<ClaimRow, "usedAt"> & { readonly createdAt: number };
+type NewClaimRow = Omit<ClaimRow, "usedAt">;
 
 const terminalSql = {
   get: (reading: Reading, id: string) => reading.get(GET, [id]),
   list: (reading: Reading, after: string, limit: number) => reading.all(LIST, [after, limit]),
   all: (reading: Reading) => reading.all(ALL, []),
-  revoked: (reading: Reading, limit: number) => reading.all(REVOKED, [limit]),
+  endedLogins: (reading: Reading, { now, limit }: { readonly now: number; readonly limit: number }) =>
+    reading.all(ENDED_LOGINS, [now, limit]),
   async enrol(within: Within, row: NewTerminal): Promise<void> {
     const { id, signingKey, cardTokenKey, enrolledAt, enrolledKeyId } = row;
     await within.run(ENROL, [id, signingKey, NO_BEARER, cardTokenKey, enrolledAt, enrolledKeyId]);

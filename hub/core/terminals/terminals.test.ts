@@ -6,8 +6,8 @@ import { openSqlite } from "../../../base/sqlite.ts";
 import { newSigningKeys, publicKeyText } from "../../../wire/signing.ts";
 import { newSealingKeys, SealingRing, sealingGeneration } from "../../sealing-ring.ts";
 import { sqliteStore } from "../../store/sqlite-store.ts";
+import type { Redemption } from "./enrolment.ts";
 import { createTerminals, terminalMigrations } from "./index.ts";
-import type { Redemption } from "./service.ts";
 
 const T1 = "T1" as TerminalId;
 const HOUR_MS = 3_600_000;
