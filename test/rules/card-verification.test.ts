@@ -11,6 +11,7 @@ import { money } from "../../base/money.ts";
 import { createHubCore, openHubDatabase } from "../../hub/hub-core.ts";
 import { newHubKeys } from "../../hub/keys.ts";
 import { sqliteStore } from "../../hub/store/sqlite-store.ts";
+import { sql } from "../../hub/store/store.ts";
 import { sealCardData } from "../../protocols/card-verification/cryptography.ts";
 import { STATUS } from "../../protocols/emv/apdu.ts";
 import { VerificationApp } from "../../sim/card/verification-app.ts";
@@ -223,6 +224,22 @@ describe("time and repetition", () => {
 });
 
 describe("failures", () => {
+  test("a card whose keys cannot be opened fails no other card's transaction in the same commit", async () => {
+    const hub = await cardHub();
+    const broken = await hub.addCard();
+    const takeAnothers = sql<[string, string]>(
+      `UPDATE card_verification__card SET sealed_keys =
+         (SELECT sealed_keys FROM card_verification__card WHERE card_id = ?) WHERE card_id = ?`,
+    );
+    await hub.hub.store.transaction((within) => within.run(takeAnothers, [hub.card.cardId, broken.cardId]));
+    const [first, second] = await Promise.allSettled([
+      hub.begin("CP-1", 1250n, { card: broken }),
+      hub.begin("CP-2", 1250n),
+    ]);
+    expect(first).toMatchObject({ reason: { code: "identity.invalid" } });
+    expect(second).toMatchObject({ value: { txnId: "CP-2" } });
+  });
+
   test("three in a row block the card, before any process but P0; the operator takes the block away", async () => {
     const hub = await cardHub();
     for (const id of ["CP-1", "CP-2", "CP-3"]) {

@@ -3,6 +3,7 @@ import { createHmac } from "node:crypto";
 import { expect, test } from "vitest";
 import type { Epoch, TerminalId } from "../../base/ids.ts";
 import type { DeniedSubject } from "../../hub/core/terminals/deny-list.ts";
+import { sql } from "../../hub/store/store.ts";
 import type { DownEnvelope } from "../../wire/envelope.ts";
 import { type Lease, LeaseSchema } from "../../wire/lease.ts";
 import { openSigned, publicKeyText } from "../../wire/signing.ts";
@@ -231,4 +232,20 @@ test("a journal that names the number of another journal's lease has shown nothi
   expect(await hub.store.read((reading) => hub.terminals.needsOfKey(reading, old, taken))).toEqual([
     { terminalId: "T1", why: "journal ffffffffffffffff: it has not told that it holds a lease with a newer key" },
   ]);
+});
+
+test("a terminal whose key cannot be opened fails no sale of another in the same commit, and is enrolled again", async () => {
+  const fixture = await hubFixture();
+  const { hub, terminal } = fixture;
+  const broken = await enrolled(fixture, "T2");
+  const takeAnothers = sql<[string, string]>(
+    `UPDATE terminals__terminal SET card_token_key = (SELECT card_token_key FROM terminals__terminal WHERE id = ?)
+     WHERE id = ?`,
+  );
+  await hub.store.transaction((within) => within.run(takeAnothers, [terminal.terminalId, broken.terminalId]));
+  const [lease, answer] = await Promise.allSettled([broken.arrive(), terminal.ask(terminal.request("sale-1"))]);
+  expect(lease).toMatchObject({ reason: { code: "identity.invalid" } });
+  expect(answer).toMatchObject({ value: { outcome: "approved" } });
+  const again = await enrolled(fixture, "T2");
+  expect(await hear(fixture, again)).toMatchObject({ counter: 1 });
 });

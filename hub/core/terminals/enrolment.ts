@@ -108,7 +108,7 @@ export async function enrol(
   if (!(await store.useClaim(within, id, now))) return fail(CLAIM_USED);
   const known = await store.get(within, terminalId);
   // A terminal that comes again keeps its card-token key, so that the tokens in its old journal stay comparable.
-  const cardTokenKey = known ? vault.open(known) : random(SECRET_BYTES);
+  const cardTokenKey = (known && vault.open(known)) ?? random(SECRET_BYTES);
   await store.enrol(within, {
     id: terminalId,
     signingKey: request.signingKey,

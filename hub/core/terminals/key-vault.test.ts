@@ -33,7 +33,7 @@ test("RM5 the key of a terminal's card tokens lies sealed in the database, and o
   await enrol(T1, vault.seal(T1, CARD_TOKEN_KEY));
   const stored = await row(T1);
   expect(vault.open(stored)).toEqual(CARD_TOKEN_KEY);
-  expect(() => vault.open({ ...stored, id: T2 })).toThrow("restore its keys");
+  expect(vault.open({ ...stored, id: T2 })).toBeUndefined();
   expect(database.serialize().includes(Buffer.from(CARD_TOKEN_KEY))).toBe(false);
 });
 
@@ -48,10 +48,10 @@ test("RM5 a key that an earlier version left bare is sealed when the database is
   expect(vault.open(await row(T1))).toEqual(CARD_TOKEN_KEY);
 });
 
-test("with another token key of the hub it is refused, and what to do is said", async () => {
+test("with another token key of the hub it does not open", async () => {
   const { enrol, vault, row } = world();
   await enrol(T1, vault.seal(T1, CARD_TOKEN_KEY));
   const stored = await row(T1);
   const other = createKeyVault({ random: systemRandom, tokenKey: systemRandom(32) });
-  expect(() => other.open(stored)).toThrow("restore its keys");
+  expect(other.open(stored)).toBeUndefined();
 });

@@ -3,7 +3,6 @@
  * database would give every card's number by trial.
  */
 import { hkdfSync } from "node:crypto";
-import { Fault } from "../../../base/fault.ts";
 import type { RandomBytes, TerminalId } from "../../../base/ids.ts";
 import { open, seal } from "../../../protocols/card-verification/cryptography.ts";
 import type { Within } from "../../store/store.ts";
@@ -11,8 +10,8 @@ import { type TerminalRow, terminalStore } from "./store.ts";
 
 export interface KeyVault {
   seal(id: TerminalId, key: Uint8Array): Uint8Array;
-  /** Throws Fault `store.failed` when it was sealed with another key of the hub. */
-  open(row: Pick<TerminalRow, "id" | "cardTokenKey">): Uint8Array;
+  /** Undefined when it was sealed with another key of the hub, or for another terminal. */
+  open(row: Pick<TerminalRow, "id" | "cardTokenKey">): Uint8Array | undefined;
   /** Seals what an earlier version left bare. */
   sealBare(within: Within): Promise<void>;
 }
@@ -32,14 +31,7 @@ export function createKeyVault({ random, tokenKey }: KeyVaultOptions): KeyVault 
   const sealKey = (id: TerminalId, plain: Uint8Array) => seal({ key, plain, boundTo: boundTo(id), random });
   return {
     seal: sealKey,
-    open({ id, cardTokenKey }) {
-      const plain = open({ key, sealed: cardTokenKey, boundTo: boundTo(id) });
-      if (plain) return plain;
-      throw new Fault(
-        "store.failed",
-        `terminal ${id} was enrolled under another token key of this hub; restore its keys`,
-      );
-    },
+    open: ({ id, cardTokenKey }) => open({ key, sealed: cardTokenKey, boundTo: boundTo(id) }),
     async sealBare(within) {
       for (const { id, cardTokenKey } of await terminalStore.all(within))
         if (cardTokenKey.length === KEY_BYTES)

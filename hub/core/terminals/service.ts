@@ -1,6 +1,7 @@
 /** Terminals: enrolment by a one-time claim, their secrets and keys, signed hub time, and offline leases (RM8). */
 import { type KeyObject, timingSafeEqual } from "node:crypto";
 import type { Clock } from "../../../base/clock.ts";
+import { Fault } from "../../../base/fault.ts";
 import type { RandomBytes, TerminalId } from "../../../base/ids.ts";
 import { fail, ok, type Result } from "../../../base/result.ts";
 import type { HubTime, Lease } from "../../../wire/lease.ts";
@@ -219,16 +220,22 @@ function leasing(options: TerminalsOptions, { denyList, vault }: LeaseNeeds) {
     newestEpoch: async (reading: Reading, id: TerminalId): Promise<Lease["epoch"] | undefined> =>
       (await journalBook.of(reading, id)).toSorted((a, b) => a.heardAt - b.heardAt).at(-1)?.epoch,
 
-    /** A new lease with the next counter, or undefined where policy gives none or the terminal is revoked. */
+    /**
+     * A new lease with the next counter, or undefined where policy gives none or the terminal is revoked. Throws Fault
+     * `identity.invalid` where the key of its card tokens cannot be opened.
+     */
     async grantLease(within: Within, terminalId: TerminalId, epoch: Lease["epoch"]): Promise<Signed | undefined> {
       const policy = options.leasePolicy(terminalId);
       const row = await store.get(within, terminalId);
       if (policy === undefined || row === undefined || row.revokedAt !== null) return undefined;
+      const cardTokenKey = vault.open(row);
+      if (!cardTokenKey)
+        throw new Fault("identity.invalid", `the card-token key of ${terminalId} does not open here; enrol it again`);
       const counter = await store.nextLeaseCounter(within, terminalId);
       if (counter === undefined) return undefined;
       if (policy.deferredAuthorisation) await store.noteDeferring(within, terminalId, counter);
       const { sealing } = options;
-      const denied = await denyList.forTerminal(within, terminalId, vault.open(row));
+      const denied = await denyList.forTerminal(within, terminalId, cardTokenKey);
       const standIn = await options.standInOf?.(within);
       const now = clock.now();
       const lease = leaseFrom({ terminalId, epoch, counter, policy, now, sealing, denyList: denied, standIn });

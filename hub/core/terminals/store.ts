@@ -61,6 +61,7 @@ const ENROL = sql<[string, string, Uint8Array, Uint8Array, number, string]>(
   `INSERT INTO terminals__terminal (id, signing_key, bearer_hash, card_token_key, enrolled_at, enrolled_key_id)
    VALUES (?, ?, ?, ?, ?, ?)
    ON CONFLICT (id) DO UPDATE SET signing_key = excluded.signing_key, bearer_hash = excluded.bearer_hash,
+     card_token_key = excluded.card_token_key,
      enrolled_at = excluded.enrolled_at, enrolled_key_id = excluded.enrolled_key_id`,
 );
 const SET_BEARER = sql<[Uint8Array, string]>("UPDATE terminals__terminal SET bearer_hash = ? WHERE id = ?");

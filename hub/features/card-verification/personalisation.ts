@@ -29,7 +29,10 @@ export function createVault(secret: Uint8Array, random: RandomBytes): Vault {
     const sealed = what === "keys" ? card.sealedKeys : card.sealedData;
     const plain = open({ key: secret, sealed, boundTo: boundTo(what, card.cardId) });
     if (!plain)
-      throw new Fault("store.failed", `card ${card.cardId} was sealed with another key of this hub; restore its keys`);
+      throw new Fault(
+        "identity.invalid",
+        `card ${card.cardId} was sealed with another key of this hub; make another for its account`,
+      );
     return plain;
   };
   return {
