@@ -1,4 +1,14 @@
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { generateKeyPairSync } from "node:crypto";
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -78,4 +88,32 @@ test("a new sealing key is the present one from then on, over restarts, and the 
   expect(load().sealing.all.map(({ keyId }) => keyId)).toEqual([second]);
   expect(existsSync(join(folder, "sealing.key"))).toBe(false);
   expect(load().sealing.rotate(0).generation).toBe(3);
+});
+
+test("a key that another replica made in the same folder is found when the first entry names it, and is present then", () => {
+  const here = load().sealing;
+  const there = load().sealing;
+  const made = there.rotate(0);
+  expect(here.find(made.keyId)?.privateKey.equals(made.privateKey)).toBe(true);
+  expect(here.keyId).toBe(made.keyId);
+  expect(here.find("no such key")).toBeUndefined();
+});
+
+test("a key file that came into the folder half is no key yet, and is not written over", () => {
+  const { sealing } = load();
+  const first = sealing.keyId;
+  const path = join(folder, "sealing-2.key");
+  writeFileSync(path, "MC4C", { mode: 0o600 });
+  expect(sealing.find("no such key")).toBeUndefined();
+  expect(sealing.keyId).toBe(first);
+  expect(() => sealing.rotate(0)).toThrow(expect.objectContaining({ code: "identity.invalid" }));
+  expect(readFileSync(path, "utf8")).toBe("MC4C");
+});
+
+test("a key that was made by hand, as the manual says, is a sealing key", () => {
+  const { sealing } = load();
+  const der = generateKeyPairSync("x25519").privateKey.export({ type: "pkcs8", format: "der" });
+  writeFileSync(join(folder, "sealing-2.key"), der.toString("base64"), { mode: 0o600 });
+  expect(load().sealing.all.map(({ generation }) => generation)).toEqual([1, 2]);
+  expect(sealing.rotate(0).generation).toBe(3);
 });

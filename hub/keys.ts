@@ -8,7 +8,13 @@ import type { RandomBytes } from "../base/ids.ts";
 import { requirePrivate } from "../base/private-file.ts";
 import { syncFolder } from "../base/sqlite.ts";
 import { newSigningKeys, privateKeyText, readPrivateKey, type SigningKeys } from "../wire/signing.ts";
-import { newSealingKeys, SealingRing, type SealingStore, sealingGeneration, sealingKeysOf } from "./sealing-ring.ts";
+import {
+  newSealingKeys,
+  type SealingGeneration,
+  SealingRing,
+  sealingGeneration,
+  sealingKeysOf,
+} from "./sealing-ring.ts";
 
 export interface HubKeys {
   readonly signing: SigningKeys;
@@ -79,19 +85,22 @@ const readSealingKey = (path: string): KeyObject =>
     read: (text) => privateKeyOf(text, "x25519"),
   });
 
-function readSealingRing(folder: string, generations: readonly number[], store?: SealingStore): SealingRing {
-  const keys = generations.map((generation) => {
+const readSealing = (folder: string, generations: readonly number[]): readonly SealingGeneration[] =>
+  generations.map((generation) => {
     const path = sealingPath(folder, generation);
     const keysOf = sealingKeysOf(readSealingKey(path));
     return { ...sealingGeneration(generation, keysOf), madeAt: Math.round(statSync(path).mtimeMs) };
   });
-  return new SealingRing(keys, store);
-}
 
 /** Where the folder has no such key, the first is made. */
 function loadSealingRing(folder: string): SealingRing {
   const known = sealingGenerations(folder);
-  return readSealingRing(folder, known.length === 0 ? [1] : known, {
+  return new SealingRing(readSealing(folder, known.length === 0 ? [1] : known), {
+    newer: (than) =>
+      readSealing(
+        folder,
+        sealingGenerations(folder).filter((generation) => generation > than),
+      ),
     put: (generation, { privateKey }) => writeKey(sealingPath(folder, generation), privateKeyText(privateKey)),
     remove(generation) {
       rmSync(sealingPath(folder, generation), { force: true });
@@ -103,7 +112,7 @@ function loadSealingRing(folder: string): SealingRing {
 /** For a command beside the hub, which makes no key. Throws Fault `identity.missing` where the hub has made none either. */
 export function readSealingKeys(folder: string): SealingRing {
   const known = existsSync(folder) ? sealingGenerations(folder) : [];
-  if (known.length > 0) return readSealingRing(folder, known);
+  if (known.length > 0) return new SealingRing(readSealing(folder, known));
   throw new Fault(
     "identity.missing",
     `${join(folder, SEALING_KEY)}: there is no such key; name the running hub's configuration with --config`,

@@ -21,6 +21,8 @@ export interface SealingGeneration extends SealingKeys {
 
 /** Where private keys are kept: durable when `put` returns. */
 export interface SealingStore {
+  /** What others put there since, oldest first. Throws Fault `identity.invalid`. */
+  newer(than: number): readonly SealingGeneration[];
   put(generation: number, keys: SealingKeys): void;
   remove(generation: number): void;
 }
@@ -69,11 +71,28 @@ export class SealingRing implements SealingKeys {
   }
 
   find(keyId: string): SealingGeneration | undefined {
-    return this.#keys.find((key) => key.keyId === keyId);
+    const known = () => this.#keys.find((key) => key.keyId === keyId);
+    return known() ?? (this.#hasGrown() ? known() : undefined);
   }
 
-  /** The new key is on disk before anybody is told of it. */
+  /** A terminal may have the key from another replica. One that is not whole in its place yet is looked for again next time. */
+  #hasGrown(): boolean {
+    try {
+      return this.#grow();
+    } catch {
+      return false;
+    }
+  }
+
+  #grow(): boolean {
+    const newer = this.#store?.newer(this.#present.generation) ?? [];
+    this.#keys = [...this.#keys, ...newer];
+    return newer.length > 0;
+  }
+
+  /** The new key is on disk before anybody is told of it. Throws Fault `identity.invalid` where there is one that is none. */
   rotate(now: number): SealingGeneration {
+    this.#grow();
     const made = sealingGeneration(this.#present.generation + 1, newSealingKeys(), now);
     this.#store?.put(made.generation, made);
     this.#keys = [...this.#keys, made];

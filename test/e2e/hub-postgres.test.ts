@@ -59,6 +59,13 @@ test("a sale online and a queue of sales made offline are posted, each once, als
   expect(await posted()).toEqual(["online-1 1", "offline-1 1", "offline-2 1"]);
 });
 
+test("a hub that may have other replicas makes no sealing key for itself alone", async () => {
+  const { status, text } = await hub.operator("POST", "/v1/keys/sealing/rotate", {});
+  expect([status, text]).toEqual([409, expect.stringContaining("docs/operations.md")]);
+  const { body } = await hub.operator("GET", "/v1/keys");
+  expect(body).toMatchObject({ sealing: [{ generation: 1, present: true }] });
+});
+
 test("while the database is away nothing is acknowledged, and when it is back what is sent again is posted once", async () => {
   const { terminal } = enrolled;
   const before = await posted();

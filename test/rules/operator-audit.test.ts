@@ -46,7 +46,7 @@ describe("what is in it", () => {
   });
 
   test("work in several steps is there before its first step, and its outcome after its last", async () => {
-    await asAdmin("/v1/keys/sealing/rotate");
+    await asAdmin("/v1/keys/sealing/prune");
     expect(await hub.entries()).toMatchObject([{ outcome: "begun" }, { outcome: "done", of: 1 }]);
   });
 

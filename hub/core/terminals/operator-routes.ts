@@ -261,6 +261,13 @@ function denyRoutes(app: FastifyInstance, { store, terminals, renewal }: Termina
   app.post("/v1/deny/remove", changing("Takes an entry off the deny list"), change("remove"));
 }
 
+/** Others would know nothing of a key that one of them made. */
+const NOT_FOR_ALL = new HttpRefusal(
+  409,
+  "E_STATE",
+  'other replicas may share this database: put the new key into the folder of each, as docs/operations.md has it under "Keys"',
+);
+
 function keyRoutes(app: FastifyInstance, parts: TerminalRouteParts): void {
   const { store, terminals, sealing, renewal } = parts;
   const needsOf = (reading: Reading, keyId: string) => terminals.needsOfKey(reading, keyId, parts.takenOf);
@@ -295,6 +302,7 @@ function keyRoutes(app: FastifyInstance, parts: TerminalRouteParts): void {
       schema: { summary: "Makes a new sealing key; leases name it from now on", response, security },
     },
     () => {
+      if (store.kind === "postgres") throw NOT_FOR_ALL;
       terminals.rotateSealing();
       renewal.all();
       return store.read(listed);
