@@ -59,3 +59,17 @@ test("a store is SQLite, or PostgreSQL by URLs that hold no password", () => {
   expect(() => store({ kind: "postgres", urls: [] })).toThrow();
   expect(() => store({ kind: "files" })).toThrow();
 });
+
+test("institutions that delegate have no more ranges than a lease can name beside a full deny list", () => {
+  const issuer = (id: string, ranges: readonly string[]) => ({
+    ...{ id, ranges, host: "h", port: 1 },
+    standIn: { publicKeyFile: "f" },
+  });
+  const most = Array.from({ length: 1_000 }, (_, index) => String(1e18 + index * 1_000));
+  const issuers = (count: number) => Array.from({ length: count }, (_, index) => issuer(`bank-${index}`, most));
+  expect(HubConfigSchema.safeParse({ issuers: issuers(6) }).success).toBe(true);
+  const refused = HubConfigSchema.safeParse({ issuers: issuers(7) });
+  expect(refused.error?.issues).toMatchObject([
+    { path: ["issuers"], message: expect.stringContaining("too many ranges for one lease") },
+  ]);
+});

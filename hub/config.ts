@@ -64,6 +64,8 @@ const IssuingSchema = z
 
 const ISSUERS_MAX = 64;
 const ISSUER_RANGES_MAX = 1_000;
+/** Characters of all ranges of institutions that delegate, which each lease names beside a full deny list. */
+const STAND_IN_RANGES_MAX = 150_000;
 const STOP_LIST_KEYS_MAX = 16;
 /** An institution whose cards are authorised by its own host, over ISO 8583. */
 const IssuerSchema = z.strictObject({
@@ -99,6 +101,10 @@ const IssuerSchema = z.strictObject({
     })
     .optional(),
 });
+
+/** As JSON. */
+const rangesLength = (issuers: readonly z.output<typeof IssuerSchema>[]): number =>
+  issuers.reduce((sum, { ranges, standIn }) => sum + (standIn ? JSON.stringify(ranges).length : 0), 0);
 
 const STORE_URLS_MAX = 8;
 /** Without its password, which has no place in a configuration: PGPASSFILE or PGPASSWORD name it. */
@@ -195,6 +201,10 @@ export const HubConfigSchema = z.strictObject({
   issuers: z
     .array(IssuerSchema)
     .max(ISSUERS_MAX)
+    .refine(
+      (issuers) => rangesLength(issuers) <= STAND_IN_RANGES_MAX,
+      "too many ranges for one lease, in the institutions that delegate",
+    )
     .refine((issuers) => new Set(issuers.map(({ id }) => id)).size === issuers.length, "two of them have one id")
     .default([]),
   /** This hub as issuers see it. */

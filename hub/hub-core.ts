@@ -42,6 +42,7 @@ import { createGroupCommit, type GroupCommit } from "./group-commit.ts";
 import { askedOf, settlementOf } from "./hub-settlement.ts";
 import { createImports, type ImportSink } from "./import-sessions.ts";
 import type { HubKeys } from "./keys.ts";
+import { noteCutLeases } from "./lease-cuts.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import type { SealOpenings } from "./openings.ts";
 import type { FeatureMessage, OfflineCodePolicy, OfflineNotePolicy, OperatorRoute } from "./service.ts";
@@ -166,6 +167,7 @@ export async function createHubCore(options: HubCoreOptions): Promise<HubCore> {
   const terminals = terminalsOf(options, {
     devicesOf: (reading, accountId) => payers.devicesOf(reading, accountId),
     standInOf: async (reading) => await issuers.mirror(reading),
+    onCut: noteCutLeases(metrics, log),
   });
   let lastCommitMs = clock.monotonic();
   const commits = createGroupCommit(store, {
@@ -257,7 +259,7 @@ const payersOf = ({ policy, log, ...options }: HubCoreOptions, { denyList }: Ter
 
 const terminalsOf = (
   { keys, policy, clock, random }: HubCoreOptions,
-  others: Pick<TerminalsOptions, "devicesOf" | "standInOf">,
+  others: Pick<TerminalsOptions, "devicesOf" | "standInOf" | "onCut">,
 ): Terminals =>
   createTerminals({
     clock,

@@ -30,6 +30,7 @@ const COUNTERS = {
   tillway_hub_issuer_availability_total: "Changes of issuers between up, down and recovering, by issuer.",
   tillway_hub_stand_in_total: "Decisions in issuers' names, by issuer, decision and what decided.",
   tillway_hub_stand_in_parameters_total: "Stand-in parameters that were offered, by issuer and what became of them.",
+  tillway_hub_leases_cut_total: "Leases that were too long for an institution's stand-in parameters, by issuer.",
   tillway_hub_advices_total: "What issuers were told of decisions made without them, by issuer, kind and how it ended.",
   tillway_hub_issuer_reconciliations_total: "Days of issuers whose totals were compared, by issuer and how that ended.",
   tillway_hub_unread_gauges_total: "Gauges that could not be read when somebody looked, by gauge.",

@@ -20,8 +20,8 @@ export type SigningDomain =
   | "stand-in"
   | "audit-head";
 
-/** The longest is a lease with a full deny list: 335,000 characters. */
-const SIGNED_TEXT_MAX = 524_288;
+/** Characters. The longest is a lease: 335,000 with a full deny list, and what fits beside it of stand-in parameters. */
+export const SIGNED_TEXT_MAX = 524_288;
 
 /** A JSON text with its signature. The text is carried as it was signed, so that no two ends need to agree on a form. */
 export const SignedSchema = z.strictObject({ text: z.string().max(SIGNED_TEXT_MAX), signature: Base64Schema });

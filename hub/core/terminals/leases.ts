@@ -2,8 +2,8 @@
 import type { Epoch, TerminalId } from "../../../base/ids.ts";
 import type { Currency } from "../../../base/money.ts";
 import type { Means } from "../../../wire/common.ts";
-import type { Lease } from "../../../wire/lease.ts";
-import { publicKeyText } from "../../../wire/signing.ts";
+import type { Lease, MirroredSet } from "../../../wire/lease.ts";
+import { publicKeyText, SIGNED_TEXT_MAX } from "../../../wire/signing.ts";
 import type { SealingKeys } from "../../sealing-ring.ts";
 import { type Reading, sql, type Value, type Within, wideSql } from "../../store/store.ts";
 
@@ -61,6 +61,35 @@ export function leaseFrom({ terminalId, epoch, counter, policy, now, sealing, de
     sealingKey: { keyId: sealing.keyId, publicKey: publicKeyText(sealing.publicKey) },
   };
 }
+
+/**
+ * A lease as it is signed, and whose stand-in parameters are not in it: where it would be longer than a terminal takes, the
+ * longest go first. Ranges without parameters say that nothing is decided in that institution's name; a lease that is
+ * refused for its length would end all sales offline.
+ */
+export function leaseText(lease: Lease): { readonly text: string; readonly cut: readonly string[] } {
+  const text = JSON.stringify(lease);
+  const { standIn } = lease;
+  let excess = text.length - SIGNED_TEXT_MAX;
+  if (!standIn || excess <= 0) return { text, cut: [] };
+  const cut: string[] = [];
+  for (const { id, length } of longestFirst(standIn.sets)) {
+    if (excess <= 0) break;
+    cut.push(id);
+    excess -= length;
+  }
+  const sets = standIn.sets.map((set) =>
+    cut.includes(set.parameters?.institution.id ?? "") ? { ranges: set.ranges } : set,
+  );
+  return { text: JSON.stringify({ ...lease, standIn: { ...standIn, sets } }), cut };
+}
+
+const longestFirst = (sets: readonly MirroredSet[]) =>
+  sets
+    .flatMap(({ parameters }) =>
+      parameters ? [{ id: parameters.institution.id, length: JSON.stringify(parameters).length }] : [],
+    )
+    .toSorted((a, b) => b.length - a.length);
 
 /** Leases of one content in a row. */
 export interface LeaseRun {

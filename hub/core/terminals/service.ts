@@ -25,7 +25,7 @@ import {
 import { type Exposure, exposureOf } from "./exposure.ts";
 import { journalBook, needOf } from "./journals.ts";
 import { createKeyVault, type KeyVault } from "./key-vault.ts";
-import { type LeasePolicy, type LeaseRun, leaseBook, leaseFrom, leaseIdOf } from "./leases.ts";
+import { type LeasePolicy, type LeaseRun, leaseBook, leaseFrom, leaseIdOf, leaseText } from "./leases.ts";
 import { type ActionRow, terminalStore as store, type TerminalRow } from "./store.ts";
 
 export interface TerminalsOptions {
@@ -42,6 +42,8 @@ export interface TerminalsOptions {
   leasePolicy(terminalId: TerminalId): LeasePolicy | undefined;
   /** What institutions let terminals decide in their names; nothing when not said. */
   standInOf?(reading: Reading): Promise<Lease["standIn"]>;
+  /** Of a lease that was too long for this institution's parameters. */
+  onCut?(institutionId: string): void;
 }
 
 export interface TerminalView {
@@ -240,7 +242,9 @@ function leasing(options: TerminalsOptions, { denyList, vault }: LeaseNeeds) {
       const now = clock.now();
       const lease = leaseFrom({ terminalId, epoch, counter, policy, now, sealing, denyList: denied, standIn });
       await leaseBook.note(within, lease);
-      return signText("lease", JSON.stringify(lease), options.signingKey);
+      const { text, cut } = leaseText(lease);
+      for (const institutionId of cut) options.onCut?.(institutionId);
+      return signText("lease", text, options.signingKey);
     },
 
     /** The last lease given; it may have ended. */
