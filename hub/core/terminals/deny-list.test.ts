@@ -110,3 +110,33 @@ test("a list that a lease could not carry is refused, counting the devices of an
   expect(await list.add(CARD)).toEqual({ ok: false, error: "full" });
   expect((await list.forTerminal(T1, KEY)).tokens).toHaveLength(DENIED_MAX);
 });
+
+test.each<[DeniedSubject, string]>([
+  [CARD, PAN],
+  [{ kind: "account", id: "customer:1" }, "account:customer:1"],
+])(
+  "what a terminal was to be told of a change that was undone is forgotten when %o gets the same version",
+  async (subject, name) => {
+    const { store, options, list } = world();
+    const book = createDenyList(options);
+    await list.add({ kind: "device", id: "phone-1" });
+    const undone = store.transaction(async (within) => {
+      await book.add(within, { kind: "account", id: "customer:2" });
+      expect((await book.forTerminal(within, T1, KEY)).version).toBe(2);
+      throw new Error("the disk is full");
+    });
+    await expect(undone).rejects.toThrow("the disk is full");
+    await list.add(subject);
+    const told = await inStore(store, book).forTerminal(T1, KEY);
+    expect(told).toMatchObject({ version: 2, tokens: [name, "device:phone-1"].map((one) => under(KEY, one)).sort() });
+  },
+);
+
+test("a device that a denied account got and lost again leaves nothing behind in what terminals are told", async () => {
+  const { list, devices } = world();
+  await list.add({ kind: "account", id: "customer:1" });
+  devices.set("customer:1", ["phone-1"]);
+  await list.forTerminal(T1, KEY);
+  devices.set("customer:1", ["phone-2"]);
+  expect((await list.forTerminal(T1, KEY)).tokens).toContain(under(KEY, "device:phone-2"));
+});

@@ -2,7 +2,7 @@
  * The deny list: cards, paying devices and accounts that are refused, here and at every terminal. Numbers lie sealed in the
  * database, as each terminal is told them as HMACs under a key of its own, which needs the number itself.
  */
-import { createCipheriv, createDecipheriv, createHmac } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHmac, hash } from "node:crypto";
 import { assert } from "../../../base/assert.ts";
 import type { Clock } from "../../../base/clock.ts";
 import type { RandomBytes, TerminalId } from "../../../base/ids.ts";
@@ -85,6 +85,18 @@ export function createDenyList(options: DenyListOptions): DenyList {
 
   /** Accounts and devices by name, read once for each version: every renewal of every lease asks for them. */
   let named: (Named & { readonly version: number }) | undefined;
+  /** Nothing that was read after a change within its own transaction is kept: undone, its version is another change's. */
+  const changed = new WeakSet<Reading>();
+  async function raise(within: Within): Promise<void> {
+    changed.add(within);
+    await denySql.raise(within);
+  }
+  async function namedAt(reading: Reading, version: number): Promise<Named> {
+    if (named?.version === version) return named;
+    const read = { version, ...namesOf(await denySql.all(reading)) };
+    if (!changed.has(reading)) named = read;
+    return read;
+  }
   async function devicesOfAll(reading: Reading, { accounts, devices }: Named): Promise<readonly string[]> {
     const all = new Set(devices);
     for (const account of accounts) for (const device of await options.devicesOf(reading, account)) all.add(device);
@@ -107,14 +119,14 @@ export function createDenyList(options: DenyListOptions): DenyList {
       const sealed = subject.kind === "card" ? seal(sealingKey, { name, pan: subject.id }, random) : null;
       const row = { ...subject, name, shown: shownOf(subject), sealed, why: why ?? null, at: clock.now() };
       await denySql.insert(within, row);
-      await denySql.raise(within);
+      await raise(within);
       return ok(toEntry(row));
     },
     async remove(within, subject) {
       const row = await denySql.one(within, subject.kind, nameOf(subject));
       if (!row) return fail("unknown");
       await denySql.remove(within, row.kind, row.name);
-      await denySql.raise(within);
+      await raise(within);
       return ok(toEntry(row));
     },
     list: async (reading) => (await denySql.all(reading)).map(toEntry),
@@ -122,20 +134,20 @@ export function createDenyList(options: DenyListOptions): DenyList {
 
     async forTerminal(reading, terminalId, cardTokenKey) {
       const version = await denySql.version(reading);
-      if (named?.version !== version) named = { version, ...namesOf(await denySql.all(reading)) };
-      const { accounts } = named;
-      const devices = await devicesOfAll(reading, named);
-      const stamp = `${version}/${devices.length}/${Buffer.from(cardTokenKey).toString("hex")}`;
+      const names = await namedAt(reading, version);
+      const devices = await devicesOfAll(reading, names);
+      const stamp = `${version}/${hash("sha256", devices.join("\n"), "hex")}/${Buffer.from(cardTokenKey).toString("hex")}`;
       const known = cache.get(terminalId);
       if (known?.stamp === stamp) return known.list;
       const cards = (await denySql.all(reading)).filter(({ kind }) => kind === "card");
-      const names = cards.map((row) => unseal(sealingKey, row));
-      for (const account of accounts) names.push(`account:${account}`);
-      for (const device of devices) names.push(`device:${device}`);
+      const told = cards.map((row) => unseal(sealingKey, row));
+      for (const account of names.accounts) told.push(`account:${account}`);
+      for (const device of devices) told.push(`device:${device}`);
       // A denied account may have got more devices since; what was denied by name comes first.
-      const tokens = names.slice(0, DENIED_MAX).map((name) => hmac(cardTokenKey, name));
+      const tokens = told.slice(0, DENIED_MAX).map((name) => hmac(cardTokenKey, name));
       tokens.sort();
       const list = { version, hash: denyListHash(tokens), tokens };
+      if (changed.has(reading)) return list;
       if (cache.size >= CACHE_MAX) cache.clear();
       cache.set(terminalId, { stamp, list });
       return list;
