@@ -49,7 +49,7 @@ export async function confirmHold(parts: EntryParts, input: AdviceInput): Promis
 
 /** Goods have changed hands, or a service was given: it posts out of what is held, and without that what the account has (RM16). */
 export async function complete(parts: EntryParts, input: AdviceInput): Promise<EntryOutcome> {
-  const { store, within } = parts;
+  const { store, postings, within } = parts;
   const { key, body, now } = input;
   const found = await findPayment(parts, input);
   if ("outcome" in found) return found.outcome;
@@ -66,14 +66,16 @@ export async function complete(parts: EntryParts, input: AdviceInput): Promise<E
   const original = known ?? (await store.insertPayment(within, originalKey, now));
   // A row that names another is written behind it.
   if (!known) await store.saveAll(within);
-  const accountId = original.content?.accountId;
+  const amount = fromWireMoney(body.amount);
+  const accountId = await postings.keptIn(within, amount.currency, original.content?.accountId);
+  const payer = accountId === undefined ? {} : { accountId };
   await store.setContent(within, payment.number, {
     operation: "completion",
-    ...fromWireMoney(body.amount),
-    ...(accountId === undefined ? {} : { accountId }),
+    ...amount,
+    ...payer,
     originalNumber: original.number,
   });
-  return await post(parts, input, { payment, original });
+  return await post(parts, input, { payment, original, ...payer });
 }
 
 function refusalOf(original: PaymentRecord, { body }: AdviceInput): EntryOutcome | undefined {
@@ -94,13 +96,14 @@ function refusalOf(original: PaymentRecord, { body }: AdviceInput): EntryOutcome
 interface Completing {
   readonly payment: PaymentRecord;
   readonly original: PaymentRecord;
+  /** Who pays what nothing is held for. */
+  readonly accountId?: string;
 }
 
 async function post(parts: EntryParts, input: AdviceInput, completing: Completing): Promise<EntryOutcome> {
   const { store, within, riskParties } = parts;
-  const { payment, original } = completing;
+  const { payment, original, accountId } = completing;
   const attempts = await store.attempts(within, original.number);
-  const accountId = original.content?.accountId;
   const { minor } = fromWireMoney(input.body.amount);
   const posted = await postNewestHold(parts, { input, payment: original, attempts, minor });
   const told = !isIssuerAccount(accountId) || (await tellIssuer(parts, input, { original, attempts }));

@@ -115,10 +115,11 @@ async function confirmDeferred(parts: EntryParts, input: AdviceInput, payment: P
 
 async function confirmPurchase(parts: EntryParts, input: AdviceInput, payment: PaymentRecord): Promise<EntryOutcome> {
   if (input.body.note !== undefined) return await confirmNote(parts, input, payment);
-  const { store, within } = parts;
+  const { store, postings, within } = parts;
   const amount = fromWireMoney(input.body.amount);
   const attempts = await store.attempts(within, payment.number);
-  const accountId = payment.content?.accountId ?? (await accountOf(parts, input));
+  const named = payment.content?.accountId ?? (await accountOf(parts, input));
+  const accountId = await postings.keptIn(within, amount.currency, named);
   await store.setContent(within, payment.number, {
     operation: "purchase",
     currency: amount.currency,

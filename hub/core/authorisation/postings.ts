@@ -97,6 +97,12 @@ export function createPostings(ledger: Ledger) {
     /** The ids of what was held until now at most. */
     expireDue: (within: Within, limit: number) => ledger.expireDue(within, limit),
 
+    /** The account where it can pay in this currency; undefined where it is kept in another, or is nobody's. */
+    async keptIn(reading: Reading, currency: Currency, accountId: string | undefined): Promise<string | undefined> {
+      const account = accountId === undefined ? undefined : await ledger.account(reading, accountId);
+      return account?.currency === currency ? accountId : undefined;
+    },
+
     honour: (within: Within, advice: Honoured) => honour({ ledger, within }, advice),
 
     /** A refund whose hold is gone, posted at once. */
