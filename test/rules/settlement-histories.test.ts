@@ -13,6 +13,7 @@ import { DE_ACCOUNT, PAYER, type SettlementShop, settlementShop } from "./settle
 /** Each has a database of its own, and a PostgreSQL server has so many connections. */
 const RUNS = inject("postgres") === undefined ? 25 : 6;
 const HOUR_MS = 3_600_000;
+const BALANCE = 9_000n;
 const card = cardFacts("00");
 const minor = fc.bigInt({ min: 1n, max: 3_000n });
 const nth = fc.nat({ max: 9 });
@@ -105,7 +106,7 @@ type Break = (shop: SettlementShop) => Promise<unknown>;
 
 const booksAddUp = (breakIt: Break = async () => {}) =>
   fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 50, size: "max" }), async (steps) => {
-    const shop = await settlementShop({ balanceMinor: 9_000n, payer: PAYER });
+    const shop = await settlementShop({ balanceMinor: BALANCE, payer: PAYER });
     await shop.merchant({
       id: "shop",
       account: DE_ACCOUNT,
@@ -130,7 +131,24 @@ const booksAddUp = (breakIt: Break = async () => {}) =>
     expect(carried).toBe(owed);
     expect(payable + paidOut + fees + carried).toBe(judged.confirmed - judged.refunded - judged.chargedBack);
     expect(settled[0]?.closingMinor ?? 0n).toBe(payable + carried);
+    await giveAllBack(shop, judged);
+    expect([await shop.balance(shop.customer), await shop.balance("exposure:operator:EUR")]).toEqual([BALANCE, 0n]);
   });
+
+/** When nothing of any sale is left, whoever paid for it has what he had before: the customer, and who bore an exposure. */
+async function giveAllBack(shop: SettlementShop, { sales }: Judged): Promise<void> {
+  const { terminalId } = shop.terminal;
+  for (let sale = 0; sale < sales; sale += 1) {
+    const key = { terminalId, paymentId: `sale-${sale}` as PaymentId };
+    const left = await shop.hub.store.read(async (reading) => {
+      const purchase = await shop.hub.authorisation.purchase(reading, key);
+      const chargedBack = await shop.hub.settlement.chargedBack(reading, key);
+      return purchase ? purchase.minor - purchase.refundedMinor - chargedBack.minor : 0n;
+    });
+    if (left === 0n) continue;
+    expect((await shop.refund(`back-${sale}`, key.paymentId, left)).outcome).toBe("approved");
+  }
+}
 
 test("whatever was sold, refunded, charged back, presented again, settled and paid, in whatever order: no unit is lost or made", async () => {
   await fc.assert(booksAddUp(), { numRuns: RUNS });
@@ -141,11 +159,12 @@ const BREAKS: readonly (readonly [string, string])[] = [
   ["a sale falls out of its batch", "DELETE FROM settlement__item WHERE payment_id = 'sale-1'"],
   ["a refund is in its batch with less than it was", "UPDATE settlement__item SET minor = 1 WHERE kind = 'refund'"],
   ["a chargeback falls out of its batch", "DELETE FROM settlement__item WHERE kind = 'chargeback'"],
+  ["what a customer could not give back is forgotten", "UPDATE settlement__dispute SET uncovered_minor = 0"],
   ["a debt is forgotten", "UPDATE settlement__settlement SET carried_minor = 0"],
 ];
 
 /** All of them show in the first history of this one. */
-const SEED = 2;
+const SEED = 127;
 
 test.each(BREAKS)("a hub where %s does not pass", async (_what, text) => {
   const statement = sql<[]>(text);

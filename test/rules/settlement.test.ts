@@ -235,8 +235,39 @@ describe("RM17 a chargeback", () => {
     expect((await shop.cutover()).totals).toMatchObject([
       { chargebacks: { minor: 800n }, representments: { count: 1, minor: 800n } },
     ]);
+  });
+  test("after a second presentment that became exposure makes that good first: the customer has no more back than he gave", async () => {
+    const shop = await shopWithFees({ balanceMinor: 1_000n });
+    await shop.sell("sale-1", 1_000n);
+    await chargeBack(shop, "case-1", 800n);
+    await shop.sell("sale-2", 500n);
+    await represent(shop, "case-1");
+    const both = () => balances(shop, shop.customer, "exposure:operator:EUR");
+    expect(await both()).toEqual([0n, -500n]);
     // All of it may be disputed anew, under another case.
-    expect(await chargeBack(shop, "case-2", 1_000n)).toMatchObject({ ok: true });
+    expect(await chargeBack(shop, "case-2", 1_000n)).toMatchObject({ ok: true, value: { exposureMinor: 500n } });
+    expect(await both()).toEqual([500n, 0n]);
+    await represent(shop, "case-2");
+    expect(await both()).toEqual([0n, -500n]);
+    await shop.refund("refund-1", "sale-1", 600n);
+    expect(await both()).toEqual([100n, 0n]);
+    await chargeBack(shop, "case-3", 400n);
+    expect(await both()).toEqual([500n, 0n]);
+  });
+  test("leaves what the customer has spent to whoever bore a part of the sale", async () => {
+    const shop = await shopWithFees({ balanceMinor: 700n });
+    // Declined for want of money, and sold all the same: at the merchant's risk.
+    await shop.terminal.ask(shop.terminal.request("sale-1"));
+    await shop.sell("sale-1", 1_000n, shop.terminal, { attempts: [1] });
+    const both = () => balances(shop, shop.customer, "exposure:merchant:EUR");
+    expect(await both()).toEqual([0n, -300n]);
+    await chargeBack(shop, "case-1", 1_000n);
+    expect(await both()).toEqual([700n, 0n]);
+    await shop.sell("sale-2", 600n);
+    expect(await represent(shop, "case-1")).toMatchObject({ uncoveredMinor: 600n });
+    expect(await both()).toEqual([0n, -900n]);
+    await shop.refund("refund-1", "sale-1", 1_000n);
+    expect(await both()).toEqual([100n, 0n]);
   });
 });
 

@@ -10,7 +10,7 @@ import { isHeld } from "./hold.ts";
 import { checkClaim } from "./issuing.ts";
 import { type AdvicePayer, settleMeans } from "./means.ts";
 import { isIssuerAccount } from "./postings.ts";
-import { leftMinor } from "./purchase.ts";
+import { leftMinor, openExposure } from "./purchase.ts";
 import type { Presented } from "./request.ts";
 import type { AttemptRecord, PaymentContent, PaymentKey, PaymentOutcome, PaymentRecord } from "./store.ts";
 import { stands, withdraw } from "./withdrawal.ts";
@@ -283,16 +283,16 @@ async function confirmRefund(parts: EntryParts, input: AdviceInput, payment: Pay
 
 /** A customer gets back no more than his account gave: what an exposure account bore of the original is made good first. */
 async function exposedPart(
-  { store, postings, within, chargedBack }: EntryParts,
+  parts: EntryParts,
   { originalNumber, accountId, currency, minor }: PaymentContent & { readonly originalNumber: number },
 ): Promise<{ readonly minor: bigint; readonly account: string; readonly party: string } | undefined> {
+  const { store, postings, within } = parts;
   const original = await store.paymentByNumber(within, originalNumber);
-  if (original?.exposureMinor === undefined || original.exposureParty === undefined) return undefined;
-  const account = await postings.exposureAccount(within, original.exposureParty, currency);
-  const { exposureMinor: takenBack } = await chargedBack(within, original);
-  const open = original.exposureMinor - (await store.madeGoodMinor(within, originalNumber)) - takenBack;
-  if (account === accountId || open <= 0n) return undefined;
-  return { minor: open < minor ? open : minor, account, party: original.exposureParty };
+  const open = original && (await openExposure(within, parts, original));
+  if (!open || open.minor <= 0n) return undefined;
+  const account = await postings.exposureAccount(within, open.party, currency);
+  if (account === accountId) return undefined;
+  return { minor: open.minor < minor ? open.minor : minor, account, party: open.party };
 }
 
 interface Confirming {

@@ -13,14 +13,22 @@ export interface Purchase {
   /** Whose account paid; absent where nobody's was known. */
   readonly accountId?: string;
   readonly businessDate: string;
-  /** What no account could pay and refunds have not made good, and who bears it. */
-  readonly exposure?: { readonly minor: bigint; readonly party: string };
+  /** Of one that ever had some: what is not made good yet. */
+  readonly exposure?: Exposure;
+}
+
+/** What no account could pay, and who bears it: one party for all of a sale. */
+export interface Exposure {
+  readonly minor: bigint;
+  readonly party: string;
 }
 
 /** What of a payment is charged back now, and the part of it that went to who had borne it. */
 export interface ChargedBack {
   readonly minor: bigint;
   readonly exposureMinor: bigint;
+  /** What second presentments could not take from the customer's account. */
+  readonly uncovered?: Exposure;
 }
 
 /** Minor units of cash in one sale, and how many per cent of what was bought a tip may be; 0 where there is none. */
@@ -61,20 +69,39 @@ export async function leftMinor(
   return goodsMinor(sale.content) - refunded - (await chargedBack(within, sale)).minor;
 }
 
+interface ExposureParts extends Pick<MerchantParts, "chargedBack"> {
+  readonly store: AuthorisationStore;
+}
+
+/** What exposure bears of a sale now, which is made good first. Undefined where it never bore any. */
+export async function openExposure(
+  reading: Reading,
+  { store, chargedBack }: ExposureParts,
+  sale: PaymentRecord,
+): Promise<Exposure | undefined> {
+  const { exposureMinor: takenBack, uncovered } = await chargedBack(reading, sale);
+  const party = sale.exposureParty ?? uncovered?.party;
+  if (party === undefined) return undefined;
+  const borne = (sale.exposureMinor ?? 0n) + (uncovered?.minor ?? 0n);
+  return { minor: borne - (await store.madeGoodMinor(reading, sale.number)) - takenBack, party };
+}
+
 /** Of a purchase, a completion or a tip; undefined for what is no confirmed one. */
 export async function confirmedPurchase(
   reading: Reading,
-  store: AuthorisationStore,
+  parts: ExposureParts,
   key: PaymentKey,
 ): Promise<Purchase | undefined> {
+  const { store } = parts;
   const payment = await store.payment(reading, key);
   if (payment?.state !== "confirmed" || !payment.content || !isSale(payment.content)) return undefined;
-  const { number, content, businessDate = "", exposureMinor: borne, exposureParty: party } = payment;
+  const { number, content, businessDate = "" } = payment;
   const { currency, minor, accountId } = content;
   const refundedMinor = await store.refundedMinor(reading, number, number);
-  const exposure =
-    borne === undefined || party === undefined
-      ? {}
-      : { exposure: { minor: borne - (await store.madeGoodMinor(reading, number)), party } };
-  return { currency, minor, refundedMinor, businessDate, ...(accountId !== undefined && { accountId }), ...exposure };
+  const exposure = await openExposure(reading, parts, payment);
+  return {
+    ...{ currency, minor, refundedMinor, businessDate },
+    ...(accountId !== undefined && { accountId }),
+    ...(exposure && { exposure }),
+  };
 }

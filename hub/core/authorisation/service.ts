@@ -140,7 +140,7 @@ export function createAuthorisation(options: AuthorisationOptions): Authorisatio
     batched: (within, work) => ledger.batched(within, () => store.batched(within, work)),
     expireHolds: (within, limit) => expireHolds(partsOf(within), limit),
     ...accountsOf({ ...options, store, postings, tokenOf }),
-    purchase: (reading, key) => confirmedPurchase(reading, store, key),
+    purchase: (reading, key) => confirmedPurchase(reading, shared, key),
     hasPayment: async (reading, terminalId) =>
       (await store.payments(reading, { terminalId, afterNumber: 0, limit: 1 })).length > 0,
     async posted(reading, key) {

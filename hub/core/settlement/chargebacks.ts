@@ -6,7 +6,7 @@ import { assert } from "../../../base/assert.ts";
 import type { Money } from "../../../base/money.ts";
 import { fail, ok, type Result } from "../../../base/result.ts";
 import type { Reading, Within } from "../../store/store.ts";
-import type { PaymentKey, Purchase } from "../authorisation/index.ts";
+import type { ChargedBack, PaymentKey, Purchase } from "../authorisation/index.ts";
 import type { Ledger } from "../ledger/index.ts";
 import { accountsIn, type Books, EXPOSURE_CODE, type Moved, moveChained, SETTLEMENT_CODES } from "./accounts.ts";
 import type { Batches } from "./batches.ts";
@@ -15,7 +15,7 @@ import { type Dispute, disputeStore } from "./dispute-store.ts";
 export interface ChargebackParts {
   readonly ledger: Ledger;
   readonly batches: Batches;
-  /** Who bears what a second presentment cannot take from the customer's account. */
+  /** Who bears what a second presentment cannot take from the customer's account, where nobody bore a part before. */
   readonly riskParty: string;
   /** Undefined for what is no confirmed purchase. */
   purchase(reading: Reading, key: PaymentKey): Promise<Purchase | undefined>;
@@ -53,11 +53,11 @@ export async function chargeBack(
   const purchase = await parts.purchase(within, order);
   if (!purchase) return fail({ why: "unknown" });
   if (purchase.currency !== currency) return fail({ why: "currency" });
-  const standing = await disputeStore.standing(within, order);
-  const leftMinor = purchase.minor - purchase.refundedMinor - standing.minor;
+  const { standingMinor } = await disputeStore.sums(within, order);
+  const leftMinor = purchase.minor - purchase.refundedMinor - standingMinor;
   if (minor > leftMinor) return fail({ why: "too-much", leftMinor });
   const { merchantId } = await parts.batches.placeOf(within, terminalId, now);
-  const open = (purchase.exposure?.minor ?? 0n) - standing.exposureMinor;
+  const open = purchase.exposure?.minor ?? 0n;
   // A customer gets back no more than his account gave: who bore a part is made good first, as with a refund.
   const exposureMinor = open < minor ? open : minor;
   const dispute: Dispute = {
@@ -69,6 +69,14 @@ export async function chargeBack(
   await disputeStore.insert(within, dispute);
   await joinBatch(parts, within, { dispute, kind: "chargeback", businessDate: purchase.businessDate, now });
   return ok(dispute);
+}
+
+/** `riskParty`: of what became exposure before its party was noted with it. */
+export async function chargedBack(reading: Reading, key: PaymentKey, riskParty: string): Promise<ChargedBack> {
+  const { standingMinor, standingExposureMinor, uncoveredMinor, exposureParty } = await disputeStore.sums(reading, key);
+  const standing = { minor: standingMinor, exposureMinor: standingExposureMinor };
+  if (uncoveredMinor === 0n) return standing;
+  return { ...standing, uncovered: { minor: uncoveredMinor, party: exposureParty ?? riskParty } };
 }
 
 async function chargebackLegs(
@@ -99,12 +107,13 @@ export async function represent(
   within: Within,
   { id, now }: { readonly id: string; readonly now: number },
 ): Promise<Dispute | undefined> {
-  const dispute = await disputeStore.dispute(within, id);
-  if (!dispute || dispute.state === "represented") return dispute;
+  const known = await disputeStore.dispute(within, id);
+  if (!known || known.state === "represented") return known;
+  const dispute = { ...known, exposureParty: known.exposureParty ?? parts.riskParty };
   const books = { ledger: parts.ledger, within };
-  const { legs, uncoveredMinor } = await representmentLegs(parts, books, dispute);
+  const { legs, uncoveredMinor } = await representmentLegs(books, dispute);
   await moveChained(books, `chargeback/${id}`, legs);
-  await disputeStore.represent(within, id, { at: now, uncoveredMinor });
+  await disputeStore.represent(within, id, { at: now, uncoveredMinor, exposureParty: dispute.exposureParty });
   const purchase = await parts.purchase(within, dispute);
   assert(purchase !== undefined, "what was charged back was a confirmed purchase");
   await joinBatch(parts, within, { dispute, kind: "representment", businessDate: purchase.businessDate, now });
@@ -112,8 +121,8 @@ export async function represent(
 }
 
 /** The customer may have spent it meanwhile: what his account has, and the rest is exposure. */
-async function representmentLegs({ riskParty }: ChargebackParts, books: Books, dispute: Dispute) {
-  const { id, merchantId, currency, minor, accountId, exposureMinor, exposureParty = riskParty } = dispute;
+async function representmentLegs(books: Books, dispute: Dispute & { readonly exposureParty: string }) {
+  const { id, merchantId, currency, minor, accountId, exposureMinor, exposureParty } = dispute;
   const accounts = accountsIn(books, currency);
   const creditAccount = await accounts.merchant(merchantId);
   const owed = minor - exposureMinor;

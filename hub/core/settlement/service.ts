@@ -15,9 +15,10 @@ import {
   type ChargebackParts,
   type ChargebackRefusal,
   chargeBack,
+  chargedBack,
   represent,
 } from "./chargebacks.ts";
-import { type Dispute, disputeStore } from "./dispute-store.ts";
+import type { Dispute } from "./dispute-store.ts";
 import { feeOf, NO_FEES, type SaleMeans } from "./fees.ts";
 import { makePayout, type PayoutOrder, type PayoutParts, type PayoutRefusal, type PayoutView } from "./payouts.ts";
 import { type Merchant, placeStore, type Site } from "./place-store.ts";
@@ -79,7 +80,7 @@ export function createSettlement(options: SettlementOptions): Settlement {
       return merchant?.trade ?? USUAL_TERMS;
     },
     inOpenBatch: (reading, key, at) => batchStore.holdsOpen(reading, key, at),
-    chargedBack: (reading, key) => disputeStore.standing(reading, key),
+    chargedBack: (reading, key) => chargedBack(reading, key, options.riskParty),
     putMerchant: (within, changed) => placeStore.putMerchant(within, changed, now()),
     putSite: (within, site) => putSite(within, { batches, site, now: now() }),
     assign: (within, terminalId, siteId) => assign(within, { ...options, batches }, { terminalId, siteId }),
