@@ -1,5 +1,5 @@
 /** `tillway hub cards`: personalises test cards for verification, and looks at what became of them. */
-import { closeSync, fsyncSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, rmSync, writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import { z } from "zod";
 import { guarded } from "../../base/daemon.ts";
@@ -57,7 +57,7 @@ async function addCard({ clientOf }: HubCommands, options: NewCard & { readonly 
   try {
     const made = await clientOf(options).post("/v1/card-verification/cards", { accountId: account });
     const card = PersonalisedCardSchema.parse(made);
-    writeSync(file, `${JSON.stringify(card, undefined, 2)}\n`);
+    writeFileSync(file, `${JSON.stringify(card, undefined, 2)}\n`);
     fsyncSync(file);
     console.log(card.cardId);
   } catch (error) {

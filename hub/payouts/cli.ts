@@ -1,11 +1,11 @@
 /** `tillway hub payouts|chargebacks`: money that leaves for merchants' banks, and money that customers' banks take back. */
-import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
 import type { Command } from "commander";
 import { z } from "zod";
 import { guarded } from "../../base/daemon.ts";
 import { Fault, reasonOf } from "../../base/fault.ts";
 import { parseDecimal } from "../../base/money.ts";
 import type { HubCommands } from "../cards/cli.ts";
+import { writeNewFile } from "./new-file.ts";
 
 interface Shared {
   readonly config: string;
@@ -102,12 +102,9 @@ async function writeFile({ clientOf }: HubCommands, message: string, options: Fi
     return;
   }
   try {
-    const file = openSync(options.out, "wx", 0o600);
-    writeSync(file, text);
-    fsyncSync(file);
-    closeSync(file);
+    writeNewFile(options.out, text);
   } catch (error) {
-    throw new Fault("config.invalid", `--out ${options.out}: ${reasonOf(error)}; name a new file`);
+    throw new Fault("config.invalid", `--out ${options.out}: ${reasonOf(error)}; name a new file where there is room`);
   }
 }
 
