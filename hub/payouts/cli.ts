@@ -18,7 +18,7 @@ export function registerPayouts(hub: Command, commands: HubCommands): void {
   withConfig(payouts.command("list", { isDefault: true }).description("lists payouts, newest first"))
     .option("--json", "one JSON object per line")
     .action(guarded((options: Listing) => listPayouts(commands, options)));
-  withConfig(payouts.command("make").description("pays merchants what was settled; prints the message id"))
+  withConfig(payouts.command("make").description("pays merchants what was settled; prints the message id of each file"))
     .requiredOption("--date <date>", "YYYY-MM-DD: when the bank is to pay")
     .option("--currency <code>", "ISO 4217 code", "EUR")
     .option("--merchant <id>", "this merchant alone")
@@ -84,12 +84,22 @@ interface Making extends Shared {
 async function makePayout({ clientOf, amountText }: HubCommands, options: Making): Promise<void> {
   const { date: executionDate, currency, merchant } = options;
   const body = { executionDate, currency, ...(merchant === undefined ? {} : { merchantId: merchant }) };
-  const made = z
-    .object({ messageId: z.string(), sumMinor: z.string(), lines: z.array(z.unknown()) })
-    .parse(await clientOf(options).post("/v1/payouts", body));
-  console.log(made.messageId);
-  console.error(`${made.lines.length} payments, ${amountText(made.sumMinor, currency)}; now send its file to the bank`);
+  for (let more = true; more; ) {
+    const made = PayoutMade.parse(await clientOf(options).post("/v1/payouts", body));
+    console.log(made.messageId);
+    console.error(
+      `${made.lines.length} payments, ${amountText(made.sumMinor, currency)}; now send its file to the bank`,
+    );
+    more = made.more;
+  }
 }
+
+const PayoutMade = z.object({
+  messageId: z.string(),
+  sumMinor: z.string(),
+  lines: z.array(z.unknown()),
+  more: z.boolean(),
+});
 
 type Filing = Shared & { readonly format: string; readonly out?: string };
 

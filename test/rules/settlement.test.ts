@@ -2,9 +2,9 @@
 import { describe, expect, test } from "vitest";
 import type { PaymentId } from "../../base/ids.ts";
 import { money } from "../../base/money.ts";
-import { payoutFile, payoutView } from "../../hub/core/settlement/payouts.ts";
+import { makePayout, payoutFile, payoutView } from "../../hub/core/settlement/payouts.ts";
 import { statementsOf } from "../../hub/core/settlement/statement.ts";
-import { EUR } from "./hub-fixture.ts";
+import { EUR, seededRandom } from "./hub-fixture.ts";
 import { DE_ACCOUNT, GB_ACCOUNT, PAYER, type SettlementShop, settlementShop } from "./settlement-fixture.ts";
 
 const FEES = { standard: { basisPoints: 100, fixedMinor: 5 } };
@@ -154,6 +154,19 @@ describe("a payout", () => {
     expect(first.xml).toContain("<CtrlSum>16.85</CtrlSum>");
     expect(first.xml).toContain("<Nm>Bread, &quot;fresh&quot; &amp; more</Nm>");
     expect(first.xml).toContain(`<EndToEndId>${messageId}-2</EndToEndId>`);
+  });
+  test("that has no room for all says so, and the next one pays the rest", async () => {
+    const shop = await settledShop();
+    const { ledger } = shop.hub;
+    const pay = (linesMax: number) =>
+      shop.change((within) =>
+        makePayout({ ledger, random: seededRandom(`${linesMax}`), payer: PAYER, linesMax }, within, {
+          ...{ currency: EUR, executionDate: "2026-01-06", now: shop.clock.now() },
+        }),
+      );
+    expect(await pay(1)).toMatchObject({ ok: true, value: { lines: [{ merchantId: "bakery" }], more: true } });
+    expect(await pay(2)).toMatchObject({ ok: true, value: { lines: [{ merchantId: "shop" }], more: false } });
+    expect(await pay(3)).toEqual({ ok: false, error: "nothing" });
   });
   test("can be of one merchant alone, and of nobody where it is not known from which account to pay", async () => {
     const shop = await settledShop();

@@ -33,6 +33,9 @@ const PayoutShape = z.object({
     }),
   ),
 });
+const MadeShape = PayoutShape.extend({
+  more: z.boolean().describe("one message has no room for all who have something to get: make another"),
+});
 const ListedPayout = PayoutShape.omit({ lines: true }).extend({ payments: z.int() });
 const PayoutsShape = z.object({ payouts: z.array(ListedPayout), cursor: z.string().optional() });
 const PageQuery = z.strictObject({ cursor: NumberCursor, limit: LimitSchema });
@@ -87,7 +90,7 @@ export function payoutRoutes(app: FastifyInstance, parts: SettlementRouteParts):
       schema: {
         summary: "Pays merchants what was settled: their payable balances leave the books under one message id",
         body: jsonSchema(PayoutBody),
-        response: { 201: jsonSchema(PayoutShape) },
+        response: { 201: jsonSchema(MadeShape) },
         security,
       },
     },
@@ -96,7 +99,7 @@ export function payoutRoutes(app: FastifyInstance, parts: SettlementRouteParts):
       void reply.code(201);
       return await request.change(async (within) => {
         const made = await settlement.payOut(within, order);
-        if (made.ok) return showPayout(made.value);
+        if (made.ok) return { ...showPayout(made.value), more: made.value.more };
         throw new HttpRefusal(409, "E_STATE", WHY_NOT[made.error]);
       });
     },

@@ -15,6 +15,11 @@ export interface PayoutView extends Payout {
   readonly lines: readonly PayoutLine[];
 }
 
+export interface MadePayout extends PayoutView {
+  /** Others have something to get too, and wait for the next one. */
+  readonly more: boolean;
+}
+
 /**
  * no-payer: it is not configured from which account is paid. past: of a day that is over, whose statements are written.
  * nothing: no merchant with an account has anything to get.
@@ -23,7 +28,7 @@ export type PayoutRefusal = "no-payer" | "past" | "nothing";
 export const PAYOUT_FORMATS = ["pain001", "csv"] as const;
 export type PayoutFormat = (typeof PAYOUT_FORMATS)[number];
 
-/** Merchants paid by one message; the rest waits for the next. */
+/** Merchants paid by one message. */
 const LINES_MAX = 4_000;
 const PAGE = 500;
 
@@ -32,6 +37,8 @@ export interface PayoutParts {
   readonly random: RandomBytes;
   /** From whose account merchants are paid. */
   readonly payer?: BankAccount | undefined;
+  /** Merchants paid by one message; 4,000 when not said. */
+  readonly linesMax?: number;
 }
 
 export interface PayoutOrder {
@@ -44,15 +51,17 @@ export interface PayoutOrder {
 }
 
 export async function makePayout(
-  { ledger, random, payer }: PayoutParts,
+  { ledger, random, payer, linesMax = LINES_MAX }: PayoutParts,
   within: Within,
   order: PayoutOrder,
-): Promise<Result<PayoutView, PayoutRefusal>> {
+): Promise<Result<MadePayout, PayoutRefusal>> {
   if (!payer) return fail("no-payer");
   const { currency, executionDate, now } = order;
   if (executionDate < new Date(now).toISOString().slice(0, 10)) return fail("past");
   const messageId = newMessageId(random);
-  const lines = await payable({ ledger, within }, order, messageId);
+  // One more than fits shows that there are more.
+  const found = await payable({ ledger, within }, order, { messageId, limit: linesMax + 1 });
+  const lines = found.slice(0, linesMax);
   if (lines.length === 0) return fail("nothing");
   const payout = { messageId, currency, executionDate, createdAt: now, payer };
   const number = await settlementStore.insertPayout(within, payout);
@@ -69,18 +78,24 @@ export async function makePayout(
     });
   }
   await moveChained({ ledger, within }, `payout/${messageId}`, moved);
-  return ok({ ...payout, number, lines });
+  return ok({ ...payout, number, lines, more: found.length > linesMax });
+}
+
+interface Listing {
+  readonly messageId: string;
+  readonly limit: number;
 }
 
 /** Whoever has something to get, and an account to get it. */
 async function payable(
   { ledger, within }: Books,
   { currency, merchantId: only }: PayoutOrder,
-  messageId: string,
+  { messageId, limit }: Listing,
 ): Promise<readonly PayoutLine[]> {
   const lines: PayoutLine[] = [];
   for await (const { id, name, account } of merchants(within, only)) {
-    if (!account || lines.length >= LINES_MAX) continue;
+    if (lines.length === limit) break;
+    if (!account) continue;
     const minor = (await ledger.available(within, payableId(id, currency))) ?? 0n;
     if (minor <= 0n) continue;
     const line = lines.length + 1;

@@ -20,7 +20,7 @@ import {
 } from "./chargebacks.ts";
 import type { Dispute } from "./dispute-store.ts";
 import { feeOf, NO_FEES, type SaleMeans } from "./fees.ts";
-import { makePayout, type PayoutOrder, type PayoutParts, type PayoutRefusal, type PayoutView } from "./payouts.ts";
+import { type MadePayout, makePayout, type PayoutOrder, type PayoutParts, type PayoutRefusal } from "./payouts.ts";
 import { type Merchant, placeStore, type Site } from "./place-store.ts";
 import { type SettleRefusal, settleBatch } from "./settle.ts";
 import type { Settlement as Settled } from "./settlement-store.ts";
@@ -59,7 +59,7 @@ export interface Settlement {
   /** Closes what is due. */
   sweep(within: Within): Promise<readonly Closed[]>;
   settle(within: Within, batch: number): Promise<Result<readonly Settled[], SettleRefusal>>;
-  payOut(within: Within, order: Omit<PayoutOrder, "now">): Promise<Result<PayoutView, PayoutRefusal>>;
+  payOut(within: Within, order: Omit<PayoutOrder, "now">): Promise<Result<MadePayout, PayoutRefusal>>;
   chargeBack(within: Within, order: Omit<ChargebackOrder, "now">): Promise<Result<Dispute, ChargebackRefusal>>;
   represent(within: Within, id: string): Promise<Dispute | undefined>;
 }
