@@ -171,6 +171,18 @@ test("a site's new terms move the end of its open batch, and a site never change
   expect(await shop.site({ id: "new", merchantId: "nobody" })).toEqual({ ok: false, error: "unknown" });
 });
 
+test("a site whose terms are said again after its cutover closes the batch that is due, before any sale or sweep", async () => {
+  const shop = await settlementShop();
+  await shop.sell("sale-1", 100n);
+  await shop.clock.advance(15 * HOUR_MS + 5_000);
+  await shop.site({ id: "shop", merchantId: "shop" });
+  expect(await batchesOf(shop)).toMatchObject([
+    { businessDate: "2026-01-06", closesAt: Date.parse("2026-01-07T00:00:00Z") },
+    { businessDate: "2026-01-05", closedBy: "cutover" },
+  ]);
+  expect(await openSums(shop)).toEqual([]);
+});
+
 test("what a failed entry did to the batches of its transaction is not believed by those after it", async () => {
   const shop = await settlementShop();
   const { hub, clock, change } = shop;

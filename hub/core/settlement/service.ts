@@ -146,14 +146,16 @@ interface PuttingSite {
   readonly now: number;
 }
 
-/** Its open batch ends with the next cutover of the new terms. */
+/** Its open batch ends with the next cutover of the new terms; one that was due by the old ones ends now. */
 async function putSite(within: Within, { batches, site, now }: PuttingSite): Promise<Result<Site, PlaceRefusal>> {
   if (!(await placeStore.merchant(within, site.merchantId))) return fail("unknown");
   const known = await placeStore.site(within, site.id);
   if (known && known.merchantId !== site.merchantId) return fail("other-merchant");
+  const open = await batchStore.openBatch(within, site.id);
   await placeStore.putSite(within, site, now);
-  if (known) await batchStore.moveCutover(within, site.id, businessDayAt(now, site).toMs);
-  else await batches.open(within, site.id, now);
+  if (!open) await batches.open(within, site.id, now);
+  else if (open.closesAt <= now) await batches.cutover(within, site.id, { now, by: "cutover" });
+  else await batchStore.moveCutover(within, site.id, businessDayAt(now, site).toMs);
   return ok(site);
 }
 
