@@ -24,6 +24,7 @@ const POSTGRES_TOO = [
   "settlement-batches",
   "settlement-histories",
   "settlement-routes",
+  "payment-list",
   "operators",
   "operator-requests",
   "operator-audit",

@@ -141,8 +141,7 @@ export function createAuthorisation(options: AuthorisationOptions): Authorisatio
     expireHolds: (within, limit) => expireHolds(partsOf(within), limit),
     ...accountsOf({ ...options, store, postings, tokenOf }),
     purchase: (reading, key) => confirmedPurchase(reading, shared, key),
-    hasPayment: async (reading, terminalId) =>
-      (await store.payments(reading, { terminalId, afterNumber: 0, limit: 1 })).length > 0,
+    hasPayment: (reading, terminalId) => store.hasPayment(reading, terminalId),
     async posted(reading, key) {
       const payment = await store.payment(reading, key);
       return payment && (await viewPayment(reading, { store, postings }, payment));

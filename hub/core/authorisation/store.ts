@@ -5,6 +5,7 @@ import type { Currency } from "../../../base/money.ts";
 import type { Operation } from "../../../wire/common.ts";
 import { type Reading, sql, type Value, type Within, wideSql } from "../../store/store.ts";
 import { attemptSql, attemptTables } from "./attempt-store.ts";
+import { cardSql } from "./card-store.ts";
 import { createFreshPayments, type FreshPayments, type PaymentTables } from "./fresh-payments.ts";
 
 /** `confirmed` and `voided` are final (RM1). */
@@ -78,14 +79,6 @@ export interface AnsweredAttempt {
   readonly answer: string;
 }
 
-export interface CardRecord {
-  readonly token: string;
-  readonly accountId: string;
-  /** YYMM. */
-  readonly expiry: string;
-  readonly name?: string;
-}
-
 export interface PaymentFilter {
   readonly terminalId?: string | undefined;
   readonly paymentId?: string | undefined;
@@ -150,10 +143,6 @@ const toPayment = (row: PaymentRow): PaymentRecord => ({
   createdAt: Number(row.created_at),
   ...(row.ended_at === null ? {} : { endedAt: Number(row.ended_at) }),
 });
-
-const FILTER = `(CAST(@terminalId AS TEXT) IS NULL OR terminal_id = @terminalId)
-  AND (CAST(@paymentId AS TEXT) IS NULL OR payment_id = @paymentId)
-  AND (CAST(@from AS BIGINT) IS NULL OR created_at >= @from) AND (CAST(@to AS BIGINT) IS NULL OR created_at < @to)`;
 
 export type AuthorisationStore = ReturnType<typeof createAuthorisationStore>;
 
@@ -275,9 +264,28 @@ export type Unsaved = Pick<FreshPayments, "saveAll">;
 
 const BY_NUMBER = wideSql<[number], PaymentRow>("SELECT * FROM authorisation__payment WHERE number = ?");
 const BY_ID = wideSql<[string], PaymentRow>("SELECT * FROM authorisation__payment WHERE payment_id = ? LIMIT 2");
-const LIST = wideSql<Record<string, Value>, PaymentRow>(
-  `SELECT * FROM authorisation__payment WHERE number > @afterNumber AND ${FILTER} ORDER BY number LIMIT @limit`,
+const OF_TERMINAL = sql<[string], { one: number }>(
+  "SELECT 1 AS one FROM authorisation__payment WHERE terminal_id = ? LIMIT 1",
 );
+
+/** `lead` names rows by an index, which SQLite takes for no condition that may be none. A `+` keeps it from another. */
+const listBy = (lead: string) =>
+  wideSql<Record<string, Value>, PaymentRow>(
+    `SELECT * FROM authorisation__payment WHERE ${lead} AND (CAST(@terminalId AS TEXT) IS NULL OR terminal_id = @terminalId)
+       AND +created_at >= @from AND +created_at < @to ORDER BY number LIMIT @limit`,
+  );
+const LISTS = {
+  payment: listBy("payment_id = @paymentId AND +number > @afterNumber"),
+  terminal: listBy("terminal_id = @terminalId AND +number > @afterNumber"),
+  time: listBy("created_at >= @from AND created_at < @to AND +number > @afterNumber"),
+  number: listBy("number > @afterNumber"),
+};
+/** The first page finds its beginning by time; those after it know theirs. */
+function listFor({ paymentId, terminalId, from, to, afterNumber }: PaymentFilter) {
+  if (paymentId !== undefined) return LISTS.payment;
+  if (terminalId !== undefined) return LISTS.terminal;
+  return afterNumber === 0 && (from ?? to) !== undefined ? LISTS.time : LISTS.number;
+}
 
 function listSql({ saveAll }: Unsaved) {
   return {
@@ -291,13 +299,17 @@ function listSql({ saveAll }: Unsaved) {
       await saveAll(reading);
       return (await reading.all(BY_ID, [paymentId])).map(toPayment);
     },
+    async hasPayment(reading: Reading, terminalId: string): Promise<boolean> {
+      await saveAll(reading);
+      return (await reading.get(OF_TERMINAL, [terminalId])) !== undefined;
+    },
     async payments(reading: Reading, filter: PaymentFilter): Promise<readonly PaymentRecord[]> {
       await saveAll(reading);
-      const rows = await reading.all(LIST, {
+      const rows = await reading.all(listFor(filter), {
         terminalId: filter.terminalId ?? null,
         paymentId: filter.paymentId ?? null,
-        from: filter.from ?? null,
-        to: filter.to ?? null,
+        from: filter.from ?? 0,
+        to: filter.to ?? Number.MAX_SAFE_INTEGER,
         afterNumber: filter.afterNumber,
         limit: filter.limit,
       });
@@ -366,25 +378,3 @@ function counterSql({ saveAll }: Unsaved) {
     },
   };
 }
-
-type CardRow = Omit<CardRecord, "name"> & { readonly name: string | null };
-const CARD_COLUMNS = "token, account_id AS accountId, expiry, name";
-const CARD = sql<[string], CardRow>(`SELECT ${CARD_COLUMNS} FROM authorisation__card WHERE token = ?`);
-const CARD_OF_ACCOUNT = sql<[string], CardRow>(`SELECT ${CARD_COLUMNS} FROM authorisation__card WHERE account_id = ?`);
-const INSERT_CARD = sql<[string, string, string, string | null, number]>(
-  "INSERT INTO authorisation__card (token, account_id, expiry, name, created_at) VALUES (?, ?, ?, ?, ?)",
-);
-
-function toCard(row: CardRow | undefined): CardRecord | undefined {
-  if (!row) return undefined;
-  const { name, ...rest } = row;
-  return name === null ? rest : { ...rest, name };
-}
-
-const cardSql = {
-  card: async (reading: Reading, token: string) => toCard(await reading.get(CARD, [token])),
-  cardOfAccount: async (reading: Reading, accountId: string) => toCard(await reading.get(CARD_OF_ACCOUNT, [accountId])),
-  async insertCard(within: Within, card: CardRecord, at: number): Promise<void> {
-    await within.run(INSERT_CARD, [card.token, card.accountId, card.expiry, card.name ?? null, at]);
-  },
-};

@@ -7,7 +7,7 @@ import { HttpRefusal, isoTime, jsonSchema, LimitSchema, parseInput } from "../..
 import { linesSum, PAYOUT_FORMATS, type PayoutView, payoutFile, payoutView } from "./payouts.ts";
 import { MinorText, NumberCursor, PartySchema, pathOf, security, unknown } from "./route-shapes.ts";
 import type { SettlementRouteParts } from "./routes.ts";
-import { settlementStore } from "./settlement-store.ts";
+import { type Payout, settlementStore } from "./settlement-store.ts";
 
 const PayoutBody = z.strictObject({
   currency: CurrencySchema.default(currencyOf("EUR")),
@@ -68,11 +68,8 @@ export function payoutRoutes(app: FastifyInstance, parts: SettlementRouteParts):
         const found = await settlementStore.payouts(reading, Number(cursor), limit);
         const payouts: z.output<typeof ListedPayout>[] = [];
         for (const payout of found) {
-          const { lines, ...shown } = showPayout({
-            ...payout,
-            lines: await settlementStore.lines(reading, payout.number),
-          });
-          payouts.push({ ...shown, payments: lines.length });
+          const { payments, minor } = await settlementStore.lineSum(reading, payout.number);
+          payouts.push({ ...showMessage(payout, minor), payments: Number(payments) });
         }
         const last = found.length === limit ? found.at(-1) : undefined;
         return { payouts, ...(last ? { cursor: String(last.number) } : {}) };
@@ -146,11 +143,18 @@ function fileRoutes(app: FastifyInstance, { store }: SettlementRouteParts): void
   );
 }
 
+const showMessage = ({ messageId, currency, executionDate, createdAt }: Payout, sumMinor: bigint) => ({
+  messageId,
+  currency,
+  executionDate,
+  createdAt: isoTime(createdAt),
+  sumMinor: sumMinor.toString(),
+});
+
 function showPayout(view: PayoutView): z.output<typeof PayoutShape> {
-  const { messageId, currency, executionDate, createdAt, lines } = view;
   return {
-    ...{ messageId, currency, executionDate, createdAt: isoTime(createdAt), sumMinor: linesSum(view).toString() },
-    lines: lines.map(({ endToEndId, merchantId, minor, creditor }) => ({
+    ...showMessage(view, linesSum(view)),
+    lines: view.lines.map(({ endToEndId, merchantId, minor, creditor }) => ({
       ...{ endToEndId, merchantId, ...creditor, minor: minor.toString() },
     })),
   };

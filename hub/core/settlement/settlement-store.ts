@@ -36,6 +36,11 @@ export interface PayoutLine {
   readonly creditor: BankAccount;
 }
 
+interface LineSum {
+  readonly payments: bigint;
+  readonly minor: bigint;
+}
+
 const COLUMNS = `batch, merchant_id AS merchantId, currency, net_minor AS netMinor, fees_minor AS feesMinor,
   carried_in_minor AS carriedInMinor, payable_minor AS payableMinor, carried_minor AS carriedMinor`;
 type Row = Omit<Settlement, "batch"> & { readonly batch: bigint };
@@ -72,6 +77,10 @@ const LINES = wideSql<
 >(
   `SELECT line, merchant_id AS merchantId, minor, end_to_end_id AS endToEndId, name, iban, bic
    FROM settlement__payout_line WHERE payout = ? ORDER BY line`,
+);
+const LINE_SUM = wideSql<[number], LineSum>(
+  `SELECT count(*) AS payments, CAST(coalesce(sum(minor), 0) AS BIGINT) AS minor
+   FROM settlement__payout_line WHERE payout = ?`,
 );
 const INSERT_LINE = wideSql<[number, number, string, bigint, string, string, string, string]>(
   `INSERT INTO settlement__payout_line (payout, line, merchant_id, minor, end_to_end_id, name, iban, bic)
@@ -112,6 +121,8 @@ export const settlementStore = {
       line: Number(line),
       creditor: { name, iban, bic },
     })),
+  lineSum: async (reading: Reading, payout: number): Promise<LineSum> =>
+    present(await reading.get(LINE_SUM, [payout]), "the sum of a payout's lines"),
   insertLine: async (within: Within, payout: number, l: PayoutLine): Promise<void> =>
     void (await within.run(INSERT_LINE, [
       ...([payout, l.line, l.merchantId, l.minor, l.endToEndId] as const),
