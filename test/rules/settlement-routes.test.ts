@@ -8,11 +8,18 @@ import { BOOTSTRAP_TOKEN, type OperatorHub, operatorHub } from "./operators-fixt
 import { DE_ACCOUNT, eur, GB_ACCOUNT, PAYER } from "./settlement-fixture.ts";
 
 const chance = seededRandom("keys");
-const asker = (hub: OperatorHub, bearer = BOOTSTRAP_TOKEN) => ({
-  get: (url: string) => hub.ask("GET", url, { bearer }),
-  post: (url: string, body?: unknown, key = newMessageId(chance)) =>
-    hub.ask("POST", url, { bearer, key, ...(body === undefined ? {} : { body }) }),
-});
+/** Its answers are without their headers: two that are the same may lie on both sides of a second. */
+const asker = (hub: OperatorHub, bearer = BOOTSTRAP_TOKEN) => {
+  const ask = async (...asked: Parameters<OperatorHub["ask"]>) => {
+    const { status, body } = await hub.ask(...asked);
+    return { status, body };
+  };
+  return {
+    get: (url: string) => ask("GET", url, { bearer }),
+    post: (url: string, body?: unknown, key = newMessageId(chance)) =>
+      ask("POST", url, { bearer, key, ...(body === undefined ? {} : { body }) }),
+  };
+};
 
 const shopWithSales = async () => {
   const hub = await operatorHub({ payer: PAYER, balanceMinor: 100_000n });
