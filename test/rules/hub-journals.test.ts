@@ -3,7 +3,8 @@ import Fastify, { type FastifyInstance } from "fastify";
 import { describe, expect, test } from "vitest";
 import type { PaymentId } from "../../base/ids.ts";
 import { FINDING_AFTER_MS, registerIngestRoutes } from "../../hub/core/ingest/index.ts";
-import { hashEntry } from "../../wire/journal-entry.ts";
+import type { ForwardedEntry } from "../../wire/advice.ts";
+import { type EntryOf, hashEntry } from "../../wire/journal-entry.ts";
 import { breakSale, mendSale } from "./broken-sale.ts";
 import { EUR, type HubFixture, hubFixture, only } from "./hub-fixture.ts";
 
@@ -249,6 +250,21 @@ describe("an entry that was set aside", () => {
     const detail = "dropped at the hub by ann: the box was found";
     expect(await copy.tell(other)).toMatchObject([{ status: "declined", reason: "E_DENIED", detail }]);
     expect(await merchantOf(fixture)).toBe(1_000n);
+  });
+
+  test.each([
+    ["it cannot be read", "E_FORMAT", (entry: ForwardedEntry) => entry],
+    ["it is not what was signed", "E_SIG", (entry: ForwardedEntry) => ({ ...entry, text: `${entry.text} ` })],
+  ])("because %s stays as a person decided when its terminal asks again", async (_, reason, spoil) => {
+    const fixture = await hubFixture();
+    const { terminal } = fixture;
+    const decision = { ...terminal.decision("sale-1"), surprise: 1 } as EntryOf<"decision">;
+    const entry = spoil(terminal.entry(decision));
+    expect(await terminal.tell(entry)).toMatchObject([{ status: "quarantined", reason }]);
+    expect(await decide(fixture, "drop", 1)).toMatchObject({ ok: true });
+    const detail = "dropped at the hub by ann: the box was found";
+    expect(await terminal.tell(entry)).toMatchObject([{ status: "declined", reason: "E_DENIED", detail }]);
+    expect(await asideOf(fixture)).toHaveLength(1);
   });
 
   test("cannot be accepted when its content is not what the terminal signed", async () => {

@@ -145,13 +145,18 @@ interface Fork {
   readonly why: string;
 }
 
-/** Neither lost nor doubled: a person decides, and what he decided is the answer from then on. */
+/** What was decided of an entry that is held nowhere but among those set aside is the answer from then on. */
+async function decidedOf({ within, source }: Applier, checked: CheckedEntry): Promise<EntryReceipt | undefined> {
+  const decided = (await quarantineStore.find(within, source, checked.entry))?.closed;
+  return decided && receiptOf(checked, decided.status === "processed" ? { ...decided, status: "duplicate" } : decided);
+}
+
+/** Neither lost nor doubled: a person decides. */
 async function setFork(applier: Applier, checked: CheckedEntry, { held, why }: Fork): Promise<EntryReceipt> {
   const { within, source, now } = applier;
   const { entry } = checked;
-  const decided = (await quarantineStore.find(within, source, entry))?.closed;
-  if (decided)
-    return receiptOf(checked, decided.status === "processed" ? { ...decided, status: "duplicate" } : decided);
+  const decided = await decidedOf(applier, checked);
+  if (decided) return decided;
   const receipt = receiptOf(checked, { status: "quarantined", reason: "E_CONFLICT", detail: why });
   await putAside(applier, checked, receipt);
   await applier.findings.fork(within, source, { sequence: entry.sequence, held, now });
@@ -161,6 +166,8 @@ async function setFork(applier: Applier, checked: CheckedEntry, { held, why }: F
 
 /** Its content cannot be believed or read, so its place stays free for the right one. */
 async function setWrong(applier: Applier, checked: WrongEntry): Promise<EntryReceipt> {
+  const decided = await decidedOf(applier, checked);
+  if (decided) return decided;
   const receipt = receiptOf(checked, { status: "quarantined", reason: checked.wrong, detail: checked.why });
   await putAside(applier, checked, receipt);
   applier.hold(checked.entry.forward);
