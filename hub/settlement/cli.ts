@@ -247,20 +247,22 @@ async function cutover({ clientOf, amountText }: HubCommands, site: string, opti
 
 async function settle(commands: HubCommands, batch: string | undefined, options: Listing): Promise<void> {
   const { clientOf, amountText } = commands;
-  for (const number of batch === undefined ? await closedBatches(commands, options) : [checkedNumber(batch)]) {
-    const answer = await clientOf(options).post(`/v1/batches/${number}/settle`, {});
+  const say = (answer: unknown): void => {
     if (options.json) console.log(JSON.stringify(answer));
     else for (const line of settledText(SettledAnswer.parse(answer), amountText)) console.log(line);
+  };
+  if (batch !== undefined) {
+    say(await clientOf(options).post(`/v1/batches/${checkedNumber(batch)}/settle`, {}));
+    return;
+  }
+  for (let waiting = true; waiting; ) {
+    const { settled, more } = SettledBatches.parse(await clientOf(options).post("/v1/batches/settle", {}));
+    for (const one of settled) say(one);
+    waiting = more;
   }
 }
 
-/** Oldest first: each makes good what the one before it left. */
-async function closedBatches({ clientOf, pages }: HubCommands, options: Shared): Promise<readonly string[]> {
-  const numbers: number[] = [];
-  for await (const one of pages(clientOf(options), "/v1/batches?state=closed", "batches"))
-    numbers.push(z.object({ number: z.int() }).parse(one).number);
-  return numbers.toSorted((a, b) => a - b).map(String);
-}
+const SettledBatches = z.object({ settled: z.array(z.unknown()), more: z.boolean() });
 
 interface Stating extends Listing {
   readonly merchant: string;

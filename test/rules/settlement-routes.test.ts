@@ -83,6 +83,27 @@ test("from a merchant to money paid out, each step shown as it was done", async 
   expect((await hub.entries()).map(({ action }) => action)).toContain("POST /v1/payouts");
 });
 
+test("every closed batch is settled in few requests, however many sites close one each day", async () => {
+  const { hub, admin } = await shopWithSales();
+  const { settlement, store } = hub.hub;
+  await store.transaction(async (within) => {
+    for (let day = 0; day < 250; day += 1) await settlement.cutover(within, "market");
+  });
+  const settled: { batch: number; settlements: { payableMinor: string }[] }[] = [];
+  for (const more of [true, true, false]) {
+    const { status, body } = await admin.post("/v1/batches/settle");
+    expect({ status, more: body["more"] }).toEqual({ status: 200, more });
+    settled.push(...(body["settled"] as typeof settled));
+  }
+  expect(settled).toHaveLength(250);
+  expect(settled.map(({ batch }) => batch)).toEqual(settled.map(({ batch }) => batch).toSorted((a, b) => a - b));
+  expect(settled.flatMap(({ settlements }) => settlements.map(({ payableMinor }) => payableMinor))).toEqual(["3950"]);
+  expect(await admin.get("/v1/batches?state=closed")).toMatchObject({ body: { batches: [] } });
+  expect(await admin.post("/v1/batches/settle")).toMatchObject({ status: 200, body: { settled: [], more: false } });
+  const audited = (await hub.entries()).filter(({ action }) => action === "POST /v1/batches/settle");
+  expect(audited.map(({ named }) => named)).toContainEqual({ "answer.through": String(settled.at(-1)?.batch) });
+});
+
 test("a chargeback and its second presentment, each once", async () => {
   const { admin } = await shopWithSales();
   const body = { id: "case-7", terminalId: "T2", paymentId: "sale-1", reasonCode: "10.4", amount: eur(600n) };

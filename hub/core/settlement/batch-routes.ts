@@ -18,6 +18,7 @@ import {
   unknown,
 } from "./route-shapes.ts";
 import type { SettlementRouteParts } from "./routes.ts";
+import type { SettledBatch } from "./settle.ts";
 import { type Settlement, settlementStore } from "./settlement-store.ts";
 import { type Statement, statementsOf } from "./statement.ts";
 
@@ -53,6 +54,11 @@ const SettlementShape = z.object({
   carriedMinor: MinorText.describe("debt that later batches make good: zero or below"),
 });
 const SettledShape = z.object({ batch: z.int(), merchantId: z.string(), settlements: z.array(SettlementShape) });
+const SettledBatchesShape = z.object({
+  settled: z.array(SettledShape).describe("oldest first"),
+  through: z.int().optional().describe("every closed batch up to this number is settled"),
+  more: z.boolean().describe("more closed batches wait: ask again"),
+});
 const TerminalShape = TotalsShape.extend({
   terminalId: z.string(),
   businessDate: z.string().describe("as the terminal told it; before the batch's own where entries came late"),
@@ -84,6 +90,7 @@ export function batchRoutes(app: FastifyInstance, parts: SettlementRouteParts): 
   readingRoutes(app, parts);
   statementRoute(app, parts);
   changingRoutes(app, parts);
+  settleClosedRoute(app, parts);
 }
 
 function readingRoutes(app: FastifyInstance, parts: SettlementRouteParts): void {
@@ -192,6 +199,32 @@ function changingRoutes(app: FastifyInstance, { settlement }: SettlementRoutePar
     },
   );
 }
+
+function settleClosedRoute(app: FastifyInstance, { settlement }: SettlementRouteParts): void {
+  app.post(
+    "/v1/batches/settle",
+    {
+      config: { role: "operator", idempotent: true, named: ["answer.through"] },
+      schema: {
+        summary: "Settles closed batches, oldest first, as many as fit one request",
+        response: { 200: jsonSchema(SettledBatchesShape) },
+        security,
+      },
+    },
+    (request) =>
+      request.change(async (within) => {
+        const { settled, more } = await settlement.settleClosed(within);
+        const last = settled.at(-1);
+        return { settled: settled.map(showSettled), ...(last && { through: last.batch.number }), more };
+      }),
+  );
+}
+
+const showSettled = ({ batch, settlements }: SettledBatch): z.output<typeof SettledShape> => ({
+  batch: batch.number,
+  merchantId: batch.merchantId,
+  settlements: settlements.map(showSettlement),
+});
 
 async function showBatch(reading: Reading, batch: Batch): Promise<z.output<typeof BatchShape>> {
   const { number, closedAt, closedBy, settledAt, openedAt, closesAt, ...rest } = batch;

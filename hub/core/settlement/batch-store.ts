@@ -62,6 +62,9 @@ const OPEN_OF_MERCHANT = sql<[string], BatchRow>(
 const DUE = sql<[number, number], BatchRow>(
   `${FROM} WHERE b.closed_at IS NULL AND b.closes_at <= ? ORDER BY b.closes_at LIMIT ?`,
 );
+const UNSETTLED = sql<[number], BatchRow>(
+  `${FROM} WHERE b.settled_at IS NULL AND b.closed_at IS NOT NULL ORDER BY b.number LIMIT ?`,
+);
 const LIST = sql<{ siteId: string | null; state: string | null; beforeNumber: number; limit: number }, BatchRow>(
   `${FROM} WHERE b.number < @beforeNumber AND (CAST(@siteId AS TEXT) IS NULL OR b.site_id = @siteId)
      AND (CAST(@state AS TEXT) IS NULL OR @state =
@@ -200,6 +203,9 @@ export const batchStore = {
     (await reading.all(OPEN_OF_MERCHANT, [merchantId])).map(batchIn),
   due: async (reading: Reading, now: number, limit: number): Promise<readonly Batch[]> =>
     (await reading.all(DUE, [now, limit])).map(batchIn),
+  /** Closed ones, oldest first. */
+  unsettled: async (reading: Reading, limit: number): Promise<readonly Batch[]> =>
+    (await reading.all(UNSETTLED, [limit])).map(batchIn),
   /** Newest first. */
   batches: async (reading: Reading, { siteId, state, ...page }: BatchFilter): Promise<readonly Batch[]> =>
     (await reading.all(LIST, { siteId: siteId ?? null, state: state ?? null, ...page })).map(batchIn),

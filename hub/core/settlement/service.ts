@@ -22,7 +22,7 @@ import type { Dispute } from "./dispute-store.ts";
 import { feeOf, NO_FEES, type SaleMeans } from "./fees.ts";
 import { type MadePayout, makePayout, type PayoutOrder, type PayoutParts, type PayoutRefusal } from "./payouts.ts";
 import { type Merchant, placeStore, type Site } from "./place-store.ts";
-import { type SettleRefusal, settleBatch } from "./settle.ts";
+import { type SettledBatch, type SettleRefusal, settleBatch, settleClosed } from "./settle.ts";
 import type { Settlement as Settled } from "./settlement-store.ts";
 import { type TradeTerms, USUAL_TERMS } from "./trade-terms.ts";
 
@@ -59,12 +59,15 @@ export interface Settlement {
   /** Closes what is due. */
   sweep(within: Within): Promise<readonly Closed[]>;
   settle(within: Within, batch: number): Promise<Result<readonly Settled[], SettleRefusal>>;
+  /** Closed batches, oldest first, as many as one transaction may hold up the others for. */
+  settleClosed(within: Within): Promise<{ readonly settled: readonly SettledBatch[]; readonly more: boolean }>;
   payOut(within: Within, order: Omit<PayoutOrder, "now">): Promise<Result<MadePayout, PayoutRefusal>>;
   chargeBack(within: Within, order: Omit<ChargebackOrder, "now">): Promise<Result<Dispute, ChargebackRefusal>>;
   represent(within: Within, id: string): Promise<Dispute | undefined>;
 }
 
 const CUTOVERS_PER_SWEEP_MAX = 200;
+const SETTLED_AT_ONCE_MAX = 100;
 
 export function createSettlement(options: SettlementOptions): Settlement {
   const { clock, ledger, merchant } = options;
@@ -90,6 +93,7 @@ export function createSettlement(options: SettlementOptions): Settlement {
     },
     sweep: (within) => batches.cutDue(within, now(), CUTOVERS_PER_SWEEP_MAX),
     settle: (within, number) => settleBatch(ledger, within, { number, now: now() }),
+    settleClosed: (within) => settleClosed(ledger, within, { limit: SETTLED_AT_ONCE_MAX, now: now() }),
     payOut: (within, order) => makePayout(options, within, { ...order, now: now() }),
     chargeBack: (within, order) => chargeBack(chargebacks, within, { ...order, now: now() }),
     represent: (within, id) => represent(chargebacks, within, { id, now: now() }),

@@ -20,7 +20,30 @@ export async function settleBatch(
   if (!batch) return fail("unknown");
   if (batch.closedAt === undefined) return fail("open");
   if (batch.settledAt !== undefined) return ok(await settlementStore.ofBatch(within, number));
-  const books = { ledger, within };
+  return ok(await settle({ ledger, within }, batch, now));
+}
+
+export interface SettledBatch {
+  readonly batch: Batch;
+  readonly settlements: readonly Settlement[];
+}
+
+/** Closed ones, oldest first: each makes good what the one before it left. */
+export async function settleClosed(
+  ledger: Ledger,
+  within: Within,
+  { limit, now }: { readonly limit: number; readonly now: number },
+): Promise<{ readonly settled: readonly SettledBatch[]; readonly more: boolean }> {
+  const closed = await batchStore.unsettled(within, limit + 1);
+  const settled: SettledBatch[] = [];
+  for (const batch of closed.slice(0, limit))
+    settled.push({ batch, settlements: await settle({ ledger, within }, batch, now) });
+  return { settled, more: closed.length > limit };
+}
+
+async function settle(books: Books, batch: Batch, now: number): Promise<readonly Settlement[]> {
+  const { within } = books;
+  const { number } = batch;
   const settlements: Settlement[] = [];
   const moved: Moved[] = [];
   for (const totals of await batchStore.totals(within, number)) {
@@ -31,7 +54,7 @@ export async function settleBatch(
   }
   await moveChained(books, `batch/${number}`, moved);
   await batchStore.markSettled(within, number, now);
-  return ok(settlements);
+  return settlements;
 }
 
 async function settlementOf(within: Within, { number, merchantId }: Batch, totals: BatchTotals): Promise<Settlement> {
