@@ -29,6 +29,8 @@ const totals = (some: Partial<ReconciliationTotals>): ReconciliationTotals => ({
   ...{ debits: NONE, debitReversals: NONE, credits: NONE, creditReversals: NONE },
   ...some,
 });
+/** Between two looks at an entry that is repeated every minute. */
+const LINE_CUT_SEC = 610;
 const asked = () => stand.issuer.status().counts["reconciliations"] ?? 0;
 const drained = () => until(stand, async () => (await advicesOf(stand)).every(({ state }) => state.at === "delivered"));
 const confirm = (paymentId: string, minor: number) => {
@@ -124,6 +126,28 @@ describe("at the end of a day", () => {
     expect(await endDay(stand)).toMatchObject([
       { day: "2026-01-06", state: "in-balance", ours: totals({ debits: { count: 2, minor: 5_060n } }) },
       { day: "2026-01-05", state: "in-balance", ours: totals({ debits: { count: 3, minor: 3n } }) },
+    ]);
+  });
+
+  test("RM14 what could not leave while his line was cut keeps its day open however long that was", async () => {
+    const { clock, hub } = stand.fixture;
+    await stand.buy("answered", { pan: BEN, ...euros(40) });
+    await stand.issuer.break({ mute: true });
+    await stand.buyInTime("late", euros(700));
+    await stand.issuer.break({ mute: false, down: true });
+    await stand.counts.reach("links", { status: "down" });
+    toMidnight(stand);
+    for (let second = 0; second < LINE_CUT_SEC; second += 1) {
+      await clock.advance(1_000);
+      await hub.idle();
+    }
+    expect(await advicesOf(stand)).toMatchObject([{ day: "2026-01-05", state: { at: "waiting" } }]);
+    await stand.issuer.clear();
+    await until(stand, async () => (await reconciliationsOf(stand)).length === 1);
+    expect(await advicesOf(stand)).toMatchObject([{ day: "2026-01-05", state: { at: "delivered" } }]);
+    await until(stand, async () => (await reconciliationsOf(stand)).every(({ endedAt }) => endedAt !== undefined));
+    expect(await reconciliationsOf(stand)).toMatchObject([
+      { day: "2026-01-05", state: "in-balance", ours: totals({ debits: { count: 2, minor: 740n } }) },
     ]);
   });
 

@@ -99,7 +99,8 @@ export class AdviceDelivery implements AsyncDisposable {
   /** Sends what is due. Returns when to look again, in milliseconds. */
   async #look(): Promise<number> {
     const { desk, commits } = this.#options;
-    if (!mayDrain(desk.availability)) return IDLE_LOOK_MS;
+    // What cannot leave is no sending: its count says how long the issuer was there and did not answer.
+    if (desk.link.status !== "up" || !mayDrain(desk.availability)) return IDLE_LOOK_MS;
     const found = await commits.submit({ lane: "queue", apply: (within) => this.#take(within) });
     if (found === "drained") {
       desk.tell({ on: "drained" });
