@@ -13,11 +13,12 @@ import { createHubCore } from "./hub-core.ts";
 import { type ImportReport, importFile } from "./import-file.ts";
 import { loadCardRanges } from "./issuing-keys.ts";
 import { loadHubKeys } from "./keys.ts";
+import { loadIssuers } from "./load-issuers.ts";
 import { hubPaths } from "./main.ts";
 import { openOperators } from "./open-operators.ts";
 import { openHubStore } from "./open-store.ts";
 
-/** Throws Fault `lock.held` where a hub runs, `config.missing` where none ever did, and as `importFile`. */
+/** Throws Fault `lock.held` where a hub runs, `config.missing` where none ever did, as `loadIssuers`, and as `importFile`. */
 export async function importStopped(path: string, config: HubConfig): Promise<ImportReport> {
   const dataDir = resolve(config.dataDir);
   const paths = hubPaths(dataDir);
@@ -25,10 +26,17 @@ export async function importStopped(path: string, config: HubConfig): Promise<Im
     throw new Fault("config.missing", `${paths.database}: there is no hub yet; name its configuration with --config`);
   using _lock = takeLock({ folder: dataDir, what: "hub" });
   const [clock, random] = [systemClock, systemRandom];
+  const issuers = loadIssuers({ ...config, dataDir });
   const keys = loadHubKeys(paths.keys, random);
   await using store = await openHubStore(config, paths.database);
   const policy = { ...policyOf(config), issuing: loadCardRanges({ ...config, dataDir }) };
-  const core = await createHubCore({ store, keys, policy, clock, random, log: createLog(config.logLevel) });
+  const core = await createHubCore({
+    ...{ store, keys, policy, clock, random, log: createLog(config.logLevel) },
+    ...(issuers && { issuers }),
+  });
+  // Its links are not begun: what issuers have yet to hear is noted, and told by the hub's next start.
+  await using issuerSwitch = core.switch;
+  await store.read((reading) => issuerSwitch.mustKnowAll(reading));
   const operators = openOperators({ config, store, keys, clock, random });
   return await audited(operators, path, () => importFile(path, core.imports));
 }

@@ -80,7 +80,7 @@ export interface HubFixture {
   deferring: boolean;
 }
 
-interface FixtureOptions {
+export interface FixtureOptions {
   /** A file for the hub's database; in memory when not said. */
   readonly path?: string;
   readonly balanceMinor?: bigint;
@@ -93,6 +93,8 @@ interface FixtureOptions {
   readonly payer?: NonNullable<HubPolicy["payer"]>;
   readonly holdMs?: number;
   readonly log?: Log;
+  /** Fresh ones when not said. */
+  readonly keys?: HubKeys;
 }
 
 export async function hubFixture(options: FixtureOptions = {}): Promise<HubFixture> {
@@ -101,7 +103,7 @@ export async function hubFixture(options: FixtureOptions = {}): Promise<HubFixtu
   const random = seededRandom(seed);
   const opened = await openTestStore(path);
   const { store } = opened;
-  const keys = newHubKeys(random);
+  const { keys = newHubKeys(random) } = options;
   const fixture = {
     onChance: (_length: number) => {},
     deferring: false,

@@ -1,16 +1,13 @@
 /** RM18: a terminal's journal that comes as a file, while the terminal itself may not speak to the hub any more. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import Fastify, { type FastifyInstance } from "fastify";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 import type { PaymentId } from "../../base/ids.ts";
 import { importFile } from "../../hub/import-file.ts";
 import { registerImportRoutes, remoteImports } from "../../hub/import-routes.ts";
 import type { EntryBody, StoredEntry } from "../../wire/journal-entry.ts";
-import { writeExport } from "../../wire/journal-export.ts";
-import { newSigningKeys, publicKeyText, type SigningKeys, signText } from "../../wire/signing.ts";
+import { newSigningKeys } from "../../wire/signing.ts";
 import { EUR, type FakeTerminal, type HubFixture, hubFixture } from "./hub-fixture.ts";
+import { type FileOptions, fileOf } from "./journal-file.ts";
 
 const accountOf = ({ hub }: HubFixture, id: string) => hub.store.read((reading) => hub.ledger.account(reading, id));
 const merchantOf = async (fixture: HubFixture) => (await accountOf(fixture, fixture.merchant))?.creditsPosted ?? 0n;
@@ -30,31 +27,6 @@ function journalOf(terminal: FakeTerminal): {
   const entries: StoredEntry[] = [];
   for (const id of ["sale-1", "sale-2", "sale-3"]) entries.push(terminal.kept(intent(id)), terminal.advice(id));
   return { entries, sales: entries.filter(({ forward }) => forward !== undefined) };
-}
-
-interface FileOptions {
-  readonly keys?: SigningKeys;
-  change?(lines: string[]): void;
-}
-
-function fileOf(terminal: FakeTerminal, entries: readonly StoredEntry[], options: FileOptions = {}): string {
-  const { keys = terminal.keys, change } = options;
-  const folder = mkdtempSync(join(tmpdir(), "tillway-import-"));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  const path = join(folder, "journal.jsonl");
-  const lines = [
-    ...writeExport(entries, {
-      terminalId: terminal.terminalId,
-      epoch: terminal.epoch,
-      publicKey: publicKeyText(keys.publicKey),
-      range: { first: 1, last: entries.length },
-      madeAt: "2026-01-05T10:00:00Z",
-      sign: (text) => signText("journal-export", text, keys.privateKey).signature,
-    }),
-  ];
-  change?.(lines);
-  writeFileSync(path, lines.map((line) => `${line}\n`).join(""));
-  return path;
 }
 
 test("RM18 a revoked terminal's journal posts what the hub had not heard, and a second import changes nothing", async () => {

@@ -3,9 +3,12 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { PaymentId } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { createHubCore } from "../../hub/hub-core.ts";
+import type { ForwardedEntry } from "../../wire/advice.ts";
+import type { EntryOf } from "../../wire/journal-entry.ts";
 import { LeaseSchema } from "../../wire/lease.ts";
 import { signStandInParameters } from "../../wire/stand-in.ts";
 import { seededRandom, TEST_EXPIRY, TEST_POLICY } from "./hub-fixture.ts";
+import { cardFacts } from "./issuer-fixture.ts";
 import {
   ANNA,
   advicesOf,
@@ -51,20 +54,13 @@ describe("a hub that died while it asked", () => {
   });
 });
 
-describe("an institution that is not configured any more", () => {
-  const withoutIssuers = async () => {
-    const { keys, clock, anotherStore } = stand.fixture;
-    const random = seededRandom("without issuers");
-    return await createHubCore({
-      store: await anotherStore(),
-      keys,
-      clock,
-      random,
-      policy: TEST_POLICY,
-      log: silentLog,
-    });
-  };
+async function withoutIssuers() {
+  const { keys, clock, anotherStore } = stand.fixture;
+  const random = seededRandom("without issuers");
+  return await createHubCore({ store: await anotherStore(), keys, clock, random, policy: TEST_POLICY, log: silentLog });
+}
 
+describe("an institution that is not configured any more", () => {
   test("keeps a hub from starting while it has something yet to hear", async () => {
     const hub = await withoutIssuers();
     const check = () => hub.store.read((reading) => hub.switch.mustKnowAll(reading));
@@ -90,6 +86,58 @@ describe("an institution that is not configured any more", () => {
     expect(await advicesOf(stand)).toMatchObject([{ kind: "reversal", paymentId: "p-2" }]);
     await until(stand, async () => stand.booked("p-2")?.postedMinor === "0");
   });
+});
+
+describe("what is told afterwards of an institution's card, while it is not configured,", () => {
+  const online = { mode: "online" } as const;
+  const told = (paymentId: string, of: Partial<EntryOf<"decision">>) => {
+    const { terminal } = stand.fixture;
+    return terminal.entry(terminal.decision(paymentId, { ...online, ...of }));
+  };
+  const issuerAccount = () => {
+    const { hub } = stand.fixture;
+    return hub.store.read((reading) => hub.ledger.account(reading, `issuer:${BANK}:EUR`));
+  };
+  const setAside = async (entry: ForwardedEntry) => {
+    const { terminal, hub } = stand.fixture;
+    const untold = await issuerAccount();
+    terminal.connect(await withoutIssuers());
+    expect(await terminal.tell(entry)).toMatchObject([
+      { status: "quarantined", detail: expect.stringContaining("cannot be told") },
+    ]);
+    expect(await issuerAccount()).toEqual(untold);
+    terminal.connect(hub);
+  };
+  const taken = async (entry: ForwardedEntry) => {
+    expect(await stand.fixture.terminal.tell(entry)).toMatchObject([{ status: "processed" }]);
+    await until(stand, async () => (await viewOf(stand)).advices.open === 0);
+  };
+
+  test("RM14 a completion posts nothing, and is told and posted when it comes again", async () => {
+    await stand.buy("hotel", { kind: "pre-authorisation", ...euros(9_000) });
+    const bill = told("bill", { operation: "completion", originalPaymentId: idOf("hotel"), ...euros(7_000) });
+    await setAside(bill);
+    await taken(bill);
+    expect(stand.booked("hotel")).toMatchObject({ heldMinor: "0", postedMinor: "7000", advised: "completion" });
+  });
+
+  test.each(["refund", "tip"] as const)(
+    "RM12 a %s whose hold ran out moves nothing, and is told and booked when it comes again",
+    async (operation) => {
+      const { terminal, hub, clock } = stand.fixture;
+      await stand.buy("p-1", euros(5_000));
+      await terminal.tell(terminal.advice("p-1", { ...euros(5_000), ...online, card: cardFacts("00") }));
+      const asked = { kind: operation, originalPaymentId: idOf("p-1"), ...euros(500) };
+      expect(await terminal.ask(terminal.request("x-1", asked))).toMatchObject({ outcome: "approved" });
+      clock.setWall(clock.now() + 25 * 3_600_000);
+      expect(await hub.expireHolds()).toBe(1);
+      await until(stand, async () => stand.booked("x-1")?.postedMinor === "0");
+      const entry = told("x-1", { operation, ...euros(500) });
+      await setAside(entry);
+      await taken(entry);
+      expect(stand.booked("x-1")?.postedMinor).toBe("500");
+    },
+  );
 });
 
 describe("stand-in parameters", () => {

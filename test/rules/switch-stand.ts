@@ -17,7 +17,16 @@ import { newSigningKeys } from "../../wire/signing.ts";
 import { STAND_IN_DEFAULTS, type StandInParameters, signStandInParameters } from "../../wire/stand-in.ts";
 import { PARAMETERS } from "../../wire/stand-in-fixture.ts";
 import { Counts } from "../contract/issuer-stand.ts";
-import { EUR, type HubFixture, hubFixture, only, seededRandom, TEST_EXPIRY, TEST_POLICY } from "./hub-fixture.ts";
+import {
+  EUR,
+  type FixtureOptions,
+  type HubFixture,
+  hubFixture,
+  only,
+  seededRandom,
+  TEST_EXPIRY,
+  TEST_POLICY,
+} from "./hub-fixture.ts";
 
 export const BANK = "bank-1";
 export const ANNA = "4761739001010119";
@@ -72,7 +81,7 @@ export const EVERYTHING_WELL = WELL;
 const FAST_RETRY = { firstMs: 10, maxMs: 50, factor: 2, jitter: 0.3 };
 const STEP_MS = 20;
 
-export async function switchStand(options: { readonly path?: string } = {}): Promise<SwitchStand> {
+export async function switchStand(options: Pick<FixtureOptions, "path" | "keys"> = {}): Promise<SwitchStand> {
   const issuer = await startIssuerSim({
     port: 0,
     accounts: [ANNA, ...OTHERS, STOPPED].map((pan) => ({

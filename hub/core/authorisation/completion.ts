@@ -2,6 +2,7 @@
  * Pre-authorisations and their completions, as their terminal tells of them: the one stays held, the other posts of it what
  * was taken in the end, and frees the rest.
  */
+import { assert } from "../../../base/assert.ts";
 import { fromWireMoney } from "../../../wire/common.ts";
 import {
   type AdviceInput,
@@ -16,6 +17,7 @@ import {
   PROCESSED,
   postNewestHold,
   quarantined,
+  UNTOLD,
   wasDeclinedOnMerit,
 } from "./entries.ts";
 import { isHeld } from "./hold.ts";
@@ -101,18 +103,19 @@ interface Completing {
 }
 
 async function post(parts: EntryParts, input: AdviceInput, completing: Completing): Promise<EntryOutcome> {
-  const { store, within, riskParties } = parts;
+  const { store, within, riskParties, acquiring } = parts;
   const { payment, original, accountId } = completing;
   const attempts = await store.attempts(within, original.number);
   const { minor } = fromWireMoney(input.body.amount);
+  const ofIssuer = isIssuerAccount(accountId);
+  // Known before anything is posted: what is set aside leaves the hold for when he can be told.
+  if (ofIssuer && (await acquiring?.cardOf(within, original)) === undefined) return UNTOLD;
   const posted = await postNewestHold(parts, { input, payment: original, attempts, minor });
-  const told = !isIssuerAccount(accountId) || (await tellIssuer(parts, input, { original, attempts }));
-  if (!posted && !told)
-    return quarantined("E_UNKNOWN", "nothing is held, and the institution that pays never heard of the card");
+  if (ofIssuer) await tellIssuer(parts, input, { original, attempts });
   await store.endPayment(within, original.number, { state: "confirmed", at: input.now });
   if (posted) {
     await end(parts, input, payment);
-    return told ? PROCESSED : { status: "processed", detail: "its issuer cannot be told: he is not configured here" };
+    return PROCESSED;
   }
   const riskParty = attempts.some(wasDeclinedOnMerit) ? riskParties.declined : riskParties.offline;
   const payer = { riskParty, ...(accountId === undefined ? {} : { accountId }) };
@@ -129,13 +132,13 @@ async function tellIssuer(
   { acquiring, within }: EntryParts,
   { body, now }: AdviceInput,
   { original: { terminalId, paymentId }, attempts }: Told,
-): Promise<boolean> {
-  if (!acquiring) return false;
+): Promise<void> {
   const asked = attempts.findLast(({ state }) => state === "approved" || state === "expired");
-  return await acquiring.advise(within, {
+  const told = await acquiring?.advise(within, {
     ...{ key: { terminalId, paymentId }, operation: "completion", amount: fromWireMoney(body.amount), at: now },
     ...(asked && { completes: asked.attempt }),
     ...(body.card && { entryMode: body.card.entryMode }),
     ...(body.approvalCode === undefined ? {} : { approvalCode: body.approvalCode }),
   });
+  assert(told === true, "whose card is known here is told");
 }

@@ -50,6 +50,12 @@ export const quarantined = (reason: ReasonCode, detail: string): EntryOutcome =>
   detail,
 });
 
+/** Nothing is booked to an institution that it would never hear of. */
+export const UNTOLD = quarantined(
+  "E_UNAVAILABLE",
+  "the institution that pays cannot be told: it never heard of the card, or is not configured here",
+);
+
 const UNOPENED = {
   unreadable: "the sealed card data cannot be opened",
   "no-key": "the card data are sealed to a key that this hub has not, or has no more",
@@ -133,8 +139,7 @@ async function confirmPurchase(parts: EntryParts, input: AdviceInput, payment: P
     return PROCESSED;
   }
   const told = await adviseIssuer(parts, input, { payment, attempts });
-  if (!told && isIssuerAccount(accountId))
-    return quarantined("E_FORMAT", "the card cannot be read, and the institution that pays never heard of it");
+  if (!told && isIssuerAccount(accountId)) return UNTOLD;
   const riskParty = attempts.some(wasDeclinedOnMerit) ? parts.riskParties.declined : parts.riskParties.offline;
   return await honour(parts, input, {
     payment,
@@ -266,7 +271,8 @@ async function confirmRefund(parts: EntryParts, input: AdviceInput, payment: Pay
     const left = await leftMinor(parts, original, payment.number);
     if (content.minor > left) return quarantined("E_LIMIT", `of the original ${left} minor units are left to refund`);
     // The issuer was told that it would never be.
-    await adviseIssuer(parts, input, { payment, attempts });
+    const told = await adviseIssuer(parts, input, { payment, attempts });
+    if (!told && isIssuerAccount(content.accountId)) return UNTOLD;
     if (minor > 0n)
       await postings.refundDirectly(within, { key: input.key, debitAccount, creditAccount: content.accountId, minor });
   }

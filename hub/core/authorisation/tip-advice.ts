@@ -12,8 +12,10 @@ import {
   PROCESSED,
   postNewestHold,
   quarantined,
+  UNTOLD,
 } from "./entries.ts";
 import { hasRunOut } from "./expiry.ts";
+import { isIssuerAccount } from "./postings.ts";
 import type { PaymentRecord } from "./store.ts";
 
 export async function applyTip(parts: EntryParts, input: AdviceInput): Promise<EntryOutcome> {
@@ -39,6 +41,7 @@ async function confirmTip(parts: EntryParts, input: AdviceInput, payment: Paymen
   if ((await store.tippedMinor(within, originalNumber, payment.number)) > 0n)
     return quarantined("E_LIMIT", "its sale has another tip");
   // The issuer was told that it would never be.
-  await adviseIssuer(parts, input, { payment, attempts });
+  const told = await adviseIssuer(parts, input, { payment, attempts });
+  if (!told && isIssuerAccount(accountId)) return UNTOLD;
   return await honour(parts, input, { payment, payer: { riskParty: riskParties.offline, accountId } });
 }
