@@ -28,6 +28,7 @@ import {
 } from "./purchase-machine.ts";
 import { cardFailure, type HubOnly, hubOnly, leaseRefusal } from "./purchase-refusals.ts";
 import { PurchaseSteps } from "./purchase-steps.ts";
+import { reversalEntries } from "./reversals.ts";
 
 /** Each step with the card has this long: reading it, and each cryptogram. The customer stands there all the while. */
 const CARD_STEP_WITHIN_MS = 30_000;
@@ -319,16 +320,9 @@ class PurchaseRun {
       ...(approved ? { forward: true as const } : {}),
       ...(approved && this.#sealed ? { sealed: this.#sealed } : {}),
     };
-    // The issuer hears what became of its scripts also where nothing is confirmed (RM13).
     const scriptResults = this.#card?.scriptResults();
-    const scripted = scriptResults === undefined ? {} : { scriptResults };
-    const reversals = decision.reversals.map(
-      ({ attempt, reason }): NewEntry => ({
-        body: { kind: "reversal", paymentId: this.#request.id, at: moment.at, attempt, reason, ...scripted },
-        forward: true,
-      }),
-    );
-    await this.#steps.append([own, ...reversals]);
+    const undone = reversalEntries({ ...decision, paymentId: this.#request.id, at: moment.at, scriptResults });
+    await this.#steps.append([own, ...undone]);
     if (approved && decision.mode === "offline") this.#reservation?.commit();
     this.#steps.stage("decision-stored");
     return { on: "decision-stored" };

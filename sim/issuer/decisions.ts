@@ -1,5 +1,6 @@
 /** An issuer's decisions over its books, by RM1: one payment, one outcome, whatever comes twice, late or in another order. */
 
+import { concat, toHex } from "../../base/bytes.ts";
 import { type Books, standing } from "./books.ts";
 import { checkCard, issuerAuthentication } from "./card-check.ts";
 import type { Claim } from "./claim.ts";
@@ -248,10 +249,19 @@ export function takeReversal(deciding: Deciding): Answered {
   return { responseCode, did: "changed" };
 }
 
-function reversed(known: Attempt | undefined, { minor }: Claim): Attempt {
-  if (known) return known.state === "approved" ? { ...known, state: "reversed" } : known;
-  return { state: "tombstone", of: "financial", minor, responseCode: CODE.duplicate };
+function reversed(known: Attempt | undefined, { minor, objects }: Claim): Attempt {
+  const before: Attempt = known ?? { state: "tombstone", of: "financial", minor, responseCode: CODE.duplicate };
+  const results = objects.flatMap((object) =>
+    object.tag === SCRIPT_RESULTS && "value" in object ? [object.value] : [],
+  );
+  return {
+    ...before,
+    ...(before.state === "approved" && { state: "reversed" as const }),
+    ...(results.length > 0 && { scriptResults: toHex(concat(...results)) }),
+  };
 }
+
+const SCRIPT_RESULTS = 0x9f5b;
 
 const stands = (payment: Payment): bigint => {
   const { postedMinor, heldMinor } = standing(payment);

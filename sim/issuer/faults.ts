@@ -28,6 +28,8 @@ export interface Faults {
   readonly miscount: boolean;
   /** It gives no cash with a purchase. */
   readonly refuseCashback: boolean;
+  /** Template 71 or 72 in hex, for the card of every request. */
+  readonly script?: string | undefined;
   /** It has signed off. */
   readonly signedOff: boolean;
 }
@@ -45,6 +47,7 @@ export const WELL: Faults = {
   partial: false,
   miscount: false,
   refuseCashback: false,
+  script: undefined,
   signedOff: false,
 };
 
@@ -66,6 +69,7 @@ export const FAULT_COMMANDS: Readonly<Record<string, (command: ControlCommand) =
   "refuse-cashback": (command) => ({ refuseCashback: flag(command, "on") }),
   decline: (command) => ({ decline: codeOf(command) }),
   "refuse-advices": (command) => ({ refuseAdvices: codeOf(command) }),
+  script: (command) => ({ script: scriptOf(command) }),
   garbage: (command) => ({ garbage: garbageOf(command) }),
   "sign-off": () => ({ signedOff: true }),
   "sign-on": () => ({ signedOff: false }),
@@ -87,6 +91,15 @@ function codeOf(command: ControlCommand): string | undefined {
   if (code === "none") return undefined;
   if (!/^[0-9A-Z]{2}$/.test(code)) throw wrong(command, '"code" as two characters of DE 39, or none', command["code"]);
   return code;
+}
+
+/** `hex=71…`; undefined for `hex=none`, which ends it. */
+function scriptOf(command: ControlCommand): string | undefined {
+  const hex = String(command["hex"] ?? "");
+  if (hex === "none") return undefined;
+  if (!/^7[12](?:[0-9a-f]{2}){1,127}$/.test(hex))
+    throw wrong(command, '"hex" as a template 71 or 72, or none', command["hex"]);
+  return hex;
 }
 
 function flag(command: ControlCommand, key: string): boolean {

@@ -3,6 +3,7 @@
 import { fromHex } from "../../base/bytes.ts";
 import type { Clock } from "../../base/clock.ts";
 import { isFault } from "../../base/fault.ts";
+import { decodeTlv } from "../../protocols/emv/ber-tlv.ts";
 import { networkRequestOf } from "../../protocols/iso8583/editions.ts";
 import { answerTo, isNetwork, wantsAnswer } from "../../protocols/iso8583/exchange.ts";
 import { DE, type FieldValue, type Iso8583Message, textOf } from "../../protocols/iso8583/message.ts";
@@ -22,6 +23,8 @@ export interface HostPolicy extends Policy {
   readonly signedOff: boolean;
   /** Its totals have one debit more than its books. */
   readonly miscount: boolean;
+  /** Template 71 or 72 in hex, for the card of every request. */
+  readonly script?: string | undefined;
 }
 
 export type HostCount =
@@ -107,7 +110,8 @@ export class IssuerHost {
     const answered = take({ books, claim, policy: policy(), month: monthOf(clock), approvalCode });
     if (answered.did === "changed") this.#approvals += 1;
     if (answered.did === "repeated") count("repeats");
-    return this.#plain(message, answered.responseCode, fieldsOf(answered));
+    const script = kind === "requests" ? policy().script : undefined;
+    return this.#plain(message, answered.responseCode, fieldsOf(answered, script));
   }
 
   /** The totals of that day as these books have them, and whether they are the same. */
@@ -134,13 +138,20 @@ export class IssuerHost {
 const APPROVAL_DIGITS = 6;
 const APPROVALS_MAX = 999_999;
 
-function fieldsOf({ approvalCode, issuerAuthenticationData, minor }: Answered): Record<number, FieldValue> {
+function fieldsOf(
+  { approvalCode, issuerAuthenticationData, minor }: Answered,
+  script = "",
+): Record<number, FieldValue> {
+  const forTheCard = [
+    ...(issuerAuthenticationData === undefined
+      ? []
+      : [{ tag: ISSUER_AUTHENTICATION, value: fromHex(issuerAuthenticationData) }]),
+    ...decodeTlv(fromHex(script)),
+  ];
   return {
     ...(approvalCode !== undefined && { [DE.approvalCode]: approvalCode }),
     ...(minor !== undefined && { [DE.amountTransaction]: minor.toString().padStart(12, "0") }),
-    ...(issuerAuthenticationData !== undefined && {
-      [DE.iccData]: [{ tag: ISSUER_AUTHENTICATION, value: fromHex(issuerAuthenticationData) }],
-    }),
+    ...(forTheCard.length > 0 && { [DE.iccData]: forTheCard }),
   };
 }
 

@@ -34,6 +34,8 @@ const AttemptSchema = z.strictObject({
   issuerAuthenticationData: z.string().optional(),
   /** What its reversal was answered with: that there was something to take back, or not. */
   reversedWith: z.string().optional(),
+  /** Tag 9F5B in hex, as its reversal brought it. */
+  scriptResults: z.string().optional(),
 });
 export type Attempt = z.output<typeof AttemptSchema>;
 

@@ -17,6 +17,8 @@ export interface PaymentView {
   /** The response code with which it was told that it was declined. */
   readonly declined?: string;
   readonly cryptogram?: "held" | "failed";
+  /** Tag 9F5B in hex: what a card made of the scripts that it was sent. */
+  readonly scriptResults?: string;
 }
 
 export interface BooksView {
@@ -40,6 +42,7 @@ export function booksView(books: Books): BooksView {
 export function paymentView(payment: Payment): PaymentView {
   const { postedMinor, heldMinor } = standing(payment);
   const { terminalId, paymentId, operation, currency, cryptogram, declined, advice } = payment;
+  const scripted = Object.values(payment.attempts).findLast(({ scriptResults }) => scriptResults !== undefined);
   return {
     terminalId,
     paymentId,
@@ -51,6 +54,7 @@ export function paymentView(payment: Payment): PaymentView {
     ...(advice && { advised: advice.withdrawn ? "withdrawn" : (advice.reason ?? "approved") }),
     ...(declined !== undefined && { declined }),
     ...(cryptogram !== undefined && { cryptogram }),
+    ...(scripted?.scriptResults !== undefined && { scriptResults: scripted.scriptResults }),
   };
 }
 

@@ -9,6 +9,8 @@ import { Till } from "./till.ts";
 const id = "P-1" as PaymentId;
 const eur = (minor: bigint) => money(minor, "EUR");
 const aborted = AbortSignal.abort();
+/** Template 71 with its identifier and APPLICATION BLOCK, whose MAC is none of this card's (Book 3, 6.5.1 and 10.10). */
+const BLOCK_SCRIPT = "71169f1804c0ffee01860d841e0000080102030405060708";
 
 describe("a sale", () => {
   test("RM3 is in the journal before the card is touched", async () => {
@@ -105,6 +107,21 @@ describe("a sale", () => {
     till.hub.answer = "decline";
     expect(await till.sell("P-1")).toMatchObject({ status: "declined", responseCode: "51", ticket: "none" });
     expect(till.journal.queue()).toEqual([]);
+  });
+
+  test.each([
+    ["the hub declines", "decline", "standard"],
+    ["the card refuses what the hub approved", "approve", "cda"],
+  ] as const)("RM13 tells what became of the issuer's scripts where %s", async (_, answer, profile) => {
+    await using till = new Till();
+    till.hub.answer = answer;
+    till.hub.issuerScripts = [BLOCK_SCRIPT];
+    till.slot.profile = profile;
+    expect(await till.sell("P-1")).toMatchObject({ status: "declined" });
+    const told = till.journal.entriesOf(id).filter(({ forward }) => forward !== undefined);
+    expect(told.map(({ body }) => body)).toMatchObject([
+      { kind: "reversal", attempt: 1, scriptResults: expect.stringMatching(/^[012].c0ffee01$/) },
+    ]);
   });
 
   test("RM3 ends without money wherever the card is pulled, and reverses once a request may have left", async () => {

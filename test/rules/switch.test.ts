@@ -7,6 +7,7 @@ import {
   advicesOf,
   BALANCE,
   BANK,
+  endDay,
   euros,
   OTHERS,
   STOPPED,
@@ -28,6 +29,12 @@ const ledgerOf = async (account: string) => {
 };
 const idOf = (text: string): PaymentId => text as PaymentId;
 const issuerAccount = () => ledgerOf(`issuer:${BANK}:EUR`);
+/** Template 72 with an identifier, and no command. */
+const SCRIPT = "72079f180400000001";
+const tellResults = (paymentId: string) => {
+  const { terminal } = stand.fixture;
+  return terminal.tell(terminal.entry({ ...terminal.reversal(paymentId), scriptResults: "2000000001" }));
+};
 const balanceOf = (pan: string) => stand.issuer.books.account(pan)?.balanceMinor;
 const delivered = async () => {
   await until(stand, async () => (await viewOf(stand)).advices.open === 0);
@@ -81,6 +88,38 @@ describe("while the issuer answers", () => {
     expect(stand.booked("p-1")).toMatchObject({ postedMinor: "0", attempts: { "1": "reversed" } });
     expect(balanceOf(ANNA)).toBe(BALANCE);
     expect((await issuerAccount())?.debitsPending).toBe(0n);
+  });
+
+  test.each([
+    [
+      "he declines",
+      "51",
+      { kind: "reversal", reason: "declined" },
+      { postedMinor: "0", attempts: { "1": "declined" } },
+    ],
+    ["the card does not complete", undefined, { reason: "not-completed" }, { attempts: { "1": "reversed" } }],
+  ])("RM13 scripts go to the card where %s, and their results to him", async (_, decline, entry, booked) => {
+    await stand.issuer.break({ decline, script: SCRIPT });
+    expect(await stand.buy("p-1")).toMatchObject({ issuerScripts: [SCRIPT] });
+    expect(await tellResults("p-1")).toMatchObject([{ status: "processed" }]);
+    expect(await delivered()).toMatchObject([{ ...entry, state: { at: "delivered" } }]);
+    expect(stand.booked("p-1")).toMatchObject({ ...booked, scriptResults: "2000000001" });
+    expect(balanceOf(ANNA)).toBe(BALANCE);
+    await stand.issuer.clear();
+    await stand.buy("p-2");
+    expect(await endDay(stand)).toMatchObject([{ state: "in-balance" }]);
+  });
+
+  test("RM13 a card that he declined is his again, though he has yet to hear the results of its scripts", async () => {
+    await stand.issuer.break({ decline: "51", script: SCRIPT });
+    await stand.buy("p-1");
+    await stand.issuer.break({ lose: 1 });
+    await tellResults("p-1");
+    await until(stand, async () => stand.issuer.status().counts["answers-lost"] === 1);
+    await stand.buy("p-2");
+    expect(await advicesOf(stand)).not.toMatchObject([{ state: { at: "delivered" } }]);
+    expect(stand.counts.of("stand_in")).toBe(0);
+    expect(stand.booked("p-2")).toMatchObject({ attempts: { "1": "declined" } });
   });
 
   test("RM1 a newer attempt takes the older one back, so that the issuer has the sale once", async () => {

@@ -95,6 +95,8 @@ export class TillHub implements Hub {
   readonly requests: OnlineRequest[] = [];
   /** So many of the next answers are lost on their way. */
   lost = 0;
+  /** What its issuer has for the card. */
+  issuerScripts: readonly string[] = [];
 
   async authorise(request: OnlineRequest, _sequence: number, signal: AbortSignal): Promise<AuthorisationResponse> {
     this.requests.push(request);
@@ -106,8 +108,10 @@ export class TillHub implements Hub {
     const account = request.code ? { maskedAccount: "****1234" } : {};
     const held = request.kind === "pre-authorisation" ? { heldUntil: this.heldUntil } : {};
     const approved = { outcome: "approved", responseCode: "00", approvalCode: "A1B2C3" } as const;
-    if (this.answer === "approve") return { paymentId, attempt, ...approved, time, ...account, ...held };
-    if (this.answer === "decline") return { paymentId, attempt, outcome: "declined", responseCode: "51", time };
+    const forCard = this.issuerScripts.length > 0 ? { issuerScripts: [...this.issuerScripts] } : {};
+    if (this.answer === "approve") return { paymentId, attempt, ...approved, time, ...account, ...held, ...forCard };
+    if (this.answer === "decline")
+      return { paymentId, attempt, outcome: "declined", responseCode: "51", time, ...forCard };
     if (this.answer === "stale")
       return { paymentId, attempt, outcome: "stale", responseCode: "96", reason: "E_STALE", time };
     if (signal.aborted) throw new Fault("aborted", "cancelled");

@@ -77,6 +77,14 @@ export interface OfflineApproval extends Omit<Question, "attempt" | "card" | "op
   readonly card?: RoutedCard & { readonly token: string };
 }
 
+/** Why an attempt is taken back. */
+export interface TakenBack {
+  /** In a word or two, for people at the issuer. */
+  readonly why: string;
+  /** Tag 9F5B in hex: what became of the issuer's scripts (RM13). */
+  readonly scriptResults?: string | undefined;
+}
+
 export interface Acquiring {
   /** By the hub's token, the card that a payment was asked or told for; undefined for one that no issuer heard of. */
   cardOf(reading: Reading, key: PaymentKey): Promise<string | undefined>;
@@ -87,7 +95,7 @@ export interface Acquiring {
   /** The question had an answer. */
   answered(within: Within, asking: Asking, asked: Asked): Promise<void>;
   /** What the issuer approved, or may have, is taken back; nothing for an attempt that no issuer was told of. */
-  withdraw(within: Within, key: PaymentKey, attempt: number, why: string): Promise<void>;
+  withdraw(within: Within, key: PaymentKey, attempt: number, back: TakenBack): Promise<void>;
   /** The issuer is told of an approval that he never saw. False where nobody here knows the card, or its institution. */
   advise(within: Within, approval: OfflineApproval): Promise<boolean>;
 }

@@ -357,6 +357,7 @@ export async function applyReversal(
   { key, body, now }: EntryInput<EntryOf<"reversal">>,
 ): Promise<EntryOutcome> {
   const { store, within } = parts;
+  const { scriptResults } = body;
   const payment = (await store.payment(within, key)) ?? (await store.insertPayment(within, key, now));
   if (payment.state === "confirmed" || isHeld(payment))
     return declined(`the payment is confirmed; its attempt ${body.attempt} is not reversed`);
@@ -368,7 +369,7 @@ export async function applyReversal(
     case "asked":
     case "approved":
     case "expired":
-      await withdraw(parts, { payment, attempt, to: "reversed", why: "not-completed" });
+      await withdraw(parts, { payment, attempt, to: "reversed", why: "not-completed", scriptResults });
       await settleMeans(within, { means: parts.means(), key, outcome: "released" });
       return PROCESSED;
     case "reversed":
@@ -377,7 +378,10 @@ export async function applyReversal(
     case "declined":
     case "superseded":
     case "voided":
-      return { status: "processed", detail: `nothing to reverse: the attempt is ${attempt?.state}` };
+      // Whoever declined has nothing to take back, and hears what became of his scripts (RM13).
+      if (attempt.state === "declined" && scriptResults !== undefined)
+        await parts.acquiring?.withdraw(within, payment, body.attempt, { why: "declined", scriptResults });
+      return { status: "processed", detail: `nothing to reverse: the attempt is ${attempt.state}` };
     case "posted":
       return declined("the attempt is posted");
   }

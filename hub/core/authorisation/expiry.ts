@@ -27,7 +27,7 @@ export async function expireHolds(parts: ExpiryParts, limit: number): Promise<nu
     // Posted without its hold, it has its end, and what paid it stays spent.
     if (payment.state !== "open") continue;
     const why = isHeld(payment) ? "never-completed" : "never-confirmed";
-    await acquiring?.withdraw(within, key, hold.attempt, why);
+    await acquiring?.withdraw(within, key, hold.attempt, { why });
     await settleMeans(within, { means: means(), key, outcome: "released" });
   }
   return expired.length;

@@ -105,7 +105,7 @@ async function answerAsked(parts: RequestParts, attempted: Attempted, { asking, 
     case "declined":
       return { ...declinedBy(asking.institutionId, asked.responseCode), ...asked.forCard };
     case "partly-approved":
-      await acquiring.withdraw(within, key, attempt, "partial-approval");
+      await acquiring.withdraw(within, key, attempt, { why: "partial-approval" });
       return decline(RESPONSE_CODES.insufficientFunds, "E_LIMIT", "the issuer would give only a part of the amount");
     default:
       return unreachable(asked);

@@ -1,6 +1,6 @@
 /** Takes an attempt back: what it holds goes free, and its issuer hears of it (RM1). */
 import type { Within } from "../../store/store.ts";
-import type { Acquiring } from "./acquiring.ts";
+import type { Acquiring, TakenBack } from "./acquiring.ts";
 import type { Postings } from "./postings.ts";
 import type { AttemptRecord, AttemptState, AuthorisationStore, PaymentRecord } from "./store.ts";
 
@@ -12,20 +12,18 @@ export interface WithdrawalParts {
   readonly acquiring?: Acquiring;
 }
 
-export interface Withdrawn {
+export interface Withdrawn extends TakenBack {
   readonly payment: PaymentRecord;
   readonly attempt: AttemptRecord;
   readonly to: Extract<AttemptState, "reversed" | "superseded" | "voided" | "tombstone">;
-  /** In a word or two, for people at the issuer. */
-  readonly why: string;
 }
 
 /** For one that is `approved` or `asked`, since no other holds anything; of an `expired` one the issuer heard before, or will now. */
-export async function withdraw(parts: WithdrawalParts, { payment, attempt, to, why }: Withdrawn): Promise<void> {
+export async function withdraw(parts: WithdrawalParts, { payment, attempt, to, ...back }: Withdrawn): Promise<void> {
   const { within, store, postings, acquiring } = parts;
   if (attempt.state === "approved") await postings.release(within, { key: payment, attempt: attempt.attempt });
   await store.moveAttempt(within, payment.number, attempt.attempt, to);
-  await acquiring?.withdraw(within, payment, attempt.attempt, why);
+  await acquiring?.withdraw(within, payment, attempt.attempt, back);
 }
 
 /** May still move money. */

@@ -5,6 +5,7 @@ import { isFault } from "../../../base/fault.ts";
 import type { RandomBytes } from "../../../base/ids.ts";
 import type { Iso8583Message } from "../../../protocols/iso8583/message.ts";
 import type { MtiVersion } from "../../../protocols/iso8583/spec.ts";
+import { ISSUER_SCRIPTS_MAX } from "../../../wire/authorisation.ts";
 import type { CardData } from "../../../wire/card-data.ts";
 import type { Metrics } from "../../metrics.ts";
 import type { Within } from "../../store/store.ts";
@@ -81,7 +82,7 @@ export function createAcquiring(options: AcquiringOptions): Acquiring {
       return await standIn(within, { question, card, why, sent });
     },
     answered: noteAnswer,
-    async withdraw(within, key, attempt, why) {
+    async withdraw(within, key, attempt, { why, scriptResults }) {
       const exchange = await exchangeStore.get(within, key, attempt);
       if (!exchange) return;
       const { institutionId, account } = exchange;
@@ -89,6 +90,7 @@ export function createAcquiring(options: AcquiringOptions): Acquiring {
       await adviceStore.put(within, {
         ...{ ...key, institutionId, account, attempt, kind: "reversal", reason: why },
         ...{ approved: false, responseCode: "00", at: clock.now() },
+        ...(scriptResults !== undefined && { scriptResults: scriptResults.slice(0, SCRIPT_RESULTS_DIGITS_MAX) }),
       });
       desks.get(institutionId)?.delivery.wake();
     },
@@ -112,6 +114,9 @@ export function createAcquiring(options: AcquiringOptions): Acquiring {
     },
   };
 }
+
+/** Of each script that he may have sent five bytes (EMV Book 4, A5), in hex: no more keeps his message from being packed. */
+const SCRIPT_RESULTS_DIGITS_MAX = ISSUER_SCRIPTS_MAX * 5 * 2;
 
 /** DE 38; a terminal's own word for it may be of another form. */
 const APPROVAL_CODE = /^[0-9A-Z]{6}$/;

@@ -18,6 +18,8 @@ export interface NewAdvice extends PaymentKey {
   readonly approvalCode?: string;
   /** The check that refused. */
   readonly decidedBy?: string;
+  /** Of a reversal: tag 9F5B in hex, where the issuer had sent the card scripts (RM13). */
+  readonly scriptResults?: string;
   readonly at: number;
 }
 
@@ -52,20 +54,22 @@ interface AdviceRow {
   readonly transmittedAt: number | null;
   readonly refusalCode: string | null;
   readonly day: string | null;
+  readonly scriptResults: string | null;
 }
 
 const COLUMNS = `number, institution_id AS institutionId, account, terminal_id AS terminalId, payment_id AS paymentId,
   attempt, kind, reason, approved, response_code AS responseCode, approval_code AS approvalCode, decided_by AS decidedBy, at,
-  state, sends, refusals, due_at AS dueAt, stan, transmitted_at AS transmittedAt, refusal_code AS refusalCode, day`;
+  state, sends, refusals, due_at AS dueAt, stan, transmitted_at AS transmittedAt, refusal_code AS refusalCode, day,
+  script_results AS scriptResults`;
 type Put = [
   ...[string, string, string, string, number, string, string, number],
-  ...[string, string | null, string | null, number, string, string],
+  ...[string, string | null, string | null, string | null, number, string, string],
 ];
 /** Where the issuer may have posted what is told of, it is told as of the day on which he would have. */
 const PUT = sql<Put>(
   `INSERT INTO switch__advice (institution_id, account, terminal_id, payment_id, attempt, kind, reason, approved,
-     response_code, approval_code, decided_by, at, state, sends, refusals, due_at, day)
-   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', 0, 0, 0,
+     response_code, approval_code, decided_by, script_results, at, state, sends, refusals, due_at, day)
+   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', 0, 0, 0,
      (SELECT min(day) FROM switch__exchange WHERE terminal_id = ? AND payment_id = ? AND sent = 1 AND known = 0))
    ON CONFLICT DO NOTHING`,
 );
@@ -84,9 +88,10 @@ const HEADS = sql<[string, number, number, number], AdviceRow>(
 const OPEN = sql<[string], { number: number }>(
   "SELECT number FROM switch__advice WHERE institution_id = ? AND state IN ('waiting', 'sent') LIMIT 1",
 );
+/** The reversal of an attempt that was declined brings the results of scripts, and moves no money. */
 const HELD = sql<[string, string], { number: number }>(
   `SELECT number FROM switch__advice WHERE institution_id = ? AND account = ? AND state IN ('waiting', 'sent')
-     AND (kind = 'reversal' OR approved = 1) LIMIT 1`,
+     AND (kind = 'reversal' AND reason <> 'declined' OR approved = 1) LIMIT 1`,
 );
 const COUNT_OPEN = sql<[string], { count: number }>(
   "SELECT count(*) AS count FROM switch__advice WHERE institution_id = ? AND state IN ('waiting', 'sent')",
@@ -108,12 +113,13 @@ const EXCEPTIONS = sql<[string, number, number], AdviceRow>(
 
 function toAdvice(row: AdviceRow): Advice {
   const { state: _, sends: _s, refusals: _r, dueAt: _d, refusalCode: _c, stan, transmittedAt, ...rest } = row;
-  const { approvalCode, decidedBy, approved, day, ...told } = rest;
+  const { approvalCode, decidedBy, approved, day, scriptResults, ...told } = rest;
   return {
     ...told,
     approved: approved === 1,
     ...(approvalCode === null ? {} : { approvalCode }),
     ...(decidedBy === null ? {} : { decidedBy }),
+    ...(scriptResults === null ? {} : { scriptResults }),
     ...(stan === null || transmittedAt === null ? {} : { trace: { stan, transmittedAt } }),
     ...(row.state === "sent" ? { sentUntil: row.dueAt } : {}),
     ...(day === null ? {} : { day }),
@@ -150,7 +156,8 @@ export const adviceStore = {
   put: async (within: Within, a: NewAdvice): Promise<void> =>
     void (await within.run(PUT, [
       ...([a.institutionId, a.account, a.terminalId, a.paymentId, a.attempt, a.kind, a.reason] as const),
-      ...([a.approved ? 1 : 0, a.responseCode, a.approvalCode ?? null, a.decidedBy ?? null, a.at] as const),
+      ...([a.approved ? 1 : 0, a.responseCode, a.approvalCode ?? null, a.decidedBy ?? null] as const),
+      ...([a.scriptResults ?? null, a.at] as const),
       ...([a.terminalId, a.paymentId] as const),
     ])),
   async move(within: Within, { number, trace, state, day, sentUntil = 0 }: Advice): Promise<void> {

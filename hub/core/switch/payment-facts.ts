@@ -142,13 +142,16 @@ export interface AdviceInput {
 
 /** 0120, 0220 or 0420, or the repeat of one. */
 export function messageOf({ version, advice, exchange, card }: AdviceInput): Iso8583Message {
-  const { kind, attempt, reason, trace, approved, responseCode, approvalCode, state } = advice;
+  const { kind, attempt, reason, trace, approved, responseCode, approvalCode, scriptResults, state } = advice;
   assert(trace !== undefined, "what is sent has a trace");
   const facts = factsIn(exchange);
   const { payment, of } = aboutPayment({ ...exchange, day: advice.day ?? exchange.day }, facts, card);
   const common = { version, payment, trace, repeat: state.sends > 1 };
   if (kind === "reversal")
-    return reversalMessage({ ...common, attempt, original: { of, trace: exchange.trace }, reason });
+    return reversalMessage({
+      ...{ ...common, attempt, original: { of, trace: exchange.trace }, reason },
+      ...(scriptResults !== undefined && { scriptResults }),
+    });
   const original = originalOf(exchange, facts);
   return adviceMessage({
     ...common,

@@ -137,4 +137,11 @@ export const switchMigrations: readonly Migration[] = [
         WHERE state IN ('waiting', 'sent');
     `,
   },
+  {
+    id: "switch-3",
+    sql: `
+      -- Of a reversal: what became of the issuer's scripts, tag 9F5B in hex.
+      ALTER TABLE switch__advice ADD COLUMN script_results TEXT;
+    `,
+  },
 ];
