@@ -48,6 +48,21 @@ test("names and addresses of both kinds are taken, and what is neither is refuse
   for (const host of ["10.0.0.7:8743", "https://hub", "-hub", ""]) expect(() => listen(host)).toThrow(/listen\.host/);
 });
 
+test("a range of cards belongs to one institution, and to none where this hub issues the cards", () => {
+  const issuer = (id: string, ...ranges: string[]) => ({ id, ranges, host: "bank.test", port: 8583 });
+  const parse = (issuers: unknown[], bin = "999999") =>
+    HubConfigSchema.parse({ issuers, issuing: [{ bin, masterKeyFile: "master.key" }] });
+  expect(parse([issuer("bank-1", "4761", "4761"), issuer("bank-2", "476173")]).issuers).toHaveLength(2);
+  expect(() => parse([issuer("bank-1", "51", "476173"), issuer("bank-2", "476173")])).toThrow(
+    /476173 belongs to bank-1 and bank-2/,
+  );
+  for (const bin of ["476173", "47617"])
+    expect(() => parse([issuer("bank-1", "476173")], bin)).toThrow(
+      new RegExp(`476173 of bank-1 never counts: this hub issues the cards of ${bin}`),
+    );
+  expect(parse([issuer("bank-1", "476173")], "47617390").issuers).toHaveLength(1);
+});
+
 test("a store is SQLite, or PostgreSQL by URLs that hold no password", () => {
   const store = (store: unknown) => HubConfigSchema.parse({ store }).store;
   const urls = ["postgres://tillway@db-1:5432/tillway", "postgresql://db-2/tillway"];

@@ -134,7 +134,7 @@ const IngestSchema = z.discriminatedUnion("kind", [
   }),
 ]);
 
-export const HubConfigSchema = z.strictObject({
+const KeysSchema = z.strictObject({
   dataDir: z.string().min(1).default("/var/lib/tillway/hub"),
   logLevel: z.enum(LOG_LEVELS).default("info"),
   store: StoreSchema.prefault({ kind: "sqlite" }),
@@ -257,7 +257,23 @@ export const HubConfigSchema = z.strictObject({
   /** Leases that differ from the ordinary one, by terminal. */
   leases: z.record(z.string().max(64), LeaseConfigSchema).default({}),
 });
+
+export const HubConfigSchema = KeysSchema.superRefine(refuseSharedRanges);
 export type HubConfig = z.output<typeof HubConfigSchema>;
+
+/** Of two owners one would be asked for the other's cards, and paid for them. A longer range within another counts before it. */
+function refuseSharedRanges({ issuing, issuers }: z.output<typeof KeysSchema>, context: z.RefinementCtx): void {
+  const refuse = (message: string) => context.addIssue({ code: "custom", path: ["issuers"], message });
+  const owners = new Map<string, string>();
+  for (const { id, ranges } of issuers)
+    for (const range of ranges) {
+      const owner = owners.get(range) ?? id;
+      if (owner !== id) refuse(`the range ${range} belongs to ${owner} and ${id}`);
+      owners.set(range, owner);
+      const own = issuing.find(({ bin }) => range.startsWith(bin));
+      if (own) refuse(`the range ${range} of ${id} never counts: this hub issues the cards of ${own.bin} itself`);
+    }
+}
 
 export const HUB_ENV_PREFIX = "TILLWAY_HUB_";
 const HOUR_MS = 3_600_000;
