@@ -87,15 +87,15 @@ export class IssuerDesk implements AsyncDisposable {
     const { hostTimeoutMs } = this.#options.policy.availability;
     if (withinMs <= 0) return { what: "no-answer", sent: false, why: "timeout" };
     const timeoutMs = Math.min(hostTimeoutMs, withinMs);
+    let answer: LinkAnswer | undefined;
     try {
-      const answer = await this.link.request(message, { timeoutMs, signal: this.#stopping.signal });
+      answer = await this.link.request(message, { timeoutMs, signal: this.#stopping.signal });
       return this.#read(message, answer, timeoutMs < hostTimeoutMs);
     } catch (error) {
-      this.#options.log.error("a request to an issuer cannot be written", {
-        issuer: this.institution.id,
-        reason: reasonOf(error),
-      });
-      return { what: "no-answer", sent: false, why: "timeout" };
+      const what = answer ? "an issuer's answer cannot be read" : "a request to an issuer cannot be written";
+      this.#options.log.error(what, { issuer: this.institution.id, reason: reasonOf(error) });
+      // Only a message that could not be packed is one that he never saw (RM1).
+      return { what: "no-answer", sent: answer !== undefined, why: "timeout" };
     }
   }
 
