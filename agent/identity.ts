@@ -1,14 +1,13 @@
 /** Who this terminal is: what enrolment gave it, in one file that nobody else may read. */
 
 import { createPrivateKey, createSecretKey, type KeyObject, X509Certificate } from "node:crypto";
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { fromBase64 } from "../base/bytes.ts";
 import { Fault, reasonOf } from "../base/fault.ts";
 import type { TerminalId } from "../base/ids.ts";
-import { requirePrivate } from "../base/private-file.ts";
-import { syncFolder } from "../base/sqlite.ts";
+import { requirePrivate, writePrivateFile } from "../base/private-file.ts";
 import { Base64Schema, TerminalIdSchema, TimeSchema } from "../wire/common.ts";
 import { firstIssue, parseJson, readPrivateKey, readPublicKey } from "../wire/signing.ts";
 import { type IssuedCertificate, type TerminalLogin, TerminalLoginSchema } from "../wire/terminal.ts";
@@ -74,22 +73,33 @@ const CARD_TOKEN_KEY_BYTES = 32;
 export const identityPath = (dataDir: string): string => join(dataDir, "identity.json");
 export const isEnrolled = (dataDir: string): boolean => existsSync(identityPath(dataDir));
 
-/** Throws Fault `identity.missing` before enrolment, `identity.invalid` for a file that others can read or that is damaged. */
+/**
+ * Throws Fault `identity.missing` before enrolment, `identity.invalid` for a file that others can read or that is damaged,
+ * `store.failed` for one that cannot be read.
+ */
 export function loadIdentity(dataDir: string): Identity {
   const path = identityPath(dataDir);
   if (!existsSync(path)) {
     throw new Fault("identity.missing", `not enrolled: run tillway agent enrol CLAIM (there is no ${path})`);
   }
   requirePrivate(path, "this terminal's keys");
-  return readIdentity(readFileSync(path, "utf8"), path);
+  return readIdentity(readText(path), path);
 }
 
-/** The file as it is now, for whoever writes it anew with a change. */
+/** The file as it is now, for whoever writes it anew with a change. Throws Fault `identity.invalid`, `store.failed`. */
 export function loadIdentityFile(dataDir: string): IdentityFile {
   const path = identityPath(dataDir);
-  const text = readFileSync(path, "utf8");
+  const text = readText(path);
   readIdentity(text, path);
   return IdentityFileSchema.parse(parseJson(text));
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new Fault("store.failed", `cannot read ${path}: ${reasonOf(error)}`, { cause: error });
+  }
 }
 
 /** Checks a file's text. Names the field that is wrong, never its content. */
@@ -152,18 +162,7 @@ function keyOf(field: string, type: "ed25519" | "x25519", read: () => KeyObject)
   throw new Fault("codec.invalid", `${field}: not an ${type} key`);
 }
 
-/** Writes the file whole or not at all, durable when it returns. */
+/** Writes the file whole or not at all, durable when it returns. Throws Fault `store.failed`. */
 export function storeIdentity(dataDir: string, file: IdentityFile): void {
-  const path = identityPath(dataDir);
-  const fresh = `${path}.new`;
-  rmSync(fresh, { force: true });
-  const descriptor = openSync(fresh, "wx", 0o600);
-  try {
-    writeSync(descriptor, `${JSON.stringify(file, undefined, 2)}\n`);
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-  renameSync(fresh, path);
-  syncFolder(dataDir);
+  writePrivateFile(identityPath(dataDir), `${JSON.stringify(file, undefined, 2)}\n`);
 }

@@ -1,6 +1,8 @@
-/** Files that hold keys belong to their owner alone. */
-import { statSync } from "node:fs";
-import { Fault } from "./fault.ts";
+/** Files that hold keys belong to their owner alone, and are written whole or not at all. */
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { Fault, reasonOf } from "./fault.ts";
+import { syncFolder } from "./sqlite.ts";
 
 const OTHERS_MASK = 0o077;
 
@@ -10,4 +12,33 @@ export function requirePrivate(path: string, holds: string): void {
   if ((mode & OTHERS_MASK) === 0) return;
   const why = `${path} has mode ${mode.toString(8)}, so that others may read ${holds}; run: chmod 600 ${path}`;
   throw new Fault("identity.invalid", why);
+}
+
+/** Durable when it returns. Throws Fault `store.failed`, whose cause is what the file system said. */
+export function writePrivateFile(path: string, text: string): void {
+  const fresh = `${path}.new`;
+  try {
+    writeAside(fresh, text);
+    renameSync(fresh, path);
+    syncFolder(dirname(path));
+  } catch (error) {
+    const why = `cannot write ${path}: ${reasonOf(error)}; check the folder's owner and free space`;
+    throw new Fault("store.failed", why, { cause: error });
+  }
+}
+
+function writeAside(fresh: string, text: string): void {
+  rmSync(fresh, { force: true });
+  const descriptor = openSync(fresh, "wx", 0o600);
+  try {
+    // Unlike `writeSync`, which may write less than it was given.
+    writeFileSync(descriptor, text);
+    fsyncSync(descriptor);
+  } catch (error) {
+    // It may hold keys, and takes room on a disk that is full.
+    rmSync(fresh, { force: true });
+    throw error;
+  } finally {
+    closeSync(descriptor);
+  }
 }

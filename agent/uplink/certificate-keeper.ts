@@ -84,7 +84,7 @@ export class CertificateKeeper {
     }
   }
 
-  /** Asks the hub for the next certificate and puts it in force. Throws Fault `uplink.*`, `identity.invalid`, `message.invalid`. */
+  /** Asks the hub for the next certificate and puts it in force. Throws Fault `uplink.*`, `identity.invalid`, `message.invalid`, `store.failed`. */
   async renew(signal: AbortSignal): Promise<void> {
     const { credential, dataDir, log, quiet } = this.#options;
     const { newTlsKey } = await import("./certificate-request.ts");

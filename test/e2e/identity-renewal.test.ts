@@ -1,5 +1,6 @@
 /** The agent's side of its certificate against a real hub: renewed by itself, over a crash, and for the first time after an upgrade. */
 import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { identityPath, loadIdentity, loadIdentityFile, storeIdentity } from "../../agent/identity.ts";
@@ -14,7 +15,7 @@ import { createHubLink } from "../../agent/uplink/hub-link.ts";
 import { untilState } from "../../agent/uplink/link-events.ts";
 import { type Clock, ManualClock, systemClock } from "../../base/clock.ts";
 import { systemRandom } from "../../base/ids.ts";
-import { silentLog } from "../../base/log.ts";
+import { type Log, silentLog } from "../../base/log.ts";
 import { openHubDatabase } from "../../hub/hub-core.ts";
 import { hubPaths } from "../../hub/main.ts";
 import { claimText } from "../../wire/terminal.ts";
@@ -40,7 +41,10 @@ async function world() {
 const derOf = (pem: string): string => pem.replace(/-----[^-]+-----|\s/g, "");
 
 /** The keeper of an agent that has just been started on this folder. */
-function keeperOn({ hub, dataDir }: Awaited<ReturnType<typeof world>>, clock: Clock = hub.clock) {
+function keeperOn(
+  { hub, dataDir }: Awaited<ReturnType<typeof world>>,
+  { clock = hub.clock, log = silentLog }: { readonly clock?: Clock; readonly log?: Log } = {},
+) {
   const identity = loadIdentity(dataDir);
   const credential = new Credential(identity.tls);
   const exchanged: number[] = [];
@@ -53,7 +57,7 @@ function keeperOn({ hub, dataDir }: Awaited<ReturnType<typeof world>>, clock: Cl
     clock,
     now: () => clock.now(),
     chance: () => 0.5,
-    log: silentLog,
+    log,
     quiet: () => Promise.resolve(),
   });
   return { keeper, credential, exchanged };
@@ -71,7 +75,7 @@ test("an agent renews by itself after two thirds of its certificate's life, spre
   const before = loadIdentity(dataDir);
   // Of its own, as the hub does something every minute of these weeks.
   const clock = new ManualClock(hub.clock.now());
-  const { keeper, credential, exchanged } = keeperOn(of, clock);
+  const { keeper, credential, exchanged } = keeperOn(of, { clock });
   const stop = new AbortController();
   onTestFinished(() => stop.abort());
   const issuedAt = hub.clock.now();
@@ -117,6 +121,30 @@ test("whenever the agent crashes in a renewal, the identity on its disk is taken
   const stillBefore = await hub.mqtt(TERMINAL, shownBy(before));
   stillBefore.client.end(true);
   expect(await takes(of)).toBe(true);
+});
+
+test("a disk that takes nothing leaves the identity as it is and the agent running, which renews when it takes it again", async () => {
+  const of = await world();
+  const { dataDir } = of;
+  const stored = readFileSync(identityPath(dataDir), "utf8");
+  of.hub.clock.setWall(of.hub.clock.now() + 70 * DAY_MS);
+  const clock = new ManualClock(of.hub.clock.now());
+  const warnings: unknown[] = [];
+  const log = { ...silentLog, warn: (_: string, { why }: { readonly why?: unknown } = {}) => warnings.push(why) };
+  const { keeper, exchanged } = keeperOn(of, { clock, log });
+  const stop = new AbortController();
+  onTestFinished(() => stop.abort());
+  // Where the file is written first, so that this fails for root as well.
+  mkdirSync(`${identityPath(dataDir)}.new`);
+  const run = keeper.run(stop.signal);
+  await expect.poll(() => warnings).toEqual([expect.stringMatching(/^cannot write .*identity\.json: .*free space$/)]);
+  expect(readFileSync(identityPath(dataDir), "utf8")).toBe(stored);
+  rmdirSync(`${identityPath(dataDir)}.new`);
+  // The longest that is waited before it asks again, which here is not long enough for the next answer to be too late.
+  await clock.advance(60_000);
+  await expect.poll(() => exchanged.length, { timeout: 20_000 }).toBe(1);
+  stop.abort();
+  await run;
 });
 
 test("an agent that does not know how late it is renews when it is refused, and one that was revoked gets nothing", async () => {
