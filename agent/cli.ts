@@ -24,7 +24,7 @@ export function registerAgent(program: Command): void {
       .command("enrol <claim>")
       .description("makes this terminal known to its hub, by the claim that the hub's operator gave"),
   )
-    .option("--force", "replaces an identity that is there already")
+    .option("--force", "replaces an identity that is there already; stop the agent first")
     .action(guarded(enrol));
   agent
     .command("schema")
@@ -59,6 +59,9 @@ async function enrol(claimText: string, { config, force }: WithConfig & { readon
   console.log(
     `enrolled as ${enrolled.terminalId} at ${enrolled.mqttUrl} and ${enrolled.httpsUrl}; identity in ${enrolled.path}`,
   );
+  if (enrolled.mustAdopt) {
+    console.log(`now run: tillway journal adopt --config ${config}\nand start the agent again`);
+  }
 }
 
 async function doctor({ config, json }: WithConfig & { readonly json?: true }): Promise<void> {

@@ -1,5 +1,5 @@
 import { createPrivateKey, generateKeyPairSync, X509Certificate } from "node:crypto";
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -209,4 +209,18 @@ test.each([
   agent.close();
   expect(found.find((line) => line.includes(" hub:"))).toMatch(words);
   expect(found.find((line) => line.includes("hub https"))).toMatch(/^FAIL hub https: nothing listens/);
+});
+
+test("an identity that root left in the agent's folder is told, also to root who can read it", async () => {
+  configure("devices: []");
+  enrolAt(await deadPort());
+  const path = join(dataDir, "identity.json");
+  // Nobody else can leave one there.
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot) chownSync(dataDir, 1234, 1235);
+  expect((await lines()).find((line) => line.includes(" identity: "))).toBe(
+    isRoot
+      ? `FAIL identity: ${path} is another user's than its folder, so the agent may not read it; run: chown --reference=${dataDir} ${path}`
+      : "ok   identity: enrolled as till-1",
+  );
 });

@@ -10,7 +10,7 @@ import { examineDevice, toldDevice } from "./doctor/device-checks.ts";
 import type { Finding } from "./doctor/finding.ts";
 import { examineHub } from "./doctor/hub-checks.ts";
 import { type Status, StatusSchema } from "./health/health.ts";
-import { type Identity, loadIdentity } from "./identity.ts";
+import { type Identity, identityPath, loadIdentity, ownerMend } from "./identity.ts";
 
 export interface DoctorOptions {
   readonly configPath: string;
@@ -104,6 +104,11 @@ function examineIdentity(dataDir: string): { readonly identity?: Identity; reado
   const name = "identity";
   try {
     const identity = loadIdentity(dataDir);
+    const path = identityPath(dataDir);
+    if (statSync(path).uid !== statSync(dataDir).uid) {
+      const what = `${path} is another user's than its folder, so the agent may not read it; ${ownerMend(path)}`;
+      return { identity, finding: { level: "FAIL", name, what } };
+    }
     return { identity, finding: { level: "ok", name, what: `enrolled as ${identity.terminalId}` } };
   } catch (error) {
     return { finding: { level: "FAIL", name, what: reasonOf(error) } };

@@ -2,7 +2,7 @@
 
 import { createPrivateKey, createSecretKey, type KeyObject, X509Certificate } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { z } from "zod";
 import { fromBase64 } from "../base/bytes.ts";
 import { Fault, reasonOf } from "../base/fault.ts";
@@ -74,8 +74,8 @@ export const identityPath = (dataDir: string): string => join(dataDir, "identity
 export const isEnrolled = (dataDir: string): boolean => existsSync(identityPath(dataDir));
 
 /**
- * Throws Fault `identity.missing` before enrolment, `identity.invalid` for a file that others can read or that is damaged,
- * `store.failed` for one that cannot be read.
+ * Throws Fault `identity.missing` before enrolment, `identity.invalid` for a file that others can read, that this user
+ * cannot, or that is damaged, `store.failed` when the disk does not give it.
  */
 export function loadIdentity(dataDir: string): Identity {
   const path = identityPath(dataDir);
@@ -94,10 +94,16 @@ export function loadIdentityFile(dataDir: string): IdentityFile {
   return IdentityFileSchema.parse(parseJson(text));
 }
 
+/** For a file that the user of the agent's folder cannot read, since it is another's. */
+export const ownerMend = (path: string): string => `run: chown --reference=${dirname(path)} ${path}`;
+
 function readText(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EACCES") {
+      throw new Fault("identity.invalid", `${path} cannot be read by this user; as root ${ownerMend(path)}`);
+    }
     throw new Fault("store.failed", `cannot read ${path}: ${reasonOf(error)}`, { cause: error });
   }
 }

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { chownSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -62,4 +62,12 @@ test("a folder that cannot be made is one line with the mend", () => {
   expect(() => takeLock({ folder: "/proc/tillway", what: "agent" })).toThrow(
     /cannot make the data folder \/proc\/tillway/,
   );
+});
+
+test("what root locks can be locked again by whom the folder belongs to", () => {
+  mkdirSync(folder);
+  // Nobody else can give a folder away.
+  if (process.getuid?.() === 0) chownSync(folder, 1234, 1235);
+  using _ = takeLock({ folder, what: "agent" });
+  for (const name of ["lock", "pid"]) expect(statSync(join(folder, name)).uid).toBe(statSync(folder).uid);
 });

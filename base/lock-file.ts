@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Fault, reasonOf } from "./fault.ts";
+import { giveToOwnerOfFolder } from "./private-file.ts";
 import { lockFile } from "./sqlite.ts";
 
 export interface LockOptions {
@@ -18,7 +19,8 @@ const PID_NAME = "pid";
 /** Takes the lock or throws Fault `lock.held`, naming the holder; disposing gives it back. */
 export function takeLock({ folder, what }: LockOptions): Disposable {
   makeFolder(folder);
-  const release = lockFile(join(folder, LOCK_NAME));
+  const path = join(folder, LOCK_NAME);
+  const release = lockFile(path);
   if (release === undefined) {
     const pid = lockHolder(folder);
     const who = pid === undefined ? `another ${what}` : `another ${what} (pid ${pid})`;
@@ -26,7 +28,9 @@ export function takeLock({ folder, what }: LockOptions): Disposable {
   }
   const pidPath = join(folder, PID_NAME);
   try {
+    giveToOwnerOfFolder(path);
     writeFileSync(pidPath, `${process.pid}\n`, { mode: 0o600 });
+    giveToOwnerOfFolder(pidPath);
   } catch (error) {
     release();
     throw new Fault("store.failed", `${pidPath}: ${reasonOf(error)}; check the folder's owner and free space`);

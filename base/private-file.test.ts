@@ -1,5 +1,15 @@
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
@@ -37,6 +47,16 @@ test("a file is replaced whole, for its owner alone, whatever a crash left besid
   expect(readFileSync(path, "utf8")).toBe("two");
   expect(statSync(path).mode & 0o777).toBe(0o600);
   expect(readdirSync(join(path, ".."))).toEqual(["keys"]);
+});
+
+test("what root writes belongs to whom the folder belongs", () => {
+  const folder = newFolder();
+  const path = join(folder, "keys");
+  writePrivateFile(path, "before the folder was given away");
+  // Nobody else can give a folder away.
+  if (process.getuid?.() === 0) chownSync(folder, 1234, 1235);
+  writePrivateFile(path, "one");
+  expect(statSync(path).uid).toBe(statSync(folder).uid);
 });
 
 const WRITER = `

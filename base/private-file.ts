@@ -1,5 +1,5 @@
 /** Files that hold keys belong to their owner alone, and are written whole or not at all. */
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, fsyncSync, lchownSync, openSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { Fault, reasonOf } from "./fault.ts";
 import { syncFolder } from "./sqlite.ts";
@@ -14,7 +14,17 @@ export function requirePrivate(path: string, holds: string): void {
   throw new Fault("identity.invalid", why);
 }
 
-/** Durable when it returns. Throws Fault `store.failed`, whose cause is what the file system said. */
+/**
+ * Gives what root has made to whom its folder belongs, who could not read it otherwise: people run commands as root beside a
+ * service that has a user of its own.
+ */
+export function giveToOwnerOfFolder(path: string): void {
+  if (process.getuid?.() !== 0) return;
+  const { uid, gid } = statSync(dirname(path));
+  lchownSync(path, uid, gid);
+}
+
+/** Durable when it returns, and its folder's owner's. Throws Fault `store.failed`, whose cause is what the file system said. */
 export function writePrivateFile(path: string, text: string): void {
   const fresh = `${path}.new`;
   try {
@@ -33,6 +43,7 @@ function writeAside(fresh: string, text: string): void {
   try {
     // Unlike `writeSync`, which may write less than it was given.
     writeFileSync(descriptor, text);
+    giveToOwnerOfFolder(fresh);
     fsyncSync(descriptor);
   } catch (error) {
     // It may hold keys, and takes room on a disk that is full.

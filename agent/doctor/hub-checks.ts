@@ -131,7 +131,7 @@ async function* examineWelcome({ identity, url, clock }: Welcome): AsyncGenerato
   const status = answer.statusCode ?? 0;
   answer.destroy();
   if (status === 401 || status === 403) {
-    const what = `the hub does not take the certificate of ${identity.terminalId}; if the running agent does not renew it, ask for a claim and run: tillway agent enrol CLAIM --force`;
+    const what = `the hub does not take the certificate of ${identity.terminalId}; if the running agent does not renew it, ask for a claim, stop the agent and run: tillway agent enrol CLAIM --force`;
     yield { level: "FAIL", name, what };
   } else if (status >= 300) {
     yield { level: "FAIL", name, what: `the hub answers with status ${status}; is its version as new as this one's?` };

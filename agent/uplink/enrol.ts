@@ -3,11 +3,13 @@
  * not blind: who is at the other end is proven before a byte of the secret is sent.
  */
 import { createHash, X509Certificate } from "node:crypto";
-import { accessSync, constants, mkdirSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
 import { isIP } from "node:net";
+import { join } from "node:path";
 import type { DetailedPeerCertificate } from "node:tls";
 import { type Clock, deadline } from "../../base/clock.ts";
 import { Fault, isFault, reasonOf } from "../../base/fault.ts";
+import { takeLock } from "../../base/lock-file.ts";
 import { firstIssue, newSigningKeys, parseJson, privateKeyText, publicKeyText } from "../../wire/signing.ts";
 import {
   type Claim,
@@ -40,17 +42,22 @@ export interface Enrolled {
   readonly httpsUrl: string;
   /** The file that holds the identity. */
   readonly path: string;
+  /** A journal lies there that the identity before this one signed: it must be adopted before the agent starts again. */
+  readonly mustAdopt: boolean;
 }
 
-/** Throws Fault `identity.invalid`, `uplink.refused`, `uplink.down` or `uplink.timeout`, each with what to do. */
+/** Throws Fault `identity.invalid`, `lock.held`, `uplink.refused`, `uplink.down`, `uplink.timeout` or `store.failed`, each with what to do. */
 export async function enrol(options: EnrolOptions): Promise<Enrolled> {
   const { dataDir, clock, signal } = options;
   const claim = claimOf(options.claimText.trim());
   const path = identityPath(dataDir);
-  if (isEnrolled(dataDir) && options.force !== true) {
+  const replaced = isEnrolled(dataDir);
+  if (replaced && options.force !== true) {
     throw new Fault("identity.invalid", `this terminal is enrolled already (${path}); add --force to replace it`);
   }
   prepareFolder(dataDir);
+  // A running agent would sell on with a key that the hub has closed.
+  using _lock = replaced ? takeLock({ folder: dataDir, what: "agent" }) : undefined;
   const authority = await proveHub(claim, clock, signal);
   const keys = newSigningKeys();
   const { newTlsKey, certificateRequest } = await import("./certificate-request.ts");
@@ -64,7 +71,8 @@ export async function enrol(options: EnrolOptions): Promise<Enrolled> {
   const file = { v: 1 as const, ...given, tls, signingPrivateKey: privateKeyText(keys.privateKey) };
   readIdentity(JSON.stringify(file), `the identity that the hub at ${claim.hub} gave`);
   storeIdentity(dataDir, file);
-  return { terminalId: answer.terminalId, mqttUrl: answer.mqttUrl, httpsUrl: answer.httpsUrl, path };
+  const mustAdopt = replaced && existsSync(join(dataDir, "journal.db"));
+  return { terminalId: answer.terminalId, mqttUrl: answer.mqttUrl, httpsUrl: answer.httpsUrl, path, mustAdopt };
 }
 
 function claimOf(text: string): Claim {

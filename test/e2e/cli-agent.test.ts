@@ -92,7 +92,7 @@ test("the doctor says that the hub does not know this terminal, and what the pri
   expect(out).toMatch(/^ok {3}config: /);
   expect(out).toContain(`ok   hub https: 127.0.0.1:${hub.httpsPort} answers with the certificate of its authority`);
   expect(out).toContain(
-    "FAIL hub identity: the hub does not take the certificate of till-1; if the running agent does not renew it, ask for a claim and run: tillway agent enrol CLAIM --force",
+    "FAIL hub identity: the hub does not take the certificate of till-1; if the running agent does not renew it, ask for a claim, stop the agent and run: tillway agent enrol CLAIM --force",
   );
   expect(out).toMatch(/^ok {3}clock: agrees with the hub's$/m);
   expect(out).toMatch(/^FAIL printer: .*no such port/m);

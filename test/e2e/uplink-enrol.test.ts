@@ -1,6 +1,6 @@
 /** Enrolment against a real TLS server: the secret leaves only to the hub that the claim names, and works once. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
@@ -8,6 +8,7 @@ import { identityPath, loadIdentity } from "../../agent/identity.ts";
 import { enrol } from "../../agent/uplink/enrol.ts";
 import { systemClock } from "../../base/clock.ts";
 import { isFault, reasonOf } from "../../base/fault.ts";
+import { takeLock } from "../../base/lock-file.ts";
 import { publicKeyText, readPublicKey, signText } from "../../wire/signing.ts";
 import { type Claim, claimText, EnrolRequestSchema } from "../../wire/terminal.ts";
 import { hubKeys, sealingKeys, TERMINAL } from "../rules/lease-fixture.ts";
@@ -74,7 +75,7 @@ const wordsOf = (work: Promise<unknown>) =>
 test("a claim becomes an identity that only its owner can read, with a key pair of its own", async () => {
   const { dataDir, posts, run, stack } = await world();
   await using _ = stack;
-  expect(await run()).toMatchObject({ terminalId: TERMINAL, path: identityPath(dataDir) });
+  expect(await run()).toMatchObject({ terminalId: TERMINAL, path: identityPath(dataDir), mustAdopt: false });
   expect(statSync(identityPath(dataDir)).mode & 0o777).toBe(0o600);
   const identity = loadIdentity(dataDir);
   expect(identity).toMatchObject({ terminalId: TERMINAL, caCertificate: authority.certificate });
@@ -122,6 +123,25 @@ test("a used claim is refused with the hub's words, and the identity that was th
   expect(readFileSync(identityPath(dataDir), "utf8")).toBe(before);
 });
 
+test("the identity of an agent that runs is not replaced, and the claim stays good", async () => {
+  const { dataDir, posts, run, stack } = await world();
+  await using _ = stack;
+  await run();
+  posts.length = 0;
+  {
+    using _agent = takeLock({ folder: dataDir, what: "agent" });
+    const stored = readFileSync(identityPath(dataDir), "utf8");
+    expect(await wordsOf(run({}, true))).toBe(
+      `lock.held: another agent (pid ${process.pid}) runs on ${dataDir}; stop it first`,
+    );
+    expect(posts).toEqual([]);
+    expect(readFileSync(identityPath(dataDir), "utf8")).toBe(stored);
+  }
+  writeFileSync(join(dataDir, "journal.db"), "");
+  expect(await run({}, true)).toMatchObject({ terminalId: TERMINAL, mustAdopt: true });
+  takeLock({ folder: dataDir, what: "agent" })[Symbol.dispose]();
+});
+
 test("an unreachable hub, a text that is no claim and an answer for another terminal are told apart", async () => {
   const { run, stack } = await world();
   await using _ = stack;
@@ -146,4 +166,26 @@ test("an identity is missing, too open or damaged: each is named with its mend",
   expect(() => loadIdentity(dataDir)).toThrow(/damaged \(hubSigningKey: not a key\)/);
   writeFileSync(path, "{");
   expect(() => loadIdentity(dataDir)).toThrow(/damaged \(not JSON/);
+});
+
+test("an identity that the agent's user cannot read is named with its mend", async () => {
+  const { dataDir, run, stack } = await world();
+  await using _ = stack;
+  await run();
+  const path = identityPath(dataDir);
+  chmodSync(path, 0o000);
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot) chownSync(dataDir, 1234, 1235);
+  // Root could read it all the same.
+  if (isRoot) process.seteuid?.(1234);
+  try {
+    expect(() => loadIdentity(dataDir)).toThrow(
+      expect.objectContaining({
+        code: "identity.invalid",
+        message: expect.stringContaining(`run: chown --reference=${dataDir} ${path}`),
+      }),
+    );
+  } finally {
+    if (isRoot) process.seteuid?.(0);
+  }
 });
