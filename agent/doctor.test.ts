@@ -4,16 +4,21 @@ import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
 import { type Clock, systemClock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
-import type { TerminalId } from "../base/ids.ts";
+import { systemRandom, type TerminalId } from "../base/ids.ts";
+import { takeLock } from "../base/lock-file.ts";
+import { silentLog } from "../base/log.ts";
 import type { Device, OpenDevice, PrinterStatus } from "../drivers/capability.ts";
-import { newAuthority } from "../test/e2e/uplink-hub.ts";
+import { enrolInto } from "../test/e2e/test-terminal.ts";
+import { LOOPBACK, newAuthority, TestHub } from "../test/e2e/uplink-hub.ts";
 import { newSigningKeys, privateKeyText, publicKeyText } from "../wire/signing.ts";
 import { STATUS } from "./api/api-fixture.ts";
 import { examine, findingText } from "./doctor.ts";
-import { loadIdentityFile, storeIdentity } from "./identity.ts";
+import { loadIdentity, loadIdentityFile, storeIdentity } from "./identity.ts";
+import { intent } from "./journal/journal-fixture.ts";
+import { openJournal } from "./journal/sqlite-journal.ts";
 
 let folder: string;
 let dataDir: string;
@@ -68,6 +73,16 @@ async function lines(open: OpenDevice = good, env = {}, clock: Clock = systemClo
   const found: string[] = [];
   for await (const finding of examine({ configPath, env, clock, open })) found.push(findingText(finding));
   return found;
+}
+
+const WITH_TOKEN = { TILLWAY_TOKEN: "t".repeat(32) };
+
+/** What is taken for the running agent. */
+async function answering(status: number, body: string): Promise<void> {
+  const agent = createHttpServer((_request, response) => response.writeHead(status).end(body));
+  await new Promise<void>((resolve) => agent.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => void agent.close());
+  writeFileSync(join(dataDir, "api-address"), `http://127.0.0.1:${(agent.address() as AddressInfo).port}`);
 }
 
 /** A port on which nothing listens any more. */
@@ -201,12 +216,9 @@ test.each([
 ])("%s is told as that, and then what is wrong with the way to it", async (_what, trouble, words) => {
   configure("devices: []");
   enrolAt(await deadPort());
-  const agent = createHttpServer((_request, response) => response.end(JSON.stringify(told)));
-  await new Promise<void>((resolve) => agent.listen(0, "127.0.0.1", resolve));
-  writeFileSync(join(dataDir, "api-address"), `http://127.0.0.1:${(agent.address() as AddressInfo).port}`);
-  const told = { ...STATUS, hub: { state: "down", via: "mqtt", silent: false, advicesOnly: false, ...trouble } };
-  const found = await lines(good, { TILLWAY_TOKEN: "t".repeat(32) });
-  agent.close();
+  const hub = { state: "down", via: "mqtt", silent: false, advicesOnly: false, ...trouble };
+  await answering(200, JSON.stringify({ ...STATUS, hub }));
+  const found = await lines(good, WITH_TOKEN);
   expect(found.find((line) => line.includes(" hub:"))).toMatch(words);
   expect(found.find((line) => line.includes("hub https"))).toMatch(/^FAIL hub https: nothing listens/);
 });
@@ -223,4 +235,85 @@ test("an identity that root left in the agent's folder is told, also to root who
       ? `FAIL identity: ${path} is another user's than its folder, so the agent may not read it; run: chown --reference=${dataDir} ${path}`
       : "ok   identity: enrolled as till-1",
   );
+});
+
+const DENIED = JSON.stringify({ error: { code: "E_DENIED", message: "the bearer token is wrong" } });
+const { queue: _, ...OTHER_STATUS } = STATUS;
+
+test.each<[string, () => Promise<void> | void, RegExp]>([
+  [
+    "refuses the token",
+    () => answering(401, DENIED),
+    /^FAIL agent: does not tell its status: the bearer token is wrong$/,
+  ],
+  [
+    "is of another version",
+    () => answering(200, JSON.stringify(OTHER_STATUS)),
+    /^FAIL agent: the agent that runs is of another version: restart it \(its answer: queue: /,
+  ],
+  [
+    "is no agent at all",
+    () => answering(200, "<html>"),
+    /^FAIL agent: what answers on .* is not an agent; see api\.port$/,
+  ],
+  [
+    "has its folder and does not answer",
+    () => {
+      const lock = takeLock({ folder: dataDir, what: "agent" });
+      onTestFinished(() => lock[Symbol.dispose]());
+    },
+    /^FAIL agent: runs on .* and does not answer: it is starting/,
+  ],
+])("an agent that %s keeps its devices, and the hub is not told that it is away", async (_case, begin, line) => {
+  const authority = await newAuthority();
+  await using hub = await new TestHub().start(await authority.issue(LOOPBACK));
+  dataDir = join(folder, "till");
+  configure();
+  await enrolInto(dataDir, { authority, hub });
+  await begin();
+  const opened: string[] = [];
+  const found = await lines((spec) => {
+    opened.push(spec.id);
+    return good(spec, AbortSignal.abort());
+  }, WITH_TOKEN);
+  expect(found.find((one) => one.includes(" agent: "))).toMatch(line);
+  expect(found).toContain("warn devices: are not looked at, for the agent may hold them");
+  expect(found.find((one) => one.includes("hub https"))).toMatch(/^ok /);
+  expect([opened, hub.received]).toEqual([[], []]);
+});
+
+/** What is left of an agent that has sold here. */
+async function journalOf(terminalId: string): Promise<string> {
+  const path = join(dataDir, "journal.db");
+  const common = { clock: systemClock, random: systemRandom, log: silentLog };
+  const { signingKey } = loadIdentity(dataDir);
+  await using journal = openJournal({ path, terminalId: terminalId as TerminalId, signingKey, ...common });
+  await journal.append([{ body: intent("p-1") }]);
+  return path;
+}
+
+test("an agent that has run here and runs no more is wrong, whatever else is well", async () => {
+  configure();
+  enrolAt(await deadPort());
+  await journalOf("till-1");
+  const found = await lines();
+  expect(found.find((line) => line.includes(" agent: "))).toMatch(
+    /^FAIL agent: is not running; start it with: .* its log says why$/,
+  );
+  expect(found).toContain("ok   journal: 1 entries hold");
+});
+
+test("what keeps an agent from starting is named: its journal, and the keys of the card schemes", async () => {
+  configure("emv: {caKeysFile: /no/capk.json}");
+  enrolAt(await deadPort());
+  const path = await journalOf("till-2");
+  const found = await lines();
+  expect(found).toContain(`FAIL journal: ${path} is of till-2, not of till-1; give this terminal a folder of its own`);
+  expect(found.find((line) => line.includes("card keys"))).toMatch(
+    /^FAIL card keys: emv\.caKeysFile: cannot read \/no\/capk\.json/,
+  );
+  writeFileSync(path, "not a database".repeat(100));
+  expect((await lines()).find((line) => line.includes(" journal: "))).toMatch(/^FAIL journal: .*not a database/);
+  rmSync(path);
+  expect((await lines()).find((line) => line.includes(" journal: "))).toMatch(/^FAIL journal: .*is empty or gone/);
 });

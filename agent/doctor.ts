@@ -1,15 +1,16 @@
 /** Looks at everything that a terminal needs to sell and says, one line each, what is wrong and what to do. */
 import { accessSync, constants, existsSync, statfsSync, statSync } from "node:fs";
-import { type Clock, deadline } from "../base/clock.ts";
+import type { Clock } from "../base/clock.ts";
 import type { Environment } from "../base/config-file.ts";
-import { isFault, reasonOf } from "../base/fault.ts";
+import { reasonOf } from "../base/fault.ts";
 import type { OpenDevice } from "../drivers/capability.ts";
-import { ApiClient, findApi } from "./client.ts";
 import { type AgentConfig, loadAgentConfig } from "./config.ts";
+import { agentFinding, askAgent } from "./doctor/agent-checks.ts";
 import { examineDevice, toldDevice } from "./doctor/device-checks.ts";
 import type { Finding } from "./doctor/finding.ts";
 import { examineHub } from "./doctor/hub-checks.ts";
-import { type Status, StatusSchema } from "./health/health.ts";
+import { examineJournal, examineKeys } from "./doctor/store-checks.ts";
+import type { Status } from "./health/health.ts";
 import { type Identity, identityPath, loadIdentity, ownerMend } from "./identity.ts";
 
 export interface DoctorOptions {
@@ -19,7 +20,6 @@ export interface DoctorOptions {
   readonly open: OpenDevice;
 }
 
-const AGENT_ANSWER_LIMIT_MS = 3_000;
 const OTHERS_MASK = 0o077;
 const BYTES_PER_MB = 1_048_576;
 
@@ -41,19 +41,40 @@ export async function* examine(options: DoctorOptions): AsyncGenerator<Finding, 
   const { identity, finding } = examineIdentity(config.dataDir);
   yield finding;
   if (identity) yield examineCertificate(identity, clock.now());
-  const status = await askAgent(options);
-  yield agentFinding(status, configPath);
-  if (config.devices.length === 0) {
-    yield { level: "FAIL", name: "devices", what: "none are configured; add a card reader such as pcsc:* to devices" };
-  }
-  for (const spec of config.devices) {
-    const told = status?.devices.find(({ id }) => id === spec.id);
-    yield told ? toldDevice(told) : await examineDevice(spec, { open, clock });
-  }
+  yield await examineKeys(config.emv);
+  const answer = await askAgent({ ...options, dataDir: config.dataDir });
+  const journal = identity && answer.at === "away" ? await examineJournal(config.dataDir, identity) : undefined;
+  yield agentFinding(answer, { configPath, hasRun: journal !== undefined });
+  if (journal) yield journal;
+  const status = answer.at === "running" ? answer.status : undefined;
+  if (answer.at === "unclear") {
+    yield { level: "warn", name: "devices", what: "are not looked at, for the agent may hold them" };
+  } else yield* examineDevices(config, { status, open, clock });
   if (status?.hub.silent) yield silentFinding(status.hub.via);
   if (status?.hub.advicesOnly) yield ENDED;
   if (status?.hub.state === "up") yield { level: "ok", name: "hub", what: `linked by ${status.hub.via}` };
-  else if (identity) yield* examineHub({ identity, urls: config.uplink, clock });
+  else if (identity) {
+    const unlinked = answer.at === "away" || status?.hub.silent === false;
+    yield* examineHub({ identity, urls: config.uplink, clock, unlinked });
+  }
+}
+
+interface Looking extends Pick<DoctorOptions, "open" | "clock"> {
+  /** Of the agent that holds them; absent when none runs. */
+  readonly status: Status | undefined;
+}
+
+async function* examineDevices(
+  { devices }: AgentConfig,
+  { status, open, clock }: Looking,
+): AsyncGenerator<Finding, void> {
+  if (devices.length === 0) {
+    yield { level: "FAIL", name: "devices", what: "none are configured; add a card reader such as pcsc:* to devices" };
+  }
+  for (const spec of devices) {
+    const told = status?.devices.find(({ id }) => id === spec.id);
+    yield told ? toldDevice(told) : await examineDevice(spec, { open, clock });
+  }
 }
 
 const silentFinding = (via: string): Finding => ({
@@ -134,26 +155,4 @@ function examineCertificate({ tls }: Identity, now: number): Finding {
     name,
     what: `to be renewed since ${renewed}, good until ${until}; let the agent reach its hub`,
   };
-}
-
-/** The running agent's own word; undefined when none answers. */
-async function askAgent({ configPath, env, clock }: DoctorOptions): Promise<Status | undefined> {
-  using limit = deadline(clock, AGENT_ANSWER_LIMIT_MS);
-  try {
-    const client = new ApiClient(findApi({ config: configPath }, env), clock);
-    const answer = await client.call({ method: "GET", path: "/v1/status" }, limit.signal);
-    return answer.ok ? StatusSchema.safeParse(answer.value).data : undefined;
-  } catch (error) {
-    if (isFault(error)) return undefined;
-    throw error;
-  }
-}
-
-function agentFinding(status: Status | undefined, configPath: string): Finding {
-  const name = "agent";
-  if (status === undefined) {
-    return { level: "warn", name, what: `is not running; start it with: tillway agent --config ${configPath}` };
-  }
-  const level = status.selling.startsWith("stopped") ? "FAIL" : "ok";
-  return { level, name, what: `running, selling ${status.selling}` };
 }

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { isFault } from "./fault.ts";
-import { takeLock } from "./lock-file.ts";
+import { isLocked, takeLock } from "./lock-file.ts";
 
 let folder: string;
 beforeEach(() => {
@@ -46,9 +46,12 @@ test("a second holder is refused with the first one's pid, and may come when tha
 });
 
 test("giving it back lets the next one in, in the same process too", () => {
+  expect(isLocked(folder)).toBe(false);
   const first = takeLock({ folder, what: "agent" });
+  expect(isLocked(folder)).toBe(true);
   expect(() => takeLock({ folder, what: "agent" })).toThrow(/another agent \(pid \d+\) runs/);
   first[Symbol.dispose]();
+  expect(isLocked(folder)).toBe(false);
   takeLock({ folder, what: "agent" })[Symbol.dispose]();
 });
 

@@ -43,6 +43,15 @@ export function takeLock({ folder, what }: LockOptions): Disposable {
   };
 }
 
+/** Whether another holds it at this moment. Throws Fault `store.failed`. */
+export function isLocked(folder: string): boolean {
+  const path = join(folder, LOCK_NAME);
+  if (!existsSync(path)) return false;
+  const release = lockFile(path);
+  release?.();
+  return release === undefined;
+}
+
 /** The process id that the last holder left; it proves nothing by itself. */
 function lockHolder(folder: string): number | undefined {
   try {

@@ -23,6 +23,8 @@ export interface HubChecks {
     readonly httpsUrl?: string | undefined;
   };
   readonly clock: Clock;
+  /** No agent is linked as this terminal, so that saying so to the hub is true. */
+  readonly unlinked: boolean;
 }
 
 const STEP_LIMIT_MS = 5_000;
@@ -32,14 +34,14 @@ const HTTPS_PORT = 443;
 const CLOCK_TOLERANCE_MS = 30_000;
 
 /** Sales still go offline while a lease lasts, so a hub out of reach fails the check but not the shop. */
-export async function* examineHub({ identity, urls, clock }: HubChecks): AsyncGenerator<Finding, void> {
+export async function* examineHub({ identity, urls, clock, unlinked }: HubChecks): AsyncGenerator<Finding, void> {
   const mqttUrl = urls.mqttUrl ?? identity.mqttUrl;
   const httpsUrl = urls.httpsUrl ?? identity.httpsUrl;
   const { caCertificate } = identity;
   yield await examineTarget("hub mqtt", { url: mqttUrl, port: MQTTS_PORT, caCertificate, clock });
   const https = await examineTarget("hub https", { url: httpsUrl, port: HTTPS_PORT, caCertificate, clock });
   yield https;
-  if (https.level === "ok") yield* examineWelcome({ identity, url: httpsUrl, clock });
+  if (unlinked && https.level === "ok") yield* examineWelcome({ identity, url: httpsUrl, clock });
 }
 
 interface Target {
