@@ -97,7 +97,7 @@ function serve({ config, core, devices, clock, log }: Serving): Promise<RunningA
     forwarder,
     hub: link.hub,
     hubClock: link.clock,
-    lease: () => link.leases.view(),
+    leases: link.leases,
     certificate: () => link.credential.tls,
     disk: core.disk,
     draining: () => desk.draining,

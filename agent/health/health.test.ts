@@ -1,9 +1,20 @@
 import { expect, test } from "vitest";
 import { ManualClock } from "../../base/clock.ts";
 import type { Epoch, TerminalId } from "../../base/ids.ts";
+import { silentLog } from "../../base/log.ts";
 import { currencyOf } from "../../base/money.ts";
+import {
+  HOUR,
+  hubKeys,
+  MemoryJournal,
+  NINE,
+  sealingKeys,
+  signedLease,
+  TERMINAL,
+} from "../../test/rules/lease-fixture.ts";
 import type { DeviceView } from "../devices/devices.ts";
-import type { LeaseView } from "../uplink/hub.ts";
+import { LeaseKeeper } from "../lease/lease-keeper.ts";
+import type { LeaseRefusal, LeaseView } from "../uplink/hub.ts";
 import { createHealth, type HealthSources, StatusSchema, selling } from "./health.ts";
 
 const READER: DeviceView = {
@@ -37,12 +48,13 @@ function sources(over: Partial<HealthSources> = {}): HealthSources {
     },
     hub: { state: "up", via: "mqtt", silent: false, advicesOnly: false },
     hubClock: { now: () => ({ at: clock.now() - 1_500, proven: true }) },
-    lease: () => LEASE,
+    leases: { view: () => LEASE, refusesAll: () => undefined },
     disk: { freeBytes: () => 2_147_483_648, reserveBytes: 67_108_864 },
     ...over,
   };
 }
 const DOWN = { hub: { state: "down", via: "mqtt", silent: false, advicesOnly: false } } as const;
+const refusing = (refusal: LeaseRefusal) => ({ ...DOWN, leases: { view: () => LEASE, refusesAll: () => refusal } });
 
 test("the whole status fits its schema", () => {
   const status = createHealth(sources()).status();
@@ -68,26 +80,49 @@ test.each<[string, Partial<HealthSources>]>([
   ],
   [
     "stopped: the hub is away and gave no offline lease; bring the link to the hub back",
-    { ...DOWN, lease: () => undefined },
+    { ...DOWN, leases: { view: () => undefined, refusesAll: () => "no-lease" } },
   ],
   [
     "stopped: the hub is away and the offline lease ended at 2026-01-05 14:30; bring the link to the hub back",
-    { ...DOWN, hubClock: { now: () => ({ at: Date.UTC(2026, 0, 5, 13, 30), proven: true }) } },
+    refusing("expired"),
   ],
   [
-    "stopped: the hub is away and, after a restart of the machine, the time cannot be proven; bring the link to the hub back",
-    { ...DOWN, hubClock: { now: () => ({ at: Date.UTC(2026, 0, 5, 9), proven: false }) } },
+    "stopped: the hub is away and the time cannot be proven after a restart of the machine; bring the link to the hub back",
+    refusing("time-unproven"),
   ],
   [
-    "stopped: the hub is away and the offline lease is used up; bring the link to the hub back",
-    { ...DOWN, lease: () => ({ ...LEASE, remainingCount: 0 }) },
+    "stopped: the hub is away and the oldest offline sale has waited too long for it; bring the link to the hub back",
+    refusing("age"),
+  ],
+  ["stopped: the hub is away and the offline lease is used up; bring the link to the hub back", refusing("count")],
+  ["stopped: the hub is away and the offline lease is used up; bring the link to the hub back", refusing("sum")],
+  [
+    "stopped: the hub is away and the offline lease allows no sale (means); bring the link to the hub back",
+    refusing("means"),
   ],
   [
     "stopped: the hub is away and only 1 MB of disk are free, 64 are kept; free some",
-    { ...DOWN, disk: { freeBytes: () => 1_100_000, reserveBytes: 67_108_864 } },
+    { ...refusing("disk-reserve"), disk: { freeBytes: () => 1_100_000, reserveBytes: 67_108_864 } },
   ],
 ])("RM8 says %s", (words, over) => {
   expect(selling(sources(over))).toBe(words);
+});
+
+test("RM8 a lease with room that refuses every sale is no lease to sell by", () => {
+  const journal = new MemoryJournal();
+  const hubClock = { now: () => ({ at: NINE + HOUR, proven: true }) };
+  const { disk } = sources();
+  const leases = new LeaseKeeper({
+    terminalId: TERMINAL,
+    hubSigningKey: hubKeys.publicKey,
+    sealingKey: { keyId: "k1", publicKey: sealingKeys.publicKey },
+    ...{ journal, hubClock, disk, log: silentLog },
+  });
+  leases.offer(signedLease({ ageMaxSec: 3_599 }));
+  expect(selling(sources({ ...DOWN, leases, hubClock }))).toMatch(/^offline until /);
+  journal.unreceipted.push(100n);
+  journal.oldestAt = new Date(NINE).toISOString();
+  expect(selling(sources({ ...DOWN, leases, hubClock }))).toMatch(/^stopped: .*has waited too long/);
 });
 
 test("the queue's rate tells how long the rest takes, and the disk's reserve how long it lasts", async () => {

@@ -5,9 +5,10 @@ import { type Money, toDecimal } from "../../base/money.ts";
 import { MoneySchema, toWireMoney } from "../../wire/common.ts";
 import type { Devices } from "../devices/devices.ts";
 import type { Journal } from "../journal/journal.ts";
+import type { LeaseKeeper } from "../lease/lease-keeper.ts";
 import type { Payments } from "../payment/payments.ts";
 import type { Forwarder } from "../saf/forwarder.ts";
-import type { Hub, HubClock, LeaseView } from "../uplink/hub.ts";
+import type { Hub, HubClock, LeaseRefusal, LeaseView } from "../uplink/hub.ts";
 
 const DeviceStatusSchema = z.strictObject({
   id: z.string(),
@@ -82,7 +83,7 @@ export interface HealthSources {
   readonly forwarder?: Pick<Forwarder, "ratePerSec">;
   readonly hub: Pick<Hub, "state" | "via" | "silent" | "advicesOnly">;
   readonly hubClock: HubClock;
-  lease(): LeaseView | undefined;
+  readonly leases: Pick<LeaseKeeper, "view" | "refusesAll">;
   /** Milliseconds since 1970. */
   certificate?(): { readonly endsAt: number; readonly renewAfter: number } | undefined;
   readonly disk: { freeBytes(): number; readonly reserveBytes: number };
@@ -114,7 +115,7 @@ export function createHealth(sources: HealthSources): Health {
       running: sources.payments.running,
       hub: hubStatus(sources.hub),
       ...certificateStatus(sources.certificate?.()),
-      ...leaseStatus(sources.lease()),
+      ...leaseStatus(sources.leases.view()),
       queue: queueStatus(sources),
       journal: {
         epoch: sources.journal.epoch,
@@ -143,30 +144,39 @@ export function selling(sources: HealthSources): string {
   const reader = readerTrouble(sources.devices.list());
   if (reader !== undefined) return `stopped: ${reader}`;
   if (sources.hub.state === "up") return "online";
-  const { freeBytes, reserveBytes } = { freeBytes: sources.disk.freeBytes(), reserveBytes: sources.disk.reserveBytes };
-  if (freeBytes < reserveBytes) {
-    return `stopped: the hub is away and only ${megabytes(freeBytes)} MB of disk are free, ${megabytes(reserveBytes)} are kept; free some`;
-  }
-  return offline(sources);
-}
-
-function offline({ lease, hubClock, timeZone }: HealthSources): string {
-  const view = lease();
-  const mend = "bring the link to the hub back";
-  if (view === undefined) return `stopped: the hub is away and gave no offline lease; ${mend}`;
-  const time = hubClock.now();
-  if (time.at >= Date.parse(view.lease.expiresAt)) {
-    return `stopped: the hub is away and the offline lease ended at ${when(view.lease.expiresAt, timeZone)}; ${mend}`;
-  }
-  if (!time.proven) {
-    return `stopped: the hub is away and, after a restart of the machine, the time cannot be proven; ${mend}`;
+  const refusal = sources.leases.refusesAll();
+  const view = sources.leases.view();
+  if (refusal !== undefined || view === undefined) {
+    return `stopped: the hub is away and ${stoppedBy(refusal ?? "no-lease", sources)}`;
   }
   const left: Money = { minor: view.remainingMinor, currency: view.lease.currency };
-  if (view.remainingCount === 0 || left.minor === 0n) {
-    return `stopped: the hub is away and the offline lease is used up; ${mend}`;
-  }
-  return `offline until ${when(view.lease.expiresAt, timeZone)}, ${view.remainingCount} sales or ${toDecimal(left)} ${left.currency} left`;
+  return `offline until ${when(view.lease.expiresAt, sources.timeZone)}, ${view.remainingCount} sales or ${toDecimal(left)} ${left.currency} left`;
 }
+
+const LINK_MEND = "bring the link to the hub back";
+
+function stoppedBy(refusal: LeaseRefusal, { leases, disk, timeZone }: HealthSources): string {
+  switch (refusal) {
+    case "no-lease":
+      return `gave no offline lease; ${LINK_MEND}`;
+    case "expired":
+      return `the offline lease ended${endOf(leases.view(), timeZone)}; ${LINK_MEND}`;
+    case "time-unproven":
+      return `the time cannot be proven after a restart of the machine; ${LINK_MEND}`;
+    case "age":
+      return `the oldest offline sale has waited too long for it; ${LINK_MEND}`;
+    case "count":
+    case "sum":
+      return `the offline lease is used up; ${LINK_MEND}`;
+    case "disk-reserve":
+      return `only ${megabytes(disk.freeBytes())} MB of disk are free, ${megabytes(disk.reserveBytes)} are kept; free some`;
+    default:
+      return `the offline lease allows no sale (${refusal}); ${LINK_MEND}`;
+  }
+}
+
+const endOf = (view: LeaseView | undefined, timeZone: string): string =>
+  view === undefined ? "" : ` at ${when(view.lease.expiresAt, timeZone)}`;
 
 /** What takes money: a reader of cards, or a scanner of codes. */
 const TAKES_MONEY = /^(?:pcsc|hid):/;

@@ -155,6 +155,16 @@ export class LeaseKeeper {
     return held !== undefined && !held.withdrawn && !this.#refusalOf({ ...sale, payerToken: NOBODY }, held);
   }
 
+  /** Why even the least sale of a payer who bought nothing here yet would be refused now, and so every one. */
+  refusesAll(): LeaseRefusal | undefined {
+    const held = this.#held;
+    if (!held || held.withdrawn) return "no-lease";
+    const [means] = held.lease.means;
+    if (means === undefined) return "means";
+    const amount = { minor: 1n, currency: held.lease.currency };
+    return this.#refusalOf({ amount, means, payerToken: NOBODY }, held);
+  }
+
   /**
    * Minor units that this card, or this paying device, bought offline here and that the hub has not receipted: what it owes
    * already when a floor limit is compared (EMV Book 3, 10.6.1).

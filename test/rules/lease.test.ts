@@ -43,7 +43,9 @@ const world = () => {
 const refused = (error: string) => ({ ok: false, error });
 
 test("RM8 without a lease nothing is sold offline", () => {
-  expect(world().leases.reserve(saleOf(1n))).toEqual(refused("no-lease"));
+  const { leases } = world();
+  expect(leases.reserve(saleOf(1n))).toEqual(refused("no-lease"));
+  expect(leases.refusesAll()).toBe("no-lease");
 });
 
 test("RM8 a sale within the lease is granted and names the lease", () => {
@@ -193,6 +195,31 @@ test("card data are sealed under the lease's key, before the first lease under t
   expect(leases.sealingKey.keyId).toBe("k1");
 });
 
+test("RM8 what holds for any sale is told without one, and what is one payer's or one amount's is not", () => {
+  const { leases, time, disk, journal } = world();
+  leases.offer(signedLease({ perPayer: { countMax: 1, sumMinor: "10" }, denyList: denyList("d".repeat(64)) }));
+  expect(leases.reserve(saleOf(11n))).toEqual(refused("velocity"));
+  expect(leases.refusesAll()).toBeUndefined();
+  disk.free = 999;
+  expect(leases.refusesAll()).toBe("disk-reserve");
+  journal.unreceipted.push(10_000n);
+  expect(leases.refusesAll()).toBe("sum");
+  time.proven = false;
+  expect(leases.refusesAll()).toBe("time-unproven");
+  time.at = NINE + 8 * HOUR;
+  expect(leases.refusesAll()).toBe("expired");
+  leases.withdraw();
+  expect(leases.refusesAll()).toBe("no-lease");
+});
+
+test("RM8 a lease for nothing at all refuses every sale", () => {
+  const { leases } = world();
+  leases.offer(signedLease({ means: [] }));
+  expect(leases.refusesAll()).toBe("means");
+  leases.offer(signedLease({ counter: 2, perSaleMinor: "0" }));
+  expect(leases.refusesAll()).toBe("per-sale");
+});
+
 const MINUTE = 60_000;
 
 test("RM8 while the oldest unreceipted sale is older than the lease allows, no more is sold, and then again", () => {
@@ -203,8 +230,10 @@ test("RM8 while the oldest unreceipted sale is older than the lease allows, no m
   time.at = NINE + 10 * MINUTE;
   const last = leases.reserve(saleOf(1n));
   expect(last.ok).toBe(true);
+  expect(leases.refusesAll()).toBeUndefined();
   time.at += 1;
   expect(leases.reserve(saleOf(1n))).toEqual(refused("age"));
+  expect(leases.refusesAll()).toBe("age");
   journal.oldestAt = new Date(NINE + MINUTE).toISOString();
   expect(leases.reserve(saleOf(1n)).ok).toBe(true);
 });
