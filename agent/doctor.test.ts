@@ -283,12 +283,12 @@ test.each<[string, () => Promise<void> | void, RegExp]>([
 });
 
 /** What is left of an agent that has sold here. */
-async function journalOf(terminalId: string): Promise<string> {
+async function journalOf(terminalId: string, payments = ["p-1"]): Promise<string> {
   const path = join(dataDir, "journal.db");
   const common = { clock: systemClock, random: systemRandom, log: silentLog };
   const { signingKey } = loadIdentity(dataDir);
   await using journal = openJournal({ path, terminalId: terminalId as TerminalId, signingKey, ...common });
-  await journal.append([{ body: intent("p-1") }]);
+  for (const payment of payments) await journal.append([{ body: intent(payment) }]);
   return path;
 }
 
@@ -302,6 +302,19 @@ test("an agent that has run here and runs no more is wrong, whatever else is wel
   );
   expect(found).toContain("ok   journal: 1 entries hold");
 });
+
+test.each([[[]], [["p-1", "p-2"]]])(
+  "a journal of %j that another key signed is named with the command that takes it over",
+  async (payments) => {
+    configure();
+    enrolAt(await deadPort());
+    await journalOf("till-1", payments);
+    enrolAt(await deadPort());
+    expect((await lines()).find((line) => line.includes(" journal: "))).toMatch(
+      /^FAIL journal: .* another key signed: if this terminal was enrolled again, run tillway journal adopt/,
+    );
+  },
+);
 
 test("what keeps an agent from starting is named: its journal, and the keys of the card schemes", async () => {
   configure("emv: {caKeysFile: /no/capk.json}");

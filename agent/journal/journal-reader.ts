@@ -94,10 +94,15 @@ export class JournalReader implements Disposable {
 
   /** Where the chain of this file begins, or what is wrong with what signs that. */
   cut(publicKey?: string): Anchor | ChainError {
-    if (!this.#cut) return FROM_GENESIS;
     const { terminalId, epoch } = this;
-    const read = readCheckpoint(this.#cut, { terminalId, epoch, kind: "cut", ...(publicKey && { publicKey }) });
-    return isError(read) ? read : anchorOf(read);
+    const expected = { terminalId, epoch, ...(publicKey && { publicKey }) };
+    const cut = this.#cut && readCheckpoint(this.#cut, { ...expected, kind: "cut" });
+    if (cut && isError(cut)) return cut;
+    const begin = cut ? anchorOf(cut) : FROM_GENESIS;
+    // The others are read at their entries; this one's lies in an archive, or there was none yet.
+    const row = this.checkpoints.find(({ sequence }) => sequence === begin.sequence);
+    const head = row && readCheckpoint(row, { ...expected, kind: "head" });
+    return head && isError(head) ? head : begin;
   }
 
   /** The entries of the file in order, as they were stored. Throws Fault `journal.corrupt` where pages cannot be read. */
