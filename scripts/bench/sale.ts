@@ -12,8 +12,11 @@ export interface SaleBenchOptions {
 }
 
 export const SALES_DEFAULT = 100;
-/** A daemon runs for months: its first sales after a start, which compile the code, are not what a till waits for. */
-const WARM_UP_SALES = 20;
+/**
+ * A daemon runs for months: its first sales after a start, which compile the code, are not what a till waits for. Code that
+ * runs once a sale is compiled after some eighty of them.
+ */
+const WARM_UP_SALES = 100;
 const LEASE = { perSaleMinor: 5_000, sumMinor: 900_000_000, countMax: 100_000 };
 
 interface Timed {
