@@ -80,8 +80,9 @@ test("institutions that delegate have no more ranges than a lease can name besid
     ...{ id, ranges, host: "h", port: 1 },
     standIn: { publicKeyFile: "f" },
   });
-  const most = Array.from({ length: 1_000 }, (_, index) => String(1e18 + index * 1_000));
-  const issuers = (count: number) => Array.from({ length: count }, (_, index) => issuer(`bank-${index}`, most));
+  const rangesOf = (bank: number) =>
+    Array.from({ length: 1_000 }, (_, index) => `1${bank}`.padEnd(14, "0") + (10_000 + index));
+  const issuers = (count: number) => Array.from({ length: count }, (_, bank) => issuer(`bank-${bank}`, rangesOf(bank)));
   expect(HubConfigSchema.safeParse({ issuers: issuers(6) }).success).toBe(true);
   const refused = HubConfigSchema.safeParse({ issuers: issuers(7) });
   expect(refused.error?.issues).toMatchObject([
